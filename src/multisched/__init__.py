@@ -1,0 +1,52 @@
+"""Diffusion and flow-matching schedulers, each written once, for every array library.
+
+A scheduler is a table: `recipe.plan(n)` computes it in float64 on the host, `plan.step(state, output)` multiplies it
+with your arrays, on their own library and device.
+
+    import multisched as ms
+
+    plan = ms.FlowMatchEuler(shift=3.0).plan(28)
+    image = ms.sample(model, plan, ms.noise.normal((4, 16, 64, 64), rng=0, backend="torch"))
+"""
+
+from multisched import backends, noise, schedules, solvers
+from multisched.backends import B, Backend
+from multisched.diffusion import DiffusionScheduler
+from multisched.errors import ScheduleError
+from multisched.grid import Grid
+from multisched.plan import Plan, State, log_prob
+from multisched.predictions import Prediction
+from multisched.sampling import sample
+from multisched.schedulers import DDIM, FlowMatchEuler, FlowMatchHeun, FlowMatchPingPong, Recipe, Scheduler
+from multisched.schedules.betas import betas_for_alpha_bar, rescale_zero_terminal_snr
+from multisched.schedules.retrieve import retrieve_timesteps
+from multisched.tableau import Tableau
+
+__version__ = "0.1.0"
+
+__all__ = [
+    "DDIM",
+    "B",
+    "Backend",
+    "DiffusionScheduler",
+    "FlowMatchEuler",
+    "FlowMatchHeun",
+    "FlowMatchPingPong",
+    "Grid",
+    "Plan",
+    "Prediction",
+    "Recipe",
+    "ScheduleError",
+    "Scheduler",
+    "State",
+    "Tableau",
+    "backends",
+    "betas_for_alpha_bar",
+    "log_prob",
+    "noise",
+    "rescale_zero_terminal_snr",
+    "retrieve_timesteps",
+    "sample",
+    "schedules",
+    "solvers",
+]

@@ -1,0 +1,113 @@
+"""The backends: by name, by array, and which are at hand.
+
+A framework is imported only when it is named, or when an array of it arrives. A third party adds a backend with one
+entry point in the group `multisched.backends`: its name is the top-level module of the arrays it serves, its value a
+`Backend`.
+"""
+
+from importlib import import_module
+from importlib.metadata import entry_points
+from importlib.util import find_spec
+from typing import Any, NamedTuple
+
+import array_api_compat
+
+from multisched.backends.base import Array, ArrayAPIBackend, B, Backend
+from multisched.errors import ScheduleError
+
+__all__ = ["Array", "ArrayAPIBackend", "Availability", "B", "Backend", "available", "get", "of", "resolve"]
+
+BUILTIN = ("numpy", "torch", "jax", "mlx")
+GROUP = "multisched.backends"
+_MODULE_TO_NAME = {"jaxlib": "jax"}
+
+_by_name: dict[str, Backend[Any]] = {}
+_by_type: dict[type, Backend[Any]] = {}
+
+
+class Availability(NamedTuple):
+    """One line of `available()`: `version` and `devices` where it works, else `reason` says why not."""
+
+    name: str
+    version: str | None
+    devices: tuple[str, ...]
+    reason: str | None
+
+
+def get(name: str) -> Backend[Any]:
+    """The backend called `name`: a built-in one, a plug-in, or any installed library that speaks the array API.
+
+    Raises:
+        ScheduleError: the library is not installed, or does not speak the standard.
+    """
+    found = _by_name.get(name)
+    if found is None:
+        found = _by_name[name] = _load(name)
+    return found
+
+
+def of(array: Any) -> Backend[Any]:
+    """The backend that `array` belongs to.
+
+    Raises:
+        ScheduleError: `array` is no array of a known library.
+    """
+    kind = type(array)
+    found = _by_type.get(kind)
+    if found is None:
+        module = kind.__module__.partition(".")[0]
+        name = _MODULE_TO_NAME.get(module, module)
+        if name not in BUILTIN and not _plugins(name) and not array_api_compat.is_array_api_obj(array):
+            raise ScheduleError(f"expected an array of {', '.join(BUILTIN)} or another array-API library; given {kind}.")
+        found = _by_type[kind] = get(name)
+    return found
+
+
+def resolve(backend: Any) -> Backend[Any]:
+    """A backend from its name, from itself, or from one of its arrays."""
+    if isinstance(backend, str):
+        return get(backend)
+    return backend if hasattr(backend, "weighted_sum") else of(backend)
+
+
+def available() -> dict[str, Availability]:
+    """Every built-in and plugged-in backend by name: version and devices, or the reason why it is not to be had."""
+    return {name: _availability(name) for name in (*BUILTIN, *(point.name for point in entry_points(group=GROUP)))}
+
+
+def _availability(name: str) -> Availability:
+    try:
+        backend = get(name)
+        return Availability(name, backend.version, backend.devices(), None)
+    except Exception as error:  # a broken installation fails in ways of its own, and the report should say which
+        return Availability(name, None, (), str(error))
+
+
+def _plugins(name: str) -> Any:
+    return entry_points(group=GROUP, name=name)
+
+
+def _load(name: str) -> Backend[Any]:
+    if name in BUILTIN:
+        if find_spec(name) is None:
+            raise ScheduleError(f"the backend {name!r} needs the package {name}, which is not installed.")
+        built_in: Backend[Any] = import_module(f"multisched.backends.{name}").BACKEND
+        return built_in
+    for plugin in _plugins(name):
+        loaded: Backend[Any] = plugin.load()
+        return loaded
+    return _generic(name)
+
+
+def _generic(name: str) -> Backend[Any]:
+    """A backend for a library known only by its module's name (Dask keeps its arrays one module down)."""
+    for module_name in (name, f"{name}.array"):
+        try:
+            module = import_module(module_name)
+            xp = array_api_compat.array_namespace(module.zeros(1))
+        except (ImportError, AttributeError, TypeError):
+            continue
+        return ArrayAPIBackend(name, xp, getattr(module, "__version__", "unknown"))
+    raise ScheduleError(
+        f"unknown backend {name!r}; built in are {', '.join(BUILTIN)}, and any installed array-API library by its name."
+    )

@@ -1,0 +1,158 @@
+"""What a backend is: the few operations that differ between array libraries.
+
+Everything else is the array-API standard, reached through `Backend.xp`. An array library that speaks the standard
+needs no file of its own: `ArrayAPIBackend` serves it.
+"""
+
+from collections.abc import Sequence
+from types import ModuleType
+from typing import Any, Generic, Protocol, TypeVar
+
+import numpy as np
+from array_api_compat import device as array_device
+from array_api_compat import to_device
+
+from multisched.errors import ScheduleError
+
+
+class Array(Protocol):
+    """Any array: what `B` is bound to, so that a string is not taken for one."""
+
+    @property
+    def shape(self) -> Any: ...
+    @property
+    def dtype(self) -> Any: ...
+
+
+B = TypeVar("B", bound=Array)
+"""The array type of a backend, as in Burn's `Tensor<B, D>`: known to the type checker, decided at run time by the array."""
+
+
+class Backend(Protocol[B]):
+    """One array library. `ArrayAPIBackend` implements all of it; a subclass overrides what its library does otherwise."""
+
+    name: str
+
+    @property
+    def xp(self) -> Any:
+        """The array-API namespace."""
+
+    @property
+    def version(self) -> str:
+        """The library's version."""
+
+    def devices(self) -> tuple[str, ...]:
+        """Names that `asarray(device=)` takes."""
+
+    def asarray(self, values: Any, dtype: Any = None, device: Any = None) -> B:
+        """`values` as an array; `dtype` is the library's own or a name such as "bfloat16"."""
+
+    def device(self, array: B) -> Any:
+        """Where the array lies."""
+
+    def to_numpy(self, array: B) -> np.ndarray:
+        """A NumPy copy or view on the host; bfloat16 comes as float32, which holds all its values."""
+
+    def astype(self, array: B, dtype: Any) -> B:
+        """The array in another dtype (the library's own); the same object where nothing changes."""
+
+    def compute_dtype(self, dtype: Any) -> Any:
+        """The dtype that sums are taken in: float32 for half precision, else `dtype`. Raises on non-floating ones."""
+
+    def weighted_sum(self, weights: Sequence[float], arrays: Sequence[B]) -> B:
+        """sum of weights[k] * arrays[k], left to right, in the arrays' dtype. At least one term."""
+
+    def normal(self, shape: tuple[int, ...], seed: int, dtype: Any = None, device: Any = None) -> B:
+        """Standard normal draws by the library's own generator, seeded anew."""
+
+    def synchronize(self, *arrays: B) -> None:
+        """Return when the arrays are computed (for timing)."""
+
+    def flush(self, *arrays: B) -> None:
+        """Start the computation of lazily built arrays; a loop calls it once per step."""
+
+
+class ArrayAPIBackend(Generic[B]):
+    """Backend for any library that speaks the array-API standard (array-api-strict, CuPy, Dask...).
+
+    Args:
+        name: top-level module of the library.
+        xp: its array-API namespace.
+        version: its version, for reports.
+    """
+
+    def __init__(self, name: str, xp: ModuleType, version: str = "unknown") -> None:
+        self.name = name
+        self.xp: Any = xp
+        self.version = version
+        self._compute_dtypes: dict[Any, Any] = {}
+
+    def __repr__(self) -> str:
+        return f"<multisched backend {self.name} {self.version}>"
+
+    def devices(self) -> tuple[str, ...]:
+        try:
+            info = self.xp.__array_namespace_info__()
+        except AttributeError:
+            return ("cpu",)
+        return tuple(str(device) for device in info.devices())
+
+    def _device(self, device: Any) -> Any:
+        """The library's device object for a name as `devices()` lists it; anything else passes as it is."""
+        if isinstance(device, str) and device not in (known := self.devices()):
+            raise ScheduleError(f"{self.name} has no device {device!r}; it has {', '.join(known)}.")
+        if not isinstance(device, str):
+            return device
+        listed = self.xp.__array_namespace_info__().devices()
+        return next(found for found in listed if str(found) == device)
+
+    def dtype(self, dtype: Any) -> Any:
+        """The library's dtype for a name; anything else passes as it is."""
+        if not isinstance(dtype, str):
+            return dtype
+        found = getattr(self.xp, dtype, None)
+        if found is None:
+            raise ScheduleError(f"{self.name} has no dtype {dtype!r}.")
+        return found
+
+    def asarray(self, values: Any, dtype: Any = None, device: Any = None) -> B:
+        array: B = self.xp.asarray(values, dtype=self.dtype(dtype), device=self._device(device))
+        return array
+
+    def device(self, array: B) -> Any:
+        return array_device(array)
+
+    def to_numpy(self, array: B) -> np.ndarray:
+        try:
+            return np.asarray(array)
+        except (TypeError, ValueError, RuntimeError):
+            return np.from_dlpack(to_device(array, "cpu"))
+
+    def astype(self, array: B, dtype: Any) -> B:
+        return array if array.dtype == dtype else self.xp.astype(array, dtype)
+
+    def compute_dtype(self, dtype: Any) -> Any:
+        found = self._compute_dtypes.get(dtype)
+        if found is None:
+            name = str(dtype).rpartition(".")[2]
+            if name not in ("float16", "bfloat16", "float32", "float64"):
+                raise ScheduleError(f"samples are floating-point arrays; given {self.name} {name}.")
+            found = self._compute_dtypes[dtype] = self.dtype("float32") if name.endswith("float16") else dtype
+        return found
+
+    def weighted_sum(self, weights: Sequence[float], arrays: Sequence[B]) -> B:
+        total: Any = None
+        for weight, array in zip(weights, arrays, strict=True):
+            term = array if weight == 1.0 else array * weight  # type: ignore[operator]
+            total = term if total is None else total + term
+        found: B = total
+        return found
+
+    def normal(self, shape: tuple[int, ...], seed: int, dtype: Any = None, device: Any = None) -> B:
+        return self.asarray(np.random.default_rng(seed).standard_normal(shape), dtype or "float32", device)
+
+    def synchronize(self, *arrays: B) -> None:
+        pass
+
+    def flush(self, *arrays: B) -> None:
+        pass

@@ -1,0 +1,54 @@
+"""JAX: CPU, GPU and TPU."""
+
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from multisched.backends.base import ArrayAPIBackend
+from multisched.errors import ScheduleError
+
+
+class JaxBackend(ArrayAPIBackend[jax.Array]):
+    """jax arrays."""
+
+    def __init__(self) -> None:
+        super().__init__("jax", jnp, jax.__version__)
+
+    def devices(self) -> tuple[str, ...]:
+        return tuple(dict.fromkeys((jax.default_backend(), "cpu")))
+
+    def _device(self, device: Any) -> Any:
+        if not isinstance(device, str):
+            return device
+        platform, _, index = device.partition(":")
+        try:
+            return jax.devices(platform)[int(index or 0)]
+        except (RuntimeError, IndexError, ValueError):
+            raise ScheduleError(f"jax has no device {device!r}; it has {', '.join(self.devices())}.") from None
+
+    def asarray(self, values: Any, dtype: Any = None, device: Any = None) -> jax.Array:
+        dtype = self.dtype(dtype)
+        if dtype is None and isinstance(values, np.ndarray) and not jax.config.jax_enable_x64:
+            dtype = {"float64": jnp.float32, "int64": jnp.int32}.get(values.dtype.name)
+        return jnp.asarray(values, dtype=dtype, device=self._device(device))
+
+    def device(self, array: jax.Array) -> Any:
+        return array.device
+
+    def to_numpy(self, array: jax.Array) -> np.ndarray:
+        return np.asarray(array.astype(jnp.float32) if array.dtype == jnp.bfloat16 else array)
+
+    def astype(self, array: jax.Array, dtype: Any) -> jax.Array:
+        return array if array.dtype == dtype else array.astype(dtype)
+
+    def normal(self, shape: tuple[int, ...], seed: int, dtype: Any = None, device: Any = None) -> jax.Array:
+        draws = jax.random.normal(jax.random.key(seed), shape, dtype=self.dtype(dtype or "float32"))
+        return draws if device is None else jax.device_put(draws, self._device(device))
+
+    def synchronize(self, *arrays: jax.Array) -> None:
+        jax.block_until_ready(arrays)
+
+
+BACKEND = JaxBackend()

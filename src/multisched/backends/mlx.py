@@ -1,0 +1,61 @@
+"""MLX: Metal on Apple silicon, and CPU or CUDA on Linux.
+
+MLX arrays have no device: they lie in memory that all its devices share, and an operation runs on the default one.
+"""
+
+from typing import Any
+
+import mlx.core as mx
+import numpy as np
+
+from multisched.backends.base import ArrayAPIBackend
+from multisched.errors import ScheduleError
+
+_DEVICE_NAMES = {"cpu": "cpu", "gpu": "gpu", "metal": "gpu", "cuda": "gpu"}
+
+
+class MLXBackend(ArrayAPIBackend[mx.array]):
+    """mlx arrays."""
+
+    def __init__(self) -> None:
+        super().__init__("mlx", mx, mx.__version__)
+
+    def devices(self) -> tuple[str, ...]:
+        return (mx.default_device().type.name,)
+
+    def _device(self, device: Any) -> Any:
+        wanted = _DEVICE_NAMES.get(device) if isinstance(device, str) else device and device.type.name
+        if device is not None and wanted not in self.devices():
+            raise ScheduleError(
+                f"mlx runs on its default device, {self.devices()[0]}; given {str(device)!r}: "
+                "choose another with mlx.core.set_default_device."
+            )
+        return mx.default_device()
+
+    def asarray(self, values: Any, dtype: Any = None, device: Any = None) -> mx.array:
+        self._device(device)
+        if isinstance(values, mx.array):
+            return values if dtype is None else self.astype(values, self.dtype(dtype))
+        return mx.array(values, dtype=self.dtype(dtype))
+
+    def device(self, array: mx.array) -> mx.Device:
+        return mx.default_device()
+
+    def to_numpy(self, array: mx.array) -> np.ndarray:
+        return np.array(array.astype(mx.float32) if array.dtype == mx.bfloat16 else array)
+
+    def astype(self, array: mx.array, dtype: Any) -> mx.array:
+        return array if array.dtype == dtype else array.astype(dtype)
+
+    def normal(self, shape: tuple[int, ...], seed: int, dtype: Any = None, device: Any = None) -> mx.array:
+        self._device(device)
+        return mx.random.normal(shape, dtype=self.dtype(dtype or "float32"), key=mx.random.key(seed))
+
+    def synchronize(self, *arrays: mx.array) -> None:
+        mx.eval(*arrays)
+
+    def flush(self, *arrays: mx.array) -> None:
+        mx.async_eval(*arrays)
+
+
+BACKEND = MLXBackend()

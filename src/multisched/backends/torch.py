@@ -1,0 +1,50 @@
+"""PyTorch: CPU, CUDA, MPS, and the data-less meta device."""
+
+from typing import Any
+
+import numpy as np
+import torch
+from array_api_compat import torch as xp
+
+from multisched.backends.base import ArrayAPIBackend
+
+
+class TorchBackend(ArrayAPIBackend[torch.Tensor]):
+    """torch tensors."""
+
+    def __init__(self) -> None:
+        super().__init__("torch", xp, torch.__version__)
+
+    def devices(self) -> tuple[str, ...]:
+        cuda = tuple(f"cuda:{index}" for index in range(torch.cuda.device_count()))
+        mps = ("mps",) if torch.backends.mps.is_available() else ()
+        return ("cpu", *cuda, *mps)
+
+    def asarray(self, values: Any, dtype: Any = None, device: Any = None) -> torch.Tensor:
+        dtype = self.dtype(dtype)
+        if isinstance(values, np.ndarray):
+            # torch has no read-only tensors and warns when it is given such memory; MPS takes no float64 on the way.
+            values = torch.from_numpy(np.array(values))
+            return values.to(dtype).to(device)  # type: ignore[no-any-return]
+        return torch.as_tensor(values, dtype=dtype, device=device)
+
+    def device(self, array: torch.Tensor) -> torch.device:
+        return array.device
+
+    def to_numpy(self, array: torch.Tensor) -> np.ndarray:
+        array = array.detach().cpu()
+        return (array.float() if array.dtype == torch.bfloat16 else array).numpy()
+
+    def astype(self, array: torch.Tensor, dtype: Any) -> torch.Tensor:
+        return array.to(dtype)
+
+    def normal(self, shape: tuple[int, ...], seed: int, dtype: Any = None, device: Any = None) -> torch.Tensor:
+        generator = torch.Generator(device or "cpu").manual_seed(seed)
+        return torch.randn(shape, generator=generator, dtype=self.dtype(dtype or "float32"), device=device)
+
+    def synchronize(self, *arrays: torch.Tensor) -> None:
+        for kind in {array.device.type for array in arrays} - {"cpu", "meta"}:
+            getattr(torch, kind).synchronize()
+
+
+BACKEND = TorchBackend()

@@ -1,0 +1,181 @@
+"""DiffusionScheduler: the stateful face of any recipe, written once over `Plan`."""
+
+import dataclasses
+import warnings
+from collections.abc import Mapping
+from types import MappingProxyType
+from typing import Any, Generic
+
+import numpy as np
+
+from multisched import noise as noise_sources
+from multisched.backends import B, Backend
+from multisched.errors import ScheduleError
+from multisched.plan import Plan, State
+from multisched.schedulers.base import Recipe
+
+
+class DiffusionScheduler(Generic[B]):
+    """Sets a schedule, then steps through it, keeping the position and the solver's memory between calls.
+
+    Made by `recipe.on(backend)`. For many runs at once take `recipe.plan()`, which keeps nothing.
+
+    Args:
+        recipe: the scheduler's options.
+        backend: where `sigmas()` and `timesteps()` put their arrays.
+        device: of that backend; its default.
+        rng: seed or source of the noise that a stochastic step draws when none is given.
+    """
+
+    def __init__(self, recipe: Recipe, backend: Backend[B], device: Any = None, rng: Any = 0) -> None:
+        self.recipe = recipe
+        self.backend = backend
+        self.device = device
+        self._source = noise_sources.source(rng)
+        self._plan: Plan | None = None
+        self._arguments: Mapping[str, Any] = MappingProxyType({})
+        self._variants: dict[tuple[tuple[str, Any], ...], Plan] = {}
+        self._index = 0
+        self._memory: tuple[B, ...] | None = None
+
+    @property
+    def plan(self) -> Plan:
+        """The plan in force.
+
+        Raises:
+            ScheduleError: `set_timesteps` has not been called.
+        """
+        if self._plan is None:
+            raise ScheduleError("call set_timesteps(n) first; no schedule is set.")
+        return self._plan
+
+    @property
+    def num_train_timesteps(self) -> int:
+        """Timesteps of the training schedule."""
+        return int(self.recipe.parts().schedule.num_train_timesteps)
+
+    @property
+    def step_index(self) -> int:
+        """The row of the plan that the next `step` takes."""
+        return self._index
+
+    def set_timesteps(self, num_inference_steps: int | None = None, **arguments: Any) -> None:
+        """Set the schedule and begin at its first row.
+
+        Args:
+            num_inference_steps: number of steps.
+            arguments: timesteps=, sigmas=, mu=, start=, stop=, strength= of `Recipe.plan`.
+
+        Raises:
+            ScheduleError: what makes no plan; the schedule before stays in force.
+        """
+        self._plan = self.recipe.plan(num_inference_steps, **arguments)
+        self._arguments = MappingProxyType({"n": num_inference_steps, **arguments})
+        self._variants = {}
+        self.reset()
+
+    def reset(self) -> None:
+        """Go back to the first row of the schedule and forget the solver's memory."""
+        self._index = 0
+        self._memory = None
+
+    def sigmas(self, device: Any = None) -> B:
+        """(steps + 1,) noise levels, float32."""
+        return self._put(self.plan.sigmas, device)
+
+    def timesteps(self, device: Any = None) -> B:
+        """(rows,) timesteps, one per model call, float32."""
+        return self._put(self.plan.timesteps, device)
+
+    def _put(self, values: np.ndarray, device: Any) -> B:
+        return self.backend.asarray(values, "float32", self.device if device is None else device)
+
+    def step(
+        self,
+        model_output: B,
+        timestep: Any,
+        sample: B,
+        omega: float | None = None,
+        *,
+        eta: float | None = None,
+        use_clipped_model_output: bool | None = None,
+        noise: B | tuple[B, ...] | None = None,
+        variance_noise: B | None = None,
+    ) -> B:
+        """Advance one row.
+
+        Args:
+            model_output: the model's output, shaped as the sample.
+            timestep: what the model was given. A Python or NumPy number must be in the schedule and sets the position;
+                an array of the backend is not read, and the position is the scheduler's own.
+            sample: the sample that the model saw.
+            omega, eta, use_clipped_model_output: in place of the recipe's option for this row. A recipe that has no
+                omega warns and takes the step without.
+            noise: unit normals for a stochastic row (a tuple where it draws several); drawn from `rng` if not given.
+            variance_noise: the same under the name that DDIM has for it.
+
+        Returns:
+            The sample after the row, in the dtype of `sample`.
+
+        Raises:
+            ScheduleError: a timestep that is not in the schedule, the end of the schedule, an option that the recipe
+                lacks, or arrays that do not go together. The scheduler is then as it was.
+        """
+        plan = self._with(omega=omega, eta=eta, use_clipped_model_output=use_clipped_model_output)
+        index = self._find(timestep)
+        if noise is not None and variance_noise is not None:
+            raise ScheduleError("give noise or variance_noise, not both: they are one thing under two names.")
+        noise = variance_noise if noise is None else noise
+        memory = self._memory if index == self._index else None
+        if memory is None:
+            memory = plan.start(sample).memory
+        if noise is None and index < len(plan) and plan.needs_noise(index):
+            noise = noise_sources.draw(self._source, index, plan.noise_draws, sample)
+        after = plan.step(State(sample, memory, index), model_output, noise)
+        self._index, self._memory = after.index, after.memory
+        return after.sample
+
+    def _with(self, **options: Any) -> Plan:
+        """The plan in force with other options of the recipe, for a step."""
+        plan = self.plan
+        wanted = {name: value for name, value in options.items() if value is not None}
+        known = {field.name for field in dataclasses.fields(self.recipe)}  # type: ignore[arg-type]
+        name = type(self.recipe).__name__
+        if "omega" in wanted and "omega" not in known:
+            if wanted.pop("omega"):
+                warnings.warn(f"{name} has no omega; the step is taken without.", UserWarning, stacklevel=3)
+        if unknown := [option for option in wanted if option not in known]:
+            raise ScheduleError(f"{name} has no option {unknown[0]!r}.")
+        if all(getattr(self.recipe, option) == value for option, value in wanted.items()):
+            return plan
+        key = tuple(sorted(wanted.items()))
+        if key not in self._variants:
+            recipe = dataclasses.replace(self.recipe, **wanted)  # type: ignore[type-var]
+            self._variants[key] = recipe.plan(**self._arguments)
+        return self._variants[key]
+
+    def _find(self, timestep: Any) -> int:
+        """The row of a timestep on the host; the row that is due for one on the device."""
+        plan = self.plan
+        if not isinstance(timestep, (int, float, np.number, np.ndarray)):
+            return self._index
+        rows = np.flatnonzero(np.isclose(plan.timesteps, float(timestep), rtol=1e-6, atol=1e-6))
+        if self._index in rows:
+            return self._index
+        rows = rows[[plan.stages[row] == 0 for row in rows]] if rows.size else rows
+        if rows.size == 0:
+            due = f"row {self._index} is due" if self._index < len(plan) else "the schedule is at its end"
+            raise ScheduleError(f"timestep {float(timestep):g} begins no step of the schedule; {due}.")
+        return int(rows[0])
+
+    def scale_noise(self, sample: B, timestep: Any, noise: B) -> B:
+        """The forward process, alpha_t * sample + sigma_t * noise: `add_noise` in flow matching's order of arguments."""
+        return self.recipe.add_noise(sample, noise, timestep)
+
+    def add_noise(self, sample: B, noise: B, timesteps: Any) -> B:
+        """The forward process, alpha_t * sample + sigma_t * noise, for a timestep or one per sample."""
+        return self.recipe.add_noise(sample, noise, timesteps)
+
+    def get_velocity(self, sample: B, noise: B, timesteps: Any) -> B:
+        """The v target, alpha_t * noise - sigma_t * sample, for a timestep or one per sample."""
+        return self.recipe.get_velocity(sample, noise, timesteps)

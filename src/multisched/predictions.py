@@ -1,0 +1,81 @@
+"""What a model's output means: the weights (a, b) of output = a * x0 + b * noise.
+
+Together with x = alpha * x0 + sigma * noise these are two equations in two unknowns, so the same pair gives the
+training target and, solved for x0 and for the noise,
+
+    x0    = (b * x - sigma * output) / (alpha * b - sigma * a)
+    noise = (alpha * output - a * x) / (alpha * b - sigma * a)
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+from multisched.errors import ScheduleError
+
+
+def _epsilon(alpha: Any, sigma: Any) -> tuple[Any, Any]:
+    """The noise (Ho et al. 2020, arXiv 2006.11239, eq. 14)."""
+    return 0.0, 1.0
+
+
+def _sample(alpha: Any, sigma: Any) -> tuple[Any, Any]:
+    """The clean sample."""
+    return 1.0, 0.0
+
+
+def _v(alpha: Any, sigma: Any) -> tuple[Any, Any]:
+    """v = alpha * noise - sigma * x0 (Salimans and Ho 2022, arXiv 2202.00512, appendix D)."""
+    return -sigma, alpha
+
+
+def _flow(alpha: Any, sigma: Any) -> tuple[Any, Any]:
+    """The velocity noise - x0 of the straight path (Liu et al. 2022, arXiv 2209.03003, eq. 1; time runs to the noise)."""
+    return -1.0, 1.0
+
+
+_WEIGHTS: dict[str, Callable[[Any, Any], tuple[Any, Any]]] = {
+    "epsilon": _epsilon,
+    "sample": _sample,
+    "v_prediction": _v,
+    "flow_prediction": _flow,
+}
+
+
+@dataclass(frozen=True)
+class Prediction:
+    """A prediction type by name: "epsilon", "sample", "v_prediction" or "flow_prediction".
+
+    Raises:
+        ScheduleError: an unknown name.
+    """
+
+    name: str
+
+    def __post_init__(self) -> None:
+        if self.name not in _WEIGHTS:
+            raise ScheduleError(f"prediction_type must be one of {', '.join(_WEIGHTS)}; given {self.name!r}.")
+
+    def weights(self, alpha: Any, sigma: Any) -> tuple[Any, Any]:
+        """(a, b) of output = a * x0 + b * noise."""
+        return _WEIGHTS[self.name](alpha, sigma)
+
+    def target(self, x0: Any, noise: Any, alpha: Any, sigma: Any) -> Any:
+        """The output that a perfect model gives for this x0 and noise: the training target."""
+        a, b = self.weights(alpha, sigma)
+        return a * x0 + b * noise
+
+    def denoised(self, x: Any, output: Any, alpha: Any, sigma: Any) -> Any:
+        """The estimate of x0."""
+        a, b = self.weights(alpha, sigma)
+        return (b * x - sigma * output) / (alpha * b - sigma * a)
+
+    def noise(self, x: Any, output: Any, alpha: Any, sigma: Any) -> Any:
+        """The estimate of the noise."""
+        a, b = self.weights(alpha, sigma)
+        return (alpha * output - a * x) / (alpha * b - sigma * a)
+
+    def singular(self, alpha: Any, sigma: Any) -> Any:
+        """Where the output does not determine x0: epsilon at alpha = 0, the sample at sigma = 0."""
+        a, b = self.weights(alpha, sigma)
+        return alpha * b - sigma * a == 0

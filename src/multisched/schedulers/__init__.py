@@ -1,0 +1,7 @@
+"""The named recipes: what a user picks."""
+
+from multisched.schedulers.base import Parts, Recipe, Scheduler
+from multisched.schedulers.ddim import DDIM
+from multisched.schedulers.flow_match import FlowMatchEuler, FlowMatchHeun, FlowMatchPingPong
+
+__all__ = ["DDIM", "FlowMatchEuler", "FlowMatchHeun", "FlowMatchPingPong", "Parts", "Recipe", "Scheduler"]

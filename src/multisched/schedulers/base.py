@@ -1,0 +1,198 @@
+"""Recipe: schedule x prediction x solver, and the plans that follow from it. Pure, frozen, hashable, of no backend."""
+
+from abc import ABC, abstractmethod
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from multisched import backends
+from multisched.backends import B, Backend
+from multisched.errors import ScheduleError
+from multisched.plan import Plan
+from multisched.predictions import Prediction
+from multisched.schedules import Schedule
+from multisched.solvers import Solver
+from multisched.step import Transform, combine
+from multisched.tableau import tabulate
+
+if TYPE_CHECKING:
+    from multisched.diffusion import DiffusionScheduler
+
+
+class Parts(NamedTuple):
+    """What a recipe is made of.
+
+    Attributes:
+        schedule: levels and grids.
+        prediction: what the model's output means.
+        solver: the update.
+        output_transform, denoised_transform: changes made to the output and to the estimate of x0, or None.
+    """
+
+    schedule: Schedule
+    prediction: Prediction
+    solver: Solver
+    output_transform: Transform | None = None
+    denoised_transform: Transform | None = None
+
+
+class Recipe(ABC):
+    """What every scheduler shares. A subclass is a frozen dataclass of options that says what its parts are."""
+
+    def __post_init__(self) -> None:
+        # Made once here, so that a bad option is refused where it is given.
+        self.parts()
+
+    @abstractmethod
+    def parts(self) -> Parts:
+        """The parts that the options stand for."""
+
+    def plan(
+        self,
+        n: int | None = None,
+        *,
+        timesteps: Any = None,
+        sigmas: Any = None,
+        mu: float | None = None,
+        start: int | None = None,
+        stop: int | None = None,
+        strength: float | None = None,
+    ) -> Plan:
+        """The plan of a run of n steps, or over the timesteps or sigmas given.
+
+        Args:
+            n: number of steps of the whole schedule.
+            timesteps, sigmas: a schedule of one's own, falling (what each means: the schedule's `grid`).
+            mu: dynamic shift of a flow schedule.
+            start, stop: run only the steps start..stop-1, counted as in a slice from 0.
+            strength: run only the last int(n * strength) steps, for image to image; in [0, 1].
+
+        Raises:
+            ScheduleError: anything that makes no plan, in one sentence.
+        """
+        parts = self.parts()
+        grid = parts.schedule.grid(n, timesteps, sigmas, mu)
+        grid = grid.part(*_bounds(len(grid), start, stop, strength))
+        rows, tableau = tabulate(parts.solver, grid, parts.prediction)
+        return Plan(
+            name=type(self).__name__,
+            grid=grid,
+            tableau=tableau,
+            timesteps=rows.timestep[:, 0],
+            stages=tuple(int(stage) for stage in rows.stage[:, 0]),
+            order=parts.solver.order,
+            init_noise_sigma=parts.schedule.init_noise_sigma,
+            output_transform=parts.output_transform,
+            denoised_transform=parts.denoised_transform,
+        )
+
+    def on(self, backend: Any, device: Any = None, rng: Any = 0) -> "DiffusionScheduler[Any]":
+        """This recipe with the stateful face of `DiffusionScheduler`.
+
+        Args:
+            backend: a backend's name, a `Backend`, or an array to take backend and device from.
+            device: where `sigmas()` and `timesteps()` are put; the backend's default.
+            rng: seed or source of the noise that stochastic steps draw when none is given.
+
+        Raises:
+            ScheduleError: the backend is unknown or not installed.
+        """
+        from multisched.diffusion import DiffusionScheduler
+
+        found = backends.resolve(backend)
+        if device is None and not isinstance(backend, str) and backend is not found:
+            device = found.device(backend)
+        return DiffusionScheduler(self, found, device, rng)
+
+    def add_noise(self, sample: B, noise: B, timesteps: Any) -> B:
+        """The forward process alpha_t * sample + sigma_t * noise.
+
+        Args:
+            sample, noise: arrays of one library and shape (samples, ...).
+            timesteps: a number, a host array (samples,), or an array (samples,) of the samples' library. The values
+                of host numbers are checked; those of device arrays are not read.
+
+        Raises:
+            ScheduleError: arrays that do not go together, or timesteps out of range.
+        """
+        return self._mix(sample, noise, timesteps, lambda alpha, sigma: (alpha, sigma))
+
+    def get_velocity(self, sample: B, noise: B, timesteps: Any) -> B:
+        """The v target alpha_t * noise - sigma_t * sample (arXiv 2202.00512, appendix D). Arguments as `add_noise`."""
+        return self._mix(sample, noise, timesteps, lambda alpha, sigma: (-sigma, alpha))
+
+    def _mix(self, sample: Any, noise: Any, timesteps: Any, weights: Any) -> Any:
+        backend = backends.of(sample)
+        if backends.of(noise) is not backend or noise.shape != sample.shape:
+            raise ScheduleError(
+                f"noise must be an array of {backend.name} of shape {tuple(sample.shape)}; "
+                f"given {backends.of(noise).name} {tuple(noise.shape)}."
+            )
+        dtype = backend.compute_dtype(sample.dtype)
+        wide = (backend.astype(sample, dtype), backend.astype(noise, dtype))
+        pair = weights(*self._levels_like(backend, wide[0], timesteps))
+        return backend.astype(combine(backend, tuple(enumerate(pair)), wide), sample.dtype)
+
+    def _levels_like(self, backend: Backend[Any], sample: Any, timesteps: Any) -> tuple[Any, Any]:
+        """(alpha, sigma) as floats, or as arrays that broadcast against the samples."""
+        on_device = hasattr(timesteps, "shape") and backends.of(timesteps) is backend and backend.name != "numpy"
+        levels = self.parts().schedule.levels(timesteps, backend if on_device else None)
+        count = 1 if levels[0].ndim == 0 else levels[0].shape[0]
+        if levels[0].ndim > 1 or count not in (1, sample.shape[0] if sample.ndim else 1):
+            raise ScheduleError(
+                f"timesteps must be one number or one per sample, shape ({sample.shape[0]},); "
+                f"given shape {tuple(levels[0].shape)}."
+            )
+        if not on_device and count == 1:
+            return float(levels[0].reshape(())), float(levels[1].reshape(()))
+        shape = (count, *(1 for _ in sample.shape[1:])) if sample.ndim else ()
+        device = backend.device(sample)
+        alpha, sigma = (
+            backend.xp.reshape(
+                backend.astype(level, sample.dtype) if on_device else backend.asarray(level, sample.dtype, device), shape
+            )
+            for level in levels
+        )
+        return alpha, sigma
+
+
+@dataclass(frozen=True)
+class Scheduler(Recipe):
+    """A recipe composed freely of its parts.
+
+    Args:
+        schedule: `schedules.DiscreteVP`, `schedules.Flow`, or anything with their methods.
+        prediction: a `Prediction`, or its name.
+        solver: from `multisched.solvers`.
+        output_transform, denoised_transform: from `multisched.step`, or None.
+
+    Raises:
+        ScheduleError: an unknown prediction type.
+    """
+
+    schedule: Schedule
+    prediction: Prediction
+    solver: Solver
+    output_transform: Transform | None = None
+    denoised_transform: Transform | None = None
+
+    def __post_init__(self) -> None:
+        if isinstance(self.prediction, str):
+            object.__setattr__(self, "prediction", Prediction(self.prediction))
+
+    def parts(self) -> Parts:
+        return Parts(self.schedule, self.prediction, self.solver, self.output_transform, self.denoised_transform)
+
+
+def _bounds(steps: int, start: int | None, stop: int | None, strength: float | None) -> tuple[int, int]:
+    """First step and end of a partial run."""
+    if strength is not None:
+        if start is not None:
+            raise ScheduleError(f"give start or strength, not both; given start={start}, strength={strength}.")
+        if not 0 <= strength <= 1:
+            raise ScheduleError(f"strength must be in [0, 1]; given {strength!r}.")
+        start = steps - int(steps * strength)
+    first = 0 if start is None else start
+    end = steps if stop is None else stop
+    if not 0 <= first <= end <= steps:
+        raise ScheduleError(f"start and stop must obey 0 <= start <= stop <= {steps}; given {first} and {end}.")
+    return first, end

@@ -1,0 +1,112 @@
+"""Discrete noise schedules: the variances beta_t of a training run, and what follows from them."""
+
+import math
+from typing import Any
+
+import numpy as np
+
+from multisched.errors import ScheduleError
+from multisched.schedules import checks
+
+BETA_SCHEDULES = ("linear", "scaled_linear", "squaredcos_cap_v2")
+
+
+def betas(schedule: str, total: int, start: float, end: float, dtype: Any = np.float64) -> np.ndarray:
+    """beta_t for t = 0..total-1.
+
+        linear             evenly from start to end (Ho et al. 2020, arXiv 2006.11239, section 4)
+        scaled_linear      evenly in sqrt(beta) (Rombach et al. 2022, arXiv 2112.10752, its code)
+        squaredcos_cap_v2  from the squared-cosine alpha_bar (Nichol and Dhariwal 2021, arXiv 2102.09672, eq. 17)
+
+    Args:
+        dtype: the precision that the training code had; its rounding is part of the schedule.
+
+    Raises:
+        ScheduleError: an unknown schedule, or start and end not in 0 < start <= end < 1.
+    """
+    checks.option("beta_schedule", schedule, BETA_SCHEDULES)
+    if schedule == "squaredcos_cap_v2":
+        return betas_for_alpha_bar(total).astype(dtype)
+    if not 0 < start <= end < 1:
+        raise ScheduleError(f"beta_start and beta_end must obey 0 < beta_start <= beta_end < 1; given {start}, {end}.")
+    if schedule == "linear":
+        return np.linspace(start, end, total, dtype=dtype)
+    root: np.ndarray = np.linspace(start**0.5, end**0.5, total, dtype=dtype) ** 2
+    return root
+
+
+def betas_for_alpha_bar(
+    num_diffusion_timesteps: int, max_beta: float = 0.999, alpha_transform_type: str = "cosine"
+) -> np.ndarray:
+    """Betas that follow a continuous alpha_bar(t), t in [0, 1]: beta_i = min(1 - alpha_bar(t_i+1) / alpha_bar(t_i), max).
+
+        cosine   alpha_bar(t) = cos((t + 0.008) / 1.008 * pi / 2)^2   (arXiv 2102.09672, eq. 17)
+        exp      alpha_bar(t) = exp(-12 t)
+        laplace  log-SNR with a Laplace law: lam = -sign(1/2 - t) * log(1 - 2 |1/2 - t|) / 2,
+                 alpha_bar = sqrt(snr / (1 + snr)), snr = exp(lam)      (Hang et al. 2024, arXiv 2407.03297)
+
+    Args:
+        num_diffusion_timesteps: number of betas.
+        max_beta: upper bound, which keeps the last steps from being singular.
+        alpha_transform_type: one of the three names.
+
+    Returns:
+        float64 ndarray (num_diffusion_timesteps,).
+
+    Raises:
+        ScheduleError: a count below 1, max_beta outside (0, 1], or an unknown name.
+    """
+    total = checks.count("num_diffusion_timesteps", num_diffusion_timesteps)
+    checks.option("alpha_transform_type", alpha_transform_type, tuple(_ALPHA_BARS))
+    if not 0 < max_beta <= 1:
+        raise ScheduleError(f"max_beta must be in (0, 1]; given {max_beta!r}.")
+    alpha_bar = _ALPHA_BARS[alpha_transform_type]
+    edges = np.arange(total + 1) / total
+    levels = np.array([alpha_bar(edge) for edge in edges])
+    return np.minimum(1 - levels[1:] / levels[:-1], max_beta)
+
+
+def _laplace(t: float) -> float:
+    lam = -0.5 * math.copysign(1, 0.5 - t) * math.log(1 - 2 * abs(0.5 - t) + 1e-6)
+    snr = math.exp(lam)
+    return math.sqrt(snr / (1 + snr))
+
+
+_ALPHA_BARS = {
+    "cosine": lambda t: math.cos((t + 0.008) / 1.008 * math.pi / 2) ** 2,
+    "exp": lambda t: math.exp(-12.0 * t),
+    "laplace": _laplace,
+}
+
+
+def rescale_zero_terminal_snr(betas: Any) -> np.ndarray:
+    """Betas shifted and scaled so that the last step is pure noise, the first unchanged.
+
+        sqrt(alpha_bar_t) <- (sqrt(alpha_bar_t) - sqrt(alpha_bar_T)) * sqrt(alpha_bar_1) / (sqrt(alpha_bar_1) - sqrt(alpha_bar_T))
+
+    Lin et al. 2023 (arXiv 2305.08891, algorithm 1).
+
+    Args:
+        betas: (T,) numbers in (0, 1), T at least 2.
+
+    Returns:
+        ndarray (T,) of the dtype of `betas` (float64 for a list); the last is 1.
+
+    Raises:
+        ScheduleError: fewer than two betas, or one outside (0, 1).
+    """
+    given = np.asarray(betas)
+    given = given if given.dtype == np.float32 else given.astype(np.float64)
+    if given.ndim != 1 or given.size < 2 or not np.all((given > 0) & (given < 1)):
+        raise ScheduleError(f"betas must be at least two numbers in (0, 1); given {betas!r}.")
+    root = np.sqrt(alphas_cumprod(given))
+    root = (root - root[-1]) * (root[0] / (root[0] - root[-1]))
+    level = root**2
+    rescaled: np.ndarray = 1 - np.concatenate([level[:1], level[1:] / level[:-1]])
+    return rescaled
+
+
+def alphas_cumprod(betas: np.ndarray) -> np.ndarray:
+    """alpha_bar_t, the product of 1 - beta up to t, in the dtype of `betas`."""
+    product: np.ndarray = np.cumprod(1 - betas, dtype=np.float64).astype(betas.dtype)
+    return product

@@ -1,0 +1,59 @@
+"""Checks of what a user gives a schedule: each failure is one sentence with the value and what is allowed."""
+
+from typing import Any
+
+import numpy as np
+
+from multisched.errors import ScheduleError
+
+
+def count(name: str, value: Any, most: int | None = None) -> int:
+    """`value` as an int of at least 1 and at most `most`."""
+    if isinstance(value, bool) or not isinstance(value, (int, np.integer)):
+        raise ScheduleError(f"{name} must be an int; given {value!r}.")
+    if value < 1 or (most is not None and value > most):
+        allowed = "at least 1" if most is None else f"in 1..{most}"
+        raise ScheduleError(f"{name} must be {allowed}; given {value}.")
+    return int(value)
+
+
+def option(name: str, value: Any, allowed: tuple[str, ...]) -> None:
+    """`value` is one of `allowed`."""
+    if value not in allowed:
+        raise ScheduleError(f"{name} must be one of {', '.join(map(repr, allowed))}; given {value!r}.")
+
+
+def descending(name: str, values: Any) -> np.ndarray:
+    """`values` as a float64 vector: not empty, finite, each below the one before."""
+    try:
+        array = np.asarray(values, dtype=np.float64)
+    except (TypeError, ValueError):
+        raise ScheduleError(f"{name} must be a list of numbers; given {values!r}.") from None
+    if array.ndim != 1 or array.size == 0:
+        raise ScheduleError(f"{name} must be a list of at least one number; given shape {array.shape}.")
+    if not np.all(np.isfinite(array)):
+        raise ScheduleError(f"{name} must be finite; given {array}.")
+    if not np.all(np.diff(array) < 0):
+        raise ScheduleError(f"{name} must fall strictly, each below the one before; given {array}.")
+    return array
+
+
+def within(name: str, values: np.ndarray, low: float, high: float) -> None:
+    """Every value lies in [low, high]."""
+    if np.any(values < low) or np.any(values > high):
+        raise ScheduleError(f"{name} must lie in [{low:g}, {high:g}]; given {values.min():g} to {values.max():g}.")
+
+
+def one_of(**given: Any) -> str:
+    """The name of the one argument that is not None."""
+    names = [name for name, value in given.items() if value is not None]
+    if len(names) != 1:
+        listed = ", ".join(names) or "none"
+        raise ScheduleError(f"give exactly one of {', '.join(given)}; given {listed}.")
+    return names[0]
+
+
+def same_length(n: Any, length: int) -> None:
+    """A step count that comes along with a list agrees with it."""
+    if n is not None and count("n", n) != length:
+        raise ScheduleError(f"n = {n} steps, but the list given makes {length}; leave n out.")

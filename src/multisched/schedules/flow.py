@@ -1,0 +1,158 @@
+"""The straight path of flow matching, alpha = 1 - sigma, and the shifts of its grid.
+
+Lipman et al. 2022 (arXiv 2210.02747); Liu et al. 2022 (arXiv 2209.03003). Time runs from noise (sigma = 1) to data.
+"""
+
+import math
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from multisched.backends import Backend
+from multisched.errors import ScheduleError
+from multisched.grid import Grid
+from multisched.schedules import checks
+
+TIME_SHIFTS = ("exponential", "linear")
+
+
+def shift(sigmas: Any, factor: float) -> Any:
+    """factor * sigma / (1 + (factor - 1) * sigma): more steps at high noise for factor > 1 (Esser et al. 2024, arXiv
+    2403.03206, eq. 23)."""
+    return factor * sigmas / (1 + (factor - 1) * sigmas)
+
+
+def dynamic_shift(sigmas: Any, mu: float, kind: str = "exponential") -> Any:
+    """The shift by a factor that follows the image size: exp(mu) ("exponential") or mu ("linear")."""
+    return shift(sigmas, math.exp(mu) if kind == "exponential" else mu)
+
+
+def stretch_to_terminal(sigmas: np.ndarray, terminal: float) -> np.ndarray:
+    """The grid stretched so that its last noise level is `terminal`: 1 - (1 - sigma) * (1 - terminal) / (1 - sigma_last).
+
+    A single level of 1 stays as it is.
+    """
+    last = sigmas[-1]
+    return sigmas if last == 1 else 1 - (1 - sigmas) * ((1 - terminal) / (1 - last))
+
+
+@dataclass(frozen=True)
+class Flow:
+    """The straight path with T training timesteps t = T * sigma.
+
+    Args:
+        num_train_timesteps: T.
+        shift: factor of `shift`, applied once.
+        sigma_max: noise level that a run begins at before the shift, in (0, 1].
+        use_dynamic_shifting: whether each run is shifted by its own `mu` instead.
+        time_shift_type: kind of the dynamic shift, "exponential" or "linear".
+        shift_terminal: last noise level before 0 that the grid is stretched to, or None.
+        double_shift: whether the grid is made as ACE-Step and diffusers 0.42.1 make it: between end points that are
+            shifted already, the shift is applied again, to `sigmas=` and `timesteps=` too.
+
+    Raises:
+        ScheduleError: an option that is not one of those named, or a number out of range.
+    """
+
+    num_train_timesteps: int = 1000
+    shift: float = 1.0
+    sigma_max: float = 1.0
+    use_dynamic_shifting: bool = False
+    time_shift_type: str = "exponential"
+    shift_terminal: float | None = None
+    double_shift: bool = False
+
+    def __post_init__(self) -> None:
+        checks.count("num_train_timesteps", self.num_train_timesteps)
+        checks.option("time_shift_type", self.time_shift_type, TIME_SHIFTS)
+        if not (self.shift > 0 and math.isfinite(self.shift)):
+            raise ScheduleError(f"shift must be a positive number; given {self.shift!r}.")
+        if not 1 / self.num_train_timesteps <= self.sigma_max <= 1:
+            raise ScheduleError(f"sigma_max must be in [1 / num_train_timesteps, 1]; given {self.sigma_max!r}.")
+        if self.shift_terminal is not None and not 0 < self.shift_terminal < 1:
+            raise ScheduleError(f"shift_terminal must be in (0, 1) or None; given {self.shift_terminal!r}.")
+
+    @property
+    def init_noise_sigma(self) -> float:
+        return 1.0
+
+    def levels(self, timesteps: Any, backend: Backend[Any] | None = None) -> tuple[Any, Any]:
+        if backend is None:
+            timesteps = np.asarray(timesteps, dtype=np.float64)
+            if not np.all((timesteps >= 0) & (timesteps <= self.num_train_timesteps)):
+                raise ScheduleError(f"timesteps must lie in [0, {self.num_train_timesteps}]; given {timesteps}.")
+        elif not backend.xp.isdtype(timesteps.dtype, "real floating"):
+            timesteps = backend.xp.astype(timesteps, backend.xp.float32)
+        sigma = timesteps / self.num_train_timesteps
+        return 1 - sigma, sigma
+
+    def grid(self, n: int | None = None, timesteps: Any = None, sigmas: Any = None, mu: float | None = None) -> Grid:
+        """The grid of n steps, or over the noise levels or timesteps given, taken as they are.
+
+        Without `double_shift`, given levels are not shifted: feeding a plan's own sigmas back gives the same plan.
+        A list may or may not include the end of the run, 0.
+
+        Args:
+            n: number of steps, 1..T.
+            timesteps: (steps,) in (0, T], falling; with `sigmas` too, what the model is given at each of them.
+            sigmas: (steps,) in (0, 1], falling.
+            mu: the dynamic shift of this run; needed, and allowed, only where it is applied.
+
+        Raises:
+            ScheduleError: none of n, timesteps and sigmas given (n may come along if it agrees), mu missing or of no
+                use, or values out of range.
+        """
+        if sigmas is None and timesteps is None:
+            checks.one_of(n=n, timesteps=timesteps, sigmas=sigmas)
+            n = checks.count("the number of steps", n, self.num_train_timesteps)
+            levels = self._apply_shift(self._even(n), mu)
+        else:
+            levels, timesteps = self._given(timesteps, sigmas)
+            if self.double_shift:
+                levels = self._apply_shift(levels, mu)
+            elif mu is not None:
+                raise ScheduleError(f"given sigmas and timesteps are taken as they are, so mu={mu!r} has no use.")
+            checks.same_length(n, levels.size)
+        if timesteps is None:
+            timesteps = levels * self.num_train_timesteps
+        levels = np.append(levels, 0.0)
+        return Grid(np.append(timesteps, 0.0), 1 - levels, levels)
+
+    def _even(self, n: int) -> np.ndarray:
+        top, bottom = self.sigma_max, 1 / self.num_train_timesteps
+        if self.double_shift and not self.use_dynamic_shifting:
+            top, bottom = shift(top, self.shift), shift(bottom, self.shift)
+        return np.linspace(top, bottom, n)
+
+    def _apply_shift(self, sigmas: np.ndarray, mu: float | None) -> np.ndarray:
+        if self.use_dynamic_shifting != (mu is not None):
+            raise ScheduleError(
+                f"mu must be given exactly if use_dynamic_shifting is on; it is {self.use_dynamic_shifting}, mu={mu!r}."
+            )
+        if mu is None:
+            shifted = sigmas if self.shift == 1 else shift(sigmas, self.shift)
+        else:
+            if not math.isfinite(mu) or (self.time_shift_type == "linear" and mu <= 0):
+                raise ScheduleError(f"mu must be finite, and positive for the linear time shift; given {mu!r}.")
+            shifted = dynamic_shift(sigmas, mu, self.time_shift_type)
+        return shifted if self.shift_terminal is None else stretch_to_terminal(shifted, self.shift_terminal)
+
+    def _given(self, timesteps: Any, sigmas: Any) -> tuple[np.ndarray, np.ndarray | None]:
+        """Noise levels without the closing 0, and the timesteps that were given for them, if any."""
+        times = None if timesteps is None else self._open("timesteps", timesteps, self.num_train_timesteps)
+        if sigmas is None:
+            assert times is not None
+            return times / self.num_train_timesteps, times
+        levels = self._open("sigmas", sigmas, 1.0)
+        if times is not None and times.size != levels.size:
+            raise ScheduleError(f"timesteps and sigmas must have one length; given {times.size} and {levels.size}.")
+        return levels, times
+
+    def _open(self, name: str, values: Any, top: float) -> np.ndarray:
+        chosen = checks.descending(name, values)
+        checks.within(name, chosen, 0.0, top)
+        chosen = chosen[:-1] if chosen[-1] == 0 else chosen
+        if chosen.size == 0:
+            raise ScheduleError(f"{name} must hold a level above 0; given {values}.")
+        return chosen

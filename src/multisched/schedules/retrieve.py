@@ -1,0 +1,61 @@
+"""Timesteps for a number of steps out of a list of noise levels."""
+
+from typing import Any
+
+import numpy as np
+
+from multisched import backends
+from multisched.errors import ScheduleError
+from multisched.schedules import checks
+
+
+def retrieve_timesteps(
+    device: Any, sigmas: Any, steps: int, num_train_timesteps: int, sigmas_override: Any = None
+) -> tuple[Any, int]:
+    """Resample a list of noise levels to `steps` of them, and give their timesteps sigma * num_train_timesteps.
+
+    The levels are taken at the evenly spaced positions i * (len - 1) / (steps - 1), interpolated linearly between
+    neighbours. A list that is no longer than `steps` is taken whole, and so is `sigmas_override`.
+
+    Args:
+        device: where to put the timesteps, of the backend of `sigmas`; None for its default. For a plain list, a
+            backend's name or an array of it also serves.
+        sigmas: (len,) falling noise levels, a list or an array of any backend.
+        steps: number of steps.
+        num_train_timesteps: timesteps of the training schedule.
+        sigmas_override: levels to use as they are.
+
+    Returns:
+        (timesteps, count): float32 (count,) on the backend and device, and their number.
+
+    Raises:
+        ScheduleError: levels that are empty, not finite or do not fall, or a count below 1.
+    """
+    steps = checks.count("steps", steps)
+    total = checks.count("num_train_timesteps", num_train_timesteps)
+    backend, device = _place(device, sigmas)
+    if sigmas_override is not None:
+        levels = checks.descending("sigmas_override", _host(sigmas_override))
+    else:
+        levels = checks.descending("sigmas", _host(sigmas))
+        if steps < levels.size:
+            levels = np.interp(np.linspace(0, levels.size - 1, steps), np.arange(levels.size), levels)
+    return backend.asarray(levels * total, "float32", device), int(levels.size)
+
+
+def _host(values: Any) -> Any:
+    return backends.of(values).to_numpy(values) if hasattr(values, "shape") else values
+
+
+def _place(device: Any, sigmas: Any) -> tuple[backends.Backend[Any], Any]:
+    if hasattr(sigmas, "shape"):
+        return backends.of(sigmas), device
+    if isinstance(device, str):
+        try:
+            return backends.get(device), None
+        except ScheduleError:
+            return backends.get("numpy"), device
+    if hasattr(device, "shape"):
+        found = backends.of(device)
+        return found, found.device(device)
+    return backends.get("numpy"), device

@@ -1,0 +1,56 @@
+"""DDIM: from the deterministic implicit model (eta = 0) to ancestral sampling (eta = 1)."""
+
+from dataclasses import dataclass
+from typing import Any
+
+from array_api_compat import array_namespace
+
+from multisched.errors import ScheduleError
+from multisched.solvers.base import Estimate, Next, Rows, Solver
+
+
+@dataclass(frozen=True)
+class DDIM(Solver):
+    """Denoising diffusion implicit models (Song et al. 2020, arXiv 2010.02502, eq. 12 and 16); order 1.
+
+        s      = eta * sigma_next / sigma * sqrt(sigma^2 - (alpha * sigma_next / alpha_next)^2)
+        x_next = alpha_next * x0 + sqrt(sigma_next^2 - s^2) * noise + s * z,   z ~ N(0, I)
+
+    eta = 0 is `Euler`; eta = 1 is DDPM with the smaller posterior variance (Ho et al. 2020, arXiv 2006.11239, eq. 7).
+
+    Args:
+        eta: share of the posterior's standard deviation that is drawn anew, in [0, 1].
+        use_clipped_model_output: whether the noise is taken from the clipped x0 rather than from the output itself.
+
+    Raises:
+        ScheduleError: eta outside [0, 1].
+    """
+
+    eta: float = 0.0
+    use_clipped_model_output: bool = False
+
+    def __post_init__(self) -> None:
+        if not 0.0 <= self.eta <= 1.0:
+            raise ScheduleError(f"eta must be in [0, 1]; given {self.eta!r}.")
+
+    @property
+    def draws(self) -> int:
+        return int(self.eta > 0)
+
+    def update(self, row: Rows, x: Any, model: Estimate, memory: tuple[Any, ...], noise: tuple[Any, ...]) -> Next:
+        direction = model.noise if self.use_clipped_model_output else model.raw_noise
+        if not noise:
+            return Next(row.alpha_next * model.x0 + row.sigma_next * direction)
+        std = self.eta * posterior_std(row)
+        rest = array_namespace(std).sqrt(row.sigma_next**2 - std**2)
+        return Next(row.alpha_next * model.x0 + rest * direction + std * noise[0])
+
+
+def posterior_std(row: Rows) -> Any:
+    """Standard deviation of q(x_next | x, x0): sigma_next / sigma * sqrt(sigma^2 - (alpha * sigma_next / alpha_next)^2).
+
+    Zero for a step that adds noise: there is nothing to draw anew.
+    """
+    xp = array_namespace(row.sigma)
+    lost = row.sigma**2 - (row.alpha * row.sigma_next / row.alpha_next) ** 2
+    return row.sigma_next / row.sigma * xp.sqrt(xp.where(lost > 0, lost, xp.zeros_like(lost)))

@@ -1,0 +1,118 @@
+"""The device code: weighted sums and the transforms. The only room that does arithmetic on samples.
+
+Half precision is widened to float32 for the sums and rounded back once.
+"""
+
+import math
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+from multisched.backends import Backend
+from multisched.errors import ScheduleError
+
+Terms = tuple[tuple[int, float], ...]
+"""One weighted sum: (operand, weight) for every weight that is not zero."""
+
+
+def combine(backend: Backend[Any], terms: Terms, operands: tuple[Any, ...]) -> Any:
+    """The weighted sum `terms` of `operands`; a single operand of weight 1 is returned as it is."""
+    if not terms:
+        return backend.xp.zeros_like(operands[0])
+    return backend.weighted_sum([weight for _, weight in terms], [operands[index] for index, _ in terms])
+
+
+class Transform(Protocol):
+    """A change made to the model's output or to x0, on the device; hashable, without state."""
+
+    def __call__(self, backend: Backend[Any], array: Any) -> Any:
+        """The changed array, of the same shape and dtype."""
+
+
+@dataclass(frozen=True)
+class Clip:
+    """x0 cut to [-limit, limit].
+
+    Raises:
+        ScheduleError: limit is not positive.
+    """
+
+    limit: float = 1.0
+
+    def __post_init__(self) -> None:
+        if not self.limit > 0:
+            raise ScheduleError(f"clip_sample_range must be positive; given {self.limit!r}.")
+
+    def __call__(self, backend: Backend[Any], array: Any) -> Any:
+        return backend.xp.clip(array, -self.limit, self.limit)
+
+
+@dataclass(frozen=True)
+class DynamicThreshold:
+    """Each sample's x0 cut at the given quantile of its absolute values, at least 1, and scaled back to [-1, 1].
+
+    Saharia et al. 2022 (arXiv 2205.11487, section 2.3). The quantile is interpolated linearly between order
+    statistics; it is kept within [1, maximum]. The first axis counts samples.
+
+    Raises:
+        ScheduleError: ratio outside (0, 1], or maximum below 1.
+    """
+
+    ratio: float = 0.995
+    maximum: float = 1.0
+
+    def __post_init__(self) -> None:
+        if not 0 < self.ratio <= 1:
+            raise ScheduleError(f"dynamic_thresholding_ratio must be in (0, 1]; given {self.ratio!r}.")
+        if not self.maximum >= 1:
+            raise ScheduleError(f"sample_max_value must be at least 1; given {self.maximum!r}.")
+
+    def __call__(self, backend: Backend[Any], array: Any) -> Any:
+        xp = backend.xp
+        samples = array.shape[0] if array.ndim else 1
+        ordered = xp.sort(xp.abs(xp.reshape(array, (samples, -1))), axis=1)
+        count = math.prod(array.shape) // samples
+        position = self.ratio * (count - 1)
+        low = min(int(position), count - 1)
+        high = min(low + 1, count - 1)
+        below, above = ordered[:, low : low + 1], ordered[:, high : high + 1]
+        limit = xp.clip(below + (above - below) * (position - low), 1.0, float(self.maximum))
+        limit = xp.reshape(limit, (samples, *(1 for _ in array.shape[1:])) if array.ndim else ())
+        return xp.maximum(xp.minimum(array, limit), -limit) / limit
+
+
+@dataclass(frozen=True)
+class MeanShift:
+    """ACE-Step's omega: the output scaled about its mean, mean + scale * (output - mean).
+
+        scale = 0.9 + 0.2 / (1 + exp(-0.1 * omega))
+
+    so omega = 0 is neutral and the scale stays within 0.9..1.1 (Gong et al. 2025, arXiv 2506.00045, and its code).
+
+    Args:
+        omega: any finite number.
+        over: "sample" for the mean of each sample (the first axis counts samples), "batch" for that of the whole array.
+
+    Raises:
+        ScheduleError: omega is not finite, or `over` is another word.
+    """
+
+    omega: float
+    over: str = "sample"
+
+    def __post_init__(self) -> None:
+        if not math.isfinite(self.omega):
+            raise ScheduleError(f"omega must be a finite number; given {self.omega!r}.")
+        if self.over not in ("sample", "batch"):
+            raise ScheduleError(f"omega_mean must be 'sample' or 'batch'; given {self.over!r}.")
+
+    @property
+    def scale(self) -> float:
+        """0.9..1.1."""
+        return 0.9 + 0.2 / (1.0 + math.exp(min(-0.1 * self.omega, 700.0)))
+
+    def __call__(self, backend: Backend[Any], array: Any) -> Any:
+        axes = tuple(range(1 if self.over == "sample" else 0, array.ndim))
+        if not axes:
+            return array
+        mean = backend.xp.mean(array, axis=axes, keepdims=True)
+        return array * self.scale + mean * (1.0 - self.scale)

@@ -1,0 +1,155 @@
+"""The table: a solver evaluated once on one-hot operands.
+
+The operands of a row are (sample, memory..., output, x0, noise...), its registers (sample, memory...). A linear
+formula's value on the rows of the identity matrix is its coefficients, so one call of `Solver.update` with columns
+(rows, 1) gives all of W, (rows, registers, operands). Where nothing is done to x0, x0 = p * sample + q * output is
+folded into W and the operand vanishes.
+"""
+
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+from array_api_compat import array_namespace
+
+from multisched.errors import ScheduleError
+from multisched.grid import Grid, read_only
+from multisched.predictions import Prediction
+from multisched.solvers import Estimate, Rows, Solver
+
+# Cancellation in float64 leaves terms of this size where the algebra has none.
+DUST = 1e-15
+
+
+@dataclass(frozen=True, eq=False)
+class Tableau:
+    """The coefficients of a run, row by row. float64, read-only.
+
+    Attributes:
+        weights: (rows, registers, operands); register k after row r is sum over j of weights[r, k, j] * operand j.
+        x0_weights: (rows, 2), (p, q) of x0 = p * sample + q * output.
+        registers: their names, "sample" first.
+        operands: their names: the registers, "output", "x0" unless folded, "noise_0"...
+
+    Raises:
+        ScheduleError: shapes that do not fit the names, or a coefficient that is not finite.
+    """
+
+    weights: Any
+    x0_weights: Any
+    registers: tuple[str, ...]
+    operands: tuple[str, ...]
+
+    def __post_init__(self) -> None:
+        for name in ("weights", "x0_weights"):
+            object.__setattr__(self, name, read_only(getattr(self, name)))
+        rows = self.weights.shape[0]
+        wanted = ((rows, len(self.registers), len(self.operands)), (rows, 2))
+        if (tuple(self.weights.shape), tuple(self.x0_weights.shape)) != wanted:
+            raise ScheduleError(
+                f"a table of {rows} rows with these names has weights {wanted[0]} and x0_weights {wanted[1]}; "
+                f"given {tuple(self.weights.shape)} and {tuple(self.x0_weights.shape)}."
+            )
+        if self.operands[: len(self.registers)] != self.registers:
+            raise ScheduleError(f"the first operands are the registers {self.registers}; given {self.operands}.")
+        xp = array_namespace(self.weights)
+        if not bool(xp.all(xp.isfinite(self.weights))) or not bool(xp.all(xp.isfinite(self.x0_weights))):
+            raise ScheduleError("a coefficient of the table is not finite: this solver cannot take a step of this grid.")
+
+    def __len__(self) -> int:
+        return int(self.weights.shape[0])
+
+    @property
+    def folded(self) -> bool:
+        """Whether x0 has been eliminated."""
+        return "x0" not in self.operands
+
+    @property
+    def draws(self) -> int:
+        """Noise draws per row."""
+        return sum(name.startswith("noise_") for name in self.operands)
+
+    def fold(self) -> "Tableau":
+        """The same table without the operand x0: W[.., sample] += p * W[.., x0], W[.., output] += q * W[.., x0]."""
+        if self.folded:
+            return self
+        xp = array_namespace(self.weights)
+        x0, output = self.operands.index("x0"), self.operands.index("output")
+        one_hot = np.eye(len(self.operands))
+        targets = xp.asarray(np.stack([one_hot[0], one_hot[output]]))
+        spread = self.weights[:, :, x0 : x0 + 1] * (self.x0_weights @ targets)[:, None, :]
+        kept = self.weights * xp.asarray(1 - one_hot[x0]) + spread
+        weights = clear_dust(kept, xp.abs(self.weights) + xp.abs(spread))
+        weights = xp.concat([weights[:, :, :x0], weights[:, :, x0 + 1 :]], axis=2)
+        names = tuple(name for name in self.operands if name != "x0")
+        return replace(self, weights=weights, operands=names)
+
+    def __str__(self) -> str:
+        return "\n".join(f"{row:4d}  {self.formula(row)}" for row in range(len(self)))
+
+    def formula(self, row: int) -> str:
+        """One row, written out."""
+        sums = []
+        for register, weights in zip(self.registers, self.weights[row], strict=True):
+            terms = [f"{float(w):+.6g} {name}" for w, name in zip(weights, self.operands, strict=True) if w != 0]
+            sums.append(f"{register} = {' '.join(terms) or '0'}")
+        return "; ".join(sums)
+
+
+def clear_dust(weights: Any, size: Any) -> Any:
+    """`weights` with what cancellation left around 0, 1 and -1 set to exactly that; `size` is of the terms summed."""
+    xp = array_namespace(weights)
+    nearest = xp.round(weights)
+    dusty = (xp.abs(nearest) <= 1) & (xp.abs(weights - nearest) <= DUST * xp.max(size, axis=2, keepdims=True))
+    return xp.where(dusty, nearest, weights)
+
+
+def tabulate(solver: Solver, grid: Grid, prediction: Prediction) -> tuple[Rows, Tableau]:
+    """The rows of `solver` over `grid` and their table, with x0 as an operand of its own.
+
+    Raises:
+        ScheduleError: a row where the model's output does not determine x0.
+    """
+    rows = solver.rows(grid)
+    _check_regular(rows, prediction)
+    xp = array_namespace(rows.sigma)
+    registers = ("sample", *solver.memory)
+    operands = (*registers, "output", "x0", *(f"noise_{k}" for k in range(solver.draws)))
+
+    one_hot = xp.asarray(np.eye(len(operands)))
+    x, memory, output, x0 = one_hot[0], one_hot[1 : len(registers)], one_hot[-2 - solver.draws], one_hot[-1 - solver.draws]
+    noise = one_hot[len(operands) - solver.draws :]
+    model = Estimate(
+        x0=x0,
+        noise=(x - rows.alpha * x0) / rows.sigma,
+        raw_noise=prediction.noise(x, output, rows.alpha, rows.sigma),
+    )
+    after = solver.update(rows, x, model, tuple(memory), tuple(noise))
+
+    shape = (len(rows), len(operands))
+    weights = xp.stack([xp.broadcast_to(register, shape) for register in (after.sample, *after.memory)], axis=1)
+    estimate = xp.broadcast_to(prediction.denoised(x, output, rows.alpha, rows.sigma), shape)
+    x0_weights = xp.stack([estimate[:, 0], estimate[:, len(registers)]], axis=1)
+    return rows, Tableau(
+        clear_dust(weights, xp.abs(weights)),
+        clear_dust(x0_weights[:, None, :], xp.abs(x0_weights)[:, None, :])[:, 0, :],
+        registers,
+        operands,
+    )
+
+
+def _check_regular(rows: Rows, prediction: Prediction) -> None:
+    xp = array_namespace(rows.sigma)
+    clean = rows.sigma == 0
+    if bool(xp.any(clean)):
+        raise ScheduleError(f"the model is asked at timestep {_first(rows, clean):g}, where sigma = 0: no noise is left.")
+    singular = prediction.singular(rows.alpha, rows.sigma)
+    if bool(xp.any(singular)):
+        raise ScheduleError(
+            f"prediction_type {prediction.name!r} says nothing of x0 at timestep {_first(rows, singular):g}, where "
+            f"alpha = {_first(rows, singular, 'alpha'):g} (zero terminal SNR); use 'v_prediction' or 'sample'."
+        )
+
+
+def _first(rows: Rows, where: Any, name: str = "timestep") -> float:
+    return float(getattr(rows, name)[int(np.argmax(np.asarray(where))), 0])
