@@ -3,22 +3,14 @@
 from dataclasses import dataclass
 from typing import Any
 
-import numpy as np
-from array_api_compat import array_namespace, is_numpy_array
+from array_api_compat import array_namespace
 
 from multisched.errors import ScheduleError
-
-
-def read_only(values: Any) -> Any:
-    """A float64 NumPy copy that nobody can write to; arrays of other libraries pass as they are."""
-    if not is_numpy_array(values) and hasattr(values, "shape"):
-        return values
-    array = np.asarray(values, dtype=np.float64)
-    return np.frombuffer(array.tobytes(), dtype=np.float64).reshape(array.shape)
+from multisched.values import Value, read_only
 
 
 @dataclass(frozen=True, eq=False)
-class Grid:
+class Grid(Value):
     """The points of a sampling run, from the noisiest to the cleanest. All float64.
 
     Attributes:

@@ -2,18 +2,17 @@
 
 import math
 import operator
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 from functools import cached_property
 from typing import Any, Generic, NamedTuple
-
-import numpy as np
 
 from multisched import backends
 from multisched.backends import B, Backend
 from multisched.errors import ScheduleError
-from multisched.grid import Grid, read_only
+from multisched.grid import Grid
 from multisched.step import Terms, Transform, combine
 from multisched.tableau import Tableau
+from multisched.values import Value, read_only
 
 
 class State(NamedTuple, Generic[B]):
@@ -31,7 +30,7 @@ class State(NamedTuple, Generic[B]):
 
 
 @dataclass(frozen=True, eq=False)
-class Plan:
+class Plan(Value):
     """A grid, the solver's table over it, and what is done to outputs on the way. Immutable and hashable.
 
     Attributes:
@@ -87,29 +86,6 @@ class Plan:
     def __len__(self) -> int:
         """Rows, which are model calls."""
         return len(self.tableau)
-
-    @cached_property
-    def _key(self) -> tuple[Any, ...]:
-        grid = self.grid
-        arrays = (grid.timesteps, grid.alphas, grid.sigmas, grid.next_alphas, grid.next_sigmas)
-        table = (self.tableau.weights, self.tableau.x0_weights, self.timesteps)
-        scalars = tuple(getattr(self, name) for name in _SCALARS)
-        return (*scalars, *(np.asarray(array).tobytes() for array in (*arrays, *table)))
-
-    def __eq__(self, other: object) -> bool:
-        return self._key == other._key if isinstance(other, Plan) else NotImplemented
-
-    def __hash__(self) -> int:
-        return hash(self._key)
-
-    def __copy__(self) -> "Plan":
-        return self
-
-    def __deepcopy__(self, memo: Any) -> "Plan":
-        return self
-
-    def __reduce__(self) -> Any:
-        return Plan, tuple(getattr(self, field.name) for field in fields(self))
 
     def __str__(self) -> str:
         calls = f"{len(self.grid)} steps, {len(self)} model calls, order {self.order}"
@@ -274,9 +250,6 @@ class Plan:
         memory, noise = ([backend.astype(array, sample.dtype) for array in arrays] for arrays in (state.memory, draws))
         x0 = () if self.denoised_transform is None else (self._x0(backend, row, sample, output),)
         return (sample, *memory, output, *x0, *noise)
-
-
-_SCALARS = ("name", "stages", "order", "init_noise_sigma", "output_transform", "denoised_transform")
 
 
 def _check_alike(backend: Backend[Any], one: Any, other: Any, other_name: str, one_name: str) -> None:

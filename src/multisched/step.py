@@ -77,7 +77,8 @@ class DynamicThreshold:
         below, above = ordered[:, low : low + 1], ordered[:, high : high + 1]
         limit = xp.clip(below + (above - below) * (position - low), 1.0, float(self.maximum))
         limit = xp.reshape(limit, (samples, *(1 for _ in array.shape[1:])) if array.ndim else ())
-        return xp.maximum(xp.minimum(array, limit), -limit) / limit
+        # A product, since XLA divides by a broadcast array in a way of its own, and the bits would differ.
+        return xp.maximum(xp.minimum(array, limit), -limit) * (1.0 / limit)
 
 
 @dataclass(frozen=True)

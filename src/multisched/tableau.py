@@ -13,16 +13,17 @@ import numpy as np
 from array_api_compat import array_namespace
 
 from multisched.errors import ScheduleError
-from multisched.grid import Grid, read_only
+from multisched.grid import Grid
 from multisched.predictions import Prediction
 from multisched.solvers import Estimate, Rows, Solver
+from multisched.values import Value, read_only
 
 # Cancellation in float64 leaves terms of this size where the algebra has none.
 DUST = 1e-15
 
 
 @dataclass(frozen=True, eq=False)
-class Tableau:
+class Tableau(Value):
     """The coefficients of a run, row by row. float64, read-only.
 
     Attributes:
@@ -97,9 +98,12 @@ class Tableau:
 
 
 def clear_dust(weights: Any, size: Any) -> Any:
-    """`weights` with what cancellation left around 0, 1 and -1 set to exactly that; `size` is of the terms summed."""
+    """`weights` with what cancellation left around 0, 1/2, 1 and their negatives set to exactly that.
+
+    `size` is that of the terms that were summed, (rows, registers, operands).
+    """
     xp = array_namespace(weights)
-    nearest = xp.round(weights)
+    nearest = xp.round(weights * 2) / 2
     dusty = (xp.abs(nearest) <= 1) & (xp.abs(weights - nearest) <= DUST * xp.max(size, axis=2, keepdims=True))
     return xp.where(dusty, nearest, weights)
 

@@ -126,7 +126,13 @@ class ArrayAPIBackend(Generic[B]):
         try:
             return np.asarray(array)
         except (TypeError, ValueError, RuntimeError):
-            return np.from_dlpack(to_device(array, "cpu"))
+            pass
+        for device in ("cpu", *self.xp.__array_namespace_info__().devices()):
+            try:
+                return np.asarray(to_device(array, device))
+            except (TypeError, ValueError, RuntimeError):
+                continue
+        raise ScheduleError(f"an array of {self.name} on {self.device(array)} cannot be brought to NumPy.")
 
     def astype(self, array: B, dtype: Any) -> B:
         return array if array.dtype == dtype else self.xp.astype(array, dtype)

@@ -7,6 +7,7 @@ import torch
 from array_api_compat import torch as xp
 
 from multisched.backends.base import ArrayAPIBackend
+from multisched.errors import ScheduleError
 
 
 class TorchBackend(ArrayAPIBackend[torch.Tensor]):
@@ -20,8 +21,19 @@ class TorchBackend(ArrayAPIBackend[torch.Tensor]):
         mps = ("mps",) if torch.backends.mps.is_available() else ()
         return ("cpu", *cuda, *mps)
 
+    def _device(self, device: Any) -> Any:
+        try:
+            found = torch.device(device or "cpu")
+        except RuntimeError:
+            found = None
+        at_hand = {name.partition(":")[0] for name in self.devices()} | {"meta"}
+        if found is None or found.type not in at_hand:
+            raise ScheduleError(f"torch has no device {str(device)!r}; it has {', '.join(self.devices())}.")
+        return found
+
     def asarray(self, values: Any, dtype: Any = None, device: Any = None) -> torch.Tensor:
         dtype = self.dtype(dtype)
+        device = None if device is None else self._device(device)
         if isinstance(values, np.ndarray):
             # torch has no read-only tensors and warns when it is given such memory; MPS takes no float64 on the way.
             values = torch.from_numpy(np.array(values))
@@ -39,7 +51,8 @@ class TorchBackend(ArrayAPIBackend[torch.Tensor]):
         return array.to(dtype)
 
     def normal(self, shape: tuple[int, ...], seed: int, dtype: Any = None, device: Any = None) -> torch.Tensor:
-        generator = torch.Generator(device or "cpu").manual_seed(seed)
+        device = self._device(device)
+        generator = torch.Generator(device).manual_seed(seed)
         return torch.randn(shape, generator=generator, dtype=self.dtype(dtype or "float32"), device=device)
 
     def synchronize(self, *arrays: torch.Tensor) -> None:

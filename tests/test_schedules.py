@@ -1,0 +1,190 @@
+"""Grids and noise schedules against their closed forms."""
+
+import math
+
+import numpy as np
+import pytest
+
+import multisched as ms
+from multisched.schedules import flow
+from multisched.schedules.spacing import timesteps
+
+
+@pytest.mark.parametrize("spacing", ["leading", "trailing", "linspace"])
+@pytest.mark.parametrize("total", [1000, 37, 1])
+def test_spacings_fall_strictly_and_hold_n_timesteps_for_every_n(spacing, total):
+    for n in range(1, total + 1):
+        chosen = timesteps(spacing, n, total)
+        assert chosen.shape == (n,) and np.all(np.diff(chosen) < 0)
+        assert chosen[-1] >= 0 and chosen[0] <= total - 1
+        assert np.all(chosen == np.round(chosen))
+    assert np.all(chosen == np.arange(total)[::-1])
+
+
+def test_spacings_as_published():
+    """The rows of Lin et al. 2023, table 2, for T = 1000 and 10 steps, counted from 0."""
+    assert list(timesteps("leading", 10, 1000)) == [900, 800, 700, 600, 500, 400, 300, 200, 100, 0]
+    assert list(timesteps("linspace", 10, 1000)) == [999, 888, 777, 666, 555, 444, 333, 222, 111, 0]
+    assert list(timesteps("trailing", 10, 1000)) == [999, 899, 799, 699, 599, 499, 399, 299, 199, 99]
+    assert list(timesteps("leading", 2, 1000, offset=1)) == [501, 1]
+
+
+def test_each_step_ends_where_the_next_begins():
+    for recipe in (ms.DDIM(timestep_spacing="linspace"), ms.DDIM(timestep_spacing="trailing"), ms.FlowMatchEuler()):
+        for n in (1, 3, 61, 333):
+            assert recipe.plan(n).grid.chained
+
+
+def test_the_stride_rule_aims_at_t_minus_the_stride():
+    plan = ms.DDIM(timestep_spacing="linspace", previous_timestep="stride").plan(10)
+    level = ms.DDIM().parts().schedule.alphas_cumprod
+    np.testing.assert_array_equal(plan.grid.next_alphas[0], math.sqrt(level[899]))
+    assert plan.grid.next_alphas[-1] == 1.0
+    assert not plan.grid.chained
+    same = ms.DDIM(previous_timestep="stride").plan(10)
+    np.testing.assert_array_equal(same.grid.next_alphas, ms.DDIM().plan(10).grid.next_alphas)
+
+
+def test_the_shift_is_applied_once():
+    plan = ms.FlowMatchEuler(shift=3.0).plan(1000)
+    even = np.arange(1000, 0, -1) / 1000
+    np.testing.assert_allclose(plan.sigmas[:-1], 3 * even / (1 + 2 * even), rtol=1e-12)
+    np.testing.assert_allclose(plan.timesteps, plan.sigmas[:-1] * 1000, rtol=0)
+    assert plan.sigmas[-1] == 0
+
+
+def test_the_double_shift_of_other_libraries_can_be_had():
+    for n in (5, 60):
+        sigmas = ms.FlowMatchEuler(shift=3.0, double_shift=True).plan(n).sigmas
+        np.testing.assert_allclose(sigmas[-2], flow.shift(flow.shift(0.001, 3.0), 3.0), rtol=1e-12)
+        assert f"{sigmas[-2]:.6f}" == "0.008929"
+    assert ms.FlowMatchEuler(shift=3.0).plan(5).sigmas[-2] == pytest.approx(0.0029940119760)
+
+
+def test_shifts_compose():
+    sigmas = np.linspace(0.01, 1, 50)
+    np.testing.assert_allclose(flow.shift(flow.shift(sigmas, 2.0), 1.5), flow.shift(sigmas, 3.0), rtol=1e-14)
+
+
+def test_dynamic_shifts():
+    plan = ms.FlowMatchEuler(use_dynamic_shifting=True).plan(20, mu=1.15)
+    even = np.linspace(1, 0.001, 20)
+    np.testing.assert_allclose(plan.sigmas[:-1], math.exp(1.15) / (math.exp(1.15) + (1 / even - 1)), rtol=1e-12)
+    linear = ms.FlowMatchEuler(use_dynamic_shifting=True, time_shift_type="linear").plan(20, mu=1.15)
+    np.testing.assert_allclose(linear.sigmas[:-1], 1.15 / (1.15 + (1 / even - 1)), rtol=1e-12)
+
+
+@pytest.mark.parametrize("n", [1, 2, 30])
+def test_terminal_stretch(n):
+    sigmas = ms.FlowMatchEuler(shift=2.0, shift_terminal=0.1).plan(n).sigmas
+    assert np.all(np.isfinite(sigmas)) and sigmas[0] == 1 and sigmas[-1] == 0
+    if n > 1:
+        assert sigmas[-2] == pytest.approx(0.1)
+
+
+@pytest.mark.parametrize(
+    "recipe",
+    [
+        ms.FlowMatchEuler(shift=3.0),
+        ms.FlowMatchHeun(shift=3.0),
+        ms.FlowMatchPingPong(shift_terminal=0.1),
+        ms.DDIM(),
+        ms.DDIM(set_alpha_to_one=False),
+        ms.DDIM(timestep_spacing="trailing", rescale_betas_zero_snr=True, prediction_type="v_prediction"),
+        ms.DDIM(timestep_spacing="linspace", beta_schedule="squaredcos_cap_v2"),
+    ],
+)
+@pytest.mark.parametrize("n", [1, 2, 7, 50, 999])
+def test_sigmas_fed_back_reproduce_the_plan_bit_for_bit(recipe, n):
+    plan = recipe.plan(n)
+    again = recipe.plan(sigmas=plan.sigmas)
+    assert again == plan and hash(again) == hash(plan)
+    assert recipe.plan(n, sigmas=plan.sigmas) == plan
+
+
+def test_timesteps_fed_back_reproduce_the_plan():
+    plan = ms.DDIM(timestep_spacing="trailing").plan(13)
+    assert ms.DDIM(timestep_spacing="trailing").plan(timesteps=plan.timesteps) == plan
+    flow_plan = ms.FlowMatchEuler(shift=3.0).plan(13)
+    again = ms.FlowMatchEuler(shift=3.0).plan(timesteps=flow_plan.timesteps)
+    np.testing.assert_allclose(again.sigmas, flow_plan.sigmas, rtol=3e-16)
+    assert ms.FlowMatchEuler(shift=3.0).plan(timesteps=flow_plan.timesteps, sigmas=flow_plan.sigmas[:-1]) == flow_plan
+
+
+def test_given_sigmas_between_timesteps_are_met():
+    plan = ms.DDIM().plan(sigmas=[0.95, 0.5, 0.1])
+    np.testing.assert_allclose(plan.alphas[:-1] ** 2 + plan.sigmas[:-1] ** 2, 1, rtol=1e-15)
+    assert list(plan.sigmas) == [0.95, 0.5, 0.1, 0.0]
+    below, above = np.floor(plan.timesteps).astype(int), np.ceil(plan.timesteps).astype(int)
+    table = np.sqrt(1 - ms.DDIM().parts().schedule.alphas_cumprod)
+    assert np.all(table[below] <= plan.sigmas[:-1]) and np.all(plan.sigmas[:-1] <= table[above])
+
+
+@pytest.mark.parametrize("recipe", [ms.FlowMatchEuler(shift=3.0), ms.FlowMatchHeun(), ms.DDIM()])
+def test_partial_runs_are_parts_of_the_whole(recipe):
+    whole = recipe.plan(20)
+    calls = len(whole.grid), len(whole)
+    part = recipe.plan(20, start=5, stop=12)
+    np.testing.assert_array_equal(part.sigmas, whole.sigmas[5:13])
+    assert len(part.grid) == 7 and part.stages[0] == 0
+    per_step = 2 if calls[1] > calls[0] else 1
+    np.testing.assert_array_equal(part.timesteps, whole.timesteps[5 * per_step : 12 * per_step])
+    for strength in (0.0, 0.04, 0.3, 0.6, 1.0):
+        plan = recipe.plan(20, strength=strength)
+        assert len(plan.grid) == int(20 * strength)
+        np.testing.assert_array_equal(plan.sigmas, whole.sigmas[20 - int(20 * strength) :])
+
+
+def test_churn_does_not_depend_on_where_a_partial_run_begins():
+    recipe = ms.FlowMatchHeun(s_churn=3.0)
+    whole, part = recipe.plan(10), recipe.plan(10, start=4)
+    np.testing.assert_array_equal(whole.tableau.weights[8:], part.tableau.weights)
+
+
+def test_zero_terminal_snr():
+    betas = np.linspace(1e-4, 0.02, 1000)
+    rescaled = ms.rescale_zero_terminal_snr(betas)
+    before, after = np.cumprod(1 - betas), np.cumprod(1 - rescaled)
+    assert after[-1] == 0 and after[0] == pytest.approx(before[0], rel=1e-14)
+    root = np.sqrt(before)
+    np.testing.assert_allclose(
+        np.sqrt(after), (root - root[-1]) * root[0] / (root[0] - root[-1]), rtol=1e-10, atol=1e-13
+    )
+    plan = ms.DDIM(rescale_betas_zero_snr=True, timestep_spacing="trailing", prediction_type="v_prediction").plan(10)
+    assert plan.alphas[0] == 0 and plan.sigmas[0] == 1
+
+
+def test_betas_for_alpha_bar_give_alpha_bar_back():
+    betas = ms.betas_for_alpha_bar(1000)
+    t = np.arange(1, 1001) / 1000
+    wanted = np.cos((t + 0.008) / 1.008 * np.pi / 2) ** 2 / np.cos(0.008 / 1.008 * np.pi / 2) ** 2
+    np.testing.assert_allclose(np.cumprod(1 - betas)[:-1], wanted[:-1], rtol=1e-9)
+    assert betas[-1] == 0.999 and betas.dtype == np.float64
+    exponential = ms.betas_for_alpha_bar(10, alpha_transform_type="exp")
+    np.testing.assert_allclose(exponential, 1 - math.exp(-1.2), rtol=1e-12)
+    assert np.all((ms.betas_for_alpha_bar(50, alpha_transform_type="laplace") > 0))
+
+
+def test_beta_schedules():
+    level = ms.DDIM(beta_schedule="scaled_linear", beta_start=0.00085, beta_end=0.012).parts().schedule.alphas_cumprod
+    betas = np.linspace(0.00085**0.5, 0.012**0.5, 1000) ** 2
+    np.testing.assert_allclose(level, np.cumprod(1 - betas), rtol=3e-5)
+    own = ms.DDIM(num_train_timesteps=4, trained_betas=[0.1, 0.2, 0.3, 0.4]).plan(4)
+    np.testing.assert_allclose(own.alphas[:-1] ** 2, np.cumprod([0.9, 0.8, 0.7, 0.6])[::-1], rtol=1e-6)
+
+
+def test_retrieve_timesteps(backend, make, device):
+    levels = [1.0, 0.9, 0.8, 0.7, 0.6, 0.5, 0.4, 0.3, 0.2, 0.1]
+    found, count = ms.retrieve_timesteps(device, make(levels), 4, 1000)
+    assert count == 4 and ms.backends.of(found) is backend
+    np.testing.assert_allclose(backend.to_numpy(found), [1000, 700, 400, 100], rtol=1e-6)
+    found, count = ms.retrieve_timesteps(device, make(levels), 3, 1000)
+    np.testing.assert_allclose(backend.to_numpy(found), [1000, 550, 100], rtol=1e-6)
+    found, count = ms.retrieve_timesteps(device, make(levels), 25, 500)
+    assert count == 10
+    np.testing.assert_allclose(backend.to_numpy(found), np.array(levels) * 500, rtol=1e-6)
+    found, count = ms.retrieve_timesteps(device, make(levels), 4, 1000, sigmas_override=[0.5, 0.25])
+    assert count == 2
+    np.testing.assert_allclose(backend.to_numpy(found), [500, 250])
+    found, _ = ms.retrieve_timesteps("numpy", levels, 1, 1000)
+    assert list(found) == [1000]
