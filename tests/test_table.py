@@ -44,7 +44,9 @@ def test_euler_on_a_flow_is_one_sum_of_two_arrays():
     folded = ms.FlowMatchEuler(shift=3.0).plan(28).tableau.fold()
     assert folded.operands == ("sample", "output")
     assert np.all(folded.weights[:, 0, 0] == 1.0)
-    np.testing.assert_allclose(folded.weights[:, 0, 1], np.diff(ms.FlowMatchEuler(shift=3.0).plan(28).sigmas), rtol=1e-12)
+    np.testing.assert_allclose(
+        folded.weights[:, 0, 1], np.diff(ms.FlowMatchEuler(shift=3.0).plan(28).sigmas), rtol=1e-12
+    )
 
 
 def test_structural_zeros_ones_and_copies_are_exact():

@@ -44,7 +44,9 @@ def arrays(count: int, shape: tuple[int, ...] = (2, 3, 4), seed: int = 0) -> np.
     return np.random.default_rng(seed).standard_normal((count, *shape)).astype(np.float32)
 
 
-def run(plan: ms.Plan, make: Any, noise: np.ndarray, outputs: np.ndarray, draws: np.ndarray, dtype: str = "float32") -> Any:
+def run(
+    plan: ms.Plan, make: Any, noise: np.ndarray, outputs: np.ndarray, draws: np.ndarray, dtype: str = "float32"
+) -> Any:
     """All states of a run with given outputs and draws."""
     states = [plan.start(make(noise, dtype))]
     for row in range(len(plan)):

@@ -59,8 +59,11 @@ class Backend(Protocol[B]):
     def compute_dtype(self, dtype: Any) -> Any:
         """The dtype that sums are taken in: float32 for half precision, else `dtype`. Raises on non-floating ones."""
 
-    def weighted_sum(self, weights: Sequence[float], arrays: Sequence[B]) -> B:
-        """sum of weights[k] * arrays[k], left to right, in the arrays' dtype. At least one term."""
+    def weighted_sum(self, weights: Sequence[Any], arrays: Sequence[B]) -> B:
+        """sum of weights[k] * arrays[k], left to right, in the arrays' dtype. At least one term.
+
+        A weight is a float, or an array of that dtype that broadcasts against the others.
+        """
 
     def normal(self, shape: tuple[int, ...], seed: int, dtype: Any = None, device: Any = None) -> B:
         """Standard normal draws by the library's own generator, seeded anew."""
@@ -146,10 +149,10 @@ class ArrayAPIBackend(Generic[B]):
             found = self._compute_dtypes[dtype] = self.dtype("float32") if name.endswith("float16") else dtype
         return found
 
-    def weighted_sum(self, weights: Sequence[float], arrays: Sequence[B]) -> B:
+    def weighted_sum(self, weights: Sequence[Any], arrays: Sequence[B]) -> B:
         total: Any = None
         for weight, array in zip(weights, arrays, strict=True):
-            term = array if weight == 1.0 else array * weight  # type: ignore[operator]
+            term = array if isinstance(weight, float) and weight == 1.0 else array * weight  # type: ignore[operator]
             total = term if total is None else total + term
         found: B = total
         return found

@@ -1,0 +1,100 @@
+"""Data sets of images and pictures of samples, for the command line. Images are float32 (images, channels, h, w) in
+[-1, 1]. Pillow and scikit-learn, from the extra "cli", are imported where they are used."""
+
+import math
+from importlib import import_module
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from multisched.errors import ScheduleError
+
+TILE = 64
+"""Pixels that an image is enlarged to, or a little more."""
+GAP = 4
+
+
+def extra(module: str, package: str) -> Any:
+    """A module of the extra "cli".
+
+    Raises:
+        ScheduleError: it is not installed.
+    """
+    try:
+        return import_module(module)
+    except ImportError:
+        raise ScheduleError(f"{package} is missing: install multisched-diffusion[cli].") from None
+
+
+def digits() -> np.ndarray:
+    """The 1,797 handwritten digits that come with scikit-learn, (1797, 1, 8, 8).
+
+    Raises:
+        ScheduleError: scikit-learn is not installed.
+    """
+    images = extra("sklearn.datasets", "scikit-learn").load_digits().images
+    return np.asarray(images[:, None] / 8 - 1, dtype=np.float32)
+
+
+def folder(path: Path, size: int) -> np.ndarray:
+    """The images of a folder in the order of their names, cut to squares and resized: (images, 3, size, size).
+
+    Raises:
+        ScheduleError: no such folder, none or a broken one among its images, size below 1, or Pillow is not installed.
+    """
+    image, ops = extra("PIL.Image", "Pillow"), extra("PIL.ImageOps", "Pillow")
+    if size < 1:
+        raise ScheduleError(f"--size must be at least 1; given {size}.")
+    if not path.is_dir():
+        raise ScheduleError(f"the folder {str(path)!r} does not exist.")
+    known = {ending for ending, kind in image.registered_extensions().items() if kind in image.OPEN}
+    files = sorted(file for file in path.iterdir() if file.is_file() and file.suffix.lower() in known)
+    if not files:
+        raise ScheduleError(f"the folder {str(path)!r} has no images.")
+    loaded = []
+    for file in files:
+        try:
+            with image.open(file) as opened:
+                loaded.append(np.asarray(ops.fit(ops.exif_transpose(opened).convert("RGB"), (size, size))))
+        except (OSError, ValueError, SyntaxError):  # Pillow's readers are not of one mind about broken files
+            raise ScheduleError(f"{str(file)!r} is not an image that can be read.") from None
+    return np.ascontiguousarray(np.stack(loaded).transpose(0, 3, 1, 2) / np.float32(127.5) - np.float32(1))
+
+
+def nearest_distance(samples: np.ndarray, points: np.ndarray) -> float:
+    """Root mean square difference per pixel between a sample and the image nearest to it, mean over the samples."""
+    squares = (np.min(np.mean((sample - points) ** 2, axis=(1, 2, 3), dtype=np.float64)) for sample in samples)
+    return float(np.mean([math.sqrt(square) for square in squares]))
+
+
+def grid(images: np.ndarray, columns: int) -> Any:
+    """A Pillow image of all images in rows of `columns`, enlarged so that single pixels can be seen.
+
+    Raises:
+        ScheduleError: Pillow is not installed.
+    """
+    count, channels, height, width = images.shape
+    scale = math.ceil(TILE / max(height, width))
+    pixels = np.round((np.clip(images, -1, 1) + 1) * 127.5).astype(np.uint8)
+    pixels = pixels.repeat(scale, axis=2).repeat(scale, axis=3).transpose(0, 2, 3, 1)
+    down, across = height * scale + GAP, width * scale + GAP
+    sheet = np.full((math.ceil(count / columns) * down + GAP, columns * across + GAP, channels), 96, dtype=np.uint8)
+    for index, tile in enumerate(pixels):
+        row, column = divmod(index, columns)
+        top, left = GAP + row * down, GAP + column * across
+        sheet[top : top + height * scale, left : left + width * scale] = tile
+    return extra("PIL.Image", "Pillow").fromarray(sheet[:, :, 0] if channels == 1 else sheet)
+
+
+def check_writable(path: Path) -> None:
+    """Refuse a picture's path before the work is done rather than after.
+
+    Raises:
+        ScheduleError: no such folder, a name whose ending is no picture format, or Pillow is not installed.
+    """
+    image = extra("PIL.Image", "Pillow")
+    if not path.parent.is_dir():
+        raise ScheduleError(f"the folder {str(path.parent)!r} of --out does not exist.")
+    if image.registered_extensions().get(path.suffix.lower()) not in image.SAVE:
+        raise ScheduleError(f"--out must end in .png or in the name of another picture format; given {path.name!r}.")

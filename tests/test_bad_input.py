@@ -1,0 +1,183 @@
+"""Bad input gets one clear sentence, as early as it can be known, and leaves the object as it was."""
+
+import math
+
+import numpy as np
+import pytest
+from zoo import arrays
+
+import multisched as ms
+
+FLOW, DDIM = ms.FlowMatchEuler(), ms.DDIM()
+DYNAMIC = ms.FlowMatchEuler(use_dynamic_shifting=True)
+SNR = {"rescale_betas_zero_snr": True, "timestep_spacing": "trailing"}
+
+
+CASES = [
+    (lambda: ms.FlowMatchEuler(shift=0), "shift must be a positive number; given 0"),
+    (lambda: ms.FlowMatchEuler(shift=math.nan), "shift must be a positive number; given nan"),
+    (lambda: ms.FlowMatchEuler(num_train_timesteps=0), "num_train_timesteps must be at least 1; given 0"),
+    (lambda: ms.FlowMatchEuler(num_train_timesteps=1e3), "num_train_timesteps must be an int; given 1000.0"),
+    (lambda: ms.FlowMatchEuler(sigma_max=1.5), "sigma_max must be in"),
+    (lambda: ms.FlowMatchEuler(shift_terminal=1.0), r"shift_terminal must be in \(0, 1\)"),
+    (lambda: ms.FlowMatchEuler(time_shift_type="cubic"), "must be one of 'exponential', 'linear'; given 'cubic'"),
+    (lambda: ms.FlowMatchEuler(omega=math.inf), "omega must be a finite number; given inf"),
+    (lambda: ms.FlowMatchEuler(omega_mean="all"), "omega_mean must be 'sample' or 'batch'; given 'all'"),
+    (lambda: ms.FlowMatchHeun(s_churn=-1.0), "s_churn must be a number >= 0; given -1.0"),
+    (lambda: ms.FlowMatchHeun(s_noise=math.nan), "s_noise must be a number >= 0; given nan"),
+    (lambda: ms.DDIM(beta_schedule="cosine"), "beta_schedule must be one of 'linear', 'scaled_linear'"),
+    (lambda: ms.DDIM(timestep_spacing="even"), "timestep_spacing must be one of 'leading', 'trailing'"),
+    (lambda: ms.DDIM(prediction_type="noise"), "prediction_type must be one of epsilon, sample"),
+    (lambda: ms.DDIM(previous_timestep="next"), "previous_timestep must be one of 'list', 'stride'"),
+    (lambda: ms.DDIM(beta_start=0.5, beta_end=0.1), "0 < beta_start <= beta_end < 1; given 0.5, 0.1"),
+    (lambda: ms.DDIM(trained_betas=[0.1, 0.2]), "trained_betas must be 1000 numbers"),
+    (lambda: ms.DDIM(num_train_timesteps=2, trained_betas=[0.1, math.nan]), r"2 numbers in \(0, 1\)"),
+    (lambda: ms.DDIM(eta=1.5), r"eta must be in \[0, 1\]; given 1.5"),
+    (lambda: ms.DDIM(eta=math.nan), r"eta must be in \[0, 1\]; given nan"),
+    (lambda: ms.DDIM(clip_sample_range=0.0), "clip_sample_range must be positive"),
+    (lambda: ms.DDIM(thresholding=True, sample_max_value=0.5), "sample_max_value must be at least 1"),
+    (lambda: ms.DDIM(thresholding=True, dynamic_thresholding_ratio=0), r"must be in \(0, 1\]; given 0"),
+    (lambda: ms.DDIM(steps_offset=0.5), "steps_offset must be an int; given 0.5"),
+    (lambda: ms.Scheduler(DDIM.parts().schedule, "w_prediction", ms.solvers.Euler()), "given 'w_prediction'"),
+    (lambda: ms.betas_for_alpha_bar(10, alpha_transform_type="tanh"), "alpha_transform_type must be one of"),
+    (lambda: ms.betas_for_alpha_bar(10, max_beta=2.0), r"max_beta must be in \(0, 1\]; given 2.0"),
+    (lambda: ms.rescale_zero_terminal_snr([0.5]), "at least two numbers"),
+    (lambda: FLOW.plan(), "exactly one of n, timesteps, sigmas; given none"),
+    (lambda: FLOW.plan(0), r"must be in 1..1000; given 0"),
+    (lambda: FLOW.plan(1001), r"must be in 1..1000; given 1001"),
+    (lambda: FLOW.plan(5.0), "must be an int; given 5.0"),
+    (lambda: FLOW.plan(True), "must be an int; given True"),
+    (lambda: DDIM.plan(0), r"must be in 1..1000; given 0"),
+    (lambda: DDIM.plan(1001), r"must be in 1..1000; given 1001"),
+    (lambda: ms.DDIM(steps_offset=1).plan(1000), "asks for timesteps 1..1000; the schedule has 0..999"),
+    (lambda: FLOW.plan(sigmas=[]), "at least one number"),
+    (lambda: FLOW.plan(sigmas=[0.5, 0.7]), "must fall strictly"),
+    (lambda: FLOW.plan(sigmas=[0.5, 0.5]), "must fall strictly"),
+    (lambda: FLOW.plan(sigmas=[0.5, math.nan]), "sigmas must be finite"),
+    (lambda: FLOW.plan(sigmas=[1.5, 0.5]), r"sigmas must lie in \[0, 1\]; given 0.5 to 1.5"),
+    (lambda: FLOW.plan(sigmas=[0.0]), "must hold a level above 0"),
+    (lambda: FLOW.plan(sigmas=[[1.0, 0.5]]), r"given shape \(1, 2\)"),
+    (lambda: FLOW.plan(sigmas="high"), "must be a list of numbers; given 'high'"),
+    (lambda: FLOW.plan(timesteps=[1001.0]), r"timesteps must lie in \[0, 1000\]"),
+    (lambda: FLOW.plan(timesteps=[900, 500], sigmas=[0.9]), "must have one length; given 2 and 1"),
+    (lambda: FLOW.plan(3, sigmas=[0.9, 0.5]), "n = 3 steps, but the list given makes 2"),
+    (lambda: FLOW.plan(3, mu=1.0), "mu must be given exactly if use_dynamic_shifting is on; it is False"),
+    (lambda: FLOW.plan(sigmas=[0.5], mu=1.0), "taken as they are, so mu=1.0 has no use"),
+    (lambda: DYNAMIC.plan(3), "mu must be given exactly if use_dynamic_shifting is on; it is True"),
+    (lambda: DYNAMIC.plan(3, mu=math.nan), "mu must be finite"),
+    (lambda: DDIM.plan(3, mu=1.0), "mu belongs to flow schedules"),
+    (lambda: DDIM.plan(sigmas=[]), "at least one number"),
+    (lambda: DDIM.plan(sigmas=[0.5, 0.9]), "must fall strictly"),
+    (lambda: DDIM.plan(sigmas=[math.nan]), "must be finite"),
+    (lambda: DDIM.plan(sigmas=[1.0]), "sigmas must lie in"),
+    (lambda: DDIM.plan(timesteps=[500.5]), r"whole numbers in 0..999; given"),
+    (lambda: DDIM.plan(timesteps=[1000]), r"whole numbers in 0..999; given"),
+    (lambda: DDIM.plan(timesteps=[500], sigmas=[0.5]), "exactly one of timesteps, sigmas"),
+    (lambda: ms.DDIM(**SNR).plan(5), "'epsilon' says nothing of x0 at timestep 999, where alpha = 0"),
+    (lambda: FLOW.plan(5, start=3, stop=2), "0 <= start <= stop <= 5; given 3 and 2"),
+    (lambda: FLOW.plan(5, stop=6), "0 <= start <= stop <= 5; given 0 and 6"),
+    (lambda: FLOW.plan(5, strength=1.2), r"strength must be in \[0, 1\]; given 1.2"),
+    (lambda: FLOW.plan(5, strength=math.nan), r"strength must be in \[0, 1\]; given nan"),
+    (lambda: FLOW.plan(5, strength=0.5, start=1), "start or strength, not both"),
+    (lambda: ms.retrieve_timesteps(None, [1.0, 0.5], 0, 1000), "steps must be at least 1; given 0"),
+    (lambda: ms.retrieve_timesteps(None, [], 2, 1000), "at least one number"),
+    (lambda: ms.noise.normal((), rng=0), "begins with the number of samples"),
+    (lambda: ms.noise.normal((2,), rng=-1), "a whole number >= 0; given -1"),
+    (lambda: ms.noise.normal((2,), rng="seed"), "rng must be a seed, a noise source or a numpy Generator"),
+    (lambda: ms.Grid(np.ones(3), np.ones(3), np.ones(2)), "n [+] 1 timesteps, alphas and sigmas"),
+    (lambda: ms.Grid(np.ones(2), np.ones(2), np.array([1.0, -1.0])), "sigmas must not be negative"),
+    (
+        lambda: ms.Scheduler(
+            ms.DDIM(previous_timestep="stride", timestep_spacing="linspace").parts().schedule,
+            "epsilon",
+            ms.solvers.Heun(),
+        ).plan(7),
+        "steps of its grid must join",
+    ),
+]
+
+
+@pytest.mark.parametrize(("make_it", "sentence"), CASES, ids=[f"{k}-{case[1]}" for k, case in enumerate(CASES)])
+def test_bad_options_are_refused(make_it, sentence):
+    with pytest.raises(ms.ScheduleError, match=sentence) as caught:
+        make_it()
+    text = str(caught.value)
+    assert "\n" not in text and text.endswith(".") and len(text) < 2000
+
+
+def test_a_schedule_error_is_a_value_error():
+    assert issubclass(ms.ScheduleError, ValueError)
+
+
+def test_bad_steps_are_refused(make):
+    plan = ms.FlowMatchPingPong().plan(2)
+    x, wrong = make(arrays(1)[0]), make(arrays(1, (2, 3, 5))[0])
+    state = plan.start(x)
+    with pytest.raises(ms.ScheduleError, match=r"output has shape \(2, 3, 5\), the sample \(2, 3, 4\)"):
+        plan.step(state, wrong, x)
+    with pytest.raises(ms.ScheduleError, match=r"noise has shape \(2, 3, 5\)"):
+        plan.step(state, x, wrong)
+    with pytest.raises(ms.ScheduleError, match="row 0 of FlowMatchPingPong adds noise"):
+        plan.step(state, x)
+    with pytest.raises(ms.ScheduleError, match=r"given 2"):
+        plan.step(state, x, (x, x))
+    with pytest.raises(ms.ScheduleError, match=r"x0 has shape \(2, 3, 5\)"):
+        plan.start(x, x0=wrong)
+    end = plan.step(plan.step(state, x, x), x)
+    for call in (plan.step, plan.denoised, plan.transition):
+        with pytest.raises(ms.ScheduleError, match=r"rows 0..1; there is no row 2"):
+            call(end, x)
+    with pytest.raises(ms.ScheduleError, match="no row 2"):
+        plan.model_input(end)
+    with pytest.raises(ms.ScheduleError, match="no row -1"):
+        plan.step(state._replace(index=-1), x, x)
+    with pytest.raises(ms.ScheduleError, match="index must be an int; given float"):
+        plan.step(state._replace(index=0.0), x, x)
+    with pytest.raises(ms.ScheduleError, match="keeps 0 memory registers; the state has 1"):
+        plan.step(state._replace(memory=(x,)), x, x)
+    heun = ms.FlowMatchHeun().plan(2)
+    with pytest.raises(ms.ScheduleError, match=r"memory has shape \(2, 3, 5\)"):
+        heun.step(heun.start(x)._replace(memory=(wrong,)), x)
+    with pytest.raises(ms.ScheduleError, match="std|deviation"):
+        ms.log_prob(x, x, 0.0)
+
+
+def test_a_schedulers_state_survives_bad_calls(make, backend):
+    scheduler = ms.FlowMatchHeun().on(backend)
+    x, wrong = make(arrays(1)[0]), make(arrays(1, (2, 3, 5))[0])
+    with pytest.raises(ms.ScheduleError, match="call set_timesteps"):
+        scheduler.step(x, 1000.0, x)
+    scheduler.set_timesteps(3)
+    middle = scheduler.step(x, 1000.0, x)
+    before = scheduler.plan, scheduler.step_index
+    for bad in (
+        lambda: scheduler.set_timesteps(0),
+        lambda: scheduler.set_timesteps(5, sigmas=[0.1]),
+        lambda: scheduler.step(wrong, 500.5, x),
+        lambda: scheduler.step(x, 123.0, x),
+        lambda: scheduler.step(x, 500.5, x, eta=0.5),
+        lambda: scheduler.step(x, 500.5, x, omega=math.nan),
+        lambda: scheduler.step(x, 500.5, x, noise=x, variance_noise=x),
+        lambda: scheduler.add_noise(x, wrong, 10),
+        lambda: scheduler.add_noise(x, x, 1e9),
+        lambda: scheduler.add_noise(x, x, np.arange(3)),
+    ):
+        with pytest.raises(ms.ScheduleError):
+            bad()
+        assert (scheduler.plan, scheduler.step_index) == before
+    reference = ms.FlowMatchHeun().plan(3)
+    state = reference.step(reference.start(x), x)
+    found = scheduler.step(x, 500.5, middle)
+    np.testing.assert_array_equal(backend.to_numpy(found), backend.to_numpy(reference.step(state, x).sample))
+
+
+def test_bad_sampling_is_refused(make):
+    noise, plan = make(arrays(1)[0]), ms.FlowMatchEuler().plan(2)
+    with pytest.raises(ms.ScheduleError, match="loop must be one of 'auto', 'python'; given 'fast'"):
+        ms.sample(lambda x, t: x, plan, noise, loop="fast")
+    with pytest.raises(ms.ScheduleError, match="rng must be"):
+        ms.sample(lambda x, t: x, plan, noise, rng="seed")
+    with pytest.raises(ms.ScheduleError, match="expected an array"):
+        ms.sample(lambda x, t: x, plan, [1.0, 2.0])
+    with pytest.raises(ms.ScheduleError, match="expected an array"):
+        ms.sample(lambda x, t: None, plan, noise)

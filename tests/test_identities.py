@@ -1,0 +1,137 @@
+"""Solvers that are others in disguise, and options that change nothing."""
+
+import dataclasses
+import math
+
+import numpy as np
+import pytest
+from zoo import EVERY, arrays, every_recipe, run
+
+import multisched as ms
+
+BETAS = np.linspace(1e-4, 0.02, 1000)
+
+
+@pytest.mark.parametrize("spacing", ["leading", "trailing"])
+@pytest.mark.parametrize("prediction", ["epsilon", "v_prediction", "sample"])
+def test_ddim_with_eta_one_is_ddpm(spacing, prediction, make, backend):
+    """The posterior of Ho et al. 2020 (arXiv 2006.11239, eq. 6 and 7) over the steps of the run."""
+    recipe = ms.DDIM(eta=1.0, clip_sample=False, timestep_spacing=spacing, prediction_type=prediction)
+    plan = recipe.plan(20)
+    sample, output = arrays(2)
+    levels = np.append(np.cumprod(1 - BETAS)[plan.timesteps.astype(int)], 1.0)
+    for row in range(20):
+        bar, bar_next = levels[row], levels[row + 1]
+        beta = 1 - bar / bar_next
+        x0 = recipe.parts().prediction.denoised(sample.astype(float), output, math.sqrt(bar), math.sqrt(1 - bar))
+        wanted = math.sqrt(bar_next) * beta / (1 - bar) * x0
+        wanted = wanted + math.sqrt(1 - beta) * (1 - bar_next) / (1 - bar) * sample
+        mean, std = plan.transition(ms.State(make(sample), (), row), make(output))
+        assert std == pytest.approx(math.sqrt((1 - bar_next) / (1 - bar) * beta), rel=1e-4, abs=1e-12)
+        np.testing.assert_allclose(backend.to_numpy(mean), wanted, rtol=2e-4, atol=2e-5 * np.abs(wanted).max())
+
+
+def test_ddim_with_eta_zero_is_euler():
+    schedule = ms.DDIM().parts().schedule
+    euler = ms.Scheduler(schedule, "epsilon", ms.solvers.Euler()).plan(30)
+    ddim = ms.DDIM(clip_sample=False).plan(30)
+    np.testing.assert_allclose(ddim.tableau.fold().weights, euler.tableau.fold().weights, rtol=1e-12, atol=1e-14)
+
+
+def test_ping_pong_with_the_models_own_noise_is_euler(make, backend):
+    ping_pong, euler = ms.FlowMatchPingPong(shift=3.0).plan(12), ms.FlowMatchEuler(shift=3.0).plan(12)
+    ours, theirs = (plan.start(make(arrays(1)[0])) for plan in (ping_pong, euler))
+    for row, output in enumerate(arrays(12, seed=1)):
+        own_noise = ours.sample + make(output) * (1 - float(ping_pong.sigmas[row]))
+        ours, theirs = ping_pong.step(ours, make(output), own_noise), euler.step(theirs, make(output))
+        np.testing.assert_allclose(backend.to_numpy(ours.sample), backend.to_numpy(theirs.sample), atol=3e-6, rtol=0)
+
+
+def test_stochastic_sampling_is_ping_pong():
+    stochastic, ping_pong = ms.FlowMatchEuler(shift=3.0, stochastic_sampling=True), ms.FlowMatchPingPong(shift=3.0)
+    assert stochastic.plan(9).tableau == ping_pong.plan(9).tableau
+
+
+def test_omega_zero_changes_nothing():
+    for recipe in (ms.FlowMatchEuler(shift=3.0), ms.FlowMatchHeun()):
+        assert dataclasses.replace(recipe, omega=0.0, omega_mean="batch").plan(5) == recipe.plan(5)
+
+
+def test_omega_is_ace_steps_logistic():
+    from multisched.step import MeanShift
+
+    published = {0.0: 1.0, 1.0: 1.004996, 10.0: 1.046212, -10.0: 0.953788, 100.0: 1.099991}
+    for omega, scale in published.items():
+        assert MeanShift(omega).scale == pytest.approx(scale, abs=1e-6)
+    assert MeanShift(-1e9).scale == pytest.approx(0.9) and MeanShift(1e9).scale == pytest.approx(1.1)
+
+
+@pytest.mark.parametrize("mean", ["sample", "batch"])
+def test_omega_in_euler_and_heun_as_ace_step_writes_it(mean, make, backend):
+    """dx = (sigma_next - sigma) * v; x + scale * (dx - mean) + mean, at both stages of Heun from the first x."""
+    x, first, second = (values.astype(np.float64) for values in arrays(3))
+    axes = (1, 2) if mean == "sample" else None
+    scale = 1.046211716
+
+    def shifted(dx):
+        m = dx.mean(axis=axes, keepdims=True)
+        return scale * (dx - m) + m
+
+    euler = ms.FlowMatchEuler(shift=3.0, omega=10.0, omega_mean=mean).plan(4)
+    dt = euler.sigmas[1] - euler.sigmas[0]
+    after = euler.step(euler.start(make(x)), make(first))
+    np.testing.assert_allclose(backend.to_numpy(after.sample), x + shifted(dt * first), atol=2e-6, rtol=0)
+
+    heun = ms.FlowMatchHeun(shift=3.0, omega=10.0, omega_mean=mean).plan(4)
+    middle = heun.step(heun.start(make(x)), make(first))
+    np.testing.assert_allclose(backend.to_numpy(middle.sample), x + shifted(dt * first), atol=2e-6, rtol=0)
+    end = heun.step(middle, make(second))
+    np.testing.assert_allclose(backend.to_numpy(end.sample), x + shifted(dt * (first + second) / 2), atol=2e-6, rtol=0)
+
+
+def test_a_sample_does_not_depend_on_its_batch_mates(make, backend):
+    noise, outputs = arrays(1, (4, 3, 5))[0], arrays(12, (4, 3, 5), seed=1)
+    for name, recipe in EVERY.items():
+        plan = recipe.plan(6)
+        together = backend.to_numpy(run(plan, make, noise, outputs, outputs)[-1].sample)
+        alone = backend.to_numpy(run(plan, make, noise[1:2], outputs[:, 1:2], outputs[:, 1:2])[-1].sample)
+        if name == "flow-euler-omega-batch":
+            assert np.abs(together[1:2] - alone).max() > 1e-4
+        elif "omega" in name:
+            np.testing.assert_allclose(together[1:2], alone, atol=2e-6, rtol=0)
+        else:
+            np.testing.assert_array_equal(together[1:2], alone)
+
+
+def test_dynamic_thresholding_is_the_quantile(make, backend):
+    from multisched.step import DynamicThreshold
+
+    x = arrays(1, (3, 7, 5))[0] * 2
+    for ratio, maximum in ((0.995, 3.0), (0.5, 10.0), (1.0, 100.0), (0.9, 1.0)):
+        limit = np.clip(np.quantile(np.abs(x.reshape(3, -1)), ratio, axis=1), 1, maximum)[:, None, None]
+        ours = backend.to_numpy(DynamicThreshold(ratio, maximum)(backend, make(x)))
+        np.testing.assert_allclose(ours, np.clip(x, -limit, limit) / limit, atol=1e-6, rtol=0)
+
+
+@every_recipe
+def test_denoised_and_transition_agree_with_step(recipe, make, backend):
+    """mean + std * z is the step; at the end the step is the estimate of x0."""
+    plan = recipe.plan(5)
+    outputs, draws = arrays(len(plan), seed=1), arrays(len(plan), seed=2)
+    states = run(plan, make, arrays(1)[0], outputs, draws)
+    for row, (before, after) in enumerate(zip(states[:-1], states[1:], strict=True)):
+        mean, std = plan.transition(before, make(outputs[row]))
+        found = backend.to_numpy(mean) + std * draws[row]
+        np.testing.assert_allclose(backend.to_numpy(after.sample), found, atol=2e-6 * np.abs(found).max(), rtol=0)
+    if recipe.parts().schedule.init_noise_sigma == 1 and plan.sigmas[-1] == 0:
+        x0 = backend.to_numpy(plan.denoised(states[-2], make(outputs[-1])))
+        np.testing.assert_allclose(backend.to_numpy(states[-1].sample), x0, atol=1e-5 * np.abs(x0).max(), rtol=0)
+
+
+def test_log_prob_is_the_gaussian_density(make, backend):
+    x, mean = arrays(2)
+    wide = (x.astype(np.float64) - mean) / 0.7
+    wanted = (-0.5 * wide**2 - math.log(0.7) - 0.5 * math.log(2 * math.pi)).sum(axis=(1, 2))
+    found = backend.to_numpy(ms.log_prob(make(x), make(mean), 0.7))
+    assert found.shape == (2,)
+    np.testing.assert_allclose(found, wanted, rtol=1e-6)
