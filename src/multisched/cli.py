@@ -169,19 +169,18 @@ def _parser() -> argparse.ArgumentParser:
     add = commands.add_parser(
         "sample",
         help="draw images with the exact denoiser of a data set",
-        description="Draw images with the exact denoiser of a data set, by default 1,797 handwritten digits (8x8 pixels).",
-        formatter_class=argparse.ArgumentDefaultsHelpFormatter,
+        description="Draw images with the exact denoiser of a data set: 1,797 handwritten digits, or images of your own.",
     ).add_argument
-    add("--scheduler", default="flow-match-euler", help=f"one of {', '.join(recipes())}")
-    add("--steps", type=int, default=28, help="number of steps")
+    add("--scheduler", default="flow-match-euler", help=f"{', '.join(recipes())} (default: %(default)s)")
+    add("--steps", type=int, default=28, help="number of steps (default: %(default)s)")
     add("--shift", type=float, help="shift of a flow-matching schedule")
-    add("--backend", default="numpy", help="array library: numpy, torch, jax, mlx, or another that is installed")
-    add("--device", help="device of that library, as cpu or cuda")
-    add("--seed", type=int, default=0, help="seed of the noise")
-    add("--count", type=int, default=16, help="number of images")
-    add("--data", type=Path, metavar="FOLDER", help="a folder of images to use in place of the digits")
-    add("--size", type=int, default=32, help="pixels that the images of --data are resized to, squared")
-    add("--out", type=Path, default=Path("grid.png"), help="the picture to write")
+    add("--backend", default="numpy", help="numpy, torch, jax, mlx or another array library (default: %(default)s)")
+    add("--device", help="device of that library, such as cpu or cuda")
+    add("--seed", type=int, default=0, help="seed of the noise (default: %(default)s)")
+    add("--count", type=int, default=16, help="number of images (default: %(default)s)")
+    add("--data", type=Path, metavar="FOLDER", help="folder of images to use in place of the digits")
+    add("--size", type=int, default=32, help="pixels that the images of --data are resized to (default: %(default)s)")
+    add("--out", type=Path, default=Path("grid.png"), help="picture to write (default: %(default)s)")
     add("--trajectory", action="store_true", help="show the steps in rows, the images in columns")
     return parser
 

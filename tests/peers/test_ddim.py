@@ -72,7 +72,10 @@ def test_every_coefficient_of_ddim():
     for _ in range(520):
         options, n = draw(rng)
         options["set_alpha_to_one"] = bool(rng.integers(2))
-        step_options = {"eta": float(rng.choice((0.0, 0.0, 0.4, 1.0))), "use_clipped_model_output": bool(rng.integers(2))}
+        step_options = {
+            "eta": float(rng.choice((0.0, 0.0, 0.4, 1.0))),
+            "use_clipped_model_output": bool(rng.integers(2)),
+        }
         recipe = ms.DDIM(**options, **step_options, previous_timestep="stride")
         compare_ddim(tally, options, step_options, recipe, n)
     tally.verify(300, "n + 1 timesteps", "not a number", "offset out of range")

@@ -1,5 +1,6 @@
 """The flow-matching schedulers against diffusers': tables by impulse response, grids, and the forward process."""
 
+import functools
 import math
 from typing import Any
 
@@ -70,6 +71,13 @@ def draw_lists(rng: np.random.Generator, total: int) -> dict[str, Any]:
     return ({}, {}, {"sigmas": sigmas}, {"timesteps": timesteps}, {"sigmas": sigmas, "timesteps": timesteps})[kind]
 
 
+def nothing_to_stretch(options: dict[str, Any], arguments: dict[str, Any]) -> bool:
+    """A single level of 1, to be stretched to a terminal level: 0 / 0 there, or rounding over rounding."""
+    total, n = options["num_train_timesteps"], arguments.get("num_inference_steps")
+    levels = arguments.get("sigmas") or [t / total for t in arguments.get("timesteps", [total] * (n or 0))]
+    return options["shift_terminal"] is not None and len(levels) == 1 and levels[0] == 1
+
+
 def plan_of(recipe: ms.Recipe, num_inference_steps: int | None = None, **arguments: Any) -> ms.Plan:
     """The plan for diffusers' arguments."""
     return recipe.plan(num_inference_steps, **arguments)
@@ -81,7 +89,7 @@ def test_every_coefficient_of_euler():
         options, arguments = draw_euler(rng)
         recipe = ms.FlowMatchEuler(**options, double_shift=True)
         compare_euler(tally, options, arguments, [recipe])
-    tally.verify(300, "not a number")
+    tally.verify(300, "nothing to stretch")
 
 
 def test_every_coefficient_of_stochastic_sampling():
@@ -94,14 +102,11 @@ def test_every_coefficient_of_stochastic_sampling():
             ms.FlowMatchEuler(**options, double_shift=True, stochastic_sampling=True),
         ]
         compare_euler(tally, options | {"stochastic_sampling": True}, arguments, recipes)
-    tally.verify(300, "not a number")
+    tally.verify(300, "nothing to stretch")
 
 
-def compare_euler(
-    tally: Tally, options: dict[str, Any], arguments: dict[str, Any], recipes: list[ms.Recipe]
-) -> None:
+def compare_euler(tally: Tally, options: dict[str, Any], arguments: dict[str, Any], recipes: list[ms.Recipe]) -> None:
     scheduler = diffusers.FlowMatchEulerDiscreteScheduler(**options)
-    # One step with shift_terminal and sigma = 1 is 0 / 0 there.
     with np.errstate(invalid="ignore", divide="ignore"):
         scheduler.set_timesteps(**arguments)
     scheduler.set_begin_index(0)
@@ -113,10 +118,11 @@ def compare_euler(
 
         theirs = their_rows(scheduler, step_once)
     for recipe in recipes:
-        if np.all(np.isfinite(theirs)):
-            compare_flow(tally, recipe, (options, arguments), scheduler.timesteps, scheduler.sigmas, theirs)
+        if nothing_to_stretch(options, arguments):
+            make = functools.partial(plan_of, recipe, **arguments)
+            tally.set_apart("nothing to stretch", (options, arguments), make)
         else:
-            tally.set_apart("not a number", (options, arguments), lambda recipe=recipe: plan_of(recipe, **arguments))
+            compare_flow(tally, recipe, (options, arguments), scheduler.timesteps, scheduler.sigmas, theirs)
 
 
 def compare_flow(tally: Tally, recipe: ms.Recipe, config: Any, timesteps: Any, sigmas: Any, theirs: np.ndarray) -> None:
@@ -127,9 +133,11 @@ def compare_flow(tally: Tally, recipe: ms.Recipe, config: Any, timesteps: Any, s
         return
     # What float32 leaves of 1 - (1 - sigma) * c is right for the size of 1, not for that of a small sigma.
     own_size = (lambda *pair: pair) if config[0].get("shift_terminal") else elementwise
+    # And of 1 + (shift - 1) * sigma, where shift is below 1, for that of shift.
+    tolerance = GRID_TOLERANCE / min(1.0, config[0]["shift"])
     pairs = {
-        "timesteps": (*own_size(plan.timesteps, timesteps), GRID_TOLERANCE),
-        "sigmas": (*own_size(plan.sigmas, sigmas), GRID_TOLERANCE),
+        "timesteps": (*own_size(plan.timesteps, timesteps), tolerance),
+        "sigmas": (*own_size(plan.sigmas, sigmas), tolerance),
         "rows": (our_rows(plan), theirs, TOLERANCE),
     }
     tally.compare(config, pairs)

@@ -35,7 +35,7 @@ class JaxBackend(ArrayAPIBackend[jax.Array]):
         return jnp.asarray(values, dtype=dtype, device=self._device(device))
 
     def device(self, array: jax.Array) -> Any:
-        return array.device
+        return getattr(array, "device", None)  # a traced array lies nowhere yet
 
     def to_numpy(self, array: jax.Array) -> np.ndarray:
         return np.asarray(array.astype(jnp.float32) if array.dtype == jnp.bfloat16 else array)

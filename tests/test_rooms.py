@@ -1,0 +1,78 @@
+"""The rooms stay apart: which module may import which, and that no framework comes in unasked."""
+
+import ast
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+import multisched
+
+SOURCE = Path(multisched.__file__).parent
+FRAMEWORKS = {"torch", "jax", "jaxlib", "mlx", "cupy", "dask", "tensorflow"}
+OPTIONAL = {"PIL", "sklearn", "tqdm", "ml_dtypes", "matplotlib", "scipy"}
+
+# Each room and the rooms below it that it may import.
+BASE = {"errors", "values"}
+GROUND = BASE | {"backends"}
+TABLE = GROUND | {"grid", "predictions", "solvers", "tableau", "step"}
+ALLOWED = {
+    "errors": set(),
+    "values": set(),
+    "backends": {"errors"},
+    "noise": GROUND,
+    "grid": BASE,
+    "predictions": BASE,
+    "schedules": GROUND | {"grid"},
+    "solvers": BASE | {"grid"},
+    "tableau": BASE | {"grid", "predictions", "solvers"},
+    "step": GROUND,
+    "plan": TABLE,
+    "schedulers": TABLE | {"plan", "schedules", "diffusion"},  # diffusion only inside Recipe.on
+    "diffusion": GROUND | {"plan", "schedulers", "noise"},
+    "sampling": GROUND | {"plan", "noise"},
+    "analysis": TABLE | {"plan", "schedules", "schedulers"},
+}
+FREE = {"__init__", "cli", "pictures", "interop"}
+
+
+def _modules():
+    return sorted(path for path in SOURCE.rglob("*.py"))
+
+
+def _imports(path):
+    """(name, line is inside a function or a type-checking block) of everything imported."""
+    tree = ast.parse(path.read_text())
+    late = {
+        id(node) for scope in ast.walk(tree) if isinstance(scope, (ast.FunctionDef, ast.If)) for node in ast.walk(scope)
+    }
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Import):
+            yield from ((alias.name, id(node) in late) for alias in node.names)
+        elif isinstance(node, ast.ImportFrom):
+            names = [alias.name for alias in node.names] if node.module == "multisched" else [None]
+            yield from ((f"{node.module}.{name}" if name else node.module, id(node) in late) for name in names)
+
+
+@pytest.mark.parametrize("path", _modules(), ids=lambda path: str(path.relative_to(SOURCE)))
+def test_rooms_import_only_what_lies_below(path):
+    room = path.relative_to(SOURCE).parts[0].removesuffix(".py")
+    for name, late in _imports(path):
+        top, *rest = name.split(".")
+        if top in FRAMEWORKS:
+            assert room == "backends", f"{path} names {top}; only backends/ may"
+        if top in OPTIONAL:
+            assert late, f"{path} imports {top} before it is needed"
+        if top == "multisched" and room not in FREE:
+            assert rest, f"{path} imports the package itself"
+            assert rest[0] == room or rest[0] in ALLOWED[room], f"{room} may not import {rest[0]}"
+
+
+def test_files_are_short():
+    assert {str(path): n for path in _modules() if (n := len(path.read_text().splitlines())) > 300} == {}
+
+
+def test_importing_it_imports_no_framework():
+    code = "import multisched, sys; found = {'torch', 'jax', 'mlx', 'scipy', 'sklearn', 'PIL'} & set(sys.modules); assert not found, found"
+    subprocess.run([sys.executable, "-c", code], check=True)
