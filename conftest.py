@@ -25,9 +25,8 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 def pytest_report_header(config: pytest.Config) -> list[str]:
     wanted = config.getoption("--backend")
     lines = [f"backend under test: {wanted}, device {config.getoption('--device') or 'default'}"]
-    for found in ms.backends.available().values():
-        lines.append(f"  {found.name}: {found.version or 'absent'} {found.reason or ', '.join(found.devices)}")
-    return lines
+    found = ms.backends.available().values()
+    return lines + [f"  {one.name}: {one.version or 'absent'} {one.reason or ', '.join(one.devices)}" for one in found]
 
 
 @pytest.fixture(scope="session")

@@ -1,6 +1,7 @@
 """One backend against NumPy, and the rules of dtype and device."""
 
 import math
+from itertools import pairwise
 
 import numpy as np
 import pytest
@@ -46,7 +47,7 @@ def test_half_precision_rounds_once_per_step(recipe, make, backend, dtype):
     plan = recipe.plan(5)
     noise, outputs, draws = arrays(1)[0], arrays(len(plan), seed=1), arrays(len(plan), seed=2)
     states = run(plan, make, noise, outputs, draws, dtype)
-    for row, (before, after) in enumerate(zip(states[:-1], states[1:], strict=True)):
+    for row, (before, after) in enumerate(pairwise(states)):
         assert _name(after.sample) == dtype and all(_name(array) == dtype for array in after.memory)
         widened = ms.State(_wide(backend, before.sample), tuple(_wide(backend, a) for a in before.memory), row)
         z = tuple(_wide(backend, make(draws[row], dtype)) for _ in range(plan.noise_draws)) or None
@@ -120,10 +121,8 @@ def test_device_is_kept(make, backend):
 
 
 def test_mixed_backends_are_refused(make, backend):
-    if backend.name == "numpy":
-        other = ms.backends.get("array_api_strict").asarray(arrays(1)[0])
-    else:
-        other = arrays(1)[0]
+    numpy = backend.name == "numpy"
+    other = ms.backends.get("array_api_strict").asarray(arrays(1)[0]) if numpy else arrays(1)[0]
     plan = ms.FlowMatchEuler().plan(3)
     state = plan.start(make(arrays(1)[0]))
     with pytest.raises(ms.ScheduleError, match=rf"output is an array of \w+, the sample of {backend.name}"):

@@ -2,6 +2,7 @@
 
 import dataclasses
 import math
+from itertools import pairwise
 
 import numpy as np
 import pytest
@@ -119,7 +120,7 @@ def test_denoised_and_transition_agree_with_step(recipe, make, backend):
     plan = recipe.plan(5)
     outputs, draws = arrays(len(plan), seed=1), arrays(len(plan), seed=2)
     states = run(plan, make, arrays(1)[0], outputs, draws)
-    for row, (before, after) in enumerate(zip(states[:-1], states[1:], strict=True)):
+    for row, (before, after) in enumerate(pairwise(states)):
         mean, std = plan.transition(before, make(outputs[row]))
         found = backend.to_numpy(mean) + std * draws[row]
         np.testing.assert_allclose(backend.to_numpy(after.sample), found, atol=2e-6 * np.abs(found).max(), rtol=0)

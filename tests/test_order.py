@@ -100,6 +100,8 @@ def test_moments_of_stochastic_steps():
             alpha, sigma = plan.alphas[row], plan.sigmas[row]
             on_sample, on_output, *on_noise = weights
             # x = alpha * x0 + sigma * noise and the output is that very noise, so all three are independent normals.
-            variance = (on_sample * alpha * std) ** 2 + (on_sample * sigma + on_output) ** 2 + sum(w**2 for w in on_noise)
+            variance = (
+                (on_sample * alpha * std) ** 2 + (on_sample * sigma + on_output) ** 2 + sum(w**2 for w in on_noise)
+            )
             wanted = (plan.grid.next_alphas[row] * std) ** 2 + plan.grid.next_sigmas[row] ** 2
             assert variance == pytest.approx(wanted, rel=1e-9)

@@ -162,7 +162,7 @@ def test_betas_for_alpha_bar_give_alpha_bar_back():
     assert betas[-1] == 0.999 and betas.dtype == np.float64
     exponential = ms.betas_for_alpha_bar(10, alpha_transform_type="exp")
     np.testing.assert_allclose(exponential, 1 - math.exp(-1.2), rtol=1e-12)
-    assert np.all((ms.betas_for_alpha_bar(50, alpha_transform_type="laplace") > 0))
+    assert np.all(ms.betas_for_alpha_bar(50, alpha_transform_type="laplace") > 0)
 
 
 def test_beta_schedules():

@@ -158,8 +158,8 @@ def _sample(options: argparse.Namespace) -> None:
         raise ScheduleError(f"{str(options.out)!r} cannot be written: {error.strerror or error}.") from None
     distance = pictures.nearest_distance(drawn.images, points)
     sys.stdout.write(
-        f"{name}: {steps} steps, {calls} model calls, {drawn.seconds:.3f} s, {drawn.scheduler_seconds:.3f} s of it in the "
-        f"scheduler; mean distance to the nearest training image {distance:.2g} (RMS per pixel)\n"
+        f"{name}: {steps} steps, {calls} model calls, {drawn.seconds:.3f} s, {drawn.scheduler_seconds:.3f} s of them in "
+        f"the scheduler; mean distance to the nearest training image {distance:.2g} (RMS per pixel)\n"
     )
 
 
@@ -169,7 +169,7 @@ def _parser() -> argparse.ArgumentParser:
     add = commands.add_parser(
         "sample",
         help="draw images with the exact denoiser of a data set",
-        description="Draw images with the exact denoiser of a data set: 1,797 handwritten digits, or images of your own.",
+        description="Draw images with the exact denoiser of a data set: handwritten digits, or images of your own.",
     ).add_argument
     add("--scheduler", default="flow-match-euler", help=f"{', '.join(recipes())} (default: %(default)s)")
     add("--steps", type=int, default=28, help="number of steps (default: %(default)s)")

@@ -1,6 +1,7 @@
 """DiffusionScheduler: the stateful face of any recipe, written once over `Plan`."""
 
 import dataclasses
+import math
 import warnings
 from collections.abc import Mapping
 from types import MappingProxyType
@@ -141,9 +142,8 @@ class DiffusionScheduler(Generic[B]):
         wanted = {name: value for name, value in options.items() if value is not None}
         known = {field.name for field in dataclasses.fields(self.recipe)}  # type: ignore[arg-type]
         name = type(self.recipe).__name__
-        if "omega" in wanted and "omega" not in known:
-            if wanted.pop("omega"):
-                warnings.warn(f"{name} has no omega; the step is taken without.", UserWarning, stacklevel=3)
+        if "omega" in wanted and "omega" not in known and wanted.pop("omega"):
+            warnings.warn(f"{name} has no omega; the step is taken without.", UserWarning, stacklevel=3)
         if unknown := [option for option in wanted if option not in known]:
             raise ScheduleError(f"{name} has no option {unknown[0]!r}.")
         if all(getattr(self.recipe, option) == value for option, value in wanted.items()):
@@ -159,17 +159,19 @@ class DiffusionScheduler(Generic[B]):
         plan = self.plan
         if not isinstance(timestep, (int, float, np.number, np.ndarray)):
             return self._index
-        rows = np.flatnonzero(np.isclose(plan.timesteps, float(timestep), rtol=1e-6, atol=1e-6))
-        if self._index in rows:
-            return self._index
-        rows = rows[[plan.stages[row] == 0 for row in rows]] if rows.size else rows
-        if rows.size == 0:
-            due = f"row {self._index} is due" if self._index < len(plan) else "the schedule is at its end"
-            raise ScheduleError(f"timestep {float(timestep):g} begins no step of the schedule; {due}.")
-        return int(rows[0])
+        if np.size(timestep) != 1:
+            raise ScheduleError(f"a step has one timestep; given {np.size(timestep)} of them.")
+        wanted = float(np.reshape(timestep, ()))
+        due = [self._index] if self._index < len(plan) else []
+        begins = [row for row in range(len(plan)) if plan.stages[row] == 0]
+        for row in due + begins:
+            if math.isclose(plan.timesteps[row], wanted, rel_tol=1e-6, abs_tol=1e-6):
+                return row
+        place = f"row {self._index} is due" if due else "the schedule is at its end"
+        raise ScheduleError(f"timestep {wanted:g} begins no step of the schedule; {place}.")
 
     def scale_noise(self, sample: B, timestep: Any, noise: B) -> B:
-        """The forward process, alpha_t * sample + sigma_t * noise: `add_noise` in flow matching's order of arguments."""
+        """The forward process, alpha_t * sample + sigma_t * noise: `add_noise` in flow matching's order."""
         return self.recipe.add_noise(sample, noise, timestep)
 
     def add_noise(self, sample: B, noise: B, timesteps: Any) -> B:

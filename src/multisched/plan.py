@@ -26,7 +26,7 @@ class State(NamedTuple, Generic[B]):
 
     sample: B
     memory: tuple[B, ...]
-    index: int
+    index: int  # type: ignore[assignment]  # a field hides tuple.index, which no state needs
 
 
 @dataclass(frozen=True, eq=False)
@@ -209,7 +209,8 @@ class Plan(Value):
             raise ScheduleError(f"the plan has rows 0..{len(self) - 1}; there is no row {row} to step through.")
         if len(state.memory) != len(self.tableau.registers) - 1:
             raise ScheduleError(
-                f"{self.name} keeps {len(self.tableau.registers) - 1} memory registers; the state has {len(state.memory)}."
+                f"{self.name} keeps {len(self.tableau.registers) - 1} memory registers; "
+                f"the state has {len(state.memory)}."
             )
         return row
 
@@ -271,11 +272,13 @@ def log_prob(sample: B, mean: B, std: float) -> B:
         ScheduleError: std is not positive (a deterministic step has no density), or the arrays do not go together.
     """
     if not std > 0:
-        raise ScheduleError(f"a log-density needs a standard deviation above 0; given {std}: the step is deterministic.")
+        raise ScheduleError(
+            f"a log-density needs a standard deviation above 0; given {std}: the step is deterministic."
+        )
     backend = backends.of(sample)
     _check_alike(backend, sample, mean, "mean", "sample")
     dtype = backend.compute_dtype(sample.dtype)
-    scaled: Any = (backend.astype(sample, dtype) - backend.astype(mean, dtype)) * (1.0 / std)  # type: ignore[operator]
+    scaled: Any = (backend.astype(sample, dtype) - backend.astype(mean, dtype)) * (1.0 / std)
     density = scaled * scaled * -0.5 - (math.log(std) + 0.5 * math.log(2 * math.pi))
     total: B = backend.xp.sum(density, axis=tuple(range(1, scaled.ndim)))
     return total

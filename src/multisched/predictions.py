@@ -30,7 +30,7 @@ def _v(alpha: Any, sigma: Any) -> tuple[Any, Any]:
 
 
 def _flow(alpha: Any, sigma: Any) -> tuple[Any, Any]:
-    """The velocity noise - x0 of the straight path (Liu et al. 2022, arXiv 2209.03003, eq. 1; time runs to the noise)."""
+    """The straight path's velocity noise - x0 (Liu et al. 2022, arXiv 2209.03003, eq. 1; t runs to the noise)."""
     return -1.0, 1.0
 
 

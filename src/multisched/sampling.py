@@ -48,17 +48,18 @@ def sample(
     source = noise_sources.source(rng)
     narrow: Any = noise.dtype
     dtype = backend.compute_dtype(narrow)
-    timesteps = backend.asarray(plan.timesteps, dtype, backend.device(noise))
+    timesteps: Any = backend.asarray(plan.timesteps, dtype, backend.device(noise))
     state = plan.start(noise, x0, dtype)
     for row in _rows(len(plan), plan.name, progress):
         before = state
-        output = model(backend.astype(plan.model_input(before), narrow), timesteps[row, ...])  # type: ignore[index]
+        output = model(backend.astype(plan.model_input(before), narrow), timesteps[row, ...])
         draws = noise_sources.draw(source, row, plan.noise_draws, before.sample) if plan.needs_noise(row) else None
         state = plan.step(before, output, draws)
         backend.flush(state.sample, *state.memory)
         if callback is not None:
             callback(row, state, plan.denoised(before, output))
-    return backend.astype(state.sample, narrow)
+    result: B = backend.astype(state.sample, narrow)
+    return result
 
 
 def _rows(count: int, name: str, progress: bool) -> Iterable[int]:

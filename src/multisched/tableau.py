@@ -55,7 +55,9 @@ class Tableau(Value):
             raise ScheduleError(f"the first operands are the registers {self.registers}; given {self.operands}.")
         xp = array_namespace(self.weights)
         if not bool(xp.all(xp.isfinite(self.weights))) or not bool(xp.all(xp.isfinite(self.x0_weights))):
-            raise ScheduleError("a coefficient of the table is not finite: this solver cannot take a step of this grid.")
+            raise ScheduleError(
+                "a coefficient of the table is not finite: this solver cannot take a step of this grid."
+            )
 
     def __len__(self) -> int:
         return int(self.weights.shape[0])
@@ -121,7 +123,12 @@ def tabulate(solver: Solver, grid: Grid, prediction: Prediction) -> tuple[Rows, 
     operands = (*registers, "output", "x0", *(f"noise_{k}" for k in range(solver.draws)))
 
     one_hot = xp.asarray(np.eye(len(operands)))
-    x, memory, output, x0 = one_hot[0], one_hot[1 : len(registers)], one_hot[-2 - solver.draws], one_hot[-1 - solver.draws]
+    x, memory, output, x0 = (
+        one_hot[0],
+        one_hot[1 : len(registers)],
+        one_hot[-2 - solver.draws],
+        one_hot[-1 - solver.draws],
+    )
     noise = one_hot[len(operands) - solver.draws :]
     model = Estimate(
         x0=x0,
@@ -146,7 +153,9 @@ def _check_regular(rows: Rows, prediction: Prediction) -> None:
     xp = array_namespace(rows.sigma)
     clean = rows.sigma == 0
     if bool(xp.any(clean)):
-        raise ScheduleError(f"the model is asked at timestep {_first(rows, clean):g}, where sigma = 0: no noise is left.")
+        raise ScheduleError(
+            f"the model is asked at timestep {_first(rows, clean):g}, where sigma = 0: no noise is left."
+        )
     singular = prediction.singular(rows.alpha, rows.sigma)
     if bool(xp.any(singular)):
         raise ScheduleError(

@@ -73,7 +73,7 @@ def drawn(module: Any) -> Iterator[Callable[[torch.Tensor], None]]:
 
 
 def relative_error(ours: Any, theirs: Any) -> float:
-    """The worst row's max|ours - theirs| / max|theirs|, rows along the last axis; infinite where either is not finite."""
+    """The worst of max|ours - theirs| / max|theirs| along the last axis; infinite where either is not finite."""
     ours, theirs = np.asarray(ours, dtype=np.float64), np.asarray(theirs, dtype=np.float64)
     if ours.shape != theirs.shape or not (np.all(np.isfinite(ours)) and np.all(np.isfinite(theirs))):
         return np.inf
@@ -117,7 +117,8 @@ class Tally:
 
     def refused(self, config: Any, error: ms.ScheduleError) -> None:
         """Ours refuses what diffusers can do."""
-        self.disagreements.append(f"refused ({error}): {config}")
+        reason = " ".join(str(error).split())
+        self.disagreements.append(f"refused ({reason[:120]}): {config}")
 
     def verify(self, least: int, *reasons: str) -> None:
         """Nothing disagreed, enough was compared, and each reason to set apart was met, and no other."""

@@ -187,11 +187,10 @@ class DataSet(Distribution):
         centres = alpha * points
 
         def one(sample: Any) -> Any:
-            # |x|^2 - 2 alpha x.y + alpha^2 |y|^2 would be one matrix product, and lose every digit at small sigma. The
-            # least distance is taken off before the division, which is done twice since sigma^2 underflows in float32.
+            # |x|^2 - 2 alpha x.y + alpha^2 |y|^2 would be one matrix product, and lose every digit at small sigma.
             away = sample - centres
             squares = xp.sum(away * away, axis=1)
-            return _expectation(xp, (xp.min(squares) - squares) / sigma / sigma * 0.5, points)
+            return _expectation(xp, (xp.min(squares) - squares) / (2 * sigma * sigma), points)
 
         return _each_sample(xp, x, tuple(self.points.shape[1:]), one)
 
@@ -207,8 +206,8 @@ def model_of(recipe: Recipe, distribution: Distribution) -> Callable[[Any, Any],
 
     Returns:
         model(x, t) -> output, shaped, typed and placed as x: (samples, ...); t a number, or a 0-d array of the library
-        of x, which is not read on the host, so the model may be compiled. It raises ScheduleError where `denoised`
-        does, and for host timesteps out of the schedule's range.
+        of x, which is not read on the host, so that jax.jit and mx.compile take the model. It raises ScheduleError
+        where `denoised` does, and for host timesteps out of the schedule's range.
     """
     parts = recipe.parts()
 

@@ -58,7 +58,9 @@ def of(array: Any) -> Backend[Any]:
         module = kind.__module__.partition(".")[0]
         name = _MODULE_TO_NAME.get(module, module)
         if name not in BUILTIN and not _plugins(name) and not array_api_compat.is_array_api_obj(array):
-            raise ScheduleError(f"expected an array of {', '.join(BUILTIN)} or another array-API library; given {kind}.")
+            raise ScheduleError(
+                f"expected an array of {', '.join(BUILTIN)} or another array-API library; given {kind}."
+            )
         found = _by_type[kind] = get(name)
     return found
 

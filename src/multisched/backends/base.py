@@ -25,11 +25,11 @@ class Array(Protocol):
 
 
 B = TypeVar("B", bound=Array)
-"""The array type of a backend, as in Burn's `Tensor<B, D>`: known to the type checker, decided at run time by the array."""
+"""A backend's array type, as in Burn's `Tensor<B, D>`: known to the type checker, decided at run time by the array."""
 
 
 class Backend(Protocol[B]):
-    """One array library. `ArrayAPIBackend` implements all of it; a subclass overrides what its library does otherwise."""
+    """One array library. `ArrayAPIBackend` implements all of it; a subclass overrides what differs."""
 
     name: str
 
@@ -152,7 +152,7 @@ class ArrayAPIBackend(Generic[B]):
     def weighted_sum(self, weights: Sequence[Any], arrays: Sequence[B]) -> B:
         total: Any = None
         for weight, array in zip(weights, arrays, strict=True):
-            term = array if isinstance(weight, float) and weight == 1.0 else array * weight  # type: ignore[operator]
+            term = array if isinstance(weight, float) and weight == 1.0 else array * weight
             total = term if total is None else total + term
         found: B = total
         return found

@@ -29,10 +29,7 @@ class JaxBackend(ArrayAPIBackend[jax.Array]):
             raise ScheduleError(f"jax has no device {device!r}; it has {', '.join(self.devices())}.") from None
 
     def asarray(self, values: Any, dtype: Any = None, device: Any = None) -> jax.Array:
-        dtype = self.dtype(dtype)
-        if dtype is None and isinstance(values, np.ndarray) and not jax.config.jax_enable_x64:
-            dtype = {"float64": jnp.float32, "int64": jnp.int32}.get(values.dtype.name)
-        return jnp.asarray(values, dtype=dtype, device=self._device(device))
+        return jnp.asarray(values, dtype=self.dtype(dtype), device=self._device(device))
 
     def device(self, array: jax.Array) -> Any:
         return getattr(array, "device", None)  # a traced array lies nowhere yet
@@ -48,7 +45,7 @@ class JaxBackend(ArrayAPIBackend[jax.Array]):
         return draws if device is None else jax.device_put(draws, self._device(device))
 
     def synchronize(self, *arrays: jax.Array) -> None:
-        jax.block_until_ready(arrays)
+        jax.block_until_ready(arrays)  # type: ignore[no-untyped-call]
 
 
 BACKEND = JaxBackend()

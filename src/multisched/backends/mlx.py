@@ -4,6 +4,7 @@ MLX arrays have no device: they lie in memory that all its devices share, and an
 """
 
 import contextlib
+from importlib.metadata import version
 from typing import Any
 
 import mlx.core as mx
@@ -19,7 +20,7 @@ class MLXBackend(ArrayAPIBackend[mx.array]):
     """mlx arrays."""
 
     def __init__(self) -> None:
-        super().__init__("mlx", mx, mx.__version__)
+        super().__init__("mlx", mx, version("mlx"))
 
     def devices(self) -> tuple[str, ...]:
         return (mx.default_device().type.name,)
@@ -58,7 +59,7 @@ class MLXBackend(ArrayAPIBackend[mx.array]):
     def flush(self, *arrays: mx.array) -> None:
         # Inside mx.grad and mx.compile there is nothing to compute yet, and MLX says so with a ValueError.
         with contextlib.suppress(ValueError):
-            mx.async_eval(*arrays)
+            mx.async_eval(*arrays)  # type: ignore[no-untyped-call]
 
 
 BACKEND = MLXBackend()

@@ -28,9 +28,7 @@ def source(rng: Any) -> NoiseSource:
     raise ScheduleError(f"rng must be a seed, a noise source or a numpy Generator; given {type(rng).__name__}.")
 
 
-def normal(
-    shape: tuple[int, ...], rng: Any = 0, backend: Any = "numpy", device: Any = None, dtype: Any = None
-) -> Any:
+def normal(shape: tuple[int, ...], rng: Any = 0, backend: Any = "numpy", device: Any = None, dtype: Any = None) -> Any:
     """Starting noise: unit normals, the same numbers on every backend.
 
     Args:

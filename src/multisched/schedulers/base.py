@@ -2,7 +2,7 @@
 
 from abc import ABC, abstractmethod
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple, overload
 
 from multisched import backends
 from multisched.backends import B, Backend
@@ -15,6 +15,7 @@ from multisched.step import Transform, combine
 from multisched.tableau import tabulate
 
 if TYPE_CHECKING:
+    from multisched.backends.types import JaxArray, MLXArray, NumPyArray, TorchTensor
     from multisched.diffusion import DiffusionScheduler
 
 
@@ -85,6 +86,20 @@ class Recipe(ABC):
             denoised_transform=parts.denoised_transform,
         )
 
+    @overload
+    def on(self, backend: Literal["numpy"], device: Any = None, rng: Any = 0) -> "DiffusionScheduler[NumPyArray]": ...
+    @overload
+    def on(self, backend: Literal["torch"], device: Any = None, rng: Any = 0) -> "DiffusionScheduler[TorchTensor]": ...
+    @overload
+    def on(self, backend: Literal["jax"], device: Any = None, rng: Any = 0) -> "DiffusionScheduler[JaxArray]": ...
+    @overload
+    def on(self, backend: Literal["mlx"], device: Any = None, rng: Any = 0) -> "DiffusionScheduler[MLXArray]": ...
+    @overload
+    def on(self, backend: str, device: Any = None, rng: Any = 0) -> "DiffusionScheduler[Any]": ...
+    @overload
+    def on(self, backend: Backend[B], device: Any = None, rng: Any = 0) -> "DiffusionScheduler[B]": ...
+    @overload
+    def on(self, backend: B, device: Any = None, rng: Any = 0) -> "DiffusionScheduler[B]": ...
     def on(self, backend: Any, device: Any = None, rng: Any = 0) -> "DiffusionScheduler[Any]":
         """This recipe with the stateful face of `DiffusionScheduler`.
 
@@ -114,11 +129,13 @@ class Recipe(ABC):
         Raises:
             ScheduleError: arrays that do not go together, or timesteps out of range.
         """
-        return self._mix(sample, noise, timesteps, lambda alpha, sigma: (alpha, sigma))
+        noisy: B = self._mix(sample, noise, timesteps, lambda alpha, sigma: (alpha, sigma))
+        return noisy
 
     def get_velocity(self, sample: B, noise: B, timesteps: Any) -> B:
         """The v target alpha_t * noise - sigma_t * sample (arXiv 2202.00512, appendix D). Arguments as `add_noise`."""
-        return self._mix(sample, noise, timesteps, lambda alpha, sigma: (-sigma, alpha))
+        velocity: B = self._mix(sample, noise, timesteps, lambda alpha, sigma: (-sigma, alpha))
+        return velocity
 
     def _mix(self, sample: Any, noise: Any, timesteps: Any, weights: Any) -> Any:
         backend = backends.of(sample)
@@ -148,7 +165,8 @@ class Recipe(ABC):
         device = backend.device(sample)
         alpha, sigma = (
             backend.xp.reshape(
-                backend.astype(level, sample.dtype) if on_device else backend.asarray(level, sample.dtype, device), shape
+                backend.astype(level, sample.dtype) if on_device else backend.asarray(level, sample.dtype, device),
+                shape,
             )
             for level in levels
         )

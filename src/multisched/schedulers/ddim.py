@@ -2,10 +2,10 @@
 
 from dataclasses import dataclass
 
+from multisched import solvers
 from multisched.predictions import Prediction
 from multisched.schedulers.base import Parts, Recipe
 from multisched.schedules import DiscreteVP
-from multisched.solvers import DDIM as DDIMSolver
 from multisched.step import Clip, DynamicThreshold, Transform
 
 
@@ -67,7 +67,7 @@ class DDIM(Recipe):
             set_alpha_to_one=self.set_alpha_to_one,
             previous_timestep=self.previous_timestep,
         )
-        solver = DDIMSolver(self.eta, self.use_clipped_model_output)
+        solver = solvers.DDIM(self.eta, self.use_clipped_model_output)
         clip: Transform | None = Clip(self.clip_sample_range) if self.clip_sample else None
         if self.thresholding:
             clip = DynamicThreshold(self.dynamic_thresholding_ratio, self.sample_max_value)

@@ -38,7 +38,9 @@ def betas(schedule: str, total: int, start: float, end: float, dtype: Any = np.f
 def betas_for_alpha_bar(
     num_diffusion_timesteps: int, max_beta: float = 0.999, alpha_transform_type: str = "cosine"
 ) -> np.ndarray:
-    """Betas that follow a continuous alpha_bar(t), t in [0, 1]: beta_i = min(1 - alpha_bar(t_i+1) / alpha_bar(t_i), max).
+    """Betas that follow a continuous alpha_bar(t), t in [0, 1].
+
+        beta_i = min(1 - alpha_bar(t_i+1) / alpha_bar(t_i), max_beta),   t_i = i / count
 
         cosine   alpha_bar(t) = cos((t + 0.008) / 1.008 * pi / 2)^2   (arXiv 2102.09672, eq. 17)
         exp      alpha_bar(t) = exp(-12 t)
@@ -63,7 +65,8 @@ def betas_for_alpha_bar(
     alpha_bar = _ALPHA_BARS[alpha_transform_type]
     edges = np.arange(total + 1) / total
     levels = np.array([alpha_bar(edge) for edge in edges])
-    return np.minimum(1 - levels[1:] / levels[:-1], max_beta)
+    betas: np.ndarray = np.minimum(1 - levels[1:] / levels[:-1], max_beta)
+    return betas
 
 
 def _laplace(t: float) -> float:
@@ -82,7 +85,7 @@ _ALPHA_BARS = {
 def rescale_zero_terminal_snr(betas: Any) -> np.ndarray:
     """Betas shifted and scaled so that the last step is pure noise, the first unchanged.
 
-        sqrt(alpha_bar_t) <- (sqrt(alpha_bar_t) - sqrt(alpha_bar_T)) * sqrt(alpha_bar_1) / (sqrt(alpha_bar_1) - sqrt(alpha_bar_T))
+        r_t <- (r_t - r_T) * r_1 / (r_1 - r_T),   r_t = sqrt(alpha_bar_t)
 
     Lin et al. 2023 (arXiv 2305.08891, algorithm 1).
 

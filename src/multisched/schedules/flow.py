@@ -29,9 +29,9 @@ def dynamic_shift(sigmas: Any, mu: float, kind: str = "exponential") -> Any:
 
 
 def stretch_to_terminal(sigmas: np.ndarray, terminal: float) -> np.ndarray:
-    """The grid stretched so that its last noise level is `terminal`: 1 - (1 - sigma) * (1 - terminal) / (1 - sigma_last).
+    """The grid stretched so that its last noise level is `terminal`. A single level of 1 stays as it is.
 
-    A single level of 1 stays as it is.
+    1 - (1 - sigma) * (1 - terminal) / (1 - sigma_last)
     """
     last = sigmas[-1]
     return sigmas if last == 1 else 1 - (1 - sigmas) * ((1 - terminal) / (1 - last))

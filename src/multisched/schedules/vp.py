@@ -122,7 +122,9 @@ class DiscreteVP:
         checks.within("sigmas", inner, final_sigma, float(table[-1]))
         timesteps = np.interp(inner, table, np.arange(table.size))
         index = np.round(timesteps).astype(np.int64)
-        alphas = np.where(table[index] == inner, np.sqrt(self.alphas_cumprod[index]), np.sqrt((1 - inner) * (1 + inner)))
+        alphas = np.where(
+            table[index] == inner, np.sqrt(self.alphas_cumprod[index]), np.sqrt((1 - inner) * (1 + inner))
+        )
         return self._close(np.append(timesteps, 0.0), np.append(alphas, final_alpha), np.append(inner, final_sigma))
 
     def _close(self, timesteps: np.ndarray, alphas: np.ndarray, sigmas: np.ndarray) -> Grid:

@@ -47,9 +47,9 @@ class DDIM(Solver):
 
 
 def posterior_std(row: Rows) -> Any:
-    """Standard deviation of q(x_next | x, x0): sigma_next / sigma * sqrt(sigma^2 - (alpha * sigma_next / alpha_next)^2).
+    """Standard deviation of q(x_next | x, x0); zero for a step that adds noise, which has nothing to draw anew.
 
-    Zero for a step that adds noise: there is nothing to draw anew.
+    sigma_next / sigma * sqrt(sigma^2 - (alpha * sigma_next / alpha_next)^2)
     """
     xp = array_namespace(row.sigma)
     lost = row.sigma**2 - (row.alpha * row.sigma_next / row.alpha_next) ** 2

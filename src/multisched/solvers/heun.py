@@ -25,9 +25,12 @@ class Heun(Solver):
     the first call leaves, so call 2 is (x_hat + x) / 2 + d2 / 2. The trapezoidal rule needs no division by alpha or
     sigma, so it holds on any path.
 
-    The noise ("churn") goes in after the model's call at sigma, as ACE-Step and diffusers have it, with
-    sigma_hat = sigma * (1 + gamma), gamma = min(s_churn / (2 * steps - 1), sqrt(2) - 1) where s_tmin <= sigma <= s_tmax;
-    d1 is then scaled by (sigma_next - sigma_hat) / (sigma_next - sigma) * sigma / sigma_hat, and d2 by the first factor.
+    The noise ("churn") goes in after the model's call at sigma, as ACE-Step and diffusers have it:
+
+        sigma_hat = sigma * (1 + gamma)
+        gamma     = min(s_churn / (2 * steps - 1), sqrt(2) - 1)  where s_tmin <= sigma <= s_tmax, else 0
+
+    d1 is then scaled by (sigma_next - sigma_hat) / (sigma_next - sigma) * sigma / sigma_hat, d2 by the first factor.
 
     Args:
         s_churn, s_tmin, s_tmax, s_noise: amount of churn, the noise levels it is used in, and the scale of its noise.

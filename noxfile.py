@@ -1,0 +1,94 @@
+"""The matrix: `nox` runs all of it; what a platform cannot have is skipped with its reason in the closing table.
+
+nox -s tests                          the suite on every backend
+nox -s "tests(jax)" -- --device gpu   one backend, on an accelerator
+nox -s bench                          the benchmarks, which are no part of the default run
+"""
+
+import shutil
+import sys
+
+import nox
+
+nox.needs_version = ">=2024.10.9"
+nox.options.error_on_missing_interpreters = False
+nox.options.default_venv_backend = "virtualenv"
+
+PROJECT = nox.project.load_toml("pyproject.toml")
+CONSTRAINTS = ("--constraint", "constraints.txt")
+
+# How each backend is asked for, and the packages it needs beside the core.
+BACKENDS = {
+    "numpy": ([], ["--backend", "numpy"]),
+    "torch": ([".[torch]"], ["--backend", "torch"]),
+    "jax": ([".[jax]"], ["--backend", "jax"]),
+    "mlx": ([".[mlx]"], ["--backend", "mlx"]),
+    "array-api-strict": ([], ["--backend", "array_api_strict", "--device", "no_float64"]),
+    "cupy": (["cupy-cuda13x"], ["--backend", "cupy"]),
+}
+
+
+def _missing(backend: str) -> str | None:
+    """Why this platform cannot have a backend."""
+    if backend == "cupy" and not shutil.which("nvidia-smi"):
+        return "cupy needs a CUDA device"
+    if backend == "mlx" and sys.platform == "win32":
+        return "mlx has no build for Windows"
+    return None
+
+
+def _install(session: nox.Session, *groups: str, extras: list[str] | None = None) -> None:
+    dependencies = nox.project.dependency_groups(PROJECT, *groups)
+    session.install(*CONSTRAINTS, ".[cli]", *(extras or []), *dependencies)
+
+
+def _test(session: nox.Session, arguments: list[str]) -> None:
+    wanted = ["pytest", "--ignore", "tests/peers", "--require-backend", *arguments, *session.posargs]
+    session.run(*wanted, env={"OMP_NUM_THREADS": "1"})
+
+
+@nox.session
+@nox.parametrize("backend", list(BACKENDS), ids=list(BACKENDS))
+def tests(session: nox.Session, backend: str) -> None:
+    """The suite on one backend."""
+    if reason := _missing(backend):
+        session.skip(reason)
+    packages, arguments = BACKENDS[backend]
+    _install(session, "test", extras=packages)
+    _test(session, arguments)
+
+
+@nox.session(python=["3.12", "3.13"])
+def newer_python(session: nox.Session) -> None:
+    """The suite on NumPy, on the newer Pythons where they are installed."""
+    _install(session, "test")
+    _test(session, BACKENDS["numpy"][1])
+
+
+@nox.session
+def peers(session: nox.Session) -> None:
+    """Our tables against diffusers'."""
+    _install(session, "test", "peers", extras=[".[torch]"])
+    session.run("pytest", "tests/peers", *session.posargs, env={"OMP_NUM_THREADS": "1"})
+
+
+@nox.session
+def lint(session: nox.Session) -> None:
+    """Style and formatting."""
+    session.install(*nox.project.dependency_groups(PROJECT, "lint"))
+    session.run("ruff", "check")
+    session.run("ruff", "format", "--check")
+
+
+@nox.session
+def types(session: nox.Session) -> None:
+    """The type checker, with every framework there: a tensor in is a tensor out."""
+    _install(session, "test", "types", extras=[".[torch,jax,mlx]" if sys.platform != "win32" else ".[torch,jax]"])
+    session.run("mypy")
+
+
+@nox.session(default=False)
+def bench(session: nox.Session) -> None:
+    """Time per step and per plan, beside diffusers."""
+    _install(session, "peers", extras=[".[torch,jax,mlx]"])
+    session.run("python", "-m", "benchmarks", *session.posargs)
