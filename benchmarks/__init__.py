@@ -1,0 +1,1 @@
+"""Speed, beside the peer, in one run on one machine."""
