@@ -69,7 +69,8 @@ def ours(recipe: ms.Recipe, name: str) -> float:
             stepped = plan.step(stepped, output, z)
             backend.synchronize(stepped.sample)
 
-    return median_us(run, max(3, CALLS // STEPS)) / len(plan)
+    with torch.inference_mode():
+        return median_us(run, max(3, CALLS // STEPS)) / len(plan)
 
 
 def theirs(scheduler: Any, arguments: dict[str, Any]) -> float:

@@ -158,8 +158,8 @@ def _sample(options: argparse.Namespace) -> None:
         raise ScheduleError(f"{str(options.out)!r} cannot be written: {error.strerror or error}.") from None
     distance = pictures.nearest_distance(drawn.images, points)
     sys.stdout.write(
-        f"{name}: {steps} steps, {calls} model calls, {drawn.seconds:.3f} s, {drawn.scheduler_seconds:.3f} s of them in "
-        f"the scheduler; mean distance to the nearest training image {distance:.2g} (RMS per pixel)\n"
+        f"{name}: {steps} steps, {calls} model calls, {drawn.seconds:.3f} s, {drawn.scheduler_seconds:.3f} s in the "
+        f"scheduler alone; mean distance to the nearest training image {distance:.2g} (RMS per pixel)\n"
     )
 
 

@@ -10,7 +10,7 @@ from multisched import backends
 from multisched.backends import B, Backend
 from multisched.errors import ScheduleError
 from multisched.grid import Grid
-from multisched.step import Terms, Transform, combine
+from multisched.step import Terms, Transform, combine, terms
 from multisched.tableau import Tableau
 from multisched.values import Value, read_only
 
@@ -76,12 +76,11 @@ class Plan(Value):
     @property
     def stochastic(self) -> bool:
         """Whether any row adds noise."""
-        return any(self.needs_noise(row) for row in range(len(self)))
+        return any(self._noisy)
 
     def needs_noise(self, row: int) -> bool:
         """Whether this row adds noise."""
-        first = len(self._folded.operands) - self.noise_draws
-        return any(operand >= first for terms in self._terms[row] for operand, _ in terms)
+        return self._noisy[row]
 
     def __len__(self) -> int:
         """Rows, which are model calls."""
@@ -91,10 +90,10 @@ class Plan(Value):
         calls = f"{len(self.grid)} steps, {len(self)} model calls, order {self.order}"
         lines = [f"{self.name}: {calls}, {'stochastic' if self.stochastic else 'deterministic'}"]
         lines.append(" row  timestep     alpha     sigma")
-        rows = range(len(self))
-        steps = [sum(stage == 0 for stage in self.stages[: row + 1]) - 1 for row in rows]
-        for row in rows:
-            point = steps[row] + self.stages[row]
+        step = -1
+        for row, stage in enumerate(self.stages):
+            step += stage == 0
+            point = step + stage
             place = f"{self.timesteps[row]:9.3f} {self.alphas[point]:9.6f} {self.sigmas[point]:9.6f}"
             lines.append(f"{row:4d} {place}  {self._folded.formula(row)}")
         return "\n".join([*lines, f" end           {self.alphas[-1]:9.6f} {self.sigmas[-1]:9.6f}"])
@@ -105,17 +104,18 @@ class Plan(Value):
 
     @cached_property
     def _terms(self) -> tuple[tuple[Terms, ...], ...]:
-        """Per row and register, the operands whose weight is not zero."""
-        return tuple(
-            tuple(tuple((k, w) for k, w in enumerate(register) if w != 0.0) for register in row)
-            for row in self._folded.weights.tolist()
-        )
+        """Per row and register, the weighted sum that it becomes."""
+        return tuple(tuple(terms(register) for register in row) for row in self._folded.weights.tolist())
 
     @cached_property
     def _x0_terms(self) -> tuple[Terms, ...]:
-        return tuple(
-            tuple((k, w) for k, w in enumerate(weights) if w != 0.0) for weights in self.tableau.x0_weights.tolist()
-        )
+        return tuple(terms(weights) for weights in self.tableau.x0_weights.tolist())
+
+    @cached_property
+    def _noisy(self) -> tuple[bool, ...]:
+        """Per row, whether it adds noise."""
+        first = len(self._folded.operands) - self.noise_draws
+        return tuple(any(k >= first for register in row for k in register.operands) for row in self._terms)
 
     def start(self, noise: B, x0: B | None = None, dtype: Any = None) -> State[B]:
         """The state before the first row.
@@ -136,12 +136,12 @@ class Plan(Value):
         kept: Any = noise.dtype if dtype is None else backend.asarray(0.0, dtype).dtype
         backend.compute_dtype(kept)
         if x0 is None:
-            terms: Terms = ((0, self.init_noise_sigma),)
+            first = terms([self.init_noise_sigma])
         else:
             _check_alike(backend, noise, x0, "x0", "noise")
-            terms = tuple(pair for pair in enumerate((float(self.sigmas[0]), float(self.alphas[0]))) if pair[1] != 0.0)
+            first = terms([float(self.sigmas[0]), float(self.alphas[0])])
         operands = tuple(backend.astype(array, compute) for array in (noise, noise if x0 is None else x0))
-        sample = backend.astype(combine(backend, terms, operands), kept)
+        sample = backend.astype(combine(backend, first, operands), kept)
         memory = tuple(backend.xp.zeros_like(sample) for _ in self.tableau.registers[1:])
         return State(sample, memory, 0)
 
@@ -170,7 +170,7 @@ class Plan(Value):
         draws = self._draws(row, noise)
         operands = self._operands(backend, row, state, output, draws)
         sample, *memory = (
-            backend.astype(combine(backend, terms, operands), state.sample.dtype) for terms in self._terms[row]
+            backend.astype(combine(backend, register, operands), state.sample.dtype) for register in self._terms[row]
         )
         return State(sample, tuple(memory), row + 1)
 
@@ -195,9 +195,9 @@ class Plan(Value):
         row = self._row(state)
         backend = backends.of(state.sample)
         operands = self._operands(backend, row, state, output, ())
-        terms = self._terms[row][0]
-        mean: B = combine(backend, tuple(term for term in terms if term[0] < len(operands)), operands)
-        std = math.sqrt(sum(weight**2 for operand, weight in terms if operand >= len(operands)))
+        weights = self._folded.weights[row, 0].tolist()
+        mean: B = combine(backend, terms(weights[: len(operands)]), operands)
+        std = math.sqrt(sum(weight**2 for weight in weights[len(operands) :]))
         return backend.astype(mean, state.sample.dtype), std
 
     def _row(self, state: State[Any]) -> int:

@@ -4,21 +4,33 @@ Half precision is widened to float32 for the sums and rounded back once.
 """
 
 import math
+from collections.abc import Iterable
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Any, NamedTuple, Protocol
 
 from multisched.backends import Backend
 from multisched.errors import ScheduleError
 
-Terms = tuple[tuple[int, float], ...]
-"""One weighted sum: (operand, weight) for every weight that is not zero."""
+
+class Terms(NamedTuple):
+    """One weighted sum: its weights that are not zero, and the operands they belong to."""
+
+    weights: tuple[Any, ...]
+    operands: tuple[int, ...]
 
 
-def combine(backend: Backend[Any], terms: Terms, operands: tuple[Any, ...]) -> Any:
-    """The weighted sum `terms` of `operands`; a single operand of weight 1 is returned as it is."""
-    if not terms:
+def terms(weights: Iterable[Any]) -> Terms:
+    """The terms of a row of weights, floats that stand one for each operand."""
+    found = [(weight, operand) for operand, weight in enumerate(weights) if weight != 0.0]
+    return Terms(tuple(weight for weight, _ in found), tuple(operand for _, operand in found))
+
+
+def combine(backend: Backend[Any], sum_of: Terms, operands: tuple[Any, ...]) -> Any:
+    """The weighted sum `sum_of` of `operands`; a single operand of weight 1 is returned as it is."""
+    weights, chosen = sum_of
+    if not weights:
         return backend.xp.zeros_like(operands[0])
-    return backend.weighted_sum([weight for _, weight in terms], [operands[index] for index, _ in terms])
+    return backend.weighted_sum(weights, [operands[index] for index in chosen])
 
 
 class Transform(Protocol):

@@ -6,6 +6,7 @@ belongs to; only the second call of a two-call step goes on from the sample that
 use two separate sets of vectors, so that a register which outlives its step shows as a coefficient of its own.
 """
 
+import logging
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
@@ -122,7 +123,7 @@ class Tally:
 
     def verify(self, least: int, *reasons: str) -> None:
         """Nothing disagreed, enough was compared, and each reason to set apart was met, and no other."""
-        print(f"{self.compared} compared, worst {self.worst}, apart {self.apart}")
+        logging.getLogger(__name__).info("%d compared, worst %s, apart %s", self.compared, self.worst, self.apart)
         shown = "\n".join(self.disagreements[:5])
         assert not self.disagreements, f"{len(self.disagreements)} of {self.compared} disagree, such as\n{shown}"
         assert self.compared >= least

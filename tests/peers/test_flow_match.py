@@ -102,7 +102,7 @@ def test_every_coefficient_of_stochastic_sampling():
             ms.FlowMatchEuler(**options, double_shift=True, stochastic_sampling=True),
         ]
         compare_euler(tally, options | {"stochastic_sampling": True}, arguments, recipes)
-    tally.verify(300, "nothing to stretch")
+    tally.verify(600, "nothing to stretch")
 
 
 def compare_euler(tally: Tally, options: dict[str, Any], arguments: dict[str, Any], recipes: list[ms.Recipe]) -> None:
@@ -204,4 +204,4 @@ def test_the_grid_of_ace_step():
     for n in (2, 8, 27, 60):
         sigmas = ms.FlowMatchEuler(shift=3.0, double_shift=True).plan(n).sigmas
         assert abs(sigmas[-2] - 0.008929) < 5e-7
-        assert sigmas[0] == 1 and sigmas[-1] == 0
+        assert (sigmas[0], sigmas[-1]) == (1, 0)

@@ -48,7 +48,7 @@ class TorchBackend(ArrayAPIBackend[torch.Tensor]):
         return (array.float() if array.dtype == torch.bfloat16 else array).numpy()
 
     def astype(self, array: torch.Tensor, dtype: Any) -> torch.Tensor:
-        return array.to(dtype)
+        return array if array.dtype is dtype else array.to(dtype)
 
     def normal(self, shape: tuple[int, ...], seed: int, dtype: Any = None, device: Any = None) -> torch.Tensor:
         device = self._device(device)

@@ -11,7 +11,7 @@ from multisched.plan import Plan
 from multisched.predictions import Prediction
 from multisched.schedules import Schedule
 from multisched.solvers import Solver
-from multisched.step import Transform, combine
+from multisched.step import Terms, Transform, combine
 from multisched.tableau import tabulate
 
 if TYPE_CHECKING:
@@ -147,7 +147,7 @@ class Recipe(ABC):
         dtype = backend.compute_dtype(sample.dtype)
         wide = (backend.astype(sample, dtype), backend.astype(noise, dtype))
         pair = weights(*self._levels_like(backend, wide[0], timesteps))
-        return backend.astype(combine(backend, tuple(enumerate(pair)), wide), sample.dtype)
+        return backend.astype(combine(backend, Terms(pair, (0, 1)), wide), sample.dtype)
 
     def _levels_like(self, backend: Backend[Any], sample: Any, timesteps: Any) -> tuple[Any, Any]:
         """(alpha, sigma) as floats, or as arrays that broadcast against the samples."""
