@@ -55,7 +55,7 @@ def test_picture_and_report(run, name):
     assert picture.size == (3 * 68 + 4, 2 * 68 + 4)
     assert picture.mode == "L"
     report = re.fullmatch(
-        rf"{name}: 8 steps, (\d+) model calls, ([\d.]+) s, ([\d.]+) s of them in the scheduler; "
+        rf"{name}: 8 steps, (\d+) model calls, ([\d.]+) s, ([\d.]+) s in the scheduler alone; "
         r"mean distance to the nearest training image (\S+) \(RMS per pixel\)\n",
         line,
     )

@@ -151,8 +151,22 @@ def test_forward_process(make, backend, device):
         share = np.array([10, 700])[:, None, None] / 1000
         noisy = backend.to_numpy(flow.add_noise(make(x0), make(noise), given))
         np.testing.assert_allclose(noisy, (1 - share) * x0 + share * noise, atol=1e-6)
+    for given in (np.array([10.25, 10.25]), make([10.25, 10.25])):
+        alpha, sigma = (0.75 * table[10] + 0.25 * table[11] for table in (np.sqrt(level), np.sqrt(1 - level)))
+        noisy = backend.to_numpy(ddim.add_noise(make(x0), make(noise), given))
+        np.testing.assert_allclose(noisy, alpha * x0 + sigma * noise, atol=1e-6)
     one = backend.to_numpy(ddim.add_noise(make(x0), make(noise), 500))
     np.testing.assert_allclose(one, np.sqrt(level[500]) * x0 + np.sqrt(1 - level[500]) * noise, atol=1e-6)
+
+
+def test_scale_noise_takes_the_level_of_the_schedule(make, backend):
+    x0, noise = arrays(2)
+    scheduler = ms.FlowMatchEuler(shift=3.0, double_shift=True).on(backend)
+    scheduler.set_timesteps(timesteps=[900, 500, 100])
+    noisy = backend.to_numpy(scheduler.scale_noise(make(x0), 500, make(noise)))
+    np.testing.assert_allclose(noisy, 0.25 * x0 + 0.75 * noise, atol=1e-6)
+    other = backend.to_numpy(scheduler.scale_noise(make(x0), 600, make(noise)))
+    np.testing.assert_allclose(other, 0.4 * x0 + 0.6 * noise, atol=1e-6)
 
 
 def test_half_precision_stays(make, backend):

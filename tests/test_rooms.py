@@ -30,7 +30,7 @@ ALLOWED = {
     "step": GROUND,
     "plan": TABLE,
     "schedulers": TABLE | {"plan", "schedules", "diffusion"},  # diffusion only inside Recipe.on
-    "diffusion": GROUND | {"plan", "schedulers", "noise"},
+    "diffusion": GROUND | {"plan", "schedulers", "noise", "step"},
     "sampling": GROUND | {"plan", "noise"},
     "analysis": TABLE | {"plan", "schedules", "schedulers"},
 }

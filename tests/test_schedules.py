@@ -61,6 +61,13 @@ def test_the_double_shift_of_other_libraries_can_be_had():
     assert ms.FlowMatchEuler(shift=3.0).plan(5).sigmas[-2] == pytest.approx(0.0029940119760)
 
 
+@pytest.mark.parametrize("factor", [0.01, 0.1, 0.37, 0.9, 1.5, 3.0, 12.0])
+def test_a_shift_keeps_pure_noise_and_clean_samples(factor):
+    assert flow.shift(1.0, factor) == 1.0 and flow.shift(0.0, factor) == 0.0
+    for n in (1, 5, 50):
+        assert ms.FlowMatchEuler(shift=factor).plan(n).sigmas[0] == 1.0
+
+
 def test_shifts_compose():
     sigmas = np.linspace(0.01, 1, 50)
     np.testing.assert_allclose(flow.shift(flow.shift(sigmas, 2.0), 1.5), flow.shift(sigmas, 3.0), rtol=1e-14)

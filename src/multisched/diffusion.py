@@ -14,6 +14,9 @@ from multisched.backends import B, Backend
 from multisched.errors import ScheduleError
 from multisched.plan import Plan, State
 from multisched.schedulers.base import Recipe
+from multisched.step import mix
+
+_NUMBERS = (int, float, np.number, np.ndarray)
 
 
 class DiffusionScheduler(Generic[B]):
@@ -157,7 +160,7 @@ class DiffusionScheduler(Generic[B]):
     def _find(self, timestep: Any) -> int:
         """The row of a timestep on the host; the row that is due for one on the device."""
         plan = self.plan
-        if not isinstance(timestep, (int, float, np.number, np.ndarray)):
+        if not isinstance(timestep, _NUMBERS):
             return self._index
         if np.size(timestep) != 1:
             raise ScheduleError(f"a step has one timestep; given {np.size(timestep)} of them.")
@@ -171,7 +174,15 @@ class DiffusionScheduler(Generic[B]):
         raise ScheduleError(f"timestep {wanted:g} begins no step of the schedule; {place}.")
 
     def scale_noise(self, sample: B, timestep: Any, noise: B) -> B:
-        """The forward process, alpha_t * sample + sigma_t * noise: `add_noise` in flow matching's order."""
+        """The forward process, alpha * sample + sigma * noise, at a level of the schedule in force.
+
+        A number of the host that is one of the plan's timesteps takes the plan's level there, which differs from
+        `add_noise` where sigmas of one's own were given with the timesteps. Any other timestep is `add_noise`'s.
+        """
+        if self._plan is not None and isinstance(timestep, _NUMBERS) and np.size(timestep) == 1:
+            points = np.flatnonzero(self._plan.grid.timesteps[:-1] == float(np.reshape(timestep, ())))
+            if points.size:
+                return mix(float(self._plan.alphas[points[0]]), sample, float(self._plan.sigmas[points[0]]), noise)
         return self.recipe.add_noise(sample, noise, timestep)
 
     def add_noise(self, sample: B, noise: B, timesteps: Any) -> B:

@@ -10,7 +10,7 @@ from multisched import backends
 from multisched.backends import B, Backend
 from multisched.errors import ScheduleError
 from multisched.grid import Grid
-from multisched.step import Terms, Transform, combine, terms
+from multisched.step import Terms, Transform, check_alike, combine, terms
 from multisched.tableau import Tableau
 from multisched.values import Value, read_only
 
@@ -138,7 +138,7 @@ class Plan(Value):
         if x0 is None:
             first = terms([self.init_noise_sigma])
         else:
-            _check_alike(backend, noise, x0, "x0", "noise")
+            check_alike(noise, x0, "x0", "noise")
             first = terms([float(self.sigmas[0]), float(self.alphas[0])])
         operands = tuple(backend.astype(array, compute) for array in (noise, noise if x0 is None else x0))
         sample = backend.astype(combine(backend, first, operands), kept)
@@ -228,7 +228,7 @@ class Plan(Value):
 
     def _widened(self, backend: Backend[Any], state: State[Any], output: Any) -> tuple[Any, Any]:
         """The sample and the transformed output, in the dtype of the sums."""
-        _check_alike(backend, state.sample, output, "the model's output", "sample")
+        check_alike(state.sample, output, "the model's output", "sample")
         dtype = backend.compute_dtype(state.sample.dtype)
         output = backend.astype(output, dtype)
         if self.output_transform is not None:
@@ -245,20 +245,12 @@ class Plan(Value):
         """What the rows of the table are multiplied with, in its order."""
         sample, output = self._widened(backend, state, output)
         for array in state.memory:
-            _check_alike(backend, sample, array, "memory", "sample")
+            check_alike(sample, array, "memory", "sample")
         for array in draws:
-            _check_alike(backend, sample, array, "noise", "sample")
+            check_alike(sample, array, "noise", "sample")
         memory, noise = ([backend.astype(array, sample.dtype) for array in arrays] for arrays in (state.memory, draws))
         x0 = () if self.denoised_transform is None else (self._x0(backend, row, sample, output),)
         return (sample, *memory, output, *x0, *noise)
-
-
-def _check_alike(backend: Backend[Any], one: Any, other: Any, other_name: str, one_name: str) -> None:
-    """`other` is of the same library and shape as `one`."""
-    if type(other) is not type(one) and backends.of(other) is not backend:
-        raise ScheduleError(f"{other_name} is an array of {backends.of(other).name}, the {one_name} of {backend.name}.")
-    if other.shape != one.shape:
-        raise ScheduleError(f"{other_name} has shape {tuple(other.shape)}, the {one_name} {tuple(one.shape)}.")
 
 
 def log_prob(sample: B, mean: B, std: float) -> B:
@@ -276,7 +268,7 @@ def log_prob(sample: B, mean: B, std: float) -> B:
             f"a log-density needs a standard deviation above 0; given {std}: the step is deterministic."
         )
     backend = backends.of(sample)
-    _check_alike(backend, sample, mean, "mean", "sample")
+    check_alike(sample, mean, "mean", "sample")
     dtype = backend.compute_dtype(sample.dtype)
     scaled: Any = (backend.astype(sample, dtype) - backend.astype(mean, dtype)) * (1.0 / std)
     density = scaled * scaled * -0.5 - (math.log(std) + 0.5 * math.log(2 * math.pi))

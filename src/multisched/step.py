@@ -8,7 +8,8 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any, NamedTuple, Protocol
 
-from multisched.backends import Backend
+from multisched import backends
+from multisched.backends import B, Backend
 from multisched.errors import ScheduleError
 
 
@@ -31,6 +32,33 @@ def combine(backend: Backend[Any], sum_of: Terms, operands: tuple[Any, ...]) -> 
     if not weights:
         return backend.xp.zeros_like(operands[0])
     return backend.weighted_sum(weights, [operands[index] for index in chosen])
+
+
+def mix(alpha: Any, one: B, sigma: Any, other: B) -> B:
+    """alpha * one + sigma * other, in the dtype of `one`; the weights are floats, or arrays that broadcast.
+
+    Raises:
+        ScheduleError: arrays of two libraries or shapes, or not floating.
+    """
+    backend = backends.of(one)
+    check_alike(one, other, "noise", "sample")
+    dtype = backend.compute_dtype(one.dtype)
+    wide = (backend.astype(one, dtype), backend.astype(other, dtype))
+    mixed: B = backend.astype(combine(backend, Terms((alpha, sigma), (0, 1)), wide), one.dtype)
+    return mixed
+
+
+def check_alike(one: Any, other: Any, other_name: str, one_name: str) -> None:
+    """`other` is of the same library and shape as `one`.
+
+    Raises:
+        ScheduleError: it is not; the names say which arrays these are.
+    """
+    if type(other) is not type(one) and backends.of(other) is not backends.of(one):
+        mine, its = backends.of(one).name, backends.of(other).name
+        raise ScheduleError(f"{other_name} is an array of {its}, the {one_name} of {mine}.")
+    if other.shape != one.shape:
+        raise ScheduleError(f"{other_name} has shape {tuple(other.shape)}, the {one_name} {tuple(one.shape)}.")
 
 
 class Transform(Protocol):

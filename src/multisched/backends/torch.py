@@ -22,8 +22,10 @@ class TorchBackend(ArrayAPIBackend[torch.Tensor]):
         return ("cpu", *cuda, *mps)
 
     def _device(self, device: Any) -> Any:
+        if not isinstance(device, str):
+            return device
         try:
-            found = torch.device(device or "cpu")
+            found = torch.device(device)
         except RuntimeError:
             found = None
         at_hand = {name.partition(":")[0] for name in self.devices()} | {"meta"}
@@ -33,7 +35,7 @@ class TorchBackend(ArrayAPIBackend[torch.Tensor]):
 
     def asarray(self, values: Any, dtype: Any = None, device: Any = None) -> torch.Tensor:
         dtype = self.dtype(dtype)
-        device = None if device is None else self._device(device)
+        device = self._device(device)
         if isinstance(values, np.ndarray):
             # torch has no read-only tensors and warns when it is given such memory; MPS takes no float64 on the way.
             values = torch.from_numpy(np.array(values))
@@ -51,7 +53,7 @@ class TorchBackend(ArrayAPIBackend[torch.Tensor]):
         return array if array.dtype is dtype else array.to(dtype)
 
     def normal(self, shape: tuple[int, ...], seed: int, dtype: Any = None, device: Any = None) -> torch.Tensor:
-        device = self._device(device)
+        device = self._device(device or "cpu")
         generator = torch.Generator(device).manual_seed(seed)
         return torch.randn(shape, generator=generator, dtype=self.dtype(dtype or "float32"), device=device)
 

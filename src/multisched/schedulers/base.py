@@ -11,7 +11,7 @@ from multisched.plan import Plan
 from multisched.predictions import Prediction
 from multisched.schedules import Schedule
 from multisched.solvers import Solver
-from multisched.step import Terms, Transform, combine
+from multisched.step import Transform, mix
 from multisched.tableau import tabulate
 
 if TYPE_CHECKING:
@@ -129,28 +129,18 @@ class Recipe(ABC):
         Raises:
             ScheduleError: arrays that do not go together, or timesteps out of range.
         """
-        noisy: B = self._mix(sample, noise, timesteps, lambda alpha, sigma: (alpha, sigma))
-        return noisy
+        alpha, sigma = self._levels_like(sample, timesteps)
+        return mix(alpha, sample, sigma, noise)
 
     def get_velocity(self, sample: B, noise: B, timesteps: Any) -> B:
         """The v target alpha_t * noise - sigma_t * sample (arXiv 2202.00512, appendix D). Arguments as `add_noise`."""
-        velocity: B = self._mix(sample, noise, timesteps, lambda alpha, sigma: (-sigma, alpha))
-        return velocity
+        alpha, sigma = self._levels_like(sample, timesteps)
+        return mix(-sigma, sample, alpha, noise)
 
-    def _mix(self, sample: Any, noise: Any, timesteps: Any, weights: Any) -> Any:
+    def _levels_like(self, sample: Any, timesteps: Any) -> tuple[Any, Any]:
+        """(alpha, sigma) as floats, or as arrays that broadcast against the samples, in the dtype of their sums."""
         backend = backends.of(sample)
-        if backends.of(noise) is not backend or noise.shape != sample.shape:
-            raise ScheduleError(
-                f"noise must be an array of {backend.name} of shape {tuple(sample.shape)}; "
-                f"given {backends.of(noise).name} {tuple(noise.shape)}."
-            )
         dtype = backend.compute_dtype(sample.dtype)
-        wide = (backend.astype(sample, dtype), backend.astype(noise, dtype))
-        pair = weights(*self._levels_like(backend, wide[0], timesteps))
-        return backend.astype(combine(backend, Terms(pair, (0, 1)), wide), sample.dtype)
-
-    def _levels_like(self, backend: Backend[Any], sample: Any, timesteps: Any) -> tuple[Any, Any]:
-        """(alpha, sigma) as floats, or as arrays that broadcast against the samples."""
         on_device = hasattr(timesteps, "shape") and backends.of(timesteps) is backend and backend.name != "numpy"
         levels = self.parts().schedule.levels(timesteps, backend if on_device else None)
         count = 1 if levels[0].ndim == 0 else levels[0].shape[0]
@@ -165,7 +155,7 @@ class Recipe(ABC):
         device = backend.device(sample)
         alpha, sigma = (
             backend.xp.reshape(
-                backend.astype(level, sample.dtype) if on_device else backend.asarray(level, sample.dtype, device),
+                backend.astype(level, dtype) if on_device else backend.asarray(level, dtype, device),
                 shape,
             )
             for level in levels

@@ -20,7 +20,8 @@ TIME_SHIFTS = ("exponential", "linear")
 def shift(sigmas: Any, factor: float) -> Any:
     """factor * sigma / (1 + (factor - 1) * sigma): more steps at high noise for factor > 1 (Esser et al. 2024, arXiv
     2403.03206, eq. 23)."""
-    return factor * sigmas / (1 + (factor - 1) * sigmas)
+    # The denominator is written so that sigma = 1 stays exactly 1.
+    return factor * sigmas / (factor * sigmas + (1 - sigmas))
 
 
 def dynamic_shift(sigmas: Any, mu: float, kind: str = "exponential") -> Any:

@@ -16,7 +16,7 @@ def timesteps(spacing: str, n: int, total: int, offset: int = 0) -> np.ndarray:
         trailing   round(total - i * total / n) - 1,   i = 0 .. n-1
         linspace   round((total - 1) * i / (n - 1)),   i = n-1 .. 0
 
-    Halves round to even. Only "leading" uses `offset`.
+    Halves round to even, up to the rounding of the stride. Only "leading" uses `offset`.
 
     Raises:
         ScheduleError: n is not in 1..total, the spacing is unknown, or the offset leads outside 0..total-1.
@@ -26,7 +26,9 @@ def timesteps(spacing: str, n: int, total: int, offset: int = 0) -> np.ndarray:
     if spacing == "leading":
         chosen = np.arange(n)[::-1] * float(total // n) + offset
     elif spacing == "trailing":
-        chosen = np.round(total + np.arange(n) * -(total / n)) - 1.0
+        # The stride as np.arange(total, 0, -total / n) rounds it, so that halves fall as in the published code.
+        stride = (total - total / n) - total
+        chosen = np.round(total + np.arange(n) * stride) - 1.0
     else:
         chosen = np.round(np.linspace(0, total - 1, n))[::-1]
     if chosen[0] > total - 1 or chosen[-1] < 0:

@@ -66,22 +66,26 @@ class DiscreteVP:
         return _alpha_bar(self)
 
     def levels(self, timesteps: Any, backend: Backend[Any] | None = None) -> tuple[Any, Any]:
-        if backend is None:
-            level = self.alphas_cumprod[self._indices(timesteps)]
-            return np.sqrt(level), np.sqrt(1 - level)
-        xp, device = backend.xp, backend.device(timesteps)
-        index = xp.astype(xp.reshape(timesteps, (-1,)), xp.int32)
-        root = (np.sqrt(self.alphas_cumprod), np.sqrt(1 - self.alphas_cumprod))
-        tables = (backend.asarray(values, "float32", device) for values in root)
-        alpha, sigma = (xp.reshape(xp.take(table, index, axis=0), timesteps.shape) for table in tables)
-        return alpha, sigma
-
-    def _indices(self, timesteps: Any) -> np.ndarray:
-        wanted = np.asarray(timesteps, dtype=np.float64)
+        """(alpha, sigma) at timesteps; between two whole ones, both are interpolated linearly."""
+        tables = (np.sqrt(self.alphas_cumprod), np.sqrt(1 - self.alphas_cumprod))
         last = self.num_train_timesteps - 1
-        if not np.all((wanted >= 0) & (wanted <= last) & (wanted == np.round(wanted))):
-            raise ScheduleError(f"timesteps must be whole numbers in 0..{last}; given {timesteps}.")
-        return wanted.astype(np.int64)
+        if backend is None:
+            wanted = np.asarray(timesteps, dtype=np.float64)
+            if not np.all((wanted >= 0) & (wanted <= last)):
+                raise ScheduleError(f"timesteps must lie in [0, {last}]; given {timesteps}.")
+            alpha, sigma = (np.interp(wanted, np.arange(last + 1), table) for table in tables)
+            return alpha, sigma
+        xp, device = backend.xp, backend.device(timesteps)
+        low = xp.clip(xp.astype(xp.reshape(timesteps, (-1,)), xp.int32), 0, last)
+        high = xp.clip(low + 1, 0, last)
+        share = xp.reshape(xp.astype(timesteps, xp.float32), (-1,)) - xp.astype(low, xp.float32)
+
+        def interpolated(values: np.ndarray) -> Any:
+            table = backend.asarray(values, "float32", device)
+            below, above = xp.take(table, low, axis=0), xp.take(table, high, axis=0)
+            return xp.reshape(below + (above - below) * share, timesteps.shape)
+
+        return interpolated(tables[0]), interpolated(tables[1])
 
     def grid(self, n: int | None = None, timesteps: Any = None, sigmas: Any = None, mu: float | None = None) -> Grid:
         """The grid of n steps, or over whole timesteps or sigmas = sqrt(1 - alpha_bar) that fall strictly.
@@ -110,6 +114,10 @@ class DiscreteVP:
 
     def _grid_of_timesteps(self, timesteps: Any) -> Grid:
         chosen = checks.descending("timesteps", timesteps)
+        if np.any(chosen != np.round(chosen)):
+            raise ScheduleError(
+                f"timesteps must be whole numbers in 0..{self.num_train_timesteps - 1}; given {chosen}."
+            )
         alphas, sigmas = self.levels(chosen)
         alpha, sigma = self._final()
         return self._close(np.append(chosen, 0.0), np.append(alphas, alpha), np.append(sigmas, sigma))
