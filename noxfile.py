@@ -23,7 +23,10 @@ BACKENDS = {
     "torch": ([".[torch]"], ["--backend", "torch"]),
     "jax": ([".[jax]"], ["--backend", "jax"]),
     "mlx": ([".[mlx]"], ["--backend", "mlx"]),
-    "array-api-strict": ([], ["--backend", "array_api_strict", "--device", "no_float64"]),
+    "array-api-strict": (
+        nox.project.dependency_groups(PROJECT, "strict"),
+        ["--backend", "array_api_strict", "--device", "no_float64"],
+    ),
     "cupy": (["cupy-cuda13x"], ["--backend", "cupy"]),
 }
 

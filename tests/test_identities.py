@@ -67,6 +67,40 @@ def test_omega_is_ace_steps_logistic():
     assert MeanShift(-1e9).scale == pytest.approx(0.9) and MeanShift(1e9).scale == pytest.approx(1.1)
 
 
+def test_predictions_mean_what_their_papers_say():
+    x0, noise = (values.astype(np.float64) for values in arrays(2))
+    for alpha, sigma in ((0.6, 0.8), (0.9, 0.1), (0.3, 0.7)):
+        x = alpha * x0 + sigma * noise
+        targets = {
+            "epsilon": noise,
+            "sample": x0,
+            "v_prediction": alpha * noise - sigma * x0,
+            "flow_prediction": noise - x0,
+        }
+        for name, wanted in targets.items():
+            prediction = ms.Prediction(name)
+            np.testing.assert_allclose(prediction.target(x0, noise, alpha, sigma), wanted, rtol=1e-14)
+            np.testing.assert_allclose(prediction.denoised(x, wanted, alpha, sigma), x0, atol=1e-13)
+            np.testing.assert_allclose(prediction.noise(x, wanted, alpha, sigma), noise, atol=1e-13)
+
+
+def test_churn_as_ace_step_writes_it():
+    """x_hat = x + s_noise * sqrt(sigma_hat^2 - sigma^2) * z; d1 = (x_hat - D) / sigma_hat with D = x_hat - sigma * v."""
+    plan = ms.FlowMatchHeun(s_churn=3.0, s_noise=1.2, s_tmin=0.3, s_tmax=0.9).plan(5)
+    x, first, second, z = (values.astype(np.float64) for values in arrays(4))
+    sigma, after = plan.sigmas[1], plan.sigmas[2]
+    hat = sigma * (1 + min(3.0 / 9, math.sqrt(2) - 1))
+    x_hat = x + 1.2 * math.sqrt(hat**2 - sigma**2) * z
+    d1 = sigma * first / hat
+    middle = plan.step(ms.State(x, (x,), 2), first, z)
+    np.testing.assert_allclose(middle.sample, x_hat + (after - hat) * d1, atol=1e-12)
+    end = plan.step(middle, second, z)
+    np.testing.assert_allclose(end.sample, x_hat + (after - hat) * (d1 + second) / 2, atol=1e-12)
+    # Below s_tmin and above s_tmax there is none.
+    for row in (0, 1, 6, 7):
+        assert not plan.needs_noise(row)
+
+
 @pytest.mark.parametrize("mean", ["sample", "batch"])
 def test_omega_in_euler_and_heun_as_ace_step_writes_it(mean, make, backend):
     """dx = (sigma_next - sigma) * v; x + scale * (dx - mean) + mean, at both stages of Heun from the first x."""
