@@ -85,7 +85,7 @@ def test_predictions_mean_what_their_papers_say():
 
 
 def test_churn_as_ace_step_writes_it():
-    """x_hat = x + s_noise * sqrt(sigma_hat^2 - sigma^2) * z; d1 = (x_hat - D) / sigma_hat with D = x_hat - sigma * v."""
+    """x_hat = x + s_noise * sqrt(sigma_hat^2 - sigma^2) * z; d1 = (x_hat - D) / sigma_hat, D = x_hat - sigma * v."""
     plan = ms.FlowMatchHeun(s_churn=3.0, s_noise=1.2, s_tmin=0.3, s_tmax=0.9).plan(5)
     x, first, second, z = (values.astype(np.float64) for values in arrays(4))
     sigma, after = plan.sigmas[1], plan.sigmas[2]
