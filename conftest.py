@@ -57,7 +57,9 @@ def device(request: pytest.FixtureRequest, backend: Backend[Any]) -> Any:
 def has_float64(backend: Backend[Any], device: Any) -> bool:
     """Whether float64 stays float64 there (not on JAX without x64, on Metal, or on a device without it)."""
     try:
-        return str(backend.asarray([1.0], "float64", device).dtype).endswith("float64")
+        one = backend.asarray([1.0], "float64", device)
+        backend.synchronize(one)
+        return str(one.dtype).endswith("float64")
     except (TypeError, ValueError, RuntimeError, UserWarning):
         return False
 

@@ -1,7 +1,7 @@
 """The matrix: `nox` runs all of it; what a platform cannot have is skipped with its reason in the closing table.
 
 nox -s tests                          the suite on every backend
-nox -s "tests(jax)" -- --device gpu   one backend, on an accelerator
+nox -s tests -- --device cuda         the same on an accelerator: cuda, mps, gpu, tpu or metal
 nox -s bench                          the benchmarks, which are no part of the default run
 """
 
@@ -30,9 +30,19 @@ BACKENDS = {
     "cupy": (["cupy-cuda13x"], ["--backend", "cupy"]),
 }
 
+# The accelerators that `-- --device` may name, each with the package that serves it where the plain one does not.
+ACCELERATORS: dict[str, dict[str, str | None]] = {
+    "torch": {"cuda": None, "mps": None},
+    "jax": {"gpu": "jax[cuda13]", "tpu": "jax[tpu]"},
+    "mlx": {"metal": None, "gpu": "mlx[cuda13]" if sys.platform == "linux" else None},
+    "cupy": {"cuda": None},
+}
 
-def _missing(backend: str) -> str | None:
-    """Why this platform cannot have a backend."""
+
+def _missing(backend: str, device: str | None) -> str | None:
+    """Why this platform cannot have a backend, or the backend not the device."""
+    if device is not None and device not in ACCELERATORS.get(backend, {}):
+        return f"{backend} has no device {device}"
     if backend == "cupy" and not shutil.which("nvidia-smi"):
         return "cupy needs a CUDA device"
     if backend == "mlx" and sys.platform == "win32":
@@ -54,10 +64,13 @@ def _test(session: nox.Session, arguments: list[str]) -> None:
 @nox.parametrize("backend", list(BACKENDS), ids=list(BACKENDS))
 def tests(session: nox.Session, backend: str) -> None:
     """The suite on one backend."""
-    if reason := _missing(backend):
+    given = session.posargs
+    device = given[given.index("--device") + 1] if "--device" in given else None
+    if reason := _missing(backend, device):
         session.skip(reason)
     packages, arguments = BACKENDS[backend]
-    _install(session, "test", extras=packages)
+    accelerated = ACCELERATORS.get(backend, {}).get(device or "")
+    _install(session, "test", extras=[*packages, *([accelerated] if accelerated else [])])
     _test(session, arguments)
 
 

@@ -109,6 +109,13 @@ def test_sigmas_fed_back_reproduce_the_plan_bit_for_bit(recipe, n):
     assert recipe.plan(n, sigmas=plan.sigmas) == plan
 
 
+def test_levels_may_be_arrays_of_any_backend(make):
+    levels = [0.875, 0.5, 0.25]
+    for recipe in (ms.FlowMatchEuler(), ms.DDIM()):
+        assert recipe.plan(sigmas=make(levels)) == recipe.plan(sigmas=levels)
+    assert ms.DDIM().plan(timesteps=make([900, 10])) == ms.DDIM().plan(timesteps=[900, 10])
+
+
 def test_timesteps_fed_back_reproduce_the_plan():
     plan = ms.DDIM(timestep_spacing="trailing").plan(13)
     assert ms.DDIM(timestep_spacing="trailing").plan(timesteps=plan.timesteps) == plan

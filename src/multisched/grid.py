@@ -6,7 +6,7 @@ from typing import Any
 from array_api_compat import array_namespace
 
 from multisched.errors import ScheduleError
-from multisched.values import Value, read_only
+from multisched.values import Value, read_only, shown
 
 
 @dataclass(frozen=True, eq=False)
@@ -58,9 +58,9 @@ class Grid(Value):
         for name, values in zip(("timesteps", "alphas", "sigmas", "next_alphas", "next_sigmas"), arrays, strict=True):
             xp = array_namespace(values)
             if not bool(xp.all(xp.isfinite(values))):
-                raise ScheduleError(f"the grid's {name} must be finite; given {values}.")
+                raise ScheduleError(f"the grid's {name} must be finite; given {shown(values)}.")
             if name != "timesteps" and bool(xp.any(values < 0)):
-                raise ScheduleError(f"the grid's {name} must not be negative; given {values}.")
+                raise ScheduleError(f"the grid's {name} must not be negative; given {shown(values)}.")
 
     def __len__(self) -> int:
         """Number of steps."""

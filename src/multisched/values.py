@@ -16,6 +16,12 @@ def read_only(values: Any) -> Any:
     return np.frombuffer(array.tobytes(), dtype=np.float64).reshape(array.shape)
 
 
+def shown(values: Any) -> str:
+    """Numbers for a message: in one line, the middle of a long list left out."""
+    with np.printoptions(threshold=6, edgeitems=2, linewidth=1000):
+        return str(np.asarray(values))
+
+
 class Value:
     """Base of a frozen dataclass (eq=False) some of whose fields are arrays. Equal if every field is, bit for bit."""
 

@@ -7,6 +7,7 @@ import numpy as np
 
 from multisched.errors import ScheduleError
 from multisched.schedules import checks
+from multisched.values import shown
 
 BETA_SCHEDULES = ("linear", "scaled_linear", "squaredcos_cap_v2")
 
@@ -101,7 +102,7 @@ def rescale_zero_terminal_snr(betas: Any) -> np.ndarray:
     given = np.asarray(betas)
     given = given if given.dtype == np.float32 else given.astype(np.float64)
     if given.ndim != 1 or given.size < 2 or not np.all((given > 0) & (given < 1)):
-        raise ScheduleError(f"betas must be at least two numbers in (0, 1); given {betas!r}.")
+        raise ScheduleError(f"betas must be at least two numbers in (0, 1); given {shown(betas)}.")
     root = np.sqrt(alphas_cumprod(given))
     root = (root - root[-1]) * (root[0] / (root[0] - root[-1]))
     level = root**2

@@ -4,7 +4,9 @@ from typing import Any
 
 import numpy as np
 
+from multisched import backends
 from multisched.errors import ScheduleError
+from multisched.values import shown
 
 
 def count(name: str, value: Any, most: int | None = None) -> int:
@@ -23,18 +25,25 @@ def option(name: str, value: Any, allowed: tuple[str, ...]) -> None:
         raise ScheduleError(f"{name} must be one of {', '.join(map(repr, allowed))}; given {value!r}.")
 
 
-def descending(name: str, values: Any) -> np.ndarray:
-    """`values` as a float64 vector: not empty, finite, each below the one before."""
+def numbers(name: str, values: Any) -> np.ndarray:
+    """A list, or an array of any backend, as a float64 vector: not empty, and finite."""
     try:
-        array = np.asarray(values, dtype=np.float64)
+        host = backends.of(values).to_numpy(values) if hasattr(values, "shape") else values
+        array = np.asarray(host, dtype=np.float64)
     except (TypeError, ValueError):
         raise ScheduleError(f"{name} must be a list of numbers; given {values!r}.") from None
     if array.ndim != 1 or array.size == 0:
         raise ScheduleError(f"{name} must be a list of at least one number; given shape {array.shape}.")
     if not np.all(np.isfinite(array)):
-        raise ScheduleError(f"{name} must be finite; given {array}.")
+        raise ScheduleError(f"{name} must be finite; given {shown(array)}.")
+    return array
+
+
+def descending(name: str, values: Any) -> np.ndarray:
+    """`numbers`, each below the one before."""
+    array = numbers(name, values)
     if not np.all(np.diff(array) < 0):
-        raise ScheduleError(f"{name} must fall strictly, each below the one before; given {array}.")
+        raise ScheduleError(f"{name} must fall strictly, each below the one before; given {shown(array)}.")
     return array
 
 

@@ -13,6 +13,7 @@ from multisched.backends import Backend
 from multisched.errors import ScheduleError
 from multisched.grid import Grid
 from multisched.schedules import checks
+from multisched.values import shown
 
 TIME_SHIFTS = ("exponential", "linear")
 
@@ -82,7 +83,7 @@ class Flow:
         if backend is None:
             timesteps = np.asarray(timesteps, dtype=np.float64)
             if not np.all((timesteps >= 0) & (timesteps <= self.num_train_timesteps)):
-                raise ScheduleError(f"timesteps must lie in [0, {self.num_train_timesteps}]; given {timesteps}.")
+                raise ScheduleError(f"timesteps must lie in [0, {self.num_train_timesteps}]; given {shown(timesteps)}.")
         elif not backend.xp.isdtype(timesteps.dtype, "real floating"):
             timesteps = backend.xp.astype(timesteps, backend.xp.float32)
         sigma = timesteps / self.num_train_timesteps
@@ -118,6 +119,8 @@ class Flow:
         if timesteps is None:
             timesteps = levels * self.num_train_timesteps
         levels = np.append(levels, 0.0)
+        if not np.all(np.diff(levels) < 0):
+            raise ScheduleError(f"these options make noise levels that do not fall strictly: {shown(levels)}.")
         return Grid(np.append(timesteps, 0.0), 1 - levels, levels)
 
     def _even(self, n: int) -> np.ndarray:
@@ -155,5 +158,5 @@ class Flow:
         checks.within(name, chosen, 0.0, top)
         chosen = chosen[:-1] if chosen[-1] == 0 else chosen
         if chosen.size == 0:
-            raise ScheduleError(f"{name} must hold a level above 0; given {values}.")
+            raise ScheduleError(f"{name} must hold a level above 0; given {shown(values)}.")
         return chosen

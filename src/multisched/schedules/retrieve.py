@@ -35,16 +35,12 @@ def retrieve_timesteps(
     total = checks.count("num_train_timesteps", num_train_timesteps)
     backend, device = _place(device, sigmas)
     if sigmas_override is not None:
-        levels = checks.descending("sigmas_override", _host(sigmas_override))
+        levels = checks.descending("sigmas_override", sigmas_override)
     else:
-        levels = checks.descending("sigmas", _host(sigmas))
+        levels = checks.descending("sigmas", sigmas)
         if steps < levels.size:
             levels = np.interp(np.linspace(0, levels.size - 1, steps), np.arange(levels.size), levels)
     return backend.asarray(levels * total, "float32", device), int(levels.size)
-
-
-def _host(values: Any) -> Any:
-    return backends.of(values).to_numpy(values) if hasattr(values, "shape") else values
 
 
 def _place(device: Any, sigmas: Any) -> tuple[backends.Backend[Any], Any]:

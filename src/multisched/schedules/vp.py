@@ -11,6 +11,7 @@ from multisched.errors import ScheduleError
 from multisched.grid import Grid
 from multisched.schedules import betas as beta_schedules
 from multisched.schedules import checks, spacing
+from multisched.values import shown
 
 
 @dataclass(frozen=True)
@@ -72,7 +73,7 @@ class DiscreteVP:
         if backend is None:
             wanted = np.asarray(timesteps, dtype=np.float64)
             if not np.all((wanted >= 0) & (wanted <= last)):
-                raise ScheduleError(f"timesteps must lie in [0, {last}]; given {timesteps}.")
+                raise ScheduleError(f"timesteps must lie in [0, {last}]; given {shown(timesteps)}.")
             alpha, sigma = (np.interp(wanted, np.arange(last + 1), table) for table in tables)
             return alpha, sigma
         xp, device = backend.xp, backend.device(timesteps)
@@ -116,7 +117,7 @@ class DiscreteVP:
         chosen = checks.descending("timesteps", timesteps)
         if np.any(chosen != np.round(chosen)):
             raise ScheduleError(
-                f"timesteps must be whole numbers in 0..{self.num_train_timesteps - 1}; given {chosen}."
+                f"timesteps must be whole numbers in 0..{self.num_train_timesteps - 1}; given {shown(chosen)}."
             )
         alphas, sigmas = self.levels(chosen)
         alpha, sigma = self._final()
@@ -124,7 +125,7 @@ class DiscreteVP:
 
     def _grid_of_sigmas(self, sigmas: Any) -> Grid:
         final_alpha, final_sigma = self._final()
-        given = np.atleast_1d(np.asarray(sigmas, dtype=np.float64))
+        given = checks.numbers("sigmas", sigmas)
         inner = checks.descending("sigmas", given[:-1] if given.size > 1 and given[-1] == final_sigma else given)
         table = np.sqrt(1 - self.alphas_cumprod)
         checks.within("sigmas", inner, final_sigma, float(table[-1]))
@@ -155,7 +156,7 @@ def _alpha_bar(schedule: DiscreteVP) -> np.ndarray:
     else:
         chosen = np.asarray(schedule.trained_betas, dtype=dtype)
         if chosen.shape != (total,) or not np.all((chosen > 0) & (chosen < 1)):
-            raise ScheduleError(f"trained_betas must be {total} numbers in (0, 1); given {schedule.trained_betas}.")
+            raise ScheduleError(f"trained_betas must be {total} numbers in (0, 1); given {shown(chosen)}.")
     if schedule.rescale_betas_zero_snr:
         chosen = beta_schedules.rescale_zero_terminal_snr(chosen)
     product = beta_schedules.alphas_cumprod(chosen).astype(np.float64)
