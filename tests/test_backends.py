@@ -196,7 +196,7 @@ def test_a_third_party_adds_a_backend_by_entry_point(monkeypatch):
         assert group == "multisched.backends"
         return [Point()] if name in (None, "mylib") else []
 
-    monkeypatch.setattr(backends, "entry_points", points)
+    monkeypatch.setattr("importlib.metadata.entry_points", points)
     monkeypatch.setattr(backends, "_by_name", {})
     assert backends.get("mylib").version == "7"
     assert backends.available()["mylib"].version == "7"

@@ -6,7 +6,6 @@ entry point in the group `multisched.backends`: its name is the top-level module
 """
 
 from importlib import import_module
-from importlib.metadata import entry_points
 from importlib.util import find_spec
 from typing import Any, NamedTuple
 
@@ -57,7 +56,7 @@ def of(array: Any) -> Backend[Any]:
     if found is None:
         module = kind.__module__.partition(".")[0]
         name = _MODULE_TO_NAME.get(module, module)
-        if name not in BUILTIN and not _plugins(name) and not array_api_compat.is_array_api_obj(array):
+        if name not in BUILTIN and not _plugins(name=name) and not array_api_compat.is_array_api_obj(array):
             raise ScheduleError(
                 f"expected an array of {', '.join(BUILTIN)} or another array-API library; given {kind}."
             )
@@ -74,7 +73,7 @@ def resolve(backend: Any) -> Backend[Any]:
 
 def available() -> dict[str, Availability]:
     """Every built-in and plugged-in backend by name: version and devices, or the reason why it is not to be had."""
-    return {name: _availability(name) for name in (*BUILTIN, *(point.name for point in entry_points(group=GROUP)))}
+    return {name: _availability(name) for name in (*BUILTIN, *(point.name for point in _plugins()))}
 
 
 def _availability(name: str) -> Availability:
@@ -85,8 +84,10 @@ def _availability(name: str) -> Availability:
         return Availability(name, None, (), str(error))
 
 
-def _plugins(name: str) -> Any:
-    return entry_points(group=GROUP, name=name)
+def _plugins(name: str | None = None) -> Any:
+    from importlib.metadata import entry_points  # a quarter of the package's import time, and most runs need none
+
+    return entry_points(group=GROUP) if name is None else entry_points(group=GROUP, name=name)
 
 
 def _load(name: str) -> Backend[Any]:
@@ -95,7 +96,7 @@ def _load(name: str) -> Backend[Any]:
             raise ScheduleError(f"the backend {name!r} needs the package {name}, which is not installed.")
         built_in: Backend[Any] = import_module(f"multisched.backends.{name}").BACKEND
         return built_in
-    for plugin in _plugins(name):
+    for plugin in _plugins(name=name):
         loaded: Backend[Any] = plugin.load()
         return loaded
     return _generic(name)
