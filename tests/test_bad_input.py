@@ -160,6 +160,7 @@ def test_a_schedulers_state_survives_bad_calls(make, backend):
         lambda: scheduler.set_timesteps(5, sigmas=[0.1]),
         lambda: scheduler.step(wrong, 500.5, x),
         lambda: scheduler.step(x, 123.0, x),
+        lambda: ms.FlowMatchHeun().on(_other(backend)).step(x, 1000.0, x),
         lambda: scheduler.step(x, 500.5, x, eta=0.5),
         lambda: scheduler.step(x, 500.5, x, omega=math.nan),
         lambda: scheduler.step(x, 500.5, x, noise=x, variance_noise=x),
@@ -174,6 +175,10 @@ def test_a_schedulers_state_survives_bad_calls(make, backend):
     state = reference.step(reference.start(x), x)
     found = scheduler.step(x, 500.5, middle)
     np.testing.assert_array_equal(backend.to_numpy(found), backend.to_numpy(reference.step(state, x).sample))
+
+
+def _other(backend):
+    return "dask" if backend.name == "numpy" else "numpy"
 
 
 def test_bad_sampling_is_refused(make):

@@ -9,6 +9,7 @@ from typing import Any, Generic
 
 import numpy as np
 
+from multisched import backends
 from multisched import noise as noise_sources
 from multisched.backends import B, Backend
 from multisched.errors import ScheduleError
@@ -125,6 +126,9 @@ class DiffusionScheduler(Generic[B]):
             ScheduleError: a timestep that is not in the schedule, the end of the schedule, an option that the recipe
                 lacks, or arrays that do not go together. The scheduler is then as it was.
         """
+        found = backends.of(sample)
+        if found is not self.backend:
+            raise ScheduleError(f"this scheduler is on {self.backend.name}; the sample is an array of {found.name}.")
         plan = self._with(omega=omega, eta=eta, use_clipped_model_output=use_clipped_model_output)
         index = self._find(timestep)
         if noise is not None and variance_noise is not None:
