@@ -16,8 +16,8 @@ SPACINGS = ("leading", "trailing", "linspace")
 PREDICTIONS = ("epsilon", "sample", "v_prediction")
 TOTALS = (7, 24, 100, 250, 1000)
 STEPS = (1, 2, 3, 4, 7, 20, 50, 61, 103)
-# diffusers' own rounding: in float32, 1 - alpha_bar_t / alpha_bar_next, of which the variance is made, loses most digits
-# of a small beta, and so do the differences of square roots of which zero terminal SNR is.
+# diffusers' own rounding: in float32, 1 - alpha_bar_t / alpha_bar_next, of which the variance is made, loses most
+# digits of a small beta, and so do the differences of square roots that zero terminal SNR is made of.
 ROUNDED_TOLERANCE = 1e-3
 
 
