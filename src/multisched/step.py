@@ -4,8 +4,9 @@ Half precision is widened to float32 for the sums and rounded back once.
 """
 
 import math
-from collections.abc import Iterable
+from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import compress
 from typing import Any, NamedTuple, Protocol
 
 from multisched import backends
@@ -20,10 +21,9 @@ class Terms(NamedTuple):
     operands: tuple[int, ...]
 
 
-def terms(weights: Iterable[Any]) -> Terms:
-    """The terms of a row of weights, floats that stand one for each operand."""
-    found = [(weight, operand) for operand, weight in enumerate(weights) if weight != 0.0]
-    return Terms(tuple(weight for weight, _ in found), tuple(operand for _, operand in found))
+def terms(weights: Sequence[float]) -> Terms:
+    """The terms of a row of weights that stand one for each operand."""
+    return Terms(tuple(filter(None, weights)), tuple(compress(range(len(weights)), weights)))
 
 
 def combine(backend: Backend[Any], sum_of: Terms, operands: tuple[Any, ...]) -> Any:
