@@ -114,6 +114,8 @@ class Plan(Value):
     @cached_property
     def _noisy(self) -> tuple[bool, ...]:
         """Per row, whether it adds noise."""
+        if not self.noise_draws:
+            return (False,) * len(self)
         first = len(self._folded.operands) - self.noise_draws
         return tuple(any(k >= first for register in row for k in register.operands) for row in self._terms)
 
