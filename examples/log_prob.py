@@ -22,7 +22,7 @@ for row, t in enumerate(plan.timesteps):
         state = plan.step(state, output)
         continue
     mean, std = plan.transition(state, output)
-    state = plan.step(state, output, ms.noise.draw(source, row, plan.noise_draws, state.sample))
+    state = plan.step(state, output, ms.noise.draw(source, *plan.noise_address(row), state.sample))
     total = total + ms.log_prob(state.sample, mean, std)
 
 shown = ", ".join(f"{value:.3f}" for value in backend.to_numpy(total).tolist())

@@ -138,6 +138,43 @@ def test_a_backend_is_found_by_name_array_or_itself(make, backend):
     assert repr(backend).startswith(f"<multisched backend {backend.name} ")
 
 
+def test_a_users_subclass_is_what_it_extends(backend):
+    if backend.name == "numpy":
+
+        class Own(np.ndarray):
+            pass
+
+        x = arrays(1)[0].view(Own)
+    elif backend.name == "torch":
+        import torch
+
+        class Own(torch.Tensor):
+            pass
+
+        x = torch.from_numpy(arrays(1)[0]).as_subclass(Own)
+    else:
+        pytest.skip(f"arrays of {backend.name} are not subclassed")
+    plan = ms.FlowMatchEuler().plan(2)
+    assert ms.backends.of(x) is backend
+    assert plan.step(plan.start(x), x).sample.shape == x.shape
+
+
+def test_a_step_of_one_number_stays_an_array(make, backend):
+    plan = ms.FlowMatchEuler().plan(2)
+    state = plan.step(plan.start(make(1.0)), make(0.5))
+    assert ms.backends.of(state.sample) is backend and type(state.sample) is type(make(1.0))
+
+
+def test_what_is_not_floating_is_refused(make):
+    plan = ms.FlowMatchPingPong().plan(2)
+    x = make(arrays(1)[0])
+    whole = make(np.ones((2, 3, 4)), "int32")
+    with pytest.raises(ms.ScheduleError, match="floating-point"):
+        plan.step(plan.start(x), whole, x)
+    with pytest.raises(ms.ScheduleError, match="floating-point"):
+        plan.step(plan.start(x), x, whole)
+
+
 def test_weighted_sum_and_round_trip(make, backend):
     x, y = arrays(2)
     total = backend.weighted_sum([1.0, -0.3], [make(x), make(y)])

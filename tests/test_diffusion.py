@@ -1,5 +1,8 @@
 """The stateful face over every recipe."""
 
+import copy
+import math
+import pickle
 import warnings
 
 import numpy as np
@@ -102,6 +105,67 @@ def test_a_number_sets_the_position(make, backend):
     second = heun.step(output, heun.plan.timesteps[1], first)
     heun.step(output, heun.plan.timesteps[2], second)
     assert heun.step_index == 3
+
+
+def test_the_first_timestep_of_a_run_sets_the_position(make, backend):
+    """Whether it is a number or an array, so that a loop may begin part of the way."""
+    x, output = (make(values) for values in arrays(2))
+    whole = ms.FlowMatchEuler().plan(10)
+    state = whole.start(x)._replace(index=6)
+    for _ in range(4):
+        state = whole.step(state, output)
+    scheduler = ms.FlowMatchEuler().on(backend)
+    scheduler.set_timesteps(10)
+    steps = scheduler.timesteps()
+    for beginning in (lambda row: steps[row, ...], lambda row: float(whole.timesteps[row])):
+        scheduler.reset()
+        y = x
+        for row in range(6, 10):
+            y = scheduler.step(output, beginning(row), y)
+        np.testing.assert_array_equal(backend.to_numpy(y), backend.to_numpy(state.sample))
+
+
+def test_what_is_no_timestep_is_refused(make, backend):
+    x = make(arrays(1)[0])
+    scheduler = ms.FlowMatchEuler().on(backend)
+    scheduler.set_timesteps(3)
+    other = arrays(1, ()) if backend.name != "numpy" else ms.backends.get("dask").asarray([1000.0])
+    for bad in ("first", None, [1000.0], {}, np.array([1000.0, 500.0]), make([1000.0, 500.0]), other, math.nan):
+        with pytest.raises(ms.ScheduleError, match="timestep"):
+            scheduler.step(x, bad, x)
+    with pytest.raises(ms.ScheduleError, match="timestep 123 begins no step"):
+        scheduler.step(x, make(123.0), x)
+    assert scheduler.step_index == 0
+
+
+def test_a_list_changed_afterwards_changes_nothing(make, backend):
+    x, output = (make(values) for values in arrays(2))
+    given = [1.0, 0.5]
+    scheduler = ms.FlowMatchEuler().on(backend)
+    scheduler.set_timesteps(sigmas=given)
+    given[1] = 0.9
+    found = backend.to_numpy(scheduler.step(output, 1000.0, x, omega=1e-9))
+    plan = ms.FlowMatchEuler().plan(sigmas=[1.0, 0.5])
+    np.testing.assert_allclose(found, backend.to_numpy(plan.step(plan.start(x), output).sample), atol=1e-6)
+
+
+def test_it_is_copied_and_pickled_with_its_position(make, backend):
+    x, output = (make(values) for values in arrays(2))
+    scheduler = ms.FlowMatchHeun().on(backend)
+    scheduler.set_timesteps(4)
+    middle = scheduler.step(output, 1000.0, x)
+    copied = copy.deepcopy(scheduler)
+    second = float(scheduler.plan.timesteps[1])
+    ends = [backend.to_numpy(one.step(output, second, middle)) for one in (scheduler, copied)]
+    np.testing.assert_array_equal(*ends)
+    scheduler.reset()
+    assert pickle.loads(pickle.dumps(scheduler)).plan == scheduler.plan
+    assert pickle.loads(pickle.dumps(backend)) is backend
+
+
+def test_a_missing_device_is_refused_at_once(backend):
+    with pytest.raises(ms.ScheduleError, match="device"):
+        ms.FlowMatchEuler().on(backend, device="no_such_device")
 
 
 def test_a_step_past_the_end_is_refused(make, backend):

@@ -32,6 +32,16 @@ def test_ddim_with_eta_one_is_ddpm(spacing, prediction, make, backend):
         np.testing.assert_allclose(backend.to_numpy(mean), wanted, rtol=2e-4, atol=2e-5 * np.abs(wanted).max())
 
 
+def test_the_variance_of_a_step_by_its_timesteps(make):
+    recipe = ms.DDIM(eta=1.0, clip_sample=False)
+    plan = recipe.plan(20)
+    x = make(arrays(1)[0])
+    for row, t in enumerate(plan.timesteps):
+        before = int(plan.timesteps[row + 1]) if row < 19 else -1
+        std = plan.transition(ms.State(x, (), row), x)[1]
+        assert recipe._get_variance(int(t), before) == pytest.approx(std**2, rel=1e-9, abs=1e-15)
+
+
 def test_ddim_with_eta_zero_is_euler():
     schedule = ms.DDIM().parts().schedule
     euler = ms.Scheduler(schedule, "epsilon", ms.solvers.Euler()).plan(30)

@@ -19,7 +19,7 @@ GROUND = BASE | {"backends"}
 TABLE = GROUND | {"grid", "predictions", "solvers", "tableau", "step"}
 ALLOWED = {
     "errors": set(),
-    "values": set(),
+    "values": {"errors"},
     "backends": {"errors"},
     "noise": GROUND,
     "grid": BASE,

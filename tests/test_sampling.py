@@ -23,7 +23,9 @@ def test_sample_is_the_loop_written_out(recipe, make, backend):
         z = None
         if plan.needs_noise(row):
             z = tuple(
-                make(ms.noise.HostNoise(7).normal(range(2), row, draw, (3, 4))) for draw in range(plan.noise_draws)
+                make(ms.noise.HostNoise(7).normal(range(2), step, draw, (3, 4)))
+                for step, draws in [plan.noise_address(row)]
+                for draw in draws
             )
         state = plan.step(state, model(plan.model_input(state), make(t)), z)
     np.testing.assert_array_equal(backend.to_numpy(found), backend.to_numpy(state.sample))
@@ -77,6 +79,16 @@ def test_rng_is_reproducible_and_each_sample_has_its_own_noise(make, backend):
     np.testing.assert_array_equal(run(x, 1)[:2], run(x[:2, ...], 1))
     assert np.abs(run(x, 1) - run(x, 2)).max() > 0.1
     assert np.unique(run(x, 1)).size == 12
+
+
+def test_a_run_in_two_parts_is_the_whole_run(make, backend):
+    """The noise of a step is that step's, wherever the run began."""
+    noise = make(arrays(1)[0])
+    for recipe in (ms.FlowMatchPingPong(), ms.FlowMatchHeun(s_churn=2.0), ms.DDIM(eta=1.0)):
+        whole = ms.sample(lambda x, t: x * 0.5, recipe.plan(6), noise, rng=5)
+        half = ms.sample(lambda x, t: x * 0.5, recipe.plan(6, stop=3), noise, rng=5)
+        parts = ms.sample(lambda x, t: x * 0.5, recipe.plan(6, start=3), half, rng=5)
+        np.testing.assert_array_equal(backend.to_numpy(parts), backend.to_numpy(whole))
 
 
 def test_sampling_on_any_array_api_library():

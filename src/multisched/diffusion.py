@@ -3,8 +3,6 @@
 import dataclasses
 import math
 import warnings
-from collections.abc import Mapping
-from types import MappingProxyType
 from typing import Any, Generic
 
 import numpy as np
@@ -38,10 +36,12 @@ class DiffusionScheduler(Generic[B]):
         self.device = device
         self._source = noise_sources.source(rng)
         self._plan: Plan | None = None
-        self._arguments: Mapping[str, Any] = MappingProxyType({})
         self._variants: dict[tuple[tuple[str, Any], ...], Plan] = {}
         self._index = 0
+        self._begun = False
         self._memory: tuple[B, ...] | None = None
+        if device is not None:
+            backend.asarray(0.0, "float32", device)  # refuses a device that is not there
 
     @property
     def plan(self) -> Plan:
@@ -75,13 +75,13 @@ class DiffusionScheduler(Generic[B]):
             ScheduleError: what makes no plan; the schedule before stays in force.
         """
         self._plan = self.recipe.plan(num_inference_steps, **arguments)
-        self._arguments = MappingProxyType({"n": num_inference_steps, **arguments})
         self._variants = {}
         self.reset()
 
     def reset(self) -> None:
         """Go back to the first row of the schedule and forget the solver's memory."""
         self._index = 0
+        self._begun = False
         self._memory = None
 
     def sigmas(self, device: Any = None) -> B:
@@ -111,8 +111,9 @@ class DiffusionScheduler(Generic[B]):
 
         Args:
             model_output: the model's output, shaped as the sample.
-            timestep: what the model was given. A Python or NumPy number must be in the schedule and sets the position;
-                an array of the backend is not read, and the position is the scheduler's own.
+            timestep: what the model was given. A Python or NumPy number must be in the schedule and sets the position.
+                So does an array of the backend in the first step after `set_timesteps` or `reset`; later arrays are
+                not read, since that would stall a device, and the next row is taken.
             sample: the sample that the model saw.
             omega, eta, use_clipped_model_output: in place of the recipe's option for this row. A recipe that has no
                 omega warns and takes the step without.
@@ -138,9 +139,9 @@ class DiffusionScheduler(Generic[B]):
         if memory is None:
             memory = plan.start(sample).memory
         if noise is None and index < len(plan) and plan.needs_noise(index):
-            noise = noise_sources.draw(self._source, index, plan.noise_draws, sample)
+            noise = noise_sources.draw(self._source, *plan.noise_address(index), sample)
         after = plan.step(State(sample, memory, index), model_output, noise)
-        self._index, self._memory = after.index, after.memory
+        self._index, self._memory, self._begun = after.index, after.memory, True
         return after.sample
 
     def _with(self, **options: Any) -> Plan:
@@ -158,24 +159,39 @@ class DiffusionScheduler(Generic[B]):
         key = tuple(sorted(wanted.items()))
         if key not in self._variants:
             recipe = dataclasses.replace(self.recipe, **wanted)  # type: ignore[type-var]
-            self._variants[key] = recipe.plan(**self._arguments)
+            self._variants[key] = recipe.plan_over(plan.grid)
         return self._variants[key]
 
     def _find(self, timestep: Any) -> int:
-        """The row of a timestep on the host; the row that is due for one on the device."""
-        plan = self.plan
-        if not isinstance(timestep, _NUMBERS):
+        """The row that a timestep begins; the row that is due for an array that is not read."""
+        wanted = self._value(timestep)
+        if wanted is None:
             return self._index
-        if np.size(timestep) != 1:
-            raise ScheduleError(f"a step has one timestep; given {np.size(timestep)} of them.")
-        wanted = float(np.reshape(timestep, ()))
+        plan = self.plan
         due = [self._index] if self._index < len(plan) else []
-        begins = [row for row in range(len(plan)) if plan.stages[row] == 0]
-        for row in due + begins:
-            if math.isclose(plan.timesteps[row], wanted, rel_tol=1e-6, abs_tol=1e-6):
+        for row in due + [row for row in range(len(plan)) if plan.stages[row] == 0]:
+            if _close(plan.timesteps[row], wanted):
                 return row
         place = f"row {self._index} is due" if due else "the schedule is at its end"
         raise ScheduleError(f"timestep {wanted:g} begins no step of the schedule; {place}.")
+
+    def _value(self, timestep: Any) -> float | None:
+        """The number that a timestep is; None for an array of the device that is not to be read, or cannot be."""
+        if np.size(timestep) != 1 if isinstance(timestep, _NUMBERS) else not hasattr(timestep, "shape"):
+            raise ScheduleError(f"a step has one timestep, a number or a 0-d array; given {timestep!r}.")
+        if isinstance(timestep, _NUMBERS):
+            return float(np.reshape(timestep, ()))
+        if backends.of(timestep) is not self.backend or math.prod(timestep.shape) != 1:
+            raise ScheduleError(
+                f"a step has one timestep, a number or a 0-d array of {self.backend.name}; "
+                f"given shape {tuple(timestep.shape)} of {backends.of(timestep).name}."
+            )
+        if self._begun:
+            return None
+        try:
+            return float(self.backend.to_numpy(timestep).reshape(()))
+        except (TypeError, RuntimeError, NotImplementedError):  # traced, or on a device without data
+            return None
 
     def scale_noise(self, sample: B, timestep: Any, noise: B) -> B:
         """The forward process, alpha * sample + sigma * noise, at a level of the schedule in force.
@@ -184,9 +200,10 @@ class DiffusionScheduler(Generic[B]):
         `add_noise` where sigmas of one's own were given with the timesteps. Any other timestep is `add_noise`'s.
         """
         if self._plan is not None and isinstance(timestep, _NUMBERS) and np.size(timestep) == 1:
-            points = np.flatnonzero(self._plan.grid.timesteps[:-1] == float(np.reshape(timestep, ())))
-            if points.size:
-                return mix(float(self._plan.alphas[points[0]]), sample, float(self._plan.sigmas[points[0]]), noise)
+            wanted = float(np.reshape(timestep, ()))
+            for point, found in enumerate(self._plan.grid.timesteps[:-1]):
+                if _close(found, wanted):
+                    return mix(float(self._plan.alphas[point]), sample, float(self._plan.sigmas[point]), noise)
         return self.recipe.add_noise(sample, noise, timestep)
 
     def add_noise(self, sample: B, noise: B, timesteps: Any) -> B:
@@ -196,3 +213,8 @@ class DiffusionScheduler(Generic[B]):
     def get_velocity(self, sample: B, noise: B, timesteps: Any) -> B:
         """The v target, alpha_t * noise - sigma_t * sample, for a timestep or one per sample."""
         return self.recipe.get_velocity(sample, noise, timesteps)
+
+
+def _close(one: float, other: float) -> bool:
+    """Equal up to the rounding of float32."""
+    return math.isclose(one, other, rel_tol=1e-6, abs_tol=1e-6)

@@ -18,7 +18,7 @@ class Grid(Value):
         alphas, sigmas: (steps + 1,) weights of the clean sample and of the noise at each point.
         next_alphas, next_sigmas: (steps,) the level that each step aims at. By default the next point's; a schedule
             whose steps aim elsewhere (the fixed stride of early DDIM code) gives its own.
-        total: steps of the whole schedule that this grid is a part of.
+        first, total: number of the first step in the whole schedule that this grid is a part of, and its steps.
 
     Raises:
         ScheduleError: shapes that do not fit, or a value that is not finite or is negative.
@@ -29,6 +29,7 @@ class Grid(Value):
     sigmas: Any
     next_alphas: Any = None
     next_sigmas: Any = None
+    first: int = 0
     total: int = -1
 
     def __post_init__(self) -> None:
@@ -81,5 +82,6 @@ class Grid(Value):
             self.sigmas[points],
             self.next_alphas[steps],
             self.next_sigmas[steps],
+            self.first + start,
             self.total,
         )

@@ -4,6 +4,8 @@ import math
 import operator
 from dataclasses import dataclass
 from functools import cached_property
+from itertools import accumulate
+from numbers import Real
 from typing import Any, Generic, NamedTuple
 
 from multisched import backends
@@ -39,7 +41,8 @@ class Plan(Value):
         tableau: the table, with x0 as an operand of its own.
         timesteps: (rows,) float64, read-only: what the model is given, one per model call.
         stages: (rows,) number of each call within its step, from 0.
-        order: order of convergence of the solver; 0 if it does not follow the probability flow.
+        order: order of convergence of the solver, without any noise that it adds; 0 if it does not follow the
+            probability flow.
         init_noise_sigma: what `start` scales unit normals by.
         output_transform: change made to the model's output, or None.
         denoised_transform: change made to the estimate of x0, or None.
@@ -70,7 +73,7 @@ class Plan(Value):
 
     @property
     def noise_draws(self) -> int:
-        """Noise draws per row; 0 for a deterministic plan."""
+        """Noise draws of a row that adds noise; 0 for a deterministic solver."""
         return self.tableau.draws
 
     @property
@@ -82,6 +85,17 @@ class Plan(Value):
         """Whether this row adds noise."""
         return self._noisy[row]
 
+    def noise_address(self, row: int) -> tuple[int, range]:
+        """(step, draws) that the noise of a row is drawn at: the step counts in the whole schedule, the draws in it."""
+        step = self.grid.first + self._steps[row]
+        first = self.stages[row] * self.noise_draws
+        return step, range(first, first + self.noise_draws)
+
+    @cached_property
+    def _steps(self) -> tuple[int, ...]:
+        """Per row, the step that it belongs to."""
+        return tuple(accumulate((stage == 0 for stage in self.stages[1:]), initial=0))
+
     def __len__(self) -> int:
         """Rows, which are model calls."""
         return len(self.tableau)
@@ -90,10 +104,8 @@ class Plan(Value):
         calls = f"{len(self.grid)} steps, {len(self)} model calls, order {self.order}"
         lines = [f"{self.name}: {calls}, {'stochastic' if self.stochastic else 'deterministic'}"]
         lines.append(" row  timestep     alpha     sigma")
-        step = -1
         for row, stage in enumerate(self.stages):
-            step += stage == 0
-            point = step + stage
+            point = self._steps[row] + stage
             place = f"{self.timesteps[row]:9.3f} {self.alphas[point]:9.6f} {self.sigmas[point]:9.6f}"
             lines.append(f"{row:4d} {place}  {self._folded.formula(row)}")
         return "\n".join([*lines, f" end           {self.alphas[-1]:9.6f} {self.sigmas[-1]:9.6f}"])
@@ -265,6 +277,8 @@ def log_prob(sample: B, mean: B, std: float) -> B:
     Raises:
         ScheduleError: std is not positive (a deterministic step has no density), or the arrays do not go together.
     """
+    if not isinstance(std, Real) or math.isnan(std):
+        raise ScheduleError(f"std must be a number; given {std!r}.")
     if not std > 0:
         raise ScheduleError(
             f"a log-density needs a standard deviation above 0; given {std}: the step is deterministic."

@@ -44,6 +44,8 @@ def sample(
     """
     if loop not in LOOPS:
         raise ScheduleError(f"loop must be one of {', '.join(map(repr, LOOPS))}; given {loop!r}.")
+    if not isinstance(plan, Plan):
+        raise ScheduleError(f"sample() runs a plan, which recipe.plan(n) makes; given {type(plan).__name__}.")
     backend = backends.of(noise)
     source = noise_sources.source(rng)
     narrow: Any = noise.dtype
@@ -53,7 +55,7 @@ def sample(
     for row in _rows(len(plan), plan.name, progress):
         before = state
         output = model(backend.astype(plan.model_input(before), narrow), timesteps[row, ...])
-        draws = noise_sources.draw(source, row, plan.noise_draws, before.sample) if plan.needs_noise(row) else None
+        draws = noise_sources.draw(source, *plan.noise_address(row), before.sample) if plan.needs_noise(row) else None
         state = plan.step(before, output, draws)
         backend.flush(state.sample, *state.memory)
         if callback is not None:

@@ -12,6 +12,7 @@ from typing import Any, NamedTuple, Protocol
 from multisched import backends
 from multisched.backends import B, Backend
 from multisched.errors import ScheduleError
+from multisched.values import check_options
 
 
 class Terms(NamedTuple):
@@ -49,7 +50,7 @@ def mix(alpha: Any, one: B, sigma: Any, other: B) -> B:
 
 
 def check_alike(one: Any, other: Any, other_name: str, one_name: str) -> None:
-    """`other` is of the same library and shape as `one`.
+    """`other` is floating, and of the same library and shape as `one`.
 
     Raises:
         ScheduleError: it is not; the names say which arrays these are.
@@ -57,6 +58,7 @@ def check_alike(one: Any, other: Any, other_name: str, one_name: str) -> None:
     if type(other) is not type(one) and backends.of(other) is not backends.of(one):
         mine, its = backends.of(one).name, backends.of(other).name
         raise ScheduleError(f"{other_name} is an array of {its}, the {one_name} of {mine}.")
+    backends.of(other).compute_dtype(other.dtype)  # refuses what is not floating, whose values a cast would change
     if other.shape != one.shape:
         raise ScheduleError(f"{other_name} has shape {tuple(other.shape)}, the {one_name} {tuple(one.shape)}.")
 
@@ -79,6 +81,7 @@ class Clip:
     limit: float = 1.0
 
     def __post_init__(self) -> None:
+        check_options(self)
         if not self.limit > 0:
             raise ScheduleError(f"clip_sample_range must be positive; given {self.limit!r}.")
 
@@ -101,12 +104,15 @@ class DynamicThreshold:
     maximum: float = 1.0
 
     def __post_init__(self) -> None:
+        check_options(self)
         if not 0 < self.ratio <= 1:
             raise ScheduleError(f"dynamic_thresholding_ratio must be in (0, 1]; given {self.ratio!r}.")
         if not self.maximum >= 1:
             raise ScheduleError(f"sample_max_value must be at least 1; given {self.maximum!r}.")
 
     def __call__(self, backend: Backend[Any], array: Any) -> Any:
+        if 0 in tuple(array.shape):
+            return array
         xp = backend.xp
         samples = array.shape[0] if array.ndim else 1
         ordered = xp.sort(xp.abs(xp.reshape(array, (samples, -1))), axis=1)
@@ -141,6 +147,7 @@ class MeanShift:
     over: str = "sample"
 
     def __post_init__(self) -> None:
+        check_options(self)
         if not math.isfinite(self.omega):
             raise ScheduleError(f"omega must be a finite number; given {self.omega!r}.")
         if self.over not in ("sample", "batch"):
@@ -153,7 +160,7 @@ class MeanShift:
 
     def __call__(self, backend: Backend[Any], array: Any) -> Any:
         axes = tuple(range(1 if self.over == "sample" else 0, array.ndim))
-        if not axes:
+        if not axes or 0 in tuple(array.shape):
             return array
         mean = backend.xp.mean(array, axis=axes, keepdims=True)
         return array * self.scale + mean * (1.0 - self.scale)

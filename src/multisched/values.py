@@ -2,10 +2,13 @@
 
 from dataclasses import fields
 from functools import cached_property
+from numbers import Real
 from typing import Any
 
 import numpy as np
 from array_api_compat import is_numpy_array
+
+from multisched.errors import ScheduleError
 
 
 def read_only(values: Any) -> Any:
@@ -19,7 +22,68 @@ def read_only(values: Any) -> Any:
 def shown(values: Any) -> str:
     """Numbers for a message: in one line, the middle of a long list left out."""
     with np.printoptions(threshold=6, edgeitems=2, linewidth=1000):
-        return str(np.asarray(values))
+        return " ".join(str(np.asarray(values)).split("\n"))
+
+
+def real(name: str, value: Any) -> float:
+    """`value` as a float.
+
+    Raises:
+        ScheduleError: it is no number of the host.
+    """
+    number = value.item() if isinstance(value, (np.ndarray, np.generic)) and value.ndim == 0 else value
+    if isinstance(number, bool) or not isinstance(number, Real):
+        raise ScheduleError(f"{name} must be a number; given {value!r}.")
+    return float(number)
+
+
+def whole(name: str, value: Any) -> int:
+    """`value` as an int.
+
+    Raises:
+        ScheduleError: it is no whole number of the host.
+    """
+    if isinstance(value, bool) or not isinstance(value, (int, np.integer)):
+        raise ScheduleError(f"{name} must be an int; given {value!r}.")
+    return int(value)
+
+
+def flag(name: str, value: Any) -> bool:
+    """`value` as a bool.
+
+    Raises:
+        ScheduleError: it is neither True nor False.
+    """
+    if not isinstance(value, (bool, np.bool_)):
+        raise ScheduleError(f"{name} must be True or False; given {value!r}.")
+    return bool(value)
+
+
+def word(name: str, value: Any) -> str:
+    """`value` as it is.
+
+    Raises:
+        ScheduleError: it is no string.
+    """
+    if not isinstance(value, str):
+        raise ScheduleError(f"{name} must be a string; given {value!r}.")
+    return value
+
+
+_KINDS = {float: real, int: whole, bool: flag, str: word}
+
+
+def check_options(options: Any) -> None:
+    """Hold the fields of a frozen dataclass to their types float, int, bool and str, and store them as just that.
+
+    Raises:
+        ScheduleError: a value of another type.
+    """
+    for field in fields(options):
+        value = getattr(options, field.name)
+        kind = float if field.type == float | None and value is not None else field.type
+        if kind in _KINDS:
+            object.__setattr__(options, field.name, _KINDS[kind](field.name, value))
 
 
 class Value:

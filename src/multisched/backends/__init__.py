@@ -54,14 +54,20 @@ def of(array: Any) -> Backend[Any]:
     kind = type(array)
     found = _by_type.get(kind)
     if found is None:
-        module = kind.__module__.partition(".")[0]
-        name = _MODULE_TO_NAME.get(module, module)
-        if name not in BUILTIN and not _plugins(name=name) and not array_api_compat.is_array_api_obj(array):
-            raise ScheduleError(
-                f"expected an array of {', '.join(BUILTIN)} or another array-API library; given {kind}."
-            )
-        found = _by_type[kind] = get(name)
+        found = _by_type[kind] = _of_type(kind, array)
     return found
+
+
+def _of_type(kind: type, array: Any) -> Backend[Any]:
+    """The backend of the first of the array's classes that belongs to one: a user's subclass is what it extends."""
+    modules = [ancestor.__module__.partition(".")[0] for ancestor in kind.__mro__]
+    names = [_MODULE_TO_NAME.get(module, module) for module in modules]
+    for name in names:
+        if name in BUILTIN or _plugins(name):
+            return get(name)
+    if not array_api_compat.is_array_api_obj(array):
+        raise ScheduleError(f"expected an array of {', '.join(BUILTIN)} or another array-API library; given {kind}.")
+    return get(names[0])
 
 
 def resolve(backend: Any) -> Backend[Any]:
@@ -96,7 +102,7 @@ def _load(name: str) -> Backend[Any]:
             raise ScheduleError(f"the backend {name!r} needs the package {name}, which is not installed.")
         built_in: Backend[Any] = import_module(f"multisched.backends.{name}").BACKEND
         return built_in
-    for plugin in _plugins(name=name):
+    for plugin in _plugins(name):
         loaded: Backend[Any] = plugin.load()
         return loaded
     return _generic(name)
@@ -104,7 +110,7 @@ def _load(name: str) -> Backend[Any]:
 
 def _generic(name: str) -> Backend[Any]:
     """A backend for a library known only by its module's name (Dask keeps its arrays one module down)."""
-    for module_name in (name, f"{name}.array"):
+    for module_name in (name, f"{name}.array") if name else ():
         try:
             module = import_module(module_name)
             xp = array_api_compat.array_namespace(module.zeros(1))

@@ -4,7 +4,9 @@ Everything else is the array-API standard, reached through `Backend.xp`. An arra
 needs no file of its own: `ArrayAPIBackend` serves it.
 """
 
+import re
 from collections.abc import Sequence
+from importlib import import_module
 from types import ModuleType
 from typing import Any, Generic, Protocol, TypeVar
 
@@ -90,6 +92,12 @@ class ArrayAPIBackend(Generic[B]):
         self.version = version
         self._compute_dtypes: dict[Any, Any] = {}
 
+    def __reduce__(self) -> Any:
+        return import_module("multisched.backends").get, (self.name,)
+
+    def __deepcopy__(self, memo: Any) -> Any:
+        return self
+
     def __repr__(self) -> str:
         return f"<multisched backend {self.name} {self.version}>"
 
@@ -113,7 +121,7 @@ class ArrayAPIBackend(Generic[B]):
         """The library's dtype for a name; anything else passes as it is."""
         if not isinstance(dtype, str):
             return dtype
-        found = getattr(self.xp, dtype, None)
+        found = getattr(self.xp, dtype, None) if re.fullmatch(r"(u?int|b?float)\d+|bool", dtype) else None
         if found is None:
             raise ScheduleError(f"{self.name} has no dtype {dtype!r}.")
         return found

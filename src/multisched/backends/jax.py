@@ -21,6 +21,8 @@ class JaxBackend(ArrayAPIBackend[jax.Array]):
 
     def _device(self, device: Any) -> Any:
         if not isinstance(device, str):
+            if isinstance(device, (int, float)):
+                raise ScheduleError(f"a device of jax is a name or one of jax.devices(); given {device!r}.")
             return device
         platform, _, index = device.partition(":")
         try:

@@ -26,7 +26,8 @@ class MLXBackend(ArrayAPIBackend[mx.array]):
         return (mx.default_device().type.name,)
 
     def _device(self, device: Any) -> Any:
-        wanted = _DEVICE_NAMES.get(device) if isinstance(device, str) else device and device.type.name
+        kind = getattr(getattr(device, "type", None), "name", None)
+        wanted = _DEVICE_NAMES.get(device) if isinstance(device, str) else kind
         if device is not None and wanted not in self.devices():
             raise ScheduleError(
                 f"mlx runs on its default device, {self.devices()[0]}; given {str(device)!r}: "

@@ -1,5 +1,6 @@
 """NumPy: the host, and the reference that the other backends are held to."""
 
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -44,6 +45,9 @@ class NumPyBackend(ArrayAPIBackend[np.ndarray]):
 
     def astype(self, array: np.ndarray, dtype: Any) -> np.ndarray:
         return array if array.dtype == dtype else array.astype(dtype)
+
+    def weighted_sum(self, weights: Sequence[Any], arrays: Sequence[np.ndarray]) -> np.ndarray:
+        return np.asarray(super().weighted_sum(weights, arrays))  # of 0-d arrays NumPy makes scalars
 
     def normal(self, shape: tuple[int, ...], seed: int, dtype: Any = None, device: Any = None) -> np.ndarray:
         draws = np.random.default_rng(seed).standard_normal(shape, dtype=np.float32)

@@ -22,8 +22,10 @@ class TorchBackend(ArrayAPIBackend[torch.Tensor]):
         return ("cpu", *cuda, *mps)
 
     def _device(self, device: Any) -> Any:
-        if not isinstance(device, str):
+        if device is None or isinstance(device, torch.device):
             return device
+        if not isinstance(device, (str, int)):
+            raise ScheduleError(f"a device of torch is a name, a number or a torch.device; given {device!r}.")
         try:
             found = torch.device(device)
         except RuntimeError:

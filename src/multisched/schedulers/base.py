@@ -7,12 +7,14 @@ from typing import TYPE_CHECKING, Any, Literal, NamedTuple, overload
 from multisched import backends
 from multisched.backends import B, Backend
 from multisched.errors import ScheduleError
+from multisched.grid import Grid
 from multisched.plan import Plan
 from multisched.predictions import Prediction
 from multisched.schedules import Schedule
 from multisched.solvers import Solver
 from multisched.step import Transform, mix
 from multisched.tableau import tabulate
+from multisched.values import check_options, real, whole
 
 if TYPE_CHECKING:
     from multisched.backends.types import JaxArray, MLXArray, NumPyArray, TorchTensor
@@ -40,6 +42,7 @@ class Recipe(ABC):
     """What every scheduler shares. A subclass is a frozen dataclass of options that says what its parts are."""
 
     def __post_init__(self) -> None:
+        check_options(self)
         # Made once here, so that a bad option is refused where it is given.
         self.parts()
 
@@ -70,9 +73,17 @@ class Recipe(ABC):
         Raises:
             ScheduleError: anything that makes no plan, in one sentence.
         """
+        mu = None if mu is None else real("mu", mu)
+        grid = self.parts().schedule.grid(n, timesteps, sigmas, mu)
+        return self.plan_over(grid.part(*_bounds(len(grid), start, stop, strength)))
+
+    def plan_over(self, grid: Grid) -> Plan:
+        """The plan of a run over a grid of one's own.
+
+        Raises:
+            ScheduleError: the solver cannot take a step of it.
+        """
         parts = self.parts()
-        grid = parts.schedule.grid(n, timesteps, sigmas, mu)
-        grid = grid.part(*_bounds(len(grid), start, stop, strength))
         rows, tableau = tabulate(parts.solver, grid, parts.prediction)
         return Plan(
             name=type(self).__name__,
@@ -146,8 +157,8 @@ class Recipe(ABC):
         count = 1 if levels[0].ndim == 0 else levels[0].shape[0]
         if levels[0].ndim > 1 or count not in (1, sample.shape[0] if sample.ndim else 1):
             raise ScheduleError(
-                f"timesteps must be one number or one per sample, shape ({sample.shape[0]},); "
-                f"given shape {tuple(levels[0].shape)}."
+                f"timesteps must be one number or one per sample; given shape {tuple(levels[0].shape)} "
+                f"for samples {tuple(sample.shape)}."
             )
         if not on_device and count == 1:
             return float(levels[0].reshape(())), float(levels[1].reshape(()))
@@ -196,11 +207,12 @@ def _bounds(steps: int, start: int | None, stop: int | None, strength: float | N
     if strength is not None:
         if start is not None:
             raise ScheduleError(f"give start or strength, not both; given start={start}, strength={strength}.")
+        strength = real("strength", strength)
         if not 0 <= strength <= 1:
             raise ScheduleError(f"strength must be in [0, 1]; given {strength!r}.")
         start = steps - int(steps * strength)
-    first = 0 if start is None else start
-    end = steps if stop is None else stop
+    first = 0 if start is None else whole("start", start)
+    end = steps if stop is None else whole("stop", stop)
     if not 0 <= first <= end <= steps:
         raise ScheduleError(f"start and stop must obey 0 <= start <= stop <= {steps}; given {first} and {end}.")
     return first, end

@@ -5,7 +5,8 @@ from dataclasses import dataclass
 from multisched import solvers
 from multisched.predictions import Prediction
 from multisched.schedulers.base import Parts, Recipe
-from multisched.schedules import DiscreteVP
+from multisched.schedules import DiscreteVP, checks
+from multisched.schedules.vp import trained
 from multisched.step import Clip, DynamicThreshold, Transform
 
 
@@ -51,7 +52,8 @@ class DDIM(Recipe):
 
     def __post_init__(self) -> None:
         if self.trained_betas is not None:
-            object.__setattr__(self, "trained_betas", tuple(float(beta) for beta in self.trained_betas))
+            object.__setattr__(self, "trained_betas", trained(self.trained_betas))
+        checks.option("prediction_type", self.prediction_type, ("epsilon", "sample", "v_prediction"))
         super().__post_init__()
 
     def parts(self) -> Parts:
@@ -68,7 +70,21 @@ class DDIM(Recipe):
             previous_timestep=self.previous_timestep,
         )
         solver = solvers.DDIM(self.eta, self.use_clipped_model_output)
-        clip: Transform | None = Clip(self.clip_sample_range) if self.clip_sample else None
-        if self.thresholding:
-            clip = DynamicThreshold(self.dynamic_thresholding_ratio, self.sample_max_value)
-        return Parts(schedule, Prediction(self.prediction_type), solver, denoised_transform=clip)
+        clip = Clip(self.clip_sample_range)
+        threshold = DynamicThreshold(self.dynamic_thresholding_ratio, self.sample_max_value)
+        change: Transform | None = threshold if self.thresholding else clip if self.clip_sample else None
+        return Parts(schedule, Prediction(self.prediction_type), solver, denoised_transform=change)
+
+    def _get_variance(self, timestep: int, prev_timestep: int) -> float:
+        """Variance that eta = 1 gives a step between two timesteps (arXiv 2010.02502, eq. 16); a negative
+        `prev_timestep` is the end of a run.
+
+        sigma_prev^2 / sigma^2 * (1 - alpha^2 / alpha_prev^2)
+        """
+        schedule = self.parts().schedule
+        ends = schedule.grid(timesteps=[0])
+        alpha, sigma = schedule.levels(timestep)
+        next_alpha, next_sigma = (
+            schedule.levels(prev_timestep) if prev_timestep >= 0 else (ends.alphas[-1], ends.sigmas[-1])
+        )
+        return float((next_sigma / sigma) ** 2 * (1 - (alpha / next_alpha) ** 2))

@@ -7,7 +7,7 @@ import numpy as np
 
 from multisched.errors import ScheduleError
 from multisched.schedules import checks
-from multisched.values import shown
+from multisched.values import real, shown
 
 BETA_SCHEDULES = ("linear", "scaled_linear", "squaredcos_cap_v2")
 
@@ -60,6 +60,7 @@ def betas_for_alpha_bar(
         ScheduleError: a count below 1, max_beta outside (0, 1], or an unknown name.
     """
     total = checks.count("num_diffusion_timesteps", num_diffusion_timesteps)
+    max_beta = real("max_beta", max_beta)
     checks.option("alpha_transform_type", alpha_transform_type, tuple(_ALPHA_BARS))
     if not 0 < max_beta <= 1:
         raise ScheduleError(f"max_beta must be in (0, 1]; given {max_beta!r}.")
@@ -99,8 +100,8 @@ def rescale_zero_terminal_snr(betas: Any) -> np.ndarray:
     Raises:
         ScheduleError: fewer than two betas, or one outside (0, 1).
     """
-    given = np.asarray(betas)
-    given = given if given.dtype == np.float32 else given.astype(np.float64)
+    single = getattr(betas, "dtype", None) == np.float32
+    given: np.ndarray = checks.numbers("betas", betas).astype("float32" if single else "float64")
     if given.ndim != 1 or given.size < 2 or not np.all((given > 0) & (given < 1)):
         raise ScheduleError(f"betas must be at least two numbers in (0, 1); given {shown(betas)}.")
     root = np.sqrt(alphas_cumprod(given))

@@ -13,7 +13,7 @@ from multisched.backends import Backend
 from multisched.errors import ScheduleError
 from multisched.grid import Grid
 from multisched.schedules import checks
-from multisched.values import shown
+from multisched.values import check_options, shown
 
 TIME_SHIFTS = ("exponential", "linear")
 
@@ -66,6 +66,7 @@ class Flow:
     double_shift: bool = False
 
     def __post_init__(self) -> None:
+        check_options(self)
         checks.count("num_train_timesteps", self.num_train_timesteps)
         checks.option("time_shift_type", self.time_shift_type, TIME_SHIFTS)
         if not (self.shift > 0 and math.isfinite(self.shift)):
@@ -84,7 +85,7 @@ class Flow:
             timesteps = np.asarray(timesteps, dtype=np.float64)
             if not np.all((timesteps >= 0) & (timesteps <= self.num_train_timesteps)):
                 raise ScheduleError(f"timesteps must lie in [0, {self.num_train_timesteps}]; given {shown(timesteps)}.")
-        elif not backend.xp.isdtype(timesteps.dtype, "real floating"):
+        elif not str(timesteps.dtype).endswith(("float32", "float64")):
             timesteps = backend.xp.astype(timesteps, backend.xp.float32)
         sigma = timesteps / self.num_train_timesteps
         return 1 - sigma, sigma

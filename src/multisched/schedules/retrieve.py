@@ -7,6 +7,7 @@ import numpy as np
 from multisched import backends
 from multisched.errors import ScheduleError
 from multisched.schedules import checks
+from multisched.values import shown
 
 
 def retrieve_timesteps(
@@ -15,7 +16,8 @@ def retrieve_timesteps(
     """Resample a list of noise levels to `steps` of them, and give their timesteps sigma * num_train_timesteps.
 
     The levels are taken at the evenly spaced positions i * (len - 1) / (steps - 1), interpolated linearly between
-    neighbours. A list that is no longer than `steps` is taken whole, and so is `sigmas_override`.
+    neighbours. A list that is no longer than `steps` is taken whole, and so is `sigmas_override`. A closing 0, the end
+    of a run, is left out of `sigmas`, since the model is not asked there.
 
     Args:
         device: where to put the timesteps, of the backend of `sigmas`; None for its default. For a plain list, a
@@ -38,8 +40,11 @@ def retrieve_timesteps(
         levels = checks.descending("sigmas_override", sigmas_override)
     else:
         levels = checks.descending("sigmas", sigmas)
+        levels = levels[:-1] if levels.size > 1 and levels[-1] == 0 else levels
         if steps < levels.size:
             levels = np.interp(np.linspace(0, levels.size - 1, steps), np.arange(levels.size), levels)
+    if levels[-1] < 0:
+        raise ScheduleError(f"noise levels must not be negative; given {shown(levels)}.")
     return backend.asarray(levels * total, "float32", device), int(levels.size)
 
 
@@ -54,4 +59,5 @@ def _place(device: Any, sigmas: Any) -> tuple[backends.Backend[Any], Any]:
     if hasattr(device, "shape"):
         found = backends.of(device)
         return found, found.device(device)
-    return backends.get("numpy"), device
+    library = type(device).__module__.partition(".")[0].removesuffix("lib")
+    return backends.get(library if library in backends.BUILTIN else "numpy"), device

@@ -11,7 +11,7 @@ from multisched.errors import ScheduleError
 from multisched.grid import Grid
 from multisched.schedules import betas as beta_schedules
 from multisched.schedules import checks, spacing
-from multisched.values import shown
+from multisched.values import check_options, read_only, shown
 
 
 @dataclass(frozen=True)
@@ -47,14 +47,14 @@ class DiscreteVP:
     precision: str = "float32"
 
     def __post_init__(self) -> None:
+        check_options(self)
         checks.count("num_train_timesteps", self.num_train_timesteps)
+        checks.option("beta_schedule", self.beta_schedule, beta_schedules.BETA_SCHEDULES)
         checks.option("timestep_spacing", self.timestep_spacing, spacing.SPACINGS)
         checks.option("previous_timestep", self.previous_timestep, ("list", "stride"))
         checks.option("precision", self.precision, ("float32", "float64"))
-        if isinstance(self.steps_offset, bool) or not isinstance(self.steps_offset, int):
-            raise ScheduleError(f"steps_offset must be an int; given {self.steps_offset!r}.")
         if self.trained_betas is not None:
-            object.__setattr__(self, "trained_betas", tuple(float(beta) for beta in self.trained_betas))
+            object.__setattr__(self, "trained_betas", trained(self.trained_betas))
         _alpha_bar(self)
 
     @property
@@ -147,6 +147,15 @@ class DiscreteVP:
         )
 
 
+def trained(betas: Any) -> tuple[float, ...]:
+    """Betas of one's own as a hashable option.
+
+    Raises:
+        ScheduleError: no list of finite numbers.
+    """
+    return tuple(checks.numbers("trained_betas", betas).tolist())
+
+
 @lru_cache(maxsize=64)
 def _alpha_bar(schedule: DiscreteVP) -> np.ndarray:
     dtype = np.dtype(schedule.precision)
@@ -159,6 +168,5 @@ def _alpha_bar(schedule: DiscreteVP) -> np.ndarray:
             raise ScheduleError(f"trained_betas must be {total} numbers in (0, 1); given {shown(chosen)}.")
     if schedule.rescale_betas_zero_snr:
         chosen = beta_schedules.rescale_zero_terminal_snr(chosen)
-    product = beta_schedules.alphas_cumprod(chosen).astype(np.float64)
-    product.flags.writeable = False
+    product: np.ndarray = read_only(beta_schedules.alphas_cumprod(chosen))
     return product

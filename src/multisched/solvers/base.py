@@ -90,7 +90,7 @@ class Solver(ABC):
     """A solver: `rows(grid)` and `update(...)`. One model call a step unless a subclass says otherwise.
 
     Attributes:
-        order: order of convergence to the probability-flow ODE; 0 if it does not converge to it.
+        order: order of convergence to the probability-flow ODE, without any noise added; 0 if there is none.
         memory: names of the registers kept beside the sample.
         draws: noise draws per row.
     """

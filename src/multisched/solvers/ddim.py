@@ -7,6 +7,7 @@ from array_api_compat import array_namespace
 
 from multisched.errors import ScheduleError
 from multisched.solvers.base import Estimate, Next, Rows, Solver
+from multisched.values import check_options
 
 
 @dataclass(frozen=True)
@@ -30,6 +31,7 @@ class DDIM(Solver):
     use_clipped_model_output: bool = False
 
     def __post_init__(self) -> None:
+        check_options(self)
         if not 0.0 <= self.eta <= 1.0:
             raise ScheduleError(f"eta must be in [0, 1]; given {self.eta!r}.")
 

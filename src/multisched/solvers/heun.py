@@ -10,6 +10,7 @@ from array_api_compat import array_namespace
 from multisched.errors import ScheduleError
 from multisched.grid import Grid
 from multisched.solvers.base import Estimate, Next, Rows, Solver, rows_of
+from multisched.values import check_options
 
 
 @dataclass(frozen=True)
@@ -48,6 +49,7 @@ class Heun(Solver):
     s_noise: float = 1.0
 
     def __post_init__(self) -> None:
+        check_options(self)
         for name in ("s_churn", "s_tmin", "s_tmax", "s_noise"):
             if not getattr(self, name) >= 0:
                 raise ScheduleError(f"{name} must be a number >= 0; given {getattr(self, name)!r}.")
