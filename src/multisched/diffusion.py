@@ -3,6 +3,7 @@
 import dataclasses
 import math
 import warnings
+from itertools import chain
 from typing import Any, Generic
 
 import numpy as np
@@ -169,7 +170,8 @@ class DiffusionScheduler(Generic[B]):
             return self._index
         plan = self.plan
         due = [self._index] if self._index < len(plan) else []
-        for row in due + [row for row in range(len(plan)) if plan.stages[row] == 0]:
+        begins = (row for row in range(len(plan)) if plan.stages[row] == 0)
+        for row in chain(due, begins):
             if _close(plan.timesteps[row], wanted):
                 return row
         place = f"row {self._index} is due" if due else "the schedule is at its end"
@@ -190,7 +192,7 @@ class DiffusionScheduler(Generic[B]):
             return None
         try:
             return float(self.backend.to_numpy(timestep).reshape(()))
-        except (TypeError, RuntimeError, NotImplementedError):  # traced, or on a device without data
+        except (TypeError, RuntimeError):  # traced, or on a device without data
             return None
 
     def scale_noise(self, sample: B, timestep: Any, noise: B) -> B:
