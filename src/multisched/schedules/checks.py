@@ -6,17 +6,16 @@ import numpy as np
 
 from multisched import backends
 from multisched.errors import ScheduleError
-from multisched.values import shown
+from multisched.values import shown, whole
 
 
 def count(name: str, value: Any, most: int | None = None) -> int:
     """`value` as an int of at least 1 and at most `most`."""
-    if isinstance(value, bool) or not isinstance(value, (int, np.integer)):
-        raise ScheduleError(f"{name} must be an int; given {value!r}.")
-    if value < 1 or (most is not None and value > most):
+    number = whole(name, value)
+    if number < 1 or (most is not None and number > most):
         allowed = "at least 1" if most is None else f"in 1..{most}"
-        raise ScheduleError(f"{name} must be {allowed}; given {value}.")
-    return int(value)
+        raise ScheduleError(f"{name} must be {allowed}; given {number}.")
+    return number
 
 
 def option(name: str, value: Any, allowed: tuple[str, ...]) -> None:

@@ -138,8 +138,9 @@ class Flow:
         if mu is None:
             shifted = sigmas if self.shift == 1 else shift(sigmas, self.shift)
         else:
-            if not math.isfinite(mu) or (self.time_shift_type == "linear" and mu <= 0):
-                raise ScheduleError(f"mu must be finite, and positive for the linear time shift; given {mu!r}.")
+            # exp(700) is about the largest float64
+            if not abs(mu) <= 700 or (self.time_shift_type == "linear" and mu <= 0):
+                raise ScheduleError(f"mu must be in [-700, 700], and positive for the linear time shift; given {mu!r}.")
             shifted = dynamic_shift(sigmas, mu, self.time_shift_type)
         return shifted if self.shift_terminal is None else stretch_to_terminal(shifted, self.shift_terminal)
 
