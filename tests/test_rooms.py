@@ -25,13 +25,13 @@ ALLOWED = {
     "grid": BASE,
     "predictions": BASE,
     "schedules": GROUND | {"grid"},
-    "solvers": BASE | {"grid"},
+    "solvers": BASE | {"grid", "predictions"},
     "tableau": BASE | {"grid", "predictions", "solvers"},
     "step": GROUND,
     "plan": TABLE,
-    "schedulers": TABLE | {"plan", "schedules", "diffusion"},  # diffusion only inside Recipe.on
+    "schedulers": TABLE | {"plan", "schedules", "diffusion", "interop"},  # the last two only inside methods of Recipe
     "diffusion": GROUND | {"plan", "schedulers", "noise", "step"},
-    "sampling": GROUND | {"plan", "noise"},
+    "sampling": GROUND | {"plan", "noise", "step"},
     "analysis": TABLE | {"plan", "schedules", "schedulers"},
 }
 FREE = {"__init__", "cli", "pictures", "interop"}

@@ -20,7 +20,7 @@ def test_the_table_is_the_formula_run_on_arrays(recipe, prediction):
     grid = schedule.grid(7)
     if np.any(prediction.singular(grid.alphas[:-1], grid.sigmas[:-1])):
         grid = grid.part(1, 7)
-    rows, tableau = tabulate(solver, grid, prediction)
+    rows, tableau = tabulate(solver, grid, prediction, schedule)
     folded = tableau.fold()
     rng = np.random.default_rng(1)
     for index in range(len(rows)):

@@ -14,12 +14,14 @@ from multisched.backends import B, Backend
 from multisched.diffusion import DiffusionScheduler
 from multisched.errors import ScheduleError
 from multisched.grid import Grid
-from multisched.plan import Plan, State, log_prob
+from multisched.interop.diffusers import from_diffusers
+from multisched.plan import Plan
 from multisched.predictions import Prediction
 from multisched.sampling import sample
 from multisched.schedulers import DDIM, FlowMatchEuler, FlowMatchHeun, FlowMatchPingPong, Recipe, Scheduler
 from multisched.schedules.betas import betas_for_alpha_bar, rescale_zero_terminal_snr
 from multisched.schedules.retrieve import retrieve_timesteps
+from multisched.step import State, log_prob
 from multisched.tableau import Tableau
 
 __version__ = "0.1.0"
@@ -42,6 +44,7 @@ __all__ = [
     "Tableau",
     "backends",
     "betas_for_alpha_bar",
+    "from_diffusers",
     "log_prob",
     "noise",
     "rescale_zero_terminal_snr",

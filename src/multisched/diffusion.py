@@ -12,9 +12,9 @@ from multisched import backends
 from multisched import noise as noise_sources
 from multisched.backends import B, Backend
 from multisched.errors import ScheduleError
-from multisched.plan import Plan, State
+from multisched.plan import Plan
 from multisched.schedulers.base import Recipe
-from multisched.step import mix
+from multisched.step import State, mix
 
 _NUMBERS = (int, float, np.number, np.ndarray)
 

@@ -1,5 +1,6 @@
 """The grid: where on the path x = alpha * x0 + sigma * noise each step begins and ends."""
 
+import math
 from dataclasses import dataclass
 from typing import Any
 
@@ -18,6 +19,9 @@ class Grid(Value):
         alphas, sigmas: (steps + 1,) weights of the clean sample and of the noise at each point.
         next_alphas, next_sigmas: (steps,) the level that each step aims at. By default the next point's; a schedule
             whose steps aim elsewhere (the fixed stride of early DDIM code) gives its own.
+        scales: (steps + 1,) what the sample is multiplied with before the model sees it; ones by default.
+        prior: weight of unit-variance data in a run's first sample, which starts as hypot(prior * alpha, sigma) times
+            unit normals. None starts from the unit normals themselves.
         first, total: number of the first step in the whole schedule that this grid is a part of, and its steps.
 
     Raises:
@@ -29,17 +33,19 @@ class Grid(Value):
     sigmas: Any
     next_alphas: Any = None
     next_sigmas: Any = None
+    scales: Any = None
+    prior: float | None = None
     first: int = 0
     total: int = -1
 
     def __post_init__(self) -> None:
+        for name in ("timesteps", "alphas", "sigmas"):
+            object.__setattr__(self, name, read_only(getattr(self, name)))
         chained = self.next_alphas is None and self.next_sigmas is None
         parts = {
-            "timesteps": self.timesteps,
-            "alphas": self.alphas,
-            "sigmas": self.sigmas,
             "next_alphas": self.alphas[1:] if chained else self.next_alphas,
             "next_sigmas": self.sigmas[1:] if chained else self.next_sigmas,
+            "scales": array_namespace(self.sigmas).ones_like(self.sigmas) if self.scales is None else self.scales,
         }
         for name, values in parts.items():
             object.__setattr__(self, name, read_only(values))
@@ -48,15 +54,16 @@ class Grid(Value):
 
     def _validate(self) -> None:
         points = self.sigmas.shape[0] if self.sigmas.ndim == 1 else 0
-        lengths = (points, points, points, points - 1, points - 1)
-        arrays = (self.timesteps, self.alphas, self.sigmas, self.next_alphas, self.next_sigmas)
+        names = ("timesteps", "alphas", "sigmas", "scales", "next_alphas", "next_sigmas")
+        lengths = (points, points, points, points, points - 1, points - 1)
+        arrays = tuple(getattr(self, name) for name in names)
         if points == 0 or any(array.shape != (n,) for array, n in zip(arrays, lengths, strict=True)):
             shapes = ", ".join(str(tuple(array.shape)) for array in arrays)
             raise ScheduleError(
-                "a grid of n steps has n + 1 timesteps, alphas and sigmas and n next_alphas and next_sigmas; "
+                "a grid of n steps has n + 1 timesteps, alphas, sigmas and scales and n next_alphas and next_sigmas; "
                 f"given shapes {shapes}."
             )
-        for name, values in zip(("timesteps", "alphas", "sigmas", "next_alphas", "next_sigmas"), arrays, strict=True):
+        for name, values in zip(names, arrays, strict=True):
             xp = array_namespace(values)
             if not bool(xp.all(xp.isfinite(values))):
                 raise ScheduleError(f"the grid's {name} must be finite; given {shown(values)}.")
@@ -73,6 +80,13 @@ class Grid(Value):
         pairs = ((self.next_alphas, self.alphas[1:]), (self.next_sigmas, self.sigmas[1:]))
         return all(bool(array_namespace(a).all(a == b)) for a, b in pairs)
 
+    @property
+    def init_noise_sigma(self) -> float:
+        """What unit normals are scaled by to begin a run without a clean sample."""
+        if self.prior is None or not len(self):
+            return 1.0
+        return math.hypot(self.prior * float(self.alphas[0]), float(self.sigmas[0]))
+
     def part(self, start: int, stop: int) -> "Grid":
         """Steps start..stop-1 of this grid."""
         points, steps = slice(start, stop + 1), slice(start, stop)
@@ -82,6 +96,8 @@ class Grid(Value):
             self.sigmas[points],
             self.next_alphas[steps],
             self.next_sigmas[steps],
+            self.scales[points],
+            self.prior,
             self.first + start,
             self.total,
         )

@@ -1,34 +1,19 @@
-"""Plan: what is known of a sampling run before the first array arrives; State: what is known after each step."""
+"""Plan: all that is known of a sampling run before the first array arrives."""
 
 import math
 import operator
 from dataclasses import dataclass
 from functools import cached_property
-from itertools import accumulate
-from numbers import Real
-from typing import Any, Generic, NamedTuple
+from typing import Any
 
 from multisched import backends
 from multisched.backends import B, Backend
 from multisched.errors import ScheduleError
 from multisched.grid import Grid
-from multisched.step import Terms, Transform, check_alike, combine, terms
+from multisched.solvers import Rows
+from multisched.step import NoiseTransform, State, Terms, Transform, check_alike, combine, split, terms
 from multisched.tableau import Tableau
 from multisched.values import Value, read_only
-
-
-class State(NamedTuple, Generic[B]):
-    """A run between two rows of its plan: plain arrays, to be saved, sent and resumed.
-
-    Attributes:
-        sample: the sample, first axis = samples.
-        memory: the solver's registers, each shaped as the sample.
-        index: the row that comes next.
-    """
-
-    sample: B
-    memory: tuple[B, ...]
-    index: int  # type: ignore[assignment]  # a field hides tuple.index, which no state needs
 
 
 @dataclass(frozen=True, eq=False)
@@ -37,29 +22,39 @@ class Plan(Value):
 
     Attributes:
         name: of the recipe.
-        grid: the points of the run.
+        rows: where each model call stands.
         tableau: the table, with x0 as an operand of its own.
-        timesteps: (rows,) float64, read-only: what the model is given, one per model call.
-        stages: (rows,) number of each call within its step, from 0.
         order: order of convergence of the solver, without any noise that it adds; 0 if it does not follow the
             probability flow.
-        init_noise_sigma: what `start` scales unit normals by.
+        inputs: registers that `start` is to be given.
         output_transform: change made to the model's output, or None.
         denoised_transform: change made to the estimate of x0, or None.
+        noise_transform: change made to the noise by what the model's output says of it, or None.
     """
 
     name: str
-    grid: Grid
+    rows: Rows
     tableau: Tableau
-    timesteps: Any
-    stages: tuple[int, ...]
     order: int = 1
-    init_noise_sigma: float = 1.0
+    inputs: tuple[str, ...] = ()
     output_transform: Transform | None = None
     denoised_transform: Transform | None = None
+    noise_transform: NoiseTransform | None = None
 
-    def __post_init__(self) -> None:
-        object.__setattr__(self, "timesteps", read_only(self.timesteps))
+    @property
+    def grid(self) -> Grid:
+        """The points of the run."""
+        return self.rows.grid
+
+    @cached_property
+    def timesteps(self) -> Any:
+        """(rows,) float64, read-only: what the model is given, one per model call."""
+        return read_only(self.rows.timestep[:, 0])
+
+    @cached_property
+    def stages(self) -> tuple[int, ...]:
+        """(rows,) number of each call within its step, from 0."""
+        return tuple(self.rows.stage[:, 0].tolist())
 
     @property
     def sigmas(self) -> Any:
@@ -94,7 +89,12 @@ class Plan(Value):
     @cached_property
     def _steps(self) -> tuple[int, ...]:
         """Per row, the step that it belongs to."""
-        return tuple(accumulate((stage == 0 for stage in self.stages[1:]), initial=0))
+        return tuple(self.rows.step[:, 0].tolist())
+
+    @cached_property
+    def _scales(self) -> tuple[float, ...]:
+        """Per row, what the sample is multiplied with before the model sees it."""
+        return tuple(self.rows.scale[:, 0].tolist())
 
     def __len__(self) -> int:
         """Rows, which are model calls."""
@@ -104,9 +104,8 @@ class Plan(Value):
         calls = f"{len(self.grid)} steps, {len(self)} model calls, order {self.order}"
         lines = [f"{self.name}: {calls}, {'stochastic' if self.stochastic else 'deterministic'}"]
         lines.append(" row  timestep     alpha     sigma")
-        for row, stage in enumerate(self.stages):
-            point = self._steps[row] + stage
-            place = f"{self.timesteps[row]:9.3f} {self.alphas[point]:9.6f} {self.sigmas[point]:9.6f}"
+        for row, (alpha, sigma) in enumerate(zip(self.rows.alpha[:, 0], self.rows.sigma[:, 0], strict=True)):
+            place = f"{self.timesteps[row]:9.3f} {alpha:9.6f} {sigma:9.6f}"
             lines.append(f"{row:4d} {place}  {self._folded.formula(row)}")
         return "\n".join([*lines, f" end           {self.alphas[-1]:9.6f} {self.sigmas[-1]:9.6f}"])
 
@@ -131,38 +130,52 @@ class Plan(Value):
         first = len(self._folded.operands) - self.noise_draws
         return tuple(any(k >= first for register in row for k in register.operands) for row in self._terms)
 
-    def start(self, noise: B, x0: B | None = None, dtype: Any = None) -> State[B]:
+    def start(self, noise: B, x0: B | None = None, dtype: Any = None, **inputs: B) -> State[B]:
         """The state before the first row.
 
-        Without `x0`, init_noise_sigma * noise; with it, the clean sample noised to the plan's first level,
+        Without `x0`, grid.init_noise_sigma * noise; with it, the clean sample noised to the plan's first level,
         alpha * x0 + sigma * noise (image to image).
 
         Args:
             noise: unit normals (samples, ...), floating.
             x0: clean samples of the same shape.
             dtype: that the state keeps, the library's own or a name; the noise's by default.
+            inputs: the arrays that the plan's `inputs` name, such as an image and a mask, shaped as the noise.
 
         Raises:
-            ScheduleError: arrays of two libraries or shapes, or not floating.
+            ScheduleError: arrays of two libraries or shapes, or not floating, or other inputs than the plan names.
         """
         backend = backends.of(noise)
         compute = backend.compute_dtype(noise.dtype)
         kept: Any = noise.dtype if dtype is None else backend.asarray(0.0, dtype).dtype
         backend.compute_dtype(kept)
         if x0 is None:
-            first = terms([self.init_noise_sigma])
+            first = terms([self.grid.init_noise_sigma])
         else:
             check_alike(noise, x0, "x0", "noise")
             first = terms([float(self.sigmas[0]), float(self.alphas[0])])
         operands = tuple(backend.astype(array, compute) for array in (noise, noise if x0 is None else x0))
         sample = backend.astype(combine(backend, first, operands), kept)
-        memory = tuple(backend.xp.zeros_like(sample) for _ in self.tableau.registers[1:])
-        return State(sample, memory, 0)
+        if set(inputs) != set(self.inputs):
+            wanted = ", ".join(self.inputs) or "none"
+            raise ScheduleError(
+                f"{self.name} is started with the inputs {wanted}; given {', '.join(inputs) or 'none'}."
+            )
+        for name, array in inputs.items():
+            check_alike(noise, array, name, "noise")
+        given = {name: backend.astype(array, kept) for name, array in inputs.items()}
+        empty = backend.xp.zeros_like(sample)
+        return State(sample, tuple(given.get(name, empty) for name in self.tableau.registers[1:]), 0)
 
     def model_input(self, state: State[B]) -> B:
-        """What the model is given at the state's row."""
-        self._row(state)
-        return state.sample
+        """What the model is given at the state's row: the sample, scaled where the schedule has a scale."""
+        scale = self._scales[self._row(state)]
+        if scale == 1.0:
+            return state.sample
+        backend = backends.of(state.sample)
+        wide = backend.astype(state.sample, backend.compute_dtype(state.sample.dtype))
+        scaled: B = backend.astype(combine(backend, Terms((scale,), (0,)), (wide,)), state.sample.dtype)
+        return scaled
 
     def step(self, state: State[B], output: B, noise: B | tuple[B, ...] | None = None) -> State[B]:
         """The state after the next row.
@@ -183,10 +196,12 @@ class Plan(Value):
         backend = backends.of(state.sample)
         draws = self._draws(row, noise)
         operands = self._operands(backend, row, state, output, draws)
-        sample, *memory = (
-            backend.astype(combine(backend, register, operands), state.sample.dtype) for register in self._terms[row]
-        )
-        return State(sample, tuple(memory), row + 1)
+        sample, *memory = (combine(backend, register, operands) for register in self._terms[row])
+        if self._masked is not None:
+            known, mask = (memory[k] for k in self._masked)
+            sample = known * mask + sample * (1.0 - mask)
+        dtype = state.sample.dtype
+        return State(backend.astype(sample, dtype), tuple(backend.astype(one, dtype) for one in memory), row + 1)
 
     def denoised(self, state: State[B], output: B) -> B:
         """The estimate of x0 that the next row makes of `output`, in the dtype of the sample.
@@ -196,8 +211,8 @@ class Plan(Value):
         """
         row = self._row(state)
         backend = backends.of(state.sample)
-        sample, transformed = self._widened(backend, state, output)
-        x0: B = backend.astype(self._x0(backend, row, sample, transformed), state.sample.dtype)
+        sample, outputs, _ = self._widened(backend, row, state, output, ())
+        x0: B = backend.astype(self._x0(backend, row, sample, outputs), state.sample.dtype)
         return x0
 
     def transition(self, state: State[B], output: B) -> tuple[B, float]:
@@ -240,53 +255,44 @@ class Plan(Value):
             )
         return draws
 
-    def _widened(self, backend: Backend[Any], state: State[Any], output: Any) -> tuple[Any, Any]:
-        """The sample and the transformed output, in the dtype of the sums."""
-        check_alike(state.sample, output, "the model's output", "sample")
+    @cached_property
+    def _masked(self) -> tuple[int, int] | None:
+        """Places of "known" and "mask" in the memory, where there are any."""
+        names = self.tableau.registers[1:]
+        return (names.index("known"), names.index("mask")) if {"known", "mask"} <= set(names) else None
+
+    def _widened(
+        self, backend: Backend[Any], row: int, state: State[Any], output: Any, draws: tuple[Any, ...]
+    ) -> tuple[Any, tuple[Any, ...], tuple[Any, ...]]:
+        """The sample, the transformed parts of the output and the noise, in the dtype of the sums."""
         dtype = backend.compute_dtype(state.sample.dtype)
+        for array in draws:
+            check_alike(state.sample, array, "noise", "sample")
+        draws = tuple(backend.astype(array, dtype) for array in draws)
+        parts = self.tableau.outputs
+        if parts == 1 and self.noise_transform is None:
+            check_alike(state.sample, output, "the model's output", "sample")
         output = backend.astype(output, dtype)
+        if self.noise_transform is not None:
+            output, draws = self.noise_transform(backend, row, output, draws)
         if self.output_transform is not None:
             output = self.output_transform(backend, output)
-        return backend.astype(state.sample, dtype), output
+        outputs = (output,) if parts == 1 else split(backend, output, parts)
+        for one in outputs:
+            check_alike(state.sample, one, "the model's output", "sample")
+        return backend.astype(state.sample, dtype), outputs, draws
 
-    def _x0(self, backend: Backend[Any], row: int, sample: Any, output: Any) -> Any:
-        x0 = combine(backend, self._x0_terms[row], (sample, output))
+    def _x0(self, backend: Backend[Any], row: int, sample: Any, outputs: tuple[Any, ...]) -> Any:
+        x0 = combine(backend, self._x0_terms[row], (sample, *outputs))
         return x0 if self.denoised_transform is None else self.denoised_transform(backend, x0)
 
     def _operands(
         self, backend: Backend[Any], row: int, state: State[Any], output: Any, draws: tuple[Any, ...]
     ) -> tuple[Any, ...]:
         """What the rows of the table are multiplied with, in its order."""
-        sample, output = self._widened(backend, state, output)
+        sample, outputs, noise = self._widened(backend, row, state, output, draws)
         for array in state.memory:
             check_alike(sample, array, "memory", "sample")
-        for array in draws:
-            check_alike(sample, array, "noise", "sample")
-        memory, noise = ([backend.astype(array, sample.dtype) for array in arrays] for arrays in (state.memory, draws))
-        x0 = () if self.denoised_transform is None else (self._x0(backend, row, sample, output),)
-        return (sample, *memory, output, *x0, *noise)
-
-
-def log_prob(sample: B, mean: B, std: float) -> B:
-    """Log-density of each sample under N(mean, std^2 I), summed over all axes but the first: shape (samples,).
-
-    Args:
-        sample, mean: arrays of one library and shape; half precision is widened to float32.
-        std: standard deviation, as `Plan.transition` gives it.
-
-    Raises:
-        ScheduleError: std is not positive (a deterministic step has no density), or the arrays do not go together.
-    """
-    if not isinstance(std, Real) or math.isnan(std):
-        raise ScheduleError(f"std must be a number; given {std!r}.")
-    if not std > 0:
-        raise ScheduleError(
-            f"a log-density needs a standard deviation above 0; given {std}: the step is deterministic."
-        )
-    backend = backends.of(sample)
-    check_alike(sample, mean, "mean", "sample")
-    dtype = backend.compute_dtype(sample.dtype)
-    scaled: Any = (backend.astype(sample, dtype) - backend.astype(mean, dtype)) * (1.0 / std)
-    density = scaled * scaled * -0.5 - (math.log(std) + 0.5 * math.log(2 * math.pi))
-    total: B = backend.xp.sum(density, axis=tuple(range(1, scaled.ndim)))
-    return total
+        memory = [backend.astype(array, sample.dtype) for array in state.memory]
+        x0 = () if self.denoised_transform is None else (self._x0(backend, row, sample, outputs),)
+        return (sample, *memory, *outputs, *x0, *noise)

@@ -7,58 +7,87 @@ training target and, solved for x0 and for the noise,
     noise = (alpha * output - a * x) / (alpha * b - sigma * a)
 """
 
+import math
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
 from multisched.errors import ScheduleError
+from multisched.values import check_options
 
 
-def _epsilon(alpha: Any, sigma: Any) -> tuple[Any, Any]:
+def _epsilon(alpha: Any, sigma: Any, data: float) -> tuple[Any, Any]:
     """The noise (Ho et al. 2020, arXiv 2006.11239, eq. 14)."""
     return 0.0, 1.0
 
 
-def _sample(alpha: Any, sigma: Any) -> tuple[Any, Any]:
+def _sample(alpha: Any, sigma: Any, data: float) -> tuple[Any, Any]:
     """The clean sample."""
     return 1.0, 0.0
 
 
-def _v(alpha: Any, sigma: Any) -> tuple[Any, Any]:
-    """v = alpha * noise - sigma * x0 (Salimans and Ho 2022, arXiv 2202.00512, appendix D)."""
-    return -sigma, alpha
+def _v(alpha: Any, sigma: Any, data: float) -> tuple[Any, Any]:
+    """v = alpha * data * noise - sigma / data * x0 (Salimans and Ho 2022, arXiv 2202.00512, appendix D, for data of
+    deviation 1; Lu and Song 2024, arXiv 2410.11081, eq. 4, "TrigFlow", for any)."""
+    return -sigma / data, alpha * data
 
 
-def _flow(alpha: Any, sigma: Any) -> tuple[Any, Any]:
+def _flow(alpha: Any, sigma: Any, data: float) -> tuple[Any, Any]:
     """The straight path's velocity noise - x0 (Liu et al. 2022, arXiv 2209.03003, eq. 1; t runs to the noise)."""
     return -1.0, 1.0
 
 
-_WEIGHTS: dict[str, Callable[[Any, Any], tuple[Any, Any]]] = {
+def _flow_to_data(alpha: Any, sigma: Any, data: float) -> tuple[Any, Any]:
+    """The same velocity the other way, x0 - noise."""
+    return 1.0, -1.0
+
+
+def _edm(alpha: Any, sigma: Any, data: float) -> tuple[Any, Any]:
+    """The network F of x0 = c_skip * x + c_out * F (Karras et al. 2022, arXiv 2206.00364, table 1): -v."""
+    return sigma / data, -alpha * data
+
+
+def _score(alpha: Any, sigma: Any, data: float) -> tuple[Any, Any]:
+    """The score of the noised distribution, -noise / sigma (Song et al. 2020, arXiv 2011.13456, eq. 29)."""
+    return 0.0, -1 / sigma
+
+
+_WEIGHTS: dict[str, Callable[[Any, Any, float], tuple[Any, Any]]] = {
     "epsilon": _epsilon,
     "sample": _sample,
     "v_prediction": _v,
     "flow_prediction": _flow,
+    "flow_to_data": _flow_to_data,
+    "edm": _edm,
+    "score": _score,
 }
 
 
 @dataclass(frozen=True)
 class Prediction:
-    """A prediction type by name: "epsilon", "sample", "v_prediction" or "flow_prediction".
+    """A prediction type by name.
+
+    Args:
+        name: "epsilon", "sample", "v_prediction", "flow_prediction", "flow_to_data", "edm" or "score".
+        sigma_data: standard deviation of the data that "v_prediction" and "edm" were scaled for.
 
     Raises:
-        ScheduleError: an unknown name.
+        ScheduleError: an unknown name, or a deviation that is not positive.
     """
 
     name: str
+    sigma_data: float = 1.0
 
     def __post_init__(self) -> None:
+        check_options(self)
+        if not 0 < self.sigma_data < math.inf:
+            raise ScheduleError(f"sigma_data must be a positive number; given {self.sigma_data!r}.")
         if self.name not in _WEIGHTS:
             raise ScheduleError(f"prediction_type must be one of {', '.join(_WEIGHTS)}; given {self.name!r}.")
 
     def weights(self, alpha: Any, sigma: Any) -> tuple[Any, Any]:
         """(a, b) of output = a * x0 + b * noise."""
-        return _WEIGHTS[self.name](alpha, sigma)
+        return _WEIGHTS[self.name](alpha, sigma, self.sigma_data)
 
     def target(self, x0: Any, noise: Any, alpha: Any, sigma: Any) -> Any:
         """The output that a perfect model gives for this x0 and noise: the training target."""

@@ -7,7 +7,8 @@ from multisched import backends
 from multisched import noise as noise_sources
 from multisched.backends import B
 from multisched.errors import ScheduleError
-from multisched.plan import Plan, State
+from multisched.plan import Plan
+from multisched.step import State
 
 LOOPS = ("auto", "python")
 

@@ -7,12 +7,27 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import compress
-from typing import Any, NamedTuple, Protocol
+from numbers import Real
+from typing import Any, Generic, NamedTuple, Protocol
 
 from multisched import backends
 from multisched.backends import B, Backend
 from multisched.errors import ScheduleError
 from multisched.values import check_options
+
+
+class State(NamedTuple, Generic[B]):
+    """A run between two rows of its plan: plain arrays, to be saved, sent and resumed.
+
+    Attributes:
+        sample: the sample, first axis = samples.
+        memory: the solver's registers, each shaped as the sample.
+        index: the row that comes next.
+    """
+
+    sample: B
+    memory: tuple[B, ...]
+    index: int  # type: ignore[assignment]  # a field hides tuple.index, which no state needs
 
 
 class Terms(NamedTuple):
@@ -68,6 +83,29 @@ class Transform(Protocol):
 
     def __call__(self, backend: Backend[Any], array: Any) -> Any:
         """The changed array, of the same shape and dtype."""
+
+
+class NoiseTransform(Protocol):
+    """A change made to the output and the noise of a row together, on the device; hashable, without state."""
+
+    def __call__(
+        self, backend: Backend[Any], row: int, output: Any, noise: tuple[Any, ...]
+    ) -> tuple[Any, tuple[Any, ...]]:
+        """The output for the estimate of x0, and the noise; `noise` is empty for a row that adds none."""
+
+
+def split(backend: Backend[Any], output: Any, parts: int) -> tuple[Any, ...]:
+    """The output cut into equal parts along its second axis.
+
+    Raises:
+        ScheduleError: the axis does not divide into them.
+    """
+    if output.ndim < 2 or output.shape[1] % parts:
+        raise ScheduleError(
+            f"the model's output is to hold {parts} parts along its second axis; given {tuple(output.shape)}."
+        )
+    size = output.shape[1] // parts
+    return tuple(output[:, k * size : (k + 1) * size, ...] for k in range(parts))
 
 
 @dataclass(frozen=True)
@@ -164,3 +202,28 @@ class MeanShift:
             return array
         mean = backend.xp.mean(array, axis=axes, keepdims=True)
         return array * self.scale + mean * (1.0 - self.scale)
+
+
+def log_prob(sample: B, mean: B, std: float) -> B:
+    """Log-density of each sample under N(mean, std^2 I), summed over all axes but the first: shape (samples,).
+
+    Args:
+        sample, mean: arrays of one library and shape; half precision is widened to float32.
+        std: standard deviation, as `Plan.transition` gives it.
+
+    Raises:
+        ScheduleError: std is not positive (a deterministic step has no density), or the arrays do not go together.
+    """
+    if not isinstance(std, Real) or math.isnan(std):
+        raise ScheduleError(f"std must be a number; given {std!r}.")
+    if not std > 0:
+        raise ScheduleError(
+            f"a log-density needs a standard deviation above 0; given {std}: the step is deterministic."
+        )
+    backend = backends.of(sample)
+    check_alike(sample, mean, "mean", "sample")
+    dtype = backend.compute_dtype(sample.dtype)
+    scaled: Any = (backend.astype(sample, dtype) - backend.astype(mean, dtype)) * (1.0 / std)
+    density = scaled * scaled * -0.5 - (math.log(std) + 0.5 * math.log(2 * math.pi))
+    total: B = backend.xp.sum(density, axis=tuple(range(1, scaled.ndim)))
+    return total

@@ -1,12 +1,13 @@
 """The table: a solver evaluated once on one-hot operands.
 
-The operands of a row are (sample, memory..., output, x0, noise...), its registers (sample, memory...). A linear
+The operands of a row are (sample, memory..., output..., x0, noise...), its registers (sample, memory...). A linear
 formula's value on the rows of the identity matrix is its coefficients, so one call of `Solver.update` with columns
 (rows, 1) gives all of W, (rows, registers, operands). Where nothing is done to x0, x0 = p * sample + q * output is
 folded into W and the operand vanishes.
 """
 
 from dataclasses import dataclass, replace
+from itertools import islice
 from typing import Any
 
 import numpy as np
@@ -28,9 +29,9 @@ class Tableau(Value):
 
     Attributes:
         weights: (rows, registers, operands); register k after row r is sum over j of weights[r, k, j] * operand j.
-        x0_weights: (rows, 2), (p, q) of x0 = p * sample + q * output.
+        x0_weights: (rows, 1 + outputs), (p, q...) of x0 = p * sample + q * output (+ ...).
         registers: their names, "sample" first.
-        operands: their names: the registers, "output", "x0" unless folded, "noise_0"...
+        operands: their names: the registers, "output" (or "output_0"...), "x0" unless folded, "noise_0"...
 
     Raises:
         ScheduleError: shapes that do not fit the names, or a coefficient that is not finite.
@@ -45,7 +46,7 @@ class Tableau(Value):
         for name in ("weights", "x0_weights"):
             object.__setattr__(self, name, read_only(getattr(self, name)))
         rows = self.weights.shape[0]
-        wanted = ((rows, len(self.registers), len(self.operands)), (rows, 2))
+        wanted = ((rows, len(self.registers), len(self.operands)), (rows, 1 + self.outputs))
         if (tuple(self.weights.shape), tuple(self.x0_weights.shape)) != wanted:
             raise ScheduleError(
                 f"a table of {rows} rows with these names has weights {wanted[0]} and x0_weights {wanted[1]}; "
@@ -68,6 +69,11 @@ class Tableau(Value):
         return "x0" not in self.operands
 
     @property
+    def outputs(self) -> int:
+        """Parts of the model's output."""
+        return sum(name.startswith("output") for name in self.operands)
+
+    @property
     def draws(self) -> int:
         """Noise draws per row."""
         return sum(name.startswith("noise_") for name in self.operands)
@@ -77,9 +83,9 @@ class Tableau(Value):
         if self.folded:
             return self
         xp = array_namespace(self.weights)
-        x0, output = self.operands.index("x0"), self.operands.index("output")
+        x0 = self.operands.index("x0")
         one_hot = np.eye(len(self.operands))
-        targets = xp.asarray(np.stack([one_hot[0], one_hot[output]]))
+        targets = xp.asarray(np.stack([one_hot[0], *one_hot[len(self.registers) : x0]]))
         spread = self.weights[:, :, x0 : x0 + 1] * (self.x0_weights @ targets)[:, None, :]
         kept = self.weights * xp.asarray(1 - one_hot[x0]) + spread
         weights = clear_dust(kept, xp.abs(self.weights) + xp.abs(spread))
@@ -110,37 +116,33 @@ def clear_dust(weights: Any, size: Any) -> Any:
     return xp.where(dusty, nearest, weights)
 
 
-def tabulate(solver: Solver, grid: Grid, prediction: Prediction) -> tuple[Rows, Tableau]:
+def tabulate(solver: Solver, grid: Grid, prediction: Prediction, schedule: Any) -> tuple[Rows, Tableau]:
     """The rows of `solver` over `grid` and their table, with x0 as an operand of its own.
 
     Raises:
         ScheduleError: a row where the model's output does not determine x0.
     """
-    rows = solver.rows(grid)
+    rows = solver.rows(grid, schedule)
     _check_regular(rows, prediction)
     xp = array_namespace(rows.sigma)
     registers = ("sample", *solver.memory)
-    operands = (*registers, "output", "x0", *(f"noise_{k}" for k in range(solver.draws)))
+    outputs = ("output",) if solver.outputs == 1 else tuple(f"output_{k}" for k in range(solver.outputs))
+    operands = (*registers, *outputs, "x0", *(f"noise_{k}" for k in range(solver.draws)))
 
-    one_hot = xp.asarray(np.eye(len(operands)))
-    x, memory, output, x0 = (
-        one_hot[0],
-        one_hot[1 : len(registers)],
-        one_hot[-2 - solver.draws],
-        one_hot[-1 - solver.draws],
-    )
-    noise = one_hot[len(operands) - solver.draws :]
-    model = Estimate(
-        x0=x0,
-        noise=(x - rows.alpha * x0) / rows.sigma,
-        raw_noise=prediction.noise(x, output, rows.alpha, rows.sigma),
-    )
+    one_hot = iter(xp.asarray(np.eye(len(operands))))
+    x, *memory = islice(one_hot, len(registers))
+    output = tuple(islice(one_hot, len(outputs)))
+    x0, *noise = one_hot
+    estimate, raw_noise = solver.estimate(rows, prediction, x, output)
+    clean = rows.sigma == 0
+    own_noise = (x - rows.alpha * x0) / xp.where(clean, xp.ones_like(rows.sigma), rows.sigma)
+    model = Estimate(x0=x0, noise=xp.where(clean, raw_noise, own_noise), raw_noise=raw_noise)
     after = solver.update(rows, x, model, tuple(memory), tuple(noise))
 
     shape = (len(rows), len(operands))
     weights = xp.stack([xp.broadcast_to(register, shape) for register in (after.sample, *after.memory)], axis=1)
-    estimate = xp.broadcast_to(prediction.denoised(x, output, rows.alpha, rows.sigma), shape)
-    x0_weights = xp.stack([estimate[:, 0], estimate[:, len(registers)]], axis=1)
+    estimate = xp.broadcast_to(estimate, shape)
+    x0_weights = xp.concat([estimate[:, :1], estimate[:, len(registers) : len(registers) + len(outputs)]], axis=1)
     return rows, Tableau(
         clear_dust(weights, xp.abs(weights)),
         clear_dust(x0_weights[:, None, :], xp.abs(x0_weights)[:, None, :])[:, 0, :],
@@ -151,16 +153,17 @@ def tabulate(solver: Solver, grid: Grid, prediction: Prediction) -> tuple[Rows, 
 
 def _check_regular(rows: Rows, prediction: Prediction) -> None:
     xp = array_namespace(rows.sigma)
-    clean = rows.sigma == 0
+    clean = (rows.sigma == 0) & (rows.sigma_next <= rows.sigma)
     if bool(xp.any(clean)):
         raise ScheduleError(
             f"the model is asked at timestep {_first(rows, clean):g}, where sigma = 0: no noise is left."
         )
-    singular = prediction.singular(rows.alpha, rows.sigma)
+    singular = prediction.singular(rows.scale * rows.alpha, rows.scale * rows.sigma)
     if bool(xp.any(singular)):
+        at = ", ".join(f"{name} = {_first(rows, singular, name):g}" for name in ("alpha", "sigma"))
         raise ScheduleError(
             f"prediction_type {prediction.name!r} says nothing of x0 at timestep {_first(rows, singular):g}, where "
-            f"alpha = {_first(rows, singular, 'alpha'):g} (zero terminal SNR); use 'v_prediction' or 'sample'."
+            f"{at} (at zero terminal SNR use 'v_prediction' or 'sample')."
         )
 
 

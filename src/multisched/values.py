@@ -81,7 +81,9 @@ def check_options(options: Any) -> None:
     """
     for field in fields(options):
         value = getattr(options, field.name)
-        kind = float if field.type == float | None and value is not None else field.type
+        kind = field.type
+        for option in (float, int, str):
+            kind = option if kind == option | None and value is not None else kind
         if kind in _KINDS:
             object.__setattr__(options, field.name, _KINDS[kind](field.name, value))
 

@@ -2,13 +2,16 @@
 
 At every model call the sample, the output and the noise are different basis vectors, so the sample that comes back *is*
 the row of the table, whoever computed it. Each step begins with a fresh sample, which keeps an error in the row it
-belongs to; only the second call of a two-call step goes on from the sample that the first one left. Even and odd steps
-use two separate sets of vectors, so that a register which outlives its step shows as a coefficient of its own.
+belongs to; later calls of a step of several go on from the sample that the call before left. The sets of vectors take
+turns, so that a register which outlives its step shows as a coefficient of its own.
 """
 
+import json
 import logging
-from collections.abc import Callable, Iterator
+import os
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from pathlib import Path
 from typing import Any
 from unittest import mock
 
@@ -19,16 +22,20 @@ import multisched as ms
 
 TOLERANCE = 1e-5  # of coefficients; diffusers keeps its tables in float32
 GRID_TOLERANCE = 1e-6  # of timesteps and noise levels, likewise
+DOUBLE_TOLERANCE = 1e-9  # of coefficients, where diffusers computes in float64 from the very same levels
 
-CALLS = 2  # model calls a step, at most
-SET = 1 + 2 * CALLS  # a sample, and an output and a noise draw for each call
-BASIS = np.eye(2 * SET)[:, None, :]  # each vector has the shape (1, 2 * SET): one sample, as every scheduler takes it
+CALLS = 4  # model calls a step, at most
+DRAWS = 3  # noise draws a call, at most
+TURNS = 8  # steps after which the vectors come round again: longer than any solver looks back
+SET = 1 + CALLS * (1 + DRAWS)  # a sample, and for each call an output and its noise draws
+BASIS = np.eye(TURNS * SET)[:, None, :]  # each vector has the shape (1, TURNS * SET): one sample, as all take it
 
 
-def vectors(step: int, stage: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """The sample, output and noise of one model call."""
-    first = (step % 2) * SET
-    return BASIS[first], BASIS[first + 1 + stage], BASIS[first + 1 + CALLS + stage]
+def vectors(step: int, stage: int) -> tuple[np.ndarray, np.ndarray, tuple[np.ndarray, ...]]:
+    """The sample, output and noise draws of one model call."""
+    first = (step % TURNS) * SET
+    call = first + 1 + stage * (1 + DRAWS)
+    return BASIS[first], BASIS[call], tuple(BASIS[call + 1 : call + 1 + DRAWS])
 
 
 def our_rows(plan: ms.Plan) -> np.ndarray:
@@ -40,22 +47,28 @@ def our_rows(plan: ms.Plan) -> np.ndarray:
         sample, output, noise = vectors(step, stage)
         if stage == 0:
             state = state._replace(sample=sample)
-        state = plan.step(state, output, noise if plan.noise_draws else None)
+        state = plan.step(state, output, noise[: plan.noise_draws] if plan.noise_draws else None)
         rows.append(state.sample[0])
     return np.stack(rows)
 
 
-def their_rows(scheduler: Any, step_once: Callable[..., torch.Tensor]) -> np.ndarray:
-    """(rows, basis): the same of a diffusers scheduler; `step_once(output, timestep, sample, noise)` takes one step.
+def their_rows(
+    scheduler: Any, step_once: Callable[..., torch.Tensor], stages: Sequence[int] | None = None
+) -> np.ndarray:
+    """(rows, basis): the same of a diffusers scheduler; `step_once(output, timestep, sample, noise)` takes one call.
 
     The vectors are float64, so that where diffusers widens to its operands the rounding left is of its coefficients.
+
+    Args:
+        stages: number of each call within its step, as our plan counts them; by default what the scheduler says.
     """
     rows, step, sample = [], -1, None
-    for timestep in scheduler.timesteps:
-        stage = int(not getattr(scheduler, "state_in_first_order", True))
+    for call, timestep in enumerate(scheduler.timesteps):
+        stage = int(not getattr(scheduler, "state_in_first_order", True)) if stages is None else stages[call]
         step += stage == 0
-        fresh, output, noise = map(torch.from_numpy, vectors(step, stage))
-        sample = step_once(output, timestep, fresh if stage == 0 else sample, noise)
+        fresh, output, noises = vectors(step, stage)
+        given = sample if stage else torch.from_numpy(fresh)
+        sample = step_once(torch.from_numpy(output), timestep, given, torch.from_numpy(noises[0]))
         rows.append(sample[0].double().numpy())
     return np.stack(rows)
 
@@ -89,10 +102,17 @@ def elementwise(ours: Any, theirs: Any) -> tuple[np.ndarray, np.ndarray]:
 
 
 class Tally:
-    """Counts what was compared and what was set apart, and keeps what disagreed until the end of the draw."""
+    """Counts what was compared and what was set apart, and keeps what disagreed until the end of the draw.
 
-    def __init__(self) -> None:
+    Args:
+        name: class of diffusers that the figures are reported for, if any.
+        defects: of diffusers, that ours reproduces.
+    """
+
+    def __init__(self, name: str = "", defects: str = "") -> None:
+        self.name, self.defects = name, defects
         self.compared = 0
+        self.own = 0.0  # error of diffusers' own float32 coefficients, where it was measured
         self.apart: dict[str, int] = {}
         self.worst: dict[str, float] = {}
         self.disagreements: list[str] = []
@@ -124,7 +144,21 @@ class Tally:
     def verify(self, least: int, *reasons: str) -> None:
         """Nothing disagreed, enough was compared, and each reason to set apart was met, and no other."""
         logging.getLogger(__name__).info("%d compared, worst %s, apart %s", self.compared, self.worst, self.apart)
+        self._report()
         shown = "\n".join(self.disagreements[:5])
         assert not self.disagreements, f"{len(self.disagreements)} of {self.compared} disagree, such as\n{shown}"
         assert self.compared >= least
-        assert set(self.apart) == set(reasons)
+        assert set(self.apart) == set(reasons), self.apart
+
+    def _report(self) -> None:
+        """Leave the figures where the documentation is made from, if the environment names a folder."""
+        folder = os.environ.get("PARITY_REPORT")
+        if folder and self.name:
+            figures = {
+                "configurations": self.compared,
+                "worst": self.worst,
+                "own": self.own,
+                "apart": self.apart,
+                "defects": self.defects,
+            }
+            Path(folder, f"{self.name}.json").write_text(json.dumps(figures))

@@ -2,7 +2,7 @@
 
 from abc import ABC, abstractmethod
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Literal, NamedTuple, overload
+from typing import TYPE_CHECKING, Any, ClassVar, Literal, NamedTuple, overload
 
 from multisched import backends
 from multisched.backends import B, Backend
@@ -39,7 +39,13 @@ class Parts(NamedTuple):
 
 
 class Recipe(ABC):
-    """What every scheduler shares. A subclass is a frozen dataclass of options that says what its parts are."""
+    """What every scheduler shares. A subclass is a frozen dataclass of options that says what its parts are.
+
+    Attributes:
+        report: what became of the configuration that `from_diffusers` read it from; None otherwise.
+    """
+
+    report: ClassVar[Any] = None
 
     def __post_init__(self) -> None:
         check_options(self)
@@ -84,18 +90,27 @@ class Recipe(ABC):
             ScheduleError: the solver cannot take a step of it.
         """
         parts = self.parts()
-        rows, tableau = tabulate(parts.solver, grid, parts.prediction)
+        rows, tableau = tabulate(parts.solver, grid, parts.prediction, parts.schedule)
         return Plan(
             name=type(self).__name__,
-            grid=grid,
+            rows=rows,
             tableau=tableau,
-            timesteps=rows.timestep[:, 0],
-            stages=tuple(int(stage) for stage in rows.stage[:, 0]),
             order=parts.solver.order,
-            init_noise_sigma=parts.schedule.init_noise_sigma,
+            inputs=parts.solver.inputs,
             output_transform=parts.output_transform,
             denoised_transform=parts.denoised_transform,
+            noise_transform=parts.solver.noise_transform(rows),
         )
+
+    def to_diffusers(self) -> dict[str, Any]:
+        """The scheduler configuration of diffusers that says this recipe (see `from_diffusers`).
+
+        Raises:
+            ScheduleError: diffusers has no such scheduler.
+        """
+        from multisched.interop.diffusers import to_diffusers
+
+        return to_diffusers(self)
 
     @overload
     def on(self, backend: Literal["numpy"], device: Any = None, rng: Any = 0) -> "DiffusionScheduler[NumPyArray]": ...

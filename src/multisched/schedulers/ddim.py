@@ -66,7 +66,7 @@ class DDIM(Recipe):
             rescale_betas_zero_snr=self.rescale_betas_zero_snr,
             timestep_spacing=self.timestep_spacing,
             steps_offset=self.steps_offset,
-            set_alpha_to_one=self.set_alpha_to_one,
+            final_sigmas_type="zero" if self.set_alpha_to_one else "sigma_min",
             previous_timestep=self.previous_timestep,
         )
         solver = solvers.DDIM(self.eta, self.use_clipped_model_output)

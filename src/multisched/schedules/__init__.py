@@ -2,6 +2,7 @@
 
 from multisched.schedules.base import Schedule
 from multisched.schedules.flow import Flow
+from multisched.schedules.ve import VE
 from multisched.schedules.vp import DiscreteVP
 
-__all__ = ["DiscreteVP", "Flow", "Schedule"]
+__all__ = ["VE", "DiscreteVP", "Flow", "Schedule"]

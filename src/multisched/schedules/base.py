@@ -1,24 +1,38 @@
 """What a schedule is: the levels (alpha, sigma) of every timestep, and the grids of its sampling runs."""
 
-from typing import Any, Protocol
+from abc import ABC, abstractmethod
+from typing import Any, NamedTuple
 
 from multisched.backends import Backend
 from multisched.grid import Grid
 
 
-class Schedule(Protocol):
-    """A noise schedule with its inference grids; frozen and hashable."""
+class Point(NamedTuple):
+    """A point of a schedule's path: what the model is told there, the level, and the scale of what it sees."""
 
-    @property
-    def num_train_timesteps(self) -> int:
-        """Timesteps of the training schedule."""
+    timestep: Any
+    alpha: Any
+    sigma: Any
+    scale: Any
 
-    @property
-    def init_noise_sigma(self) -> float:
-        """What unit normals are scaled by to begin a run."""
 
+class Schedule(ABC):
+    """A noise schedule with its inference grids; a subclass is frozen and hashable."""
+
+    num_train_timesteps: int
+
+    @abstractmethod
     def grid(self, n: int | None = None, timesteps: Any = None, sigmas: Any = None, mu: float | None = None) -> Grid:
         """The grid of a run: of n steps, or over the timesteps or noise levels given."""
 
+    @abstractmethod
     def levels(self, timesteps: Any, backend: Backend[Any] | None = None) -> tuple[Any, Any]:
         """(alpha, sigma) at training timesteps: float64 for host numbers, or on the device for arrays of `backend`."""
+
+    @abstractmethod
+    def point(self, ratio: Any) -> Point:
+        """The point of the path where sigma / alpha is `ratio`, a float64 array of positive numbers."""
+
+    def scale(self, alpha: Any, sigma: Any) -> Any:
+        """What a sample at this level is multiplied with before the model sees it, by operators alone."""
+        return 1.0 + 0.0 * sigma

@@ -9,7 +9,8 @@ from multisched.errors import ScheduleError
 from multisched.schedules import checks
 from multisched.values import real, shown
 
-BETA_SCHEDULES = ("linear", "scaled_linear", "squaredcos_cap_v2")
+BETA_SCHEDULES = ("linear", "scaled_linear", "squaredcos_cap_v2", "sigmoid", "laplace", "exp")
+_BARS = {"squaredcos_cap_v2": "cosine", "laplace": "laplace", "exp": "exp"}
 
 
 def betas(schedule: str, total: int, start: float, end: float, dtype: Any = np.float64) -> np.ndarray:
@@ -17,7 +18,8 @@ def betas(schedule: str, total: int, start: float, end: float, dtype: Any = np.f
 
         linear             evenly from start to end (Ho et al. 2020, arXiv 2006.11239, section 4)
         scaled_linear      evenly in sqrt(beta) (Rombach et al. 2022, arXiv 2112.10752, its code)
-        squaredcos_cap_v2  from the squared-cosine alpha_bar (Nichol and Dhariwal 2021, arXiv 2102.09672, eq. 17)
+        squaredcos_cap_v2, laplace, exp   from an alpha_bar, see `betas_for_alpha_bar`
+        sigmoid            start + (end - start) * sigmoid(-6..6)  (Xu et al. 2022, arXiv 2203.02923, its code)
 
     Args:
         dtype: the precision that the training code had; its rounding is part of the schedule.
@@ -26,12 +28,16 @@ def betas(schedule: str, total: int, start: float, end: float, dtype: Any = np.f
         ScheduleError: an unknown schedule, or start and end not in 0 < start <= end < 1.
     """
     checks.option("beta_schedule", schedule, BETA_SCHEDULES)
-    if schedule == "squaredcos_cap_v2":
-        return betas_for_alpha_bar(total).astype(dtype)
+    if schedule in _BARS:
+        return betas_for_alpha_bar(total, alpha_transform_type=_BARS[schedule]).astype(dtype)
     if not 0 < start <= end < 1:
         raise ScheduleError(f"beta_start and beta_end must obey 0 < beta_start <= beta_end < 1; given {start}, {end}.")
     if schedule == "linear":
         return np.linspace(start, end, total, dtype=dtype)
+    if schedule == "sigmoid":
+        logistic: np.ndarray = 1 / (1 + np.exp(-np.linspace(-6, 6, total, dtype=dtype))) * dtype(end - start)
+        shifted: np.ndarray = logistic + dtype(start)
+        return shifted
     root: np.ndarray = np.linspace(start**0.5, end**0.5, total, dtype=dtype) ** 2
     return root
 
@@ -104,11 +110,24 @@ def rescale_zero_terminal_snr(betas: Any) -> np.ndarray:
     given: np.ndarray = checks.numbers("betas", betas).astype("float32" if single else "float64")
     if given.ndim != 1 or given.size < 2 or not np.all((given > 0) & (given < 1)):
         raise ScheduleError(f"betas must be at least two numbers in (0, 1); given {shown(betas)}.")
-    root = np.sqrt(alphas_cumprod(given))
-    root = (root - root[-1]) * (root[0] / (root[0] - root[-1]))
-    level = root**2
+    level = zero_terminal_snr(alphas_cumprod(given))
     rescaled: np.ndarray = 1 - np.concatenate([level[:1], level[1:] / level[:-1]])
     return rescaled
+
+
+def zero_terminal_snr(alpha_bar: np.ndarray) -> np.ndarray:
+    """alpha_bar shifted and scaled in its square root so that the last is 0, the first unchanged."""
+    root = np.sqrt(alpha_bar)
+    level: np.ndarray = ((root - root[-1]) * (root[0] / (root[0] - root[-1]))) ** 2
+    return level
+
+
+def shift_snr(alpha_bar: np.ndarray, scale: float) -> np.ndarray:
+    """alpha_bar with its signal-to-noise ratio divided by `scale` (Yang et al. 2024, arXiv 2408.06072, its code).
+
+    alpha_bar / (scale + (1 - scale) * alpha_bar)
+    """
+    return alpha_bar / (scale + (1 - scale) * alpha_bar)
 
 
 def alphas_cumprod(betas: np.ndarray) -> np.ndarray:

@@ -12,7 +12,8 @@ import numpy as np
 from multisched.backends import Backend
 from multisched.errors import ScheduleError
 from multisched.grid import Grid
-from multisched.schedules import checks
+from multisched.schedules import checks, ratios
+from multisched.schedules.base import Point, Schedule
 from multisched.values import check_options, shown
 
 TIME_SHIFTS = ("exponential", "linear")
@@ -40,13 +41,20 @@ def stretch_to_terminal(sigmas: np.ndarray, terminal: float) -> np.ndarray:
 
 
 @dataclass(frozen=True)
-class Flow:
+class Flow(Schedule):
     """The straight path with T training timesteps t = T * sigma.
 
     Args:
         num_train_timesteps: T.
         shift: factor of `shift`, applied once.
-        sigma_max: noise level that a run begins at before the shift, in (0, 1].
+        sigma_max, sigma_min: noise levels between which the steps are even before the shift, in [0, 1]; sigma_min is
+            1 / T by default.
+        spare_step: whether n + 1 points are placed there and the lowest is left out.
+        sigma_limit: noise levels are kept from exceeding this; below 1 a solver never starts at pure noise.
+        sigma_schedule: None, or a kind of `schedules.ratios` that spaces sigma anew between the ends of the run.
+        timestep_rounding: "none", or "down" to whole timesteps.
+        inverted: whether the model is told T * (1 - sigma), how much data there is.
+        final_sigmas_type: whether a run ends at sigma = 0 ("zero") or stays at its last level ("last").
         use_dynamic_shifting: whether each run is shifted by its own `mu` instead.
         time_shift_type: kind of the dynamic shift, "exponential" or "linear".
         shift_terminal: last noise level before 0 that the grid is stretched to, or None.
@@ -64,6 +72,13 @@ class Flow:
     time_shift_type: str = "exponential"
     shift_terminal: float | None = None
     double_shift: bool = False
+    sigma_min: float | None = None
+    spare_step: bool = False
+    sigma_limit: float = 1.0
+    sigma_schedule: str | None = None
+    timestep_rounding: str = "none"
+    inverted: bool = False
+    final_sigmas_type: str = "zero"
 
     def __post_init__(self) -> None:
         check_options(self)
@@ -71,14 +86,18 @@ class Flow:
         checks.option("time_shift_type", self.time_shift_type, TIME_SHIFTS)
         if not (self.shift > 0 and math.isfinite(self.shift)):
             raise ScheduleError(f"shift must be a positive number; given {self.shift!r}.")
+        checks.option("timestep_rounding", self.timestep_rounding, ("none", "down"))
+        checks.option("final_sigmas_type", self.final_sigmas_type, ("zero", "last"))
+        if self.sigma_schedule is not None:
+            checks.option("sigma_schedule", self.sigma_schedule, tuple(ratios.RATIOS))
         if not 1 / self.num_train_timesteps <= self.sigma_max <= 1:
             raise ScheduleError(f"sigma_max must be in [1 / num_train_timesteps, 1]; given {self.sigma_max!r}.")
+        if self.sigma_min is not None and not 0 <= self.sigma_min <= self.sigma_max:
+            raise ScheduleError(f"sigma_min must be in [0, sigma_max] or None; given {self.sigma_min!r}.")
+        if not 0 < self.sigma_limit <= 1:
+            raise ScheduleError(f"sigma_limit must be in (0, 1]; given {self.sigma_limit!r}.")
         if self.shift_terminal is not None and not 0 < self.shift_terminal < 1:
             raise ScheduleError(f"shift_terminal must be in (0, 1) or None; given {self.shift_terminal!r}.")
-
-    @property
-    def init_noise_sigma(self) -> float:
-        return 1.0
 
     def levels(self, timesteps: Any, backend: Backend[Any] | None = None) -> tuple[Any, Any]:
         if backend is None:
@@ -87,8 +106,17 @@ class Flow:
                 raise ScheduleError(f"timesteps must lie in [0, {self.num_train_timesteps}]; given {shown(timesteps)}.")
         elif not str(timesteps.dtype).endswith(("float32", "float64")):
             timesteps = backend.xp.astype(timesteps, backend.xp.float32)
-        sigma = timesteps / self.num_train_timesteps
-        return 1 - sigma, sigma
+        share = timesteps / self.num_train_timesteps
+        return (share, 1 - share) if self.inverted else (1 - share, share)
+
+    def point(self, ratio: Any) -> Point:
+        sigma = np.asarray(ratio, dtype=np.float64)
+        sigma = sigma / (1 + sigma)
+        return Point(self._timesteps(sigma), 1 - sigma, sigma, np.ones_like(sigma))
+
+    def _timesteps(self, sigma: np.ndarray) -> np.ndarray:
+        times = ((1 - sigma) if self.inverted else sigma) * self.num_train_timesteps
+        return np.trunc(times) if self.timestep_rounding == "down" else times
 
     def grid(self, n: int | None = None, timesteps: Any = None, sigmas: Any = None, mu: float | None = None) -> Grid:
         """The grid of n steps, or over the noise levels or timesteps given, taken as they are.
@@ -117,18 +145,20 @@ class Flow:
             elif mu is not None:
                 raise ScheduleError(f"given sigmas and timesteps are taken as they are, so mu={mu!r} has no use.")
             checks.same_length(n, levels.size)
+        levels = np.minimum(levels, self.sigma_limit)
+        if not (np.all(np.diff(levels) < 0) and levels[-1] > 0):
+            raise ScheduleError(f"these options make noise levels that do not fall strictly to 0: {shown(levels)}.")
         if timesteps is None:
-            timesteps = levels * self.num_train_timesteps
-        levels = np.append(levels, 0.0)
-        if not np.all(np.diff(levels) < 0):
-            raise ScheduleError(f"these options make noise levels that do not fall strictly: {shown(levels)}.")
+            timesteps = self._timesteps(levels)
+        levels = np.append(levels, 0.0 if self.final_sigmas_type == "zero" else levels[-1])
         return Grid(np.append(timesteps, 0.0), 1 - levels, levels)
 
     def _even(self, n: int) -> np.ndarray:
-        top, bottom = self.sigma_max, 1 / self.num_train_timesteps
+        top, bottom = self.sigma_max, 1 / self.num_train_timesteps if self.sigma_min is None else self.sigma_min
         if self.double_shift and not self.use_dynamic_shifting:
             top, bottom = shift(top, self.shift), shift(bottom, self.shift)
-        return np.linspace(top, bottom, n)
+        even = np.linspace(top, bottom, n + self.spare_step)
+        return even[:-1] if self.spare_step else even
 
     def _apply_shift(self, sigmas: np.ndarray, mu: float | None) -> np.ndarray:
         if self.use_dynamic_shifting != (mu is not None):
@@ -142,14 +172,19 @@ class Flow:
             if not abs(mu) <= 700 or (self.time_shift_type == "linear" and mu <= 0):
                 raise ScheduleError(f"mu must be in [-700, 700], and positive for the linear time shift; given {mu!r}.")
             shifted = dynamic_shift(sigmas, mu, self.time_shift_type)
-        return shifted if self.shift_terminal is None else stretch_to_terminal(shifted, self.shift_terminal)
+        if self.shift_terminal is not None:
+            shifted = stretch_to_terminal(shifted, self.shift_terminal)
+        if self.sigma_schedule is not None:
+            shifted = ratios.between(self.sigma_schedule, float(shifted[0]), float(shifted[-1]), shifted.size)
+        return shifted
 
     def _given(self, timesteps: Any, sigmas: Any) -> tuple[np.ndarray, np.ndarray | None]:
         """Noise levels without the closing 0, and the timesteps that were given for them, if any."""
         times = None if timesteps is None else self._open("timesteps", timesteps, self.num_train_timesteps)
         if sigmas is None:
             assert times is not None
-            return times / self.num_train_timesteps, times
+            share = times / self.num_train_timesteps
+            return (1 - share if self.inverted else share), times
         levels = self._open("sigmas", sigmas, 1.0)
         if times is not None and times.size != levels.size:
             raise ScheduleError(f"timesteps and sigmas must have one length; given {times.size} and {levels.size}.")

@@ -1,5 +1,7 @@
 """The discrete variance-preserving schedule: alpha_t = sqrt(alpha_bar_t), sigma_t = sqrt(1 - alpha_bar_t)."""
 
+import math
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any
@@ -10,24 +12,37 @@ from multisched.backends import Backend
 from multisched.errors import ScheduleError
 from multisched.grid import Grid
 from multisched.schedules import betas as beta_schedules
-from multisched.schedules import checks, spacing
+from multisched.schedules import checks, ratios, spacing
+from multisched.schedules.base import Point, Schedule
 from multisched.values import check_options, read_only, shown
+
+ROUNDINGS: dict[str, Callable[[Any], Any]] = {"none": lambda t: t, "nearest": np.round, "down": np.trunc}
 
 
 @dataclass(frozen=True)
-class DiscreteVP:
+class DiscreteVP(Schedule):
     """alpha_bar_t = prod (1 - beta_s) on the timesteps 0..T-1 (Ho et al. 2020, arXiv 2006.11239, eq. 4).
 
     Args:
         num_train_timesteps: T.
         beta_start, beta_end, beta_schedule: see `schedules.betas.betas`.
         trained_betas: (T,) betas of one's own instead.
+        snr_shift_scale: what the signal-to-noise ratio is divided by (`schedules.betas.shift_snr`).
         rescale_betas_zero_snr: whether the last timestep is made pure noise (`rescale_zero_terminal_snr`).
-        timestep_spacing, steps_offset: see `schedules.spacing.timesteps`.
-        set_alpha_to_one: whether a run ends at the clean sample (alpha = 1) or at timestep 0.
+        terminal_alpha_bar: alpha_bar that it then has; 2^-24 keeps the ratio sigma / alpha finite.
+        timestep_spacing, steps_offset: see `schedules.spacing.timesteps`; `spare_step` and `whole_timesteps` too.
+        lambda_min_clipped: timesteps whose log(alpha / sigma) is below this are not visited.
+        sigma_schedule: None, or a kind of `schedules.ratios` that spaces the ratios sigma / alpha instead.
+        sigma_range: whether that runs between the levels of the "run" otherwise chosen, or of the whole "table".
+        sigma_min, sigma_max: ends of it instead.
+        timestep_rounding: of the timesteps that belong to such ratios: "none", "nearest" or "down".
+        final_sigmas_type: whether a run ends at the clean sample ("zero"), at timestep 0 ("sigma_min"), or stays at its
+            last level ("last").
         previous_timestep: "list" to aim each step at the next timestep of the run; "stride" to aim it at
             t - T // n, as DDIM implementations did before the other spacings came (they part for linspace, and for
             trailing where n does not divide T).
+        space: "vp" for samples alpha * x0 + sigma * noise; "ve" for x0 + (sigma / alpha) * noise, which the model sees
+            scaled back.
         precision: of the betas and of alpha_bar. Checkpoints were trained on float32 values.
 
     Raises:
@@ -42,9 +57,20 @@ class DiscreteVP:
     rescale_betas_zero_snr: bool = False
     timestep_spacing: str = "leading"
     steps_offset: int = 0
-    set_alpha_to_one: bool = True
+    final_sigmas_type: str = "zero"
     previous_timestep: str = "list"
     precision: str = "float32"
+    snr_shift_scale: float = 1.0
+    terminal_alpha_bar: float = 0.0
+    spare_step: bool = False
+    whole_timesteps: bool = True
+    lambda_min_clipped: float = -math.inf
+    sigma_schedule: str | None = None
+    sigma_range: str = "run"
+    sigma_min: float | None = None
+    sigma_max: float | None = None
+    timestep_rounding: str = "none"
+    space: str = "vp"
 
     def __post_init__(self) -> None:
         check_options(self)
@@ -53,23 +79,41 @@ class DiscreteVP:
         checks.option("timestep_spacing", self.timestep_spacing, spacing.SPACINGS)
         checks.option("previous_timestep", self.previous_timestep, ("list", "stride"))
         checks.option("precision", self.precision, ("float32", "float64"))
+        checks.option("final_sigmas_type", self.final_sigmas_type, ("zero", "sigma_min", "last"))
+        checks.option("sigma_range", self.sigma_range, ("run", "table"))
+        checks.option("timestep_rounding", self.timestep_rounding, tuple(ROUNDINGS))
+        checks.option("space", self.space, ("vp", "ve"))
+        if self.sigma_schedule is not None:
+            checks.option("sigma_schedule", self.sigma_schedule, tuple(ratios.RATIOS))
         if self.trained_betas is not None:
             object.__setattr__(self, "trained_betas", trained(self.trained_betas))
         _alpha_bar(self)
-
-    @property
-    def init_noise_sigma(self) -> float:
-        return 1.0
 
     @property
     def alphas_cumprod(self) -> np.ndarray:
         """alpha_bar_t, float64 (T,), read-only."""
         return _alpha_bar(self)
 
+    @property
+    def ratios(self) -> np.ndarray:
+        """sigma / alpha at each timestep, float64 (T,); infinite at pure noise."""
+        with np.errstate(divide="ignore"):
+            ratio: np.ndarray = np.sqrt((1 - self.alphas_cumprod) / self.alphas_cumprod)
+        return ratio
+
+    def scale(self, alpha: Any, sigma: Any) -> Any:
+        return 1.0 + 0.0 * sigma if self.space == "vp" else (alpha * alpha + sigma * sigma) ** -0.5
+
+    @property
+    def _tables(self) -> tuple[np.ndarray, np.ndarray]:
+        """(alpha, sigma) at each timestep."""
+        if self.space == "vp":
+            return np.sqrt(self.alphas_cumprod), np.sqrt(1 - self.alphas_cumprod)
+        return np.ones(self.num_train_timesteps), self.ratios
+
     def levels(self, timesteps: Any, backend: Backend[Any] | None = None) -> tuple[Any, Any]:
         """(alpha, sigma) at timesteps; between two whole ones, both are interpolated linearly."""
-        tables = (np.sqrt(self.alphas_cumprod), np.sqrt(1 - self.alphas_cumprod))
-        last = self.num_train_timesteps - 1
+        tables, last = self._tables, self.num_train_timesteps - 1
         if backend is None:
             wanted = np.asarray(timesteps, dtype=np.float64)
             if not np.all((wanted >= 0) & (wanted <= last)):
@@ -88,11 +132,24 @@ class DiscreteVP:
 
         return interpolated(tables[0]), interpolated(tables[1])
 
-    def grid(self, n: int | None = None, timesteps: Any = None, sigmas: Any = None, mu: float | None = None) -> Grid:
-        """The grid of n steps, or over whole timesteps or sigmas = sqrt(1 - alpha_bar) that fall strictly.
+    def point(self, ratio: Any) -> Point:
+        """Between two timesteps, log(sigma / alpha) is interpolated linearly; beyond the ends the timestep stays."""
+        ratio = np.asarray(ratio, dtype=np.float64)
+        with np.errstate(divide="ignore"):
+            table, wanted = np.log(self.ratios), np.log(ratio)
+        table = np.where(np.isinf(table), np.nanmax(table[np.isfinite(table)], initial=0) + 40, table)
+        timestep = ROUNDINGS[self.timestep_rounding](np.interp(wanted, table, np.arange(table.size)))
+        alpha, sigma = np.ones_like(ratio), ratio
+        if self.space == "vp":
+            with np.errstate(divide="ignore"):
+                alpha, sigma = 1 / np.sqrt(1 + ratio**2), 1 / np.sqrt(1 + 1 / ratio**2)
+        return Point(timestep, alpha, sigma, self.scale(alpha, sigma))
 
-        A list of sigmas may or may not include the end of the run. Sigmas between two timesteps are met by a
-        timestep interpolated linearly in sigma.
+    def grid(self, n: int | None = None, timesteps: Any = None, sigmas: Any = None, mu: float | None = None) -> Grid:
+        """The grid of n steps, or over timesteps or noise levels that fall strictly.
+
+        In the space "vp" timesteps are whole and the levels are sqrt(1 - alpha_bar); in "ve" timesteps may lie between
+        and the levels are sigma / alpha. A list of levels may or may not include the end of the run.
 
         Raises:
             ScheduleError: not exactly one of n, timesteps and sigmas (n may come along if it agrees), `mu` given, or
@@ -106,45 +163,67 @@ class DiscreteVP:
             checks.same_length(n, len(made))
             return made
         checks.one_of(n=n, timesteps=timesteps, sigmas=sigmas)
-        chosen = spacing.timesteps(self.timestep_spacing, n, self.num_train_timesteps, self.steps_offset)  # type: ignore[arg-type]
-        return self._grid_of_timesteps(chosen)
+        chosen = self._spaced(n)  # type: ignore[arg-type]
+        if self.sigma_schedule is None:
+            return self._grid_of_timesteps(chosen)
+        ends = self.ratios[[-1, 0]] if self.sigma_range == "table" else self._ratios_at(chosen)[[0, -1]]
+        top = float(ends[0]) if self.sigma_max is None else self.sigma_max
+        bottom = float(ends[1]) if self.sigma_min is None else self.sigma_min
+        return self._close(*self.point(ratios.between(self.sigma_schedule, top, bottom, chosen.size))[:3])
+
+    def _spaced(self, n: int) -> np.ndarray:
+        last = None
+        if self.lambda_min_clipped > -math.inf:
+            with np.errstate(divide="ignore"):
+                last = int(np.sum(-np.log(self.ratios) >= self.lambda_min_clipped))
+        total, offset = self.num_train_timesteps, self.steps_offset
+        return spacing.timesteps(self.timestep_spacing, n, total, offset, self.spare_step, self.whole_timesteps, last)
+
+    def _ratios_at(self, timesteps: np.ndarray) -> np.ndarray:
+        found: np.ndarray = np.interp(timesteps, np.arange(self.num_train_timesteps), self.ratios)
+        return found
 
     def _final(self) -> tuple[float, float]:
-        level = 1.0 if self.set_alpha_to_one else float(self.alphas_cumprod[0])
-        return level**0.5, (1 - level) ** 0.5
+        if self.final_sigmas_type == "zero":
+            return 1.0, 0.0
+        alphas, sigmas = self._tables
+        return float(alphas[0]), float(sigmas[0])
 
     def _grid_of_timesteps(self, timesteps: Any) -> Grid:
         chosen = checks.descending("timesteps", timesteps)
-        if np.any(chosen != np.round(chosen)):
+        if self.space == "vp" and np.any(chosen != np.round(chosen)):
             raise ScheduleError(
                 f"timesteps must be whole numbers in 0..{self.num_train_timesteps - 1}; given {shown(chosen)}."
             )
-        alphas, sigmas = self.levels(chosen)
-        alpha, sigma = self._final()
-        return self._close(np.append(chosen, 0.0), np.append(alphas, alpha), np.append(sigmas, sigma))
+        return self._close(chosen, *self.levels(chosen))
 
     def _grid_of_sigmas(self, sigmas: Any) -> Grid:
-        final_alpha, final_sigma = self._final()
+        _, final = self._final()
         given = checks.numbers("sigmas", sigmas)
-        inner = checks.descending("sigmas", given[:-1] if given.size > 1 and given[-1] == final_sigma else given)
-        table = np.sqrt(1 - self.alphas_cumprod)
-        checks.within("sigmas", inner, final_sigma, float(table[-1]))
-        timesteps = np.interp(inner, table, np.arange(table.size))
-        index = np.round(timesteps).astype(np.int64)
-        alphas = np.where(
-            table[index] == inner, np.sqrt(self.alphas_cumprod[index]), np.sqrt((1 - inner) * (1 + inner))
-        )
-        return self._close(np.append(timesteps, 0.0), np.append(alphas, final_alpha), np.append(inner, final_sigma))
+        inner = checks.descending("sigmas", given[:-1] if given.size > 1 and given[-1] in (0.0, final) else given)
+        alphas, table = self._tables
+        checks.within("sigmas", inner, 0.0, float(table[-1]) if self.space == "vp" else math.inf)
+        if inner[-1] == 0:
+            raise ScheduleError(f"sigmas must hold a level above 0 before its end; given {shown(given)}.")
+        with np.errstate(divide="ignore"):
+            point = self.point(inner / np.sqrt((1 - inner) * (1 + inner)) if self.space == "vp" else inner)
+        # A level of the table is taken with its own alpha and timestep, bit for bit.
+        index = np.clip(np.round(point.timestep).astype(np.int64), 0, table.size - 1)
+        own = table[index] == inner
+        return self._close(np.where(own, index, point.timestep), np.where(own, alphas[index], point.alpha), inner)
 
     def _close(self, timesteps: np.ndarray, alphas: np.ndarray, sigmas: np.ndarray) -> Grid:
-        if self.previous_timestep == "list":
-            return Grid(timesteps, alphas, sigmas)
-        aims = timesteps[:-1] - self.num_train_timesteps // (timesteps.size - 1)
-        alpha, sigma = self._final()
-        next_alphas, next_sigmas = self.levels(np.maximum(np.round(aims), 0))
-        return Grid(
-            timesteps, alphas, sigmas, np.where(aims < 0, alpha, next_alphas), np.where(aims < 0, sigma, next_sigmas)
-        )
+        alpha, sigma = (alphas[-1], sigmas[-1]) if self.final_sigmas_type == "last" else self._final()
+        times, ends = np.append(timesteps, 0.0), (np.append(alphas, alpha), np.append(sigmas, sigma))
+        aims: tuple[Any, Any] = (None, None)
+        if self.previous_timestep == "stride":
+            before = timesteps - self.num_train_timesteps // timesteps.size
+            next_alphas, next_sigmas = self.levels(np.maximum(np.round(before), 0))
+            aims = (np.where(before < 0, alpha, next_alphas), np.where(before < 0, sigma, next_sigmas))
+        prior = None
+        if self.space == "ve":
+            prior = 1.0 if self.timestep_spacing == "leading" else 0.0
+        return Grid(times, *ends, *aims, scales=self.scale(*ends), prior=prior)
 
 
 def trained(betas: Any) -> tuple[float, ...]:
@@ -158,7 +237,7 @@ def trained(betas: Any) -> tuple[float, ...]:
 
 @lru_cache(maxsize=64)
 def _alpha_bar(schedule: DiscreteVP) -> np.ndarray:
-    dtype = np.dtype(schedule.precision)
+    dtype = {"float32": np.float32, "float64": np.float64}[schedule.precision]
     total = schedule.num_train_timesteps
     if schedule.trained_betas is None:
         chosen = beta_schedules.betas(schedule.beta_schedule, total, schedule.beta_start, schedule.beta_end, dtype)
@@ -166,7 +245,13 @@ def _alpha_bar(schedule: DiscreteVP) -> np.ndarray:
         chosen = np.asarray(schedule.trained_betas, dtype=dtype)
         if chosen.shape != (total,) or not np.all((chosen > 0) & (chosen < 1)):
             raise ScheduleError(f"trained_betas must be {total} numbers in (0, 1); given {shown(chosen)}.")
+    level = beta_schedules.alphas_cumprod(chosen)
+    if schedule.snr_shift_scale != 1.0:
+        level = beta_schedules.shift_snr(level, schedule.snr_shift_scale)
     if schedule.rescale_betas_zero_snr:
-        chosen = beta_schedules.rescale_zero_terminal_snr(chosen)
-    product: np.ndarray = read_only(beta_schedules.alphas_cumprod(chosen))
-    return product
+        if total < 2:
+            raise ScheduleError("zero terminal SNR needs at least two training timesteps; given 1.")
+        level = beta_schedules.zero_terminal_snr(level)
+        level[-1] = schedule.terminal_alpha_bar
+    final: np.ndarray = read_only(level)
+    return final

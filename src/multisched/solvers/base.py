@@ -4,14 +4,17 @@ The update is ordinary arithmetic. Given samples it takes a step; given one-hot 
 table of its own coefficients (see `multisched.tableau`). It knows neither the prediction type nor the backend.
 """
 
+import math
 from abc import ABC, abstractmethod
 from dataclasses import dataclass, fields
-from typing import Any, ClassVar, NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 from array_api_compat import array_namespace
 
 from multisched.grid import Grid
+from multisched.predictions import Prediction
+from multisched.values import Value
 
 
 class Estimate(NamedTuple):
@@ -35,55 +38,132 @@ class Next(NamedTuple):
     memory: tuple[Any, ...] = ()
 
 
-@dataclass(frozen=True)
-class Rows:
-    """One row per model call; each attribute is a float64 column (rows, 1).
+class Level(NamedTuple):
+    """A point of the path x = alpha * x0 + sigma * noise."""
+
+    alpha: Any
+    sigma: Any
+
+    @property
+    def ratio(self) -> Any:
+        """sigma / alpha, the noise level of x / alpha; infinite at pure noise."""
+        return _quotient(self.sigma, self.alpha)
+
+    @property
+    def lam(self) -> Any:
+        """log(alpha / sigma), half the log-SNR; infinite at both ends."""
+        xp = array_namespace(self.sigma)
+        up, down = _quotient(self.alpha, self.sigma), _quotient(self.sigma, self.alpha)
+        safe = xp.where((up > 0) & (down > 0), up, xp.ones_like(up))
+        return xp.where(up == 0, -math.inf, xp.where(down == 0, math.inf, xp.log(safe)))
+
+
+def _quotient(one: Any, other: Any) -> Any:
+    xp = array_namespace(one)
+    zero = other == 0
+    return xp.where(zero, math.inf, one / xp.where(zero, xp.ones_like(other), other))
+
+
+@dataclass(frozen=True, eq=False)
+class Rows(Value):
+    """One row per model call; each attribute but the last is a column (rows, 1), float64 unless said otherwise.
 
     Attributes:
-        timestep, alpha, sigma: the point at which the model is asked.
+        timestep, alpha, sigma: what the model is told, and the level at which it is asked.
+        scale: what the sample is multiplied with before the model sees it.
         alpha_start, sigma_start: where the step begins.
         alpha_next, sigma_next: where the step ends.
-        stage: number of the call within its step, from 0.
-        steps: steps of the whole schedule, the same in every row.
+        stage: number of the call within its step, from 0; int.
+        step: number of the step within the grid, from 0; int.
+        grid: the grid of the run.
     """
 
     timestep: Any
     alpha: Any
     sigma: Any
+    scale: Any
     alpha_start: Any
     sigma_start: Any
     alpha_next: Any
     sigma_next: Any
     stage: Any
-    steps: Any
+    step: Any
+    grid: Grid
 
     def __len__(self) -> int:
         return int(self.sigma.shape[0])
 
     def row(self, index: int) -> "Rows":
         """One row, each attribute a number."""
-        return Rows(**{field.name: getattr(self, field.name)[index, 0] for field in fields(self)})
+        columns = {field.name: getattr(self, field.name) for field in fields(self) if field.name != "grid"}
+        return Rows(**{name: column[index, 0] for name, column in columns.items()}, grid=self.grid)
+
+    @property
+    def here(self) -> Level:
+        """Where the model is asked."""
+        return Level(self.alpha, self.sigma)
+
+    @property
+    def start(self) -> Level:
+        """Where the step begins."""
+        return Level(self.alpha_start, self.sigma_start)
+
+    @property
+    def next(self) -> Level:
+        """Where the step ends."""
+        return Level(self.alpha_next, self.sigma_next)
+
+    def at(self, offset: int) -> Level:
+        """The grid point `offset` steps away from where the step begins; the grid's first or last point beyond them."""
+        xp = array_namespace(self.sigma)
+        index = xp.clip(xp.asarray(self.step) + offset, 0, len(self.grid))
+        flat = xp.reshape(index, (-1,))
+        alpha, sigma = (
+            xp.reshape(xp.take(values, flat, axis=0), index.shape) for values in (self.grid.alphas, self.grid.sigmas)
+        )
+        return Level(alpha, sigma)
+
+    @property
+    def steps(self) -> float:
+        """Steps of the whole schedule that the grid is a part of."""
+        return float(self.grid.total)
+
+    @property
+    def left(self) -> Any:
+        """Steps of the whole schedule from this one on, this one included."""
+        return self.grid.total - self.grid.first - self.step
 
 
-def rows_of(grid: Grid, step: np.ndarray, stage: np.ndarray) -> Rows:
-    """Rows for the given steps; stage k of step i asks the model at grid point i + k."""
+def rows_of(grid: Grid, step: np.ndarray, stage: np.ndarray, point: np.ndarray | None = None) -> Rows:
+    """Rows for the given steps; the model is asked at the grid point given, or i + k for stage k of step i."""
     xp = array_namespace(grid.sigmas)
 
     def column(values: Any, index: np.ndarray) -> Any:
         return xp.take(values, xp.asarray(index), axis=0)[:, None]
 
-    at = step + stage
+    at = step + stage if point is None else point
     return Rows(
         timestep=column(grid.timesteps, at),
         alpha=column(grid.alphas, at),
         sigma=column(grid.sigmas, at),
+        scale=column(grid.scales, at),
         alpha_start=column(grid.alphas, step),
         sigma_start=column(grid.sigmas, step),
         alpha_next=column(grid.next_alphas, step),
         sigma_next=column(grid.next_sigmas, step),
         stage=xp.asarray(stage[:, None]),
-        steps=xp.asarray(np.full((step.size, 1), float(grid.total))),
+        step=xp.asarray(step[:, None]),
+        grid=grid,
     )
+
+
+def orders(row: Rows, most: int, falling: Any = False) -> Any:
+    """Order of each step of a multistep solver: `most`, or what the steps since the start of the run allow; where
+    `falling`, also no more than the steps that are left; 1 for the step to sigma = 0, where lam is infinite."""
+    xp = array_namespace(row.sigma)
+    order = xp.where(row.step + 1 < most, row.step + 1, most)
+    order = xp.where(falling & (row.left < order), row.left, order)
+    return xp.where(row.sigma_next == 0, 1, order)
 
 
 class Solver(ABC):
@@ -92,20 +172,46 @@ class Solver(ABC):
     Attributes:
         order: order of convergence to the probability-flow ODE, without any noise added; 0 if there is none.
         memory: names of the registers kept beside the sample.
+        inputs: those of them, first in `memory`, that the user gives at the start of a run (`Plan.start`). With
+            "mask" and "known" among the memory, a row's sample is blended: known where mask is 1.
+        outputs: parts that the model's output is split into along its second axis.
         draws: noise draws per row.
     """
 
-    order: ClassVar[int] = 1
-    memory: ClassVar[tuple[str, ...]] = ()
+    @property
+    def order(self) -> int:
+        return 1
+
+    @property
+    def memory(self) -> tuple[str, ...]:
+        return ()
+
+    @property
+    def inputs(self) -> tuple[str, ...]:
+        return ()
+
+    @property
+    def outputs(self) -> int:
+        return 1
 
     @property
     def draws(self) -> int:
         return 0
 
-    def rows(self, grid: Grid) -> Rows:
-        """The model calls of a run over `grid`, in order."""
+    def rows(self, grid: Grid, schedule: Any) -> Rows:
+        """The model calls of a run over `grid`, in order. `schedule.point(ratio)` gives points between the grid's."""
         step = np.arange(len(grid))
         return rows_of(grid, step, np.zeros_like(step))
+
+    def estimate(self, row: Rows, prediction: Prediction, x: Any, outputs: tuple[Any, ...]) -> tuple[Any, Any]:
+        """(x0, noise) that the model's output implies by itself. The model saw scale * x, at the level scaled alike."""
+        (output,) = outputs
+        seen, alpha, sigma = row.scale * x, row.scale * row.alpha, row.scale * row.sigma
+        return prediction.denoised(seen, output, alpha, sigma), prediction.noise(seen, output, alpha, sigma)
+
+    def noise_transform(self, row: Rows) -> Any:
+        """A `step.NoiseTransform` for a run over these rows, where the noise depends on the model's output, or None."""
+        return None
 
     @abstractmethod
     def update(self, row: Rows, x: Any, model: Estimate, memory: tuple[Any, ...], noise: tuple[Any, ...]) -> Next:

@@ -58,7 +58,7 @@ class Heun(Solver):
     def draws(self) -> int:
         return int(self.s_churn > 0)
 
-    def rows(self, grid: Grid) -> Rows:
+    def rows(self, grid: Grid, schedule: Any) -> Rows:
         if not grid.chained:
             raise ScheduleError("Heun asks the model where each step ends, so the steps of its grid must join.")
         step = np.repeat(np.arange(len(grid)), 2)

@@ -1,0 +1,1 @@
+"""Other libraries' configurations and faces over the same recipes and plans."""

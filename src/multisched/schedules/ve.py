@@ -1,0 +1,121 @@
+"""Schedules whose noise is added to the clean sample as it is, x = x0 + sigma * noise, over a range of sigma."""
+
+import math
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from multisched.backends import Backend
+from multisched.errors import ScheduleError
+from multisched.grid import Grid
+from multisched.schedules import checks, ratios
+from multisched.schedules.base import Point, Schedule
+from multisched.values import check_options, shown
+
+# What the model is told at a noise level, and the level back from it; on the functions of an array namespace.
+TIMESTEPS: dict[str, tuple[Callable[[Any, Any], Any], Callable[[Any, Any], Any]]] = {
+    "quarter_log": (lambda xp, sigma: 0.25 * xp.log(sigma), lambda xp, t: xp.exp(4.0 * t)),
+    "log_1000_4": (lambda xp, sigma: 250.0 * xp.log(sigma), lambda xp, t: xp.exp(t / 250.0)),
+    "arctan": (lambda xp, sigma: 2 / math.pi * xp.atan(sigma), lambda xp, t: xp.tan(math.pi / 2 * t)),
+    "sigma": (lambda xp, sigma: sigma, lambda xp, t: t),
+}
+
+
+@dataclass(frozen=True)
+class VE(Schedule):
+    """Noise levels between sigma_min and sigma_max (Karras et al. 2022, arXiv 2206.00364, table 1).
+
+    Args:
+        sigma_min, sigma_max: ends of the range, 0 < sigma_min < sigma_max.
+        sigma_data: the model sees the sample times 1 / sqrt(sigma^2 + sigma_data^2); None for the sample as it is.
+        sigma_schedule, rho: a kind of `schedules.ratios` that spaces the levels, and the power of "karras".
+        timestep: what the model is told: "quarter_log" (log(sigma) / 4), "log_1000_4" (250 log(sigma)), "arctan"
+            (2 / pi * arctan(sigma)) or "sigma".
+        final_sigmas_type: whether a run ends at 0 ("zero") or at sigma_min ("sigma_min").
+        prior: weight of unit-variance data in a run's first sample, see `Grid`.
+        num_train_timesteps: of the training run, for information.
+
+    Raises:
+        ScheduleError: an option that is not one of those named, or a number out of range.
+    """
+
+    sigma_min: float = 0.002
+    sigma_max: float = 80.0
+    sigma_data: float | None = 0.5
+    sigma_schedule: str = "karras"
+    rho: float = 7.0
+    timestep: str = "quarter_log"
+    final_sigmas_type: str = "zero"
+    prior: float = 1.0
+    num_train_timesteps: int = 1000
+
+    def __post_init__(self) -> None:
+        check_options(self)
+        checks.count("num_train_timesteps", self.num_train_timesteps)
+        checks.option("sigma_schedule", self.sigma_schedule, tuple(ratios.RATIOS))
+        checks.option("timestep", self.timestep, tuple(TIMESTEPS))
+        checks.option("final_sigmas_type", self.final_sigmas_type, ("zero", "sigma_min"))
+        if not 0 < self.sigma_min < self.sigma_max < math.inf:
+            raise ScheduleError(
+                f"sigmas must obey 0 < sigma_min < sigma_max; given {self.sigma_min:g} and {self.sigma_max:g}."
+            )
+        if not 0 < self.rho < math.inf:
+            raise ScheduleError(f"rho must be a positive number; given {self.rho!r}.")
+        if self.sigma_data is not None and not 0 < self.sigma_data < math.inf:
+            raise ScheduleError(f"sigma_data must be a positive number or None; given {self.sigma_data!r}.")
+
+    def scale(self, alpha: Any, sigma: Any) -> Any:
+        if self.sigma_data is None:
+            return 1.0 + 0.0 * sigma
+        return (sigma * sigma + (alpha * self.sigma_data) ** 2) ** -0.5
+
+    def levels(self, timesteps: Any, backend: Backend[Any] | None = None) -> tuple[Any, Any]:
+        back = TIMESTEPS[self.timestep][1]
+        if backend is None:
+            with np.errstate(over="ignore"):
+                sigma = np.asarray(back(np, np.asarray(timesteps, dtype=np.float64)))
+            if not np.all(np.isfinite(sigma) & (sigma >= 0)):
+                raise ScheduleError(f"timesteps must belong to noise levels; given {shown(timesteps)}.")
+        else:
+            sigma = back(backend.xp, timesteps)
+        return 1.0 + 0.0 * sigma, sigma
+
+    def point(self, ratio: Any) -> Point:
+        sigma = np.asarray(ratio, dtype=np.float64)
+        one = np.ones_like(sigma)
+        return Point(TIMESTEPS[self.timestep][0](np, sigma), one, sigma, self.scale(one, sigma))
+
+    def grid(self, n: int | None = None, timesteps: Any = None, sigmas: Any = None, mu: float | None = None) -> Grid:
+        """The grid of n steps, or over noise levels or timesteps that fall strictly; a list may or may not include the
+        end of the run.
+
+        Raises:
+            ScheduleError: not exactly one of n, timesteps and sigmas (n may come along if it agrees), `mu` given, or
+                values out of range.
+        """
+        if mu is not None:
+            raise ScheduleError(f"mu belongs to flow schedules with use_dynamic_shifting; given {mu!r}.")
+        final = 0.0 if self.final_sigmas_type == "zero" else self.sigma_min
+        if sigmas is None and timesteps is None:
+            checks.one_of(n=n, timesteps=timesteps, sigmas=sigmas)
+            levels = self._even(checks.count("the number of steps", n))
+        else:
+            kind = checks.one_of(timesteps=timesteps, sigmas=sigmas)
+            levels = checks.numbers(kind, sigmas if kind == "sigmas" else timesteps)
+            levels = self.levels(levels)[1] if kind == "timesteps" else levels
+            levels = levels[:-1] if levels.size > 1 and levels[-1] == final else levels
+            if not (np.all(np.diff(levels) < 0) and levels[-1] > 0):
+                raise ScheduleError(f"noise levels must fall strictly and stay above 0; given {shown(levels)}.")
+            checks.same_length(n, levels.size)
+        inner = self.point(levels)
+        sigma = np.append(levels, final)
+        one = np.ones_like(sigma)
+        scales = self.scale(one, np.append(levels, final or self.sigma_min))
+        return Grid(np.append(inner.timestep, 0.0), one, sigma, scales=scales, prior=self.prior)
+
+    def _even(self, n: int) -> np.ndarray:
+        if self.sigma_schedule == "karras":
+            return ratios.karras(self.sigma_max, self.sigma_min, n, self.rho)
+        return ratios.between(self.sigma_schedule, self.sigma_max, self.sigma_min, n)
