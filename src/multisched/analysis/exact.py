@@ -223,10 +223,11 @@ def model_of(recipe: Recipe, distribution: Distribution) -> Callable[[Any, Any],
 
 
 def _levels(schedule: Schedule, backend: Backend[Any], t: Any, dtype: Any) -> tuple[Any, Any]:
-    """(alpha, sigma) at `t`: floats for numbers of the host, else 0-d arrays."""
+    """(alpha, sigma) of what the model sees at `t`: floats for numbers of the host, else 0-d arrays."""
     # NumPy is the host, where schedules have their levels in float64.
     alpha, sigma = schedule.levels(t, backend if _on_device(t) else None)
-    return _level(backend, alpha, dtype), _level(backend, sigma, dtype)
+    scale = schedule.scale(alpha, sigma)
+    return _level(backend, scale * alpha, dtype), _level(backend, scale * sigma, dtype)
 
 
 def _level(backend: Backend[Any], value: Any, dtype: Any) -> Any:
