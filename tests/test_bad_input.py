@@ -76,7 +76,7 @@ CASES = [
     (lambda: FLOW.plan(), "exactly one of n, timesteps, sigmas; given none"),
     (lambda: FLOW.plan(0), r"must be in 1..1000; given 0"),
     (lambda: FLOW.plan(1001), r"must be in 1..1000; given 1001"),
-    (lambda: ms.FlowMatchEuler(sigma_max=0.001).plan(3), "do not fall strictly to 0: .0.001 0.001 0.001 0. "),
+    (lambda: ms.FlowMatchEuler(sigma_max=0.001).plan(3), "do not fall strictly to 0: .0.001 0.001 0.001."),
     (lambda: ms.FlowMatchHeun(shift=1e20).plan(3), "do not fall strictly"),
     (lambda: FLOW.plan(5.0), "must be an int; given 5.0"),
     (lambda: FLOW.plan(True), "must be an int; given True"),
