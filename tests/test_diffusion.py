@@ -20,10 +20,13 @@ def test_stepping_through_it_is_the_plan(recipe, make, backend, device):
     scheduler = recipe.on(backend, device)
     scheduler.set_timesteps(5)
     for host in (True, False):
-        x = make(noise)
+        x = plan.start(make(noise)).sample
+        np.testing.assert_allclose(backend.to_numpy(x), noise * scheduler.init_noise_sigma, rtol=1e-6)
         steps = scheduler.timesteps()
         for row in range(len(plan)):
             t = float(plan.timesteps[row]) if host else steps[row, ...]
+            seen = backend.to_numpy(scheduler.scale_model_input(x, t))
+            np.testing.assert_allclose(seen, plan.rows.scale[row, 0] * backend.to_numpy(x), rtol=1e-6)
             z = make(draws[row]) if plan.needs_noise(row) else None
             x = scheduler.step(make(outputs[row]), t, x, noise=z)
             assert scheduler.step_index == row + 1

@@ -93,6 +93,22 @@ class DiffusionScheduler(Generic[B]):
         """(rows,) timesteps, one per model call, float32."""
         return self._put(self.plan.timesteps, device)
 
+    @property
+    def init_noise_sigma(self) -> float:
+        """What unit normals are scaled by to begin a run."""
+        return self.plan.grid.init_noise_sigma
+
+    def scale_model_input(self, sample: B, timestep: Any) -> B:
+        """What the model is given of `sample` at a timestep; the sample itself, save for schedulers that scale it.
+
+        Arguments as for `step`, whose position does not move.
+
+        Raises:
+            ScheduleError: a timestep that is not in the schedule, or the end of the schedule.
+        """
+        memory = (sample,) * (len(self.plan.tableau.registers) - 1)
+        return self.plan.model_input(State(sample, memory, self._find(timestep)))
+
     def _put(self, values: np.ndarray, device: Any) -> B:
         return self.backend.asarray(values, "float32", self.device if device is None else device)
 
