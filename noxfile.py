@@ -2,11 +2,13 @@
 
 nox -s tests                          the suite on every backend
 nox -s tests -- --device cuda         the same on an accelerator: cuda, mps, gpu, tpu or metal
+nox -s peers -- --write-table         parity with diffusers, and docs/parity.md made anew from it
 nox -s bench                          the benchmarks, which are no part of the default run
 """
 
 import shutil
 import sys
+from pathlib import Path
 
 import nox
 
@@ -83,9 +85,16 @@ def newer_python(session: nox.Session) -> None:
 
 @nox.session
 def peers(session: nox.Session) -> None:
-    """Our tables against diffusers'."""
+    """Our tables against diffusers', and the page about it where `-- --write-table` asks for it."""
     _install(session, "test", "peers", extras=[".[torch]"])
-    session.run("pytest", "tests/peers", *session.posargs, env={"OMP_NUM_THREADS": "1"})
+    figures = session.create_tmp()
+    for old in Path(figures).glob("*.json"):
+        old.unlink()
+    arguments = [one for one in session.posargs if one != "--write-table"]
+    session.run("pytest", "tests/peers", *arguments, env={"OMP_NUM_THREADS": "1", "PARITY_REPORT": figures})
+    if "--write-table" in session.posargs:
+        page = session.run("python", "tests/peers/table.py", figures, silent=True)
+        Path("docs", "parity.md").write_text(str(page), encoding="utf-8")
 
 
 @nox.session

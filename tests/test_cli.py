@@ -1,8 +1,10 @@
 """The command line: pictures on every backend, the same as NumPy's, and what it says when it cannot."""
 
+import dataclasses
 import re
 import subprocess
 import sys
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -11,7 +13,15 @@ from PIL import Image
 import multisched as ms
 from multisched import cli, pictures
 
-each_scheduler = pytest.mark.parametrize("name", cli.recipes())
+# Part of the sentence that says why an exact denoiser alone does not draw images with it.
+NOT_DRAWN = {
+    "ddim-inverse": "leads from images to noise",
+    "dpm-solver-multistep-inverse": "leads from images to noise",
+    "piflow": "asks its model for more than flow_prediction",
+    "re-paint": "needs the arrays original, mask too",
+}
+DRAWN = [name for name in cli.recipes() if name not in NOT_DRAWN]
+each_scheduler = pytest.mark.parametrize("name", DRAWN)
 
 
 @pytest.fixture(scope="module")
@@ -35,11 +45,11 @@ def run(backend, device, tmp_path, capsys):
 
 @pytest.fixture
 def refuse(capsys):
-    """refuse(*arguments): the sentence that the command ends with."""
+    """refuse(*arguments): the sentence that the command ends with, `sample` unless another is named."""
 
-    def sample(*arguments):
+    def sample(*arguments, command="sample"):
         with pytest.raises(SystemExit) as stop:
-            cli.main(["sample", *map(str, arguments)])
+            cli.main([command, *map(str, arguments)])
         assert stop.value.code == 2
         last = capsys.readouterr().err.splitlines()[-1]
         assert last.startswith("multisched: error: ")
@@ -51,18 +61,19 @@ def refuse(capsys):
 
 @each_scheduler
 def test_picture_and_report(run, name):
-    picture, line = run("--scheduler", name, "--steps", "8", "--count", "5")
+    steps = "200" if name == "score-sde-vp" else "8"
+    picture, line = run("--scheduler", name, "--steps", steps, "--count", "5")
     assert picture.size == (3 * 68 + 4, 2 * 68 + 4)
     assert picture.mode == "L"
     report = re.fullmatch(
-        rf"{name}: 8 steps, (\d+) model calls, ([\d.]+) s, ([\d.]+) s in the scheduler alone; "
+        rf"{name}: \d+ steps, (\d+) model calls, ([\d.]+) s, ([\d.]+) s in the scheduler alone; "
         r"mean distance to the nearest training image (\S+) \(RMS per pixel\)\n",
         line,
     )
     calls, seconds, in_scheduler, distance = map(float, report.groups())
-    assert calls == (15 if name == "flow-match-heun" else 8)
+    assert calls == len(cli.recipe_of(name)[1].plan(int(steps)))
     assert 0 <= in_scheduler <= seconds
-    assert distance < 1e-4
+    assert distance < (1e-4 if name in ("ddim", "euler", "flow-match-euler", "flow-match-heun") else 0.3)
 
 
 @each_scheduler
@@ -82,9 +93,9 @@ def test_images_and_their_way_are_those_of_numpy(backend, device, digits, name, 
 def test_frames_begin_with_the_noise_and_end_with_the_images(digits, name):
     _, recipe = cli.recipe_of(name)
     drawn = cli.Run(recipe, steps=3, count=2, frames=10).draw(digits)
-    assert len(drawn.frames) == 4
-    np.testing.assert_array_equal(drawn.frames[0], ms.noise.normal((2, 1, 8, 8), 0))
-    np.testing.assert_array_equal(drawn.frames[-1], drawn.images)
+    assert len(drawn.frames) >= 3
+    np.testing.assert_allclose(drawn.frames[0], ms.noise.normal((2, 1, 8, 8), 0), rtol=0.01)
+    np.testing.assert_allclose(drawn.frames[-1], drawn.images, rtol=0.01)
 
 
 def test_seeds_give_other_images(digits):
@@ -142,19 +153,86 @@ def test_nearest_distance(digits):
 
 @pytest.mark.parametrize("name", ["flow-match-heun", "FlowMatchHeun", "flowmatchheun", "FLOW-MATCH-HEUN"])
 def test_scheduler_names(name):
-    assert cli.recipe_of(name, shift=3.0) == ("flow-match-heun", ms.FlowMatchHeun(shift=3.0))
+    assert cli.recipe_of(name, ["shift=3"]) == ("flow-match-heun", ms.FlowMatchHeun(shift=3.0))
 
 
 def test_every_named_recipe_is_offered():
-    assert {"flow-match-euler", "flow-match-heun", "flow-match-ping-pong", "ddim"} <= set(cli.recipes())
-    assert not {"recipe", "scheduler"} & set(cli.recipes())
+    offered = {kind.__name__ for kind in cli.recipes().values()}
+    named = {name for name in ms.schedulers.__all__ if name not in ("Parts", "Recipe", "Scheduler")}
+    assert offered == named
+    for name in named:
+        assert cli.recipe_of(name)[1] == getattr(ms.schedulers, name)()
+
+
+def test_list_names_every_scheduler_and_option(capsys):
+    assert cli.main(["list"]) == 0
+    listed = " ".join(capsys.readouterr().out.split())
+    for kind in cli.recipes().values():
+        assert f"{kind.__name__}: order {kind().parts().solver.order}, model calls a step: " in listed
+        for option in dataclasses.fields(kind):
+            assert f"{option.name}={option.default!r}" in listed
+    assert "FlowMatchHeun: order 2, model calls a step: 1 to 2, deterministic" in listed
+    assert "FlowMatchPingPong: order 0, model calls a step: 1, noise draws a call: 1" in listed
+
+
+@pytest.mark.parametrize("name", cli.recipes())
+def test_show_prints_the_table(capsys, name):
+    assert cli.main(["show", name, "--steps", "5"]) == 0
+    assert capsys.readouterr().out == f"{cli.recipe_of(name)[1].plan(5)}\n"
+
+
+def test_show_takes_options(capsys):
+    cli.main(["show", "DDIM", "--steps", "3", "--set", "eta=0.5", "clip_sample=false", "--set", "trained_betas=null"])
+    assert capsys.readouterr().out == f"{ms.DDIM(eta=0.5, clip_sample=False).plan(3)}\n"
+    cli.main(["show", "FlowMatchEuler", "--steps", "3", "--set", "use_dynamic_shifting=True", "--mu", "1.1"])
+    assert capsys.readouterr().out == f"{ms.FlowMatchEuler(use_dynamic_shifting=True).plan(3, mu=1.1)}\n"
+
+
+def test_show_and_sample_from_a_configuration(run, capsys):
+    path = str(Path(__file__).parent / "configs" / "sdxl-base-1.0.json")
+    recipe = ms.from_diffusers(path)
+    cli.main(["show", "--steps", "3", "--from-config", path])
+    assert capsys.readouterr().out == f"{recipe.report}\n{recipe.plan(3)}\n"
+    assert run("--from-config", path, "--count", "2")[1].startswith("euler: 28 steps")
+
+
+@pytest.mark.parametrize("name", NOT_DRAWN)
+def test_what_cannot_be_drawn_says_why(refuse, name, tmp_path):
+    assert re.search(NOT_DRAWN[name], refuse("--scheduler", name, "--steps", "8", "--out", tmp_path / "grid.png"))
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_plot_draws_every_scheduler(tmp_path):
+    out = tmp_path / "plot.png"
+    assert cli.main(["plot", *cli.recipes(), "--steps", "8", "--out", str(out)]) == 0
+    with Image.open(out) as picture:
+        assert np.asarray(picture.convert("L")).std() > 10
+
+
+def test_plot_shows_noise_levels_and_timesteps():
+    plan = ms.DDIM().plan(6)
+    left, right = pictures.plot([plan]).axes
+    assert left.get_yscale() == "log"
+    np.testing.assert_array_equal(left.lines[0].get_xydata(), np.stack([np.arange(6), plan.sigmas[:-1]], axis=1))
+    np.testing.assert_array_equal(right.lines[0].get_ydata(), plan.timesteps)
+
+
+def test_plot_refuses(refuse, tmp_path, monkeypatch):
+    assert "given 'nope'" in refuse("nope", command="plot")
+    assert "--out must end in .png" in refuse("ddim", "--out", tmp_path / "plot.foo", command="plot")
+    monkeypatch.setitem(sys.modules, "matplotlib.figure", None)
+    assert "Matplotlib is missing: install" in refuse("ddim", "--out", tmp_path / "plot.png", command="plot")
 
 
 @pytest.mark.parametrize(
     ("arguments", "says"),
     [
-        (["--scheduler", "nope"], "--scheduler must be one of .*ddim.*; given 'nope'"),
-        (["--scheduler", "ddim", "--shift", "3"], "ddim has no shift"),
+        (["--scheduler", "nope"], "the scheduler must be one of .*ddim.*; given 'nope'"),
+        (["--scheduler", "ddim", "--shift", "3"], "ddim has no option 'shift'; it has num_train_timesteps, .*eta"),
+        (["--set", "shift"], "--set takes OPTION=VALUE; given 'shift'"),
+        (["--set", "use_dynamic_shifting=true"], "mu must be given"),
+        (["--from-config", "nowhere"], "there is no scheduler_config.json at nowhere"),
+        (["--from-config", "nowhere", "--shift", "2"], "--from-config says the scheduler and all of its options"),
         (["--shift", "-1"], "shift must be a positive number"),
         (["--steps", "0"], "number of steps must be in 1..1000; given 0"),
         (["--count", "0"], "--count must be at least 1"),
@@ -197,6 +275,7 @@ def test_the_command_needs_a_command(capsys):
 
 
 def test_importing_the_command_imports_nothing_heavy():
-    code = "import sys, multisched.cli; print(*{'PIL', 'sklearn', 'tqdm', 'torch', 'jax', 'mlx'} & set(sys.modules))"
+    heavy = {"PIL", "matplotlib", "sklearn", "tqdm", "torch", "jax", "mlx"}
+    code = f"import sys, multisched.cli; print(*{heavy} & set(sys.modules))"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.split() == []

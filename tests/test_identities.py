@@ -135,7 +135,7 @@ def test_omega_in_euler_and_heun_as_ace_step_writes_it(mean, make, backend):
 
 
 def test_a_sample_does_not_depend_on_its_batch_mates(make, backend):
-    noise, outputs = arrays(1, (4, 3, 5))[0], arrays(12, (4, 3, 5), seed=1)
+    noise, outputs = arrays(1, (4, 3, 5))[0], arrays(40, (4, 3, 5), seed=1)
     for name, recipe in EVERY.items():
         plan = recipe.plan(6)
         together = backend.to_numpy(run(plan, make, noise, outputs, outputs)[-1].sample)
@@ -162,13 +162,18 @@ def test_dynamic_thresholding_is_the_quantile(make, backend):
 def test_denoised_and_transition_agree_with_step(recipe, make, backend):
     """mean + std * z is the step; at the end the step is the estimate of x0."""
     plan = recipe.plan(5)
+    if plan.noise_transform is not None:
+        with pytest.raises(ms.ScheduleError, match="no one deviation"):
+            plan.transition(plan.start(make(arrays(1)[0])), make(arrays(1)[0]))
+        return
     outputs, draws = arrays(len(plan), seed=1), arrays(len(plan), seed=2)
     states = run(plan, make, arrays(1)[0], outputs, draws)
     for row, (before, after) in enumerate(pairwise(states)):
         mean, std = plan.transition(before, make(outputs[row]))
         found = backend.to_numpy(mean) + std * draws[row]
         np.testing.assert_allclose(backend.to_numpy(after.sample), found, atol=2e-6 * np.abs(found).max(), rtol=0)
-    if plan.sigmas[-1] == 0:
+    # The last step of the one is one of many, of 1 / n; that of the other has earlier calls in it.
+    if plan.sigmas[-1] == 0 and not isinstance(recipe, ms.ScoreSdeVp | ms.LMS | ms.PNDM | ms.IPNDM):
         x0 = backend.to_numpy(plan.denoised(states[-2], make(outputs[-1])))
         np.testing.assert_allclose(backend.to_numpy(states[-1].sample), x0, atol=1e-5 * np.abs(x0).max(), rtol=0)
 

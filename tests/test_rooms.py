@@ -25,7 +25,7 @@ ALLOWED = {
     "grid": BASE,
     "predictions": BASE,
     "schedules": GROUND | {"grid"},
-    "solvers": BASE | {"grid", "predictions"},
+    "solvers": GROUND | {"grid", "predictions", "step"},  # the last for the noise that follows the model's output
     "tableau": BASE | {"grid", "predictions", "solvers"},
     "step": GROUND,
     "plan": TABLE,

@@ -27,8 +27,9 @@ def test_the_table_is_the_formula_run_on_arrays(recipe, prediction):
         row = rows.row(index)
         x, output, *registers = rng.standard_normal((2 + len(solver.memory), 5))
         noise = tuple(rng.standard_normal((solver.draws, 5)))
-        x0 = prediction.denoised(x, output, row.alpha, row.sigma)
-        model = Estimate(x0, (x - row.alpha * x0) / row.sigma, prediction.noise(x, output, row.alpha, row.sigma))
+        x0, raw = solver.estimate(row, prediction, x, (output,))
+        p, q = tableau.x0_weights[index]
+        model = Estimate(x0, (x - row.alpha * x0) / row.sigma if row.sigma else raw, raw, slope=p)
         after = solver.update(row, x, model, tuple(registers), noise)
         operands = np.stack([x, *registers, output, x0, *noise])
         short = np.stack([x, *registers, output, *noise])
@@ -36,7 +37,6 @@ def test_the_table_is_the_formula_run_on_arrays(recipe, prediction):
         size = np.abs(tableau.weights[index]).max()
         np.testing.assert_allclose(tableau.weights[index] @ operands, wanted, atol=1e-13 * size, rtol=1e-12)
         np.testing.assert_allclose(folded.weights[index] @ short, wanted, atol=1e-11 * size, rtol=1e-9)
-        p, q = tableau.x0_weights[index]
         np.testing.assert_allclose(p * x + q * output, x0, rtol=1e-12, atol=1e-12)
 
 

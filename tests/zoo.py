@@ -1,5 +1,8 @@
 """The recipes that the common tests run through: every scheduler, with each option that changes the arithmetic."""
 
+import inspect
+import re
+from dataclasses import MISSING, fields, replace
 from typing import Any
 
 import numpy as np
@@ -15,6 +18,16 @@ RECIPES: dict[str, ms.Recipe] = {
     "flow-heun": ms.FlowMatchHeun(shift=3.0),
     "flow-heun-churn": ms.FlowMatchHeun(s_churn=4.0, s_tmin=0.2, s_tmax=0.8, s_noise=1.1),
     "flow-ping-pong": ms.FlowMatchPingPong(shift=3.0),
+    "flow-euler-inverted": ms.FlowMatchEuler(shift=3.0, invert_sigmas=True),
+    "flow-euler-karras": ms.FlowMatchEuler(use_karras_sigmas=True, shift_terminal=0.1),
+    "flow-euler-stochastic-inverted": ms.FlowMatchEuler(stochastic_sampling=True, invert_sigmas=True),
+    "flow-lcm": ms.FlowMatchLCM(use_beta_sigmas=True),
+    "flow-map": ms.FlowMapEuler(shift=5.0),
+    "ltx": ms.LTXEulerAncestralRF(double_shift=True, shift=2.0),
+    "ltx-eta": ms.LTXEulerAncestralRF(eta=0.3, s_noise=1.1),
+    "minimax-h3": ms.MiniMaxH3(),
+    "rfd4-proteina": ms.RFD4Proteina(),
+    "rfd4-proteina-tan": ms.RFD4Proteina(schedule_mode="power", noise_mode="tan", tail_steps=2),
     "ddim": ms.DDIM(clip_sample=False),
     "ddim-clip": ms.DDIM(prediction_type="sample", clip_sample_range=0.7),
     "ddim-clip-direction": ms.DDIM(use_clipped_model_output=True, eta=0.3),
@@ -25,6 +38,84 @@ RECIPES: dict[str, ms.Recipe] = {
     ),
     "ddim-stride": ms.DDIM(timestep_spacing="linspace", previous_timestep="stride", set_alpha_to_one=False),
     "ddim-cosine": ms.DDIM(beta_schedule="squaredcos_cap_v2", steps_offset=1, clip_sample=False),
+    "euler": ms.Euler(timestep_spacing="leading", steps_offset=1),
+    "euler-continuous": ms.Euler(use_karras_sigmas=True, timestep_type="continuous", prediction_type="v_prediction"),
+    "euler-log-linear": ms.Euler(interpolation_type="log_linear", final_sigmas_type="sigma_min"),
+    "euler-churn": ms.Euler(s_churn=3.0, s_tmin=0.1, s_tmax=40.0, s_noise=1.01, prediction_type="sample"),
+    "euler-ancestral": ms.EulerAncestral(timestep_spacing="trailing", rescale_betas_zero_snr=True),
+    "heun": ms.Heun(use_exponential_sigmas=True),
+    "heun-clip": ms.Heun(clip_sample=True, prediction_type="sample"),
+    "kdpm2": ms.KDPM2(),
+    "kdpm2-karras": ms.KDPM2(use_karras_sigmas=True, prediction_type="v_prediction"),
+    "kdpm2-ancestral": ms.KDPM2Ancestral(use_beta_sigmas=True),
+    "dpm-sde": ms.DPMSolverSDE(use_karras_sigmas=True, s_noise=1.02),
+    "dpm": ms.DPMSolverMultistep(),
+    "dpm-heun": ms.DPMSolverMultistep(solver_type="heun", use_lu_lambdas=True, euler_at_final=True),
+    "dpm-3": ms.DPMSolverMultistep(solver_order=3, lower_order_final=False, use_karras_sigmas=True),
+    "dpm-3-published": ms.DPMSolverMultistep(solver_order=3, third_order="published", lower_order_final=False),
+    "dpm-noise": ms.DPMSolverMultistep(algorithm_type="dpmsolver", solver_order=3, final_sigmas_type="sigma_min"),
+    "dpm-flow": ms.DPMSolverMultistep(use_flow_sigmas=True, flow_shift=3.0, prediction_type="flow_prediction"),
+    "dpm-threshold": ms.DPMSolverMultistep(thresholding=True, sample_max_value=1.5, timestep_spacing="trailing"),
+    "dpm-multi-sde": ms.DPMSolverMultistep(algorithm_type="sde-dpmsolver++", lambda_min_clipped=-5.1),
+    "dpm-multi-sde-3": ms.DPMSolverMultistep(
+        algorithm_type="sde-dpmsolver++", solver_order=3, third_order="published", lower_order_final=False
+    ),
+    "dpm-multi-sde-noise": ms.DPMSolverMultistep(algorithm_type="sde-dpmsolver", solver_type="heun"),
+    "dpm-single": ms.DPMSolverSinglestep(),
+    "dpm-single-heun": ms.DPMSolverSinglestep(solver_type="heun", algorithm_type="dpmsolver"),
+    "dpm-single-3": ms.DPMSolverSinglestep(solver_order=3, use_exponential_sigmas=True),
+    "dpm-single-3-heun": ms.DPMSolverSinglestep(
+        solver_order=3, solver_type="heun", final_sigmas_type="sigma_min", prediction_type="sample"
+    ),
+    "dpm-single-sde-3": ms.DPMSolverSinglestep(
+        algorithm_type="sde-dpmsolver++", solver_order=3, solver_type="heun", third_order="published"
+    ),
+    "dpm-single-sde": ms.DPMSolverSinglestep(
+        algorithm_type="sde-dpmsolver++", solver_order=3, solver_type="heun", third_order="published"
+    ),
+    "dpm-inverse": ms.DPMSolverMultistepInverse(),
+    "dpm-inverse-flow": ms.DPMSolverMultistepInverse(use_flow_sigmas=True, algorithm_type="dpmsolver"),
+    "cogvideox-dpm": ms.CogVideoXDPM(set_alpha_to_one=False),
+    "edm-dpm": ms.EDMDPMSolverMultistep(),
+    "cosine-dpm": ms.CosineDPMSolverMultistep(),
+    "cosine-dpm-min": ms.CosineDPMSolverMultistep(
+        sigma_min=0.05, final_sigmas_type="sigma_min", lower_order_final=False
+    ),
+    "edm-euler": ms.EDMEuler(),
+    "edm-euler-churn": ms.EDMEuler(sigma_schedule="exponential", prediction_type="v_prediction", s_churn=2.0, s_tmin=1.0),
+    "ddim-inverse": ms.DDIMInverse(),
+    "ddim-inverse-stride": ms.DDIMInverse(
+        timestep_spacing="trailing", previous_timestep="stride", set_alpha_to_one=False, prediction_type="sample"
+    ),
+    "cogvideox-ddim": ms.CogVideoXDDIM(
+        rescale_betas_zero_snr=True, prediction_type="v_prediction", timestep_spacing="trailing"
+    ),
+    "ddpm": ms.DDPM(),
+    "ddpm-large": ms.DDPM(variance_type="fixed_large", timestep_spacing="trailing", clip_sample=False),
+    "unclip": ms.UnCLIP(prediction_type="sample"),
+    "wuerstchen": ms.DDPMWuerstchen(scaler=1.5),
+    "lms": ms.LMS(prediction_type="v_prediction"),
+    "lms-2-karras": ms.LMS(order=2, use_karras_sigmas=True, timestep_spacing="trailing"),
+    "pndm": ms.PNDM(),
+    "pndm-linspace-v": ms.PNDM(timestep_spacing="linspace", prediction_type="v_prediction", set_alpha_to_one=True),
+    "pndm-stride": ms.PNDM(
+        timestep_spacing="trailing", previous_timestep="stride", prediction_type="v_prediction", average_velocity=True
+    ),
+    "plms": ms.PNDM(skip_prk_steps=True, steps_offset=1),
+    "plms-stride": ms.PNDM(skip_prk_steps=True, timestep_spacing="linspace", previous_timestep="stride"),
+    "ipndm": ms.IPNDM(),
+    "ipndm-blind": ms.IPNDM(blind_start=True),
+    "lcm": ms.LCM(),
+    "lcm-threshold": ms.LCM(thresholding=True, sample_max_value=2.0, timestep_scaling=5.0, strength=0.8),
+    "tcd": ms.TCD(),
+    "tcd-0": ms.TCD(eta=0.0, prediction_type="v_prediction", rescale_betas_zero_snr=True),
+    "scm": ms.SCM(),
+    "consistency": ms.CMStochasticIterative(),
+    "consistency-decoder": ms.ConsistencyDecoder(),
+    "score-ve-predictor": ms.ScoreSdeVe(sigma_max=20.0, correct_steps=0, sampling_eps=0.3),
+    "score-vp": ms.ScoreSdeVp(),
+    "karras-ve": ms.KarrasVe(s_max=200.0),
+    "karras-ve-0": ms.KarrasVe(s_churn=0.0),
 }
 
 ARITHMETIC_ONLY = {name: recipe for name, recipe in RECIPES.items() if recipe.parts().output_transform is None}
@@ -33,7 +124,7 @@ OMEGA: dict[str, ms.Recipe] = {
     "flow-heun-omega": ms.FlowMatchHeun(omega=-20.0),
     "flow-euler-omega-batch": ms.FlowMatchEuler(omega=10.0, omega_mean="batch"),
 }
-EVERY = {**RECIPES, **OMEGA}
+EVERY = {**RECIPES, **OMEGA, "score-ve": ms.ScoreSdeVe(sigma_max=20.0, correct_steps=2)}
 
 every_recipe = pytest.mark.parametrize("recipe", EVERY.values(), ids=EVERY.keys())
 arithmetic_recipe = pytest.mark.parametrize("recipe", ARITHMETIC_ONLY.values(), ids=ARITHMETIC_ONLY.keys())
@@ -53,3 +144,63 @@ def run(
         z = tuple(make(draws[row], dtype) for _ in range(plan.noise_draws)) if plan.needs_noise(row) else None
         states.append(plan.step(states[-1], make(outputs[row], dtype), z))
     return states
+
+
+def _kinds() -> list[type[ms.solvers.Solver]]:
+    """Every solver class."""
+    found = (getattr(ms.solvers, name) for name in ms.solvers.__all__)
+    kinds = (kind for kind in found if isinstance(kind, type) and issubclass(kind, ms.solvers.Solver))
+    return [kind for kind in kinds if not inspect.isabstract(kind)]
+
+
+def _by_default(kind: type[ms.solvers.Solver]) -> list[ms.solvers.Solver]:
+    return [kind()] if all(one.default is not MISSING for one in fields(kind)) else []
+
+
+def solver_name(solver: ms.solvers.Solver) -> str:
+    """A solver's class and the options that are not the default ones."""
+    changed = (one for one in fields(solver) if getattr(solver, one.name) != one.default)
+    return "-".join([type(solver).__name__, *(f"{one.name}={getattr(solver, one.name)}" for one in changed)])
+
+
+SOLVER_KINDS = _kinds()
+# Every solver class as it is by default, and as the recipes set it.
+SOLVERS = list(
+    dict.fromkeys(
+        [
+            *(solver for kind in SOLVER_KINDS for solver in _by_default(kind)),
+            *(recipe.parts().solver for recipe in RECIPES.values()),
+        ]
+    )
+)
+
+
+NUMBERS = (0.5, 2.0, 0.3, 0.9, 1.1, 0.0, 5.0, 0.99, 40.0, -5.0)
+BETAS = [tuple(np.linspace(0.03, 1e-3, total)) for total in (6, 40, 1000)]
+
+
+def others(recipe: ms.Recipe, name: str) -> list[Any]:
+    """Values to try of an option instead of its own."""
+    value = getattr(recipe, name)
+    if isinstance(value, bool):
+        return [not value]
+    if isinstance(value, int):
+        return [value + 1, value - 1, 2 * value + 1, 3, 4, 10, 500]
+    if isinstance(value, float):
+        return [value * 0.9, *NUMBERS]
+    if isinstance(value, str):
+        return _words(recipe, name)
+    if name == "trained_betas":
+        return BETAS
+    if isinstance(value, tuple):
+        return [value[:-1], value[1:], (0,), (1,), (0, 1), tuple(v / 2 for v in value if not isinstance(v, str))]
+    return [*_words(recipe, name), *NUMBERS, 3, 10, (0,), (0, 1), ms.solvers.Euler()]
+
+
+def _words(recipe: ms.Recipe, name: str) -> list[str]:
+    """The words that an option's refusal names."""
+    try:
+        replace(recipe, **{name: "?"})  # type: ignore[type-var]
+    except ms.ScheduleError as error:
+        return re.findall(r"'([^'?]+)'", str(error))
+    return []

@@ -41,6 +41,7 @@ class DiffusionScheduler(Generic[B]):
         self._index = 0
         self._begun = False
         self._memory: tuple[B, ...] | None = None
+        self._inputs: dict[str, B] = {}
         if device is not None:
             backend.asarray(0.0, "float32", device)  # refuses a device that is not there
 
@@ -78,6 +79,10 @@ class DiffusionScheduler(Generic[B]):
         self._plan = self.recipe.plan(num_inference_steps, **arguments)
         self._variants = {}
         self.reset()
+
+    def set_inputs(self, **inputs: B) -> None:
+        """Set the arrays that a recipe such as `RePaint` needs beside the sample (`plan.inputs`), for all runs after."""
+        self._inputs = inputs
 
     def reset(self) -> None:
         """Go back to the first row of the schedule and forget the solver's memory."""
@@ -154,7 +159,7 @@ class DiffusionScheduler(Generic[B]):
         noise = variance_noise if noise is None else noise
         memory = self._memory if index == self._index else None
         if memory is None:
-            memory = plan.start(sample).memory
+            memory = plan.start(sample, **self._inputs).memory
         if noise is None and index < len(plan) and plan.needs_noise(index):
             noise = noise_sources.draw(self._source, *plan.noise_address(index), sample)
         after = plan.step(State(sample, memory, index), model_output, noise)

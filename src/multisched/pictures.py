@@ -1,7 +1,8 @@
 """Data sets of images and pictures of samples, for the command line. Images are float32 (images, channels, h, w) in
-[-1, 1]. Pillow and scikit-learn, from the extra "cli", are imported where they are used."""
+[-1, 1]. Pillow, scikit-learn and Matplotlib, from the extra "cli", are imported where they are used."""
 
 import math
+from collections.abc import Callable, Iterable
 from importlib import import_module
 from pathlib import Path
 from typing import Any
@@ -9,6 +10,7 @@ from typing import Any
 import numpy as np
 
 from multisched.errors import ScheduleError
+from multisched.plan import Plan
 
 TILE = 64
 """Pixels that an image is enlarged to, or a little more."""
@@ -85,6 +87,39 @@ def grid(images: np.ndarray, columns: int) -> Any:
         top, left = GAP + row * down, GAP + column * across
         sheet[top : top + height * scale, left : left + width * scale] = tile
     return extra("PIL.Image", "Pillow").fromarray(sheet[:, :, 0] if channels == 1 else sheet)
+
+
+def plot(plans: Iterable[Plan]) -> Any:
+    """A Matplotlib figure of the plans' noise levels, on a logarithmic axis that a last level of 0 falls off, and of
+    their timesteps.
+
+    Raises:
+        ScheduleError: Matplotlib is not installed.
+    """
+    plans = list(plans)
+    size = (10, max(4.5, 0.5 + 0.2 * len(plans)))
+    figure = extra("matplotlib.figure", "Matplotlib").Figure(figsize=size, layout="constrained")
+    left, right = figure.subplots(1, 2)
+    for plan in plans:
+        shown = plan.sigmas > 0
+        left.plot(np.flatnonzero(shown), plan.sigmas[shown], ".-", label=plan.name)
+        right.plot(plan.timesteps, ".-", label=plan.name)
+    left.set(yscale="log", xlabel="step", ylabel="sigma")
+    right.set(xlabel="model call", ylabel="timestep")
+    figure.legend(*left.get_legend_handles_labels(), loc="outside right upper", fontsize="small")
+    return figure
+
+
+def save(write: Callable[[Path], object], path: Path) -> None:
+    """Write a picture.
+
+    Raises:
+        ScheduleError: the file cannot be written.
+    """
+    try:
+        write(path)
+    except (OSError, ValueError) as error:
+        raise ScheduleError(f"{str(path)!r} cannot be written: {getattr(error, 'strerror', None) or error}.") from None
 
 
 def check_writable(path: Path) -> None:

@@ -219,8 +219,10 @@ class Plan(Value):
         """The Gaussian that the next row draws its sample from: its mean, and its standard deviation per element.
 
         Raises:
-            ScheduleError: as `step`.
+            ScheduleError: as `step`, or the deviation is not one number: a mask or the model's output sets it.
         """
+        if self.noise_transform is not None or self._masked is not None:
+            raise ScheduleError(f"a step of {self.name} has no one deviation: a mask or the model's output sets it.")
         row = self._row(state)
         backend = backends.of(state.sample)
         operands = self._operands(backend, row, state, output, ())

@@ -1,6 +1,6 @@
 """sample(): the loop over a plan."""
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
 from multisched import backends
@@ -22,6 +22,7 @@ def sample(
     callback: Callable[[int, State[B], B], object] | None = None,
     progress: bool = False,
     x0: B | None = None,
+    inputs: Mapping[str, B] | None = None,
 ) -> B:
     """Run a plan from noise to samples.
 
@@ -36,6 +37,7 @@ def sample(
         callback: callback(row, state after it, estimate of x0), after each row.
         progress: whether to show a progress bar (needs tqdm, in the extra "cli").
         x0: clean samples to start from instead of pure noise (image to image).
+        inputs: the arrays that the plan's `inputs` name, such as an image and a mask.
 
     Returns:
         The samples, in the dtype of the noise.
@@ -52,7 +54,7 @@ def sample(
     narrow: Any = noise.dtype
     dtype = backend.compute_dtype(narrow)
     timesteps: Any = backend.asarray(plan.timesteps, dtype, backend.device(noise))
-    state = plan.start(noise, x0, dtype)
+    state = plan.start(noise, x0, dtype, **(inputs or {}))
     for row in _rows(len(plan), plan.name, progress):
         before = state
         output = model(backend.astype(plan.model_input(before), narrow), timesteps[row, ...])

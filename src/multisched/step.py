@@ -166,6 +166,61 @@ class DynamicThreshold:
 
 
 @dataclass(frozen=True)
+class LearnedVariance:
+    """Noise whose variance is the second half of the model's output, cut along its second axis.
+
+        log variance = share * log large + (1 - share) * log small,   share = (output + 1) / 2
+
+    Nichol and Dhariwal 2021 (arXiv 2102.09672, eq. 15). The output reaches from -1 to 1.
+
+    Args:
+        bounds: per row, (log small, log large); none where the output is the variance itself.
+    """
+
+    bounds: tuple[tuple[float, float], ...] = ()
+
+    def __call__(
+        self, backend: Backend[Any], row: int, output: Any, noise: tuple[Any, ...]
+    ) -> tuple[Any, tuple[Any, ...]]:
+        xp = backend.xp
+        prediction, learned = split(backend, output, 2)
+        if not self.bounds:
+            std = xp.sqrt(xp.maximum(learned, xp.zeros_like(learned)))
+        else:
+            small, large = self.bounds[row]
+            std = xp.exp(learned * ((large - small) / 4) + (large + small) / 4)
+        return prediction, tuple(std * z for z in noise)
+
+
+@dataclass(frozen=True)
+class Langevin:
+    """A Langevin step's size follows from the norms of the noise and of the score (Song et al. 2020, arXiv 2011.13456,
+    algorithm 4): the score is returned times c^2, the noise times c.
+
+        c = snr * |z| / |score|,   norms of each sample, averaged over the batch
+
+    Args:
+        snr: the ratio that the step is to have.
+        corrects: per row, whether it is such a step.
+    """
+
+    snr: float
+    corrects: tuple[bool, ...]
+
+    def __call__(
+        self, backend: Backend[Any], row: int, output: Any, noise: tuple[Any, ...]
+    ) -> tuple[Any, tuple[Any, ...]]:
+        if not (noise and self.corrects[row]) or 0 in tuple(output.shape):
+            return output, noise
+        xp = backend.xp
+        samples = output.shape[0] if output.ndim else 1
+        flat = (xp.reshape(array, (samples, -1)) for array in (*noise, output))
+        drawn, score = (xp.mean(xp.sqrt(xp.sum(array * array, axis=1))) for array in flat)
+        c = self.snr * drawn / xp.maximum(score, 1e-12 + 0.0 * score)
+        return output * (c * c), tuple(z * c for z in noise)
+
+
+@dataclass(frozen=True)
 class MeanShift:
     """ACE-Step's omega: the output scaled about its mean, mean + scale * (output - mean).
 

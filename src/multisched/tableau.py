@@ -136,12 +136,12 @@ def tabulate(solver: Solver, grid: Grid, prediction: Prediction, schedule: Any) 
     estimate, raw_noise = solver.estimate(rows, prediction, x, output)
     clean = rows.sigma == 0
     own_noise = (x - rows.alpha * x0) / xp.where(clean, xp.ones_like(rows.sigma), rows.sigma)
-    model = Estimate(x0=x0, noise=xp.where(clean, raw_noise, own_noise), raw_noise=raw_noise)
+    shape = (len(rows), len(operands))
+    estimate = xp.broadcast_to(estimate, shape)
+    model = Estimate(x0, xp.where(clean, raw_noise, own_noise), raw_noise, slope=estimate[:, :1])
     after = solver.update(rows, x, model, tuple(memory), tuple(noise))
 
-    shape = (len(rows), len(operands))
     weights = xp.stack([xp.broadcast_to(register, shape) for register in (after.sample, *after.memory)], axis=1)
-    estimate = xp.broadcast_to(estimate, shape)
     x0_weights = xp.concat([estimate[:, :1], estimate[:, len(registers) : len(registers) + len(outputs)]], axis=1)
     return rows, Tableau(
         clear_dust(weights, xp.abs(weights)),

@@ -12,6 +12,7 @@ import torch
 from impulse import DOUBLE_TOLERANCE, GRID_TOLERANCE, Tally, elementwise, our_rows, relative_error, their_rows
 
 import multisched as ms
+from multisched.schedules.vp import ROUNDINGS
 
 FLOOR = 1e-6  # error of float32 coefficients that says nothing
 StepOnce = Callable[[Any, Any, Any, Any], Any]  # (output, timestep, sample, noise) -> next sample
@@ -58,6 +59,12 @@ def compare(
     widen: Callable[[Any, ms.Plan], None] = widen_sigmas,
     their_run: dict[str, Any] | None = None,
     of: Callable[[ms.Plan], np.ndarray] = ratios,
+    their_levels: Callable[[Any], Any] = lambda scheduler: scheduler.sigmas,
+    create: Callable[..., Any] | None = None,
+    build: Callable[[], Any] | None = None,
+    pairing: Callable[..., tuple[Any, Any]] = elementwise,
+    time_tolerance: float = GRID_TOLERANCE,
+    double_tolerance: Callable[[ms.Plan], float] = lambda _: DOUBLE_TOLERANCE,
 ) -> None:
     """Timesteps, noise levels and rows: in float32 as diffusers has them, and in float64 from our levels.
 
@@ -68,7 +75,12 @@ def compare(
         step_with: step_with(scheduler) -> the function that takes one step of it.
         module: of diffusers, where the scheduler's code is.
         widen: gives a scheduler float64 levels.
-        of: what diffusers calls `sigmas`, of our plan.
+        of: what diffusers calls `sigmas`, of our plan; `their_levels` the same of a scheduler that has none.
+        create: makes the scheduler of its config; the class of the tally's name by default.
+        build: makes a scheduler with its run set, where that takes more than its class and `set_timesteps`.
+        pairing: how those levels are compared, each for its own size by default.
+        time_tolerance: of timesteps, as a share of the largest, where float32 does not hold them to GRID_TOLERANCE.
+        double_tolerance: of coefficients in float64, where diffusers' formulas lose digits of those too.
     """
     recipe: Any = ms.from_diffusers({"_class_name": tally.name, **config})
     recipe = replace(recipe, **(options or {}))
@@ -78,13 +90,15 @@ def compare(
     what = (config, options, run)
 
     def make() -> Any:
-        scheduler = getattr(diffusers.schedulers, tally.name)(**config)
+        if build is not None:
+            return build()
+        scheduler = (create or getattr(diffusers.schedulers, tally.name))(**config)
         scheduler.set_timesteps(**theirs)
         return scheduler
 
     try:
         scheduler = make()
-        length, sigmas = len(scheduler.timesteps), np.asarray(scheduler.sigmas, dtype=np.float64)
+        length, sigmas = len(scheduler.timesteps), np.asarray(their_levels(scheduler), dtype=np.float64)
         timesteps = scheduler.timesteps.double().numpy()
     except Exception as error:
         tally.set_apart(f"raises {type(error).__name__}", what, lambda: recipe.plan(**run))
@@ -94,6 +108,8 @@ def compare(
     except ms.ScheduleError as error:
         if timesteps.min() < 0 or np.any(np.diff(sigmas[:-1]) == 0):
             tally.set_apart("timesteps that do not fall", what, lambda: recipe.plan(**run))
+        elif failure := _failure(scheduler, step_with):
+            tally.set_apart(failure, what, lambda: recipe.plan(**run))
         else:
             tally.refused(what, error)
         return
@@ -118,22 +134,60 @@ def compare(
         tally.set_apart("not a number", what, lambda: recipe.plan(**run))
         return
     rows = our_rows(plan)
-    total = float(recipe.num_train_timesteps)
+    timesteps = _settled(timesteps, plan, recipe.parts().schedule, run)
+    level_tolerance = GRID_TOLERANCE
+    if config.get("rescale_betas_zero_snr") and build is None:
+        level_tolerance = _table_tolerance(create or getattr(diffusers.schedulers, tally.name), config, module)
+    total = float(recipe.parts().schedule.num_train_timesteps)
     own = max(relative_error(stock, double), FLOOR)
     tally.own = max(tally.own, own)
     tally.compare(
         what,
         {
-            "timesteps": (np.append(plan.timesteps, total)[None], np.append(timesteps, total)[None], GRID_TOLERANCE),
-            "sigmas": (*elementwise(of(plan), _points(sigmas, plan)), GRID_TOLERANCE),
+            "timesteps": (np.append(plan.timesteps, total)[None], np.append(timesteps, total)[None], time_tolerance),
+            "sigmas": (*pairing(of(plan), _points(sigmas, plan)), level_tolerance),
             "rows": (rows, stock, 3 * own),
-            "double": (rows, double, DOUBLE_TOLERANCE),
+            "double": (rows, double, double_tolerance(plan)),
         },
     )
 
 
+def _failure(scheduler: Any, step_with: Callable[[Any], StepOnce]) -> str:
+    """How diffusers fails in a run, if it does."""
+    try:
+        rows = their_rows(scheduler, step_with(scheduler))
+    except Exception as error:
+        return f"raises {type(error).__name__}"
+    return "" if np.all(np.isfinite(rows)) else "not a number"
+
+
+def _settled(times: np.ndarray, plan: ms.Plan, schedule: Any, run: dict[str, Any]) -> np.ndarray:
+    """diffusers' timesteps, with ours where float32 made it round a timestep of sigmas to the other side."""
+    rounding = getattr(getattr(schedule, "schedule", schedule), "timestep_rounding", "none")
+    if rounding == "none" or times.shape != plan.timesteps.shape:
+        return times
+    if hasattr(schedule, "schedule"):
+        exact = replace(schedule, schedule=replace(schedule.schedule, timestep_rounding="none"))
+    else:
+        exact = replace(schedule, timestep_rounding="none")
+    near = exact.grid(**run).timesteps[:-1]
+    near = near if near.shape == times.shape else near[plan.rows.step[:, 0]]
+    both = np.stack([ROUNDINGS[rounding](near + shift) for shift in (-1e-3, 1e-3)])
+    return np.where(np.any(both == times, axis=0) & np.any(both == plan.timesteps, axis=0), plan.timesteps, times)
+
+
+def _table_tolerance(create: Callable[..., Any], config: dict[str, Any], module: Any) -> float:
+    """Three times the float32 error of diffusers' own sigma / alpha: zero terminal SNR makes it large at both ends."""
+    stock = create(**config).alphas_cumprod[:-1].double()
+    with doubled(module):
+        exact = create(**config).alphas_cumprod[:-1].double()
+    ratio, wanted = (((1 - level) / level).sqrt().numpy() for level in (stock, exact))
+    return max(GRID_TOLERANCE, 3 * relative_error(*elementwise(ratio, wanted)))
+
+
 def _points(sigmas: np.ndarray, plan: ms.Plan) -> np.ndarray:
-    """diffusers' sigmas at the points of our grid: two-call schedulers list the inner ones twice."""
-    if len(sigmas) == len(plan.sigmas):
-        return sigmas
-    return np.concatenate([sigmas[:1], sigmas[1:-1:2], sigmas[-1:]])
+    """diffusers' sigmas at the points of our grid: two-call schedulers list the inner ones twice, and some hold one
+    more than they use."""
+    if any(plan.stages) and len(sigmas) > len(plan.sigmas):
+        sigmas = np.concatenate([sigmas[:1], sigmas[1::2]])
+    return sigmas[: len(plan.sigmas)]

@@ -205,9 +205,10 @@ def model_of(recipe: Recipe, distribution: Distribution) -> Callable[[Any, Any],
         distribution: what the model has learnt.
 
     Returns:
-        model(x, t) -> output, shaped, typed and placed as x: (samples, ...); t a number, or a 0-d array of the library
-        of x, which is not read on the host, so that jax.jit and mx.compile take the model. It raises ScheduleError
-        where `denoised` does, and for host timesteps out of the schedule's range.
+        model(x, t) -> output, shaped, typed and placed as x: (samples, ...), or that as often along the second axis as
+        the solver wants parts; t a number, or a 0-d array of the library of x, which is not read on the host, so that
+        jax.jit and mx.compile take the model. It raises ScheduleError where `denoised` does, and for host timesteps
+        out of the schedule's range.
     """
     parts = recipe.parts()
 
@@ -217,7 +218,9 @@ def model_of(recipe: Recipe, distribution: Distribution) -> Callable[[Any, Any],
         alpha, sigma = _levels(parts.schedule, backend, t, wide.dtype)
         x0 = distribution.denoised(backend, wide, alpha, sigma)
         noise = (wide - alpha * x0) / sigma
-        return backend.astype(parts.prediction.target(x0, noise, alpha, sigma), x.dtype)
+        output = backend.astype(parts.prediction.target(x0, noise, alpha, sigma), x.dtype)
+        count = parts.solver.outputs
+        return output if count == 1 else backend.xp.concat([output] * count, axis=1)
 
     return model
 

@@ -1,8 +1,73 @@
 """The named recipes: what a user picks."""
 
+from multisched.schedulers.adams import IPNDM, LMS, PNDM
 from multisched.schedulers.base import Parts, Recipe, Scheduler
-from multisched.schedulers.ddim import DDIM
-from multisched.schedulers.flow_match import FlowMatchEuler, FlowMatchHeun, FlowMatchPingPong
-from multisched.schedulers.sigma import Euler
+from multisched.schedulers.consistency import LCM, SCM, TCD, CMStochasticIterative, ConsistencyDecoder
+from multisched.schedulers.ddim import DDIM, CogVideoXDDIM, DDIMInverse
+from multisched.schedulers.ddpm import DDPM, DDPMWuerstchen, RePaint, UnCLIP
+from multisched.schedulers.dpm import (
+    CogVideoXDPM,
+    CosineDPMSolverMultistep,
+    DPMSolverMultistep,
+    DPMSolverMultistepInverse,
+    DPMSolverSinglestep,
+    EDMDPMSolverMultistep,
+)
+from multisched.schedulers.edm import EDMEuler
+from multisched.schedulers.flow_match import FlowMatchEuler, FlowMatchHeun, FlowMatchLCM, FlowMatchPingPong
+from multisched.schedulers.flow_other import FlowMapEuler, LTXEulerAncestralRF, MiniMaxH3, Piflow, RFD4Proteina
+from multisched.schedulers.helios import Helios, HeliosDMD
+from multisched.schedulers.multistep import DEISMultistep, SASolver, UniPCMultistep
+from multisched.schedulers.score import KarrasVe, ScoreSdeVe, ScoreSdeVp
+from multisched.schedulers.sigma import KDPM2, DPMSolverSDE, Euler, EulerAncestral, Heun, KDPM2Ancestral
 
-__all__ = ["DDIM", "Euler", "FlowMatchEuler", "FlowMatchHeun", "FlowMatchPingPong", "Parts", "Recipe", "Scheduler"]
+__all__ = [
+    "DDIM",
+    "DDPM",
+    "IPNDM",
+    "KDPM2",
+    "LCM",
+    "LMS",
+    "PNDM",
+    "SCM",
+    "TCD",
+    "CMStochasticIterative",
+    "CogVideoXDDIM",
+    "CogVideoXDPM",
+    "ConsistencyDecoder",
+    "CosineDPMSolverMultistep",
+    "DDIMInverse",
+    "DDPMWuerstchen",
+    "DEISMultistep",
+    "DPMSolverMultistep",
+    "DPMSolverMultistepInverse",
+    "DPMSolverSDE",
+    "DPMSolverSinglestep",
+    "EDMDPMSolverMultistep",
+    "EDMEuler",
+    "Euler",
+    "EulerAncestral",
+    "FlowMapEuler",
+    "FlowMatchEuler",
+    "FlowMatchHeun",
+    "FlowMatchLCM",
+    "FlowMatchPingPong",
+    "Helios",
+    "HeliosDMD",
+    "Heun",
+    "KDPM2Ancestral",
+    "KarrasVe",
+    "LTXEulerAncestralRF",
+    "MiniMaxH3",
+    "Parts",
+    "Piflow",
+    "RFD4Proteina",
+    "RePaint",
+    "Recipe",
+    "SASolver",
+    "Scheduler",
+    "ScoreSdeVe",
+    "ScoreSdeVp",
+    "UnCLIP",
+    "UniPCMultistep",
+]

@@ -1,17 +1,59 @@
-"""DDIM on the discrete variance-preserving schedule."""
+"""DDIM and its kin on the discrete variance-preserving schedule."""
 
 from dataclasses import dataclass
+from typing import Any
 
 from multisched import solvers
 from multisched.predictions import Prediction
-from multisched.schedulers.base import Parts, Recipe
-from multisched.schedules import DiscreteVP, checks
-from multisched.schedules.vp import trained
-from multisched.step import Clip, DynamicThreshold, Transform
+from multisched.schedulers.base import Parts
+from multisched.schedulers.options import Trained, clip, threshold
+from multisched.schedules import Ascending, checks
+from multisched.solvers import Solver
+from multisched.step import Transform
 
 
 @dataclass(frozen=True)
-class DDIM(Recipe):
+class _Spaced(Trained):
+    """A recipe on timesteps of the training schedule."""
+
+    prediction_type: str = "epsilon"
+    timestep_spacing: str = "leading"
+    steps_offset: int = 0
+    rescale_betas_zero_snr: bool = False
+
+    def _parts(self, solver: Solver, change: Transform | None = None, **options: Any) -> Parts:
+        """The parts, with further options of `schedules.DiscreteVP`."""
+        checks.option("prediction_type", self.prediction_type, ("epsilon", "sample", "v_prediction"))
+        schedule = self._vp(
+            timestep_spacing=self.timestep_spacing,
+            steps_offset=self.steps_offset,
+            rescale_betas_zero_snr=self.rescale_betas_zero_snr,
+            **options,
+        )
+        return Parts(schedule, Prediction(self.prediction_type), solver, denoised_transform=change)
+
+
+@dataclass(frozen=True)
+class _Cut(_Spaced):
+    """The same with x0 cut, or thresholded instead."""
+
+    clip_sample: bool = True
+    clip_sample_range: float = 1.0
+    thresholding: bool = False
+    dynamic_thresholding_ratio: float = 0.995
+    sample_max_value: float = 1.0
+
+    def _change(self) -> Transform | None:
+        clipped = clip(self.clip_sample, self.clip_sample_range)
+        return threshold(self.thresholding, self.dynamic_thresholding_ratio, self.sample_max_value) or clipped
+
+
+def _final(set_alpha_to_one: bool) -> str:
+    return "zero" if set_alpha_to_one else "sigma_min"
+
+
+@dataclass(frozen=True)
+class DDIM(_Cut):
     """Denoising diffusion implicit models (Song et al. 2020, arXiv 2010.02502); order 1.
 
     Option names and defaults are diffusers'; the last three are not options there.
@@ -31,49 +73,15 @@ class DDIM(Recipe):
         ScheduleError: an option that is not one of those named, or a number out of range.
     """
 
-    num_train_timesteps: int = 1000
-    beta_start: float = 0.0001
-    beta_end: float = 0.02
-    beta_schedule: str = "linear"
-    trained_betas: tuple[float, ...] | None = None
-    clip_sample: bool = True
     set_alpha_to_one: bool = True
-    steps_offset: int = 0
-    prediction_type: str = "epsilon"
-    thresholding: bool = False
-    dynamic_thresholding_ratio: float = 0.995
-    clip_sample_range: float = 1.0
-    sample_max_value: float = 1.0
-    timestep_spacing: str = "leading"
-    rescale_betas_zero_snr: bool = False
     eta: float = 0.0
     use_clipped_model_output: bool = False
     previous_timestep: str = "list"
 
-    def __post_init__(self) -> None:
-        if self.trained_betas is not None:
-            object.__setattr__(self, "trained_betas", trained(self.trained_betas))
-        checks.option("prediction_type", self.prediction_type, ("epsilon", "sample", "v_prediction"))
-        super().__post_init__()
-
     def parts(self) -> Parts:
-        schedule = DiscreteVP(
-            num_train_timesteps=self.num_train_timesteps,
-            beta_start=self.beta_start,
-            beta_end=self.beta_end,
-            beta_schedule=self.beta_schedule,
-            trained_betas=self.trained_betas,
-            rescale_betas_zero_snr=self.rescale_betas_zero_snr,
-            timestep_spacing=self.timestep_spacing,
-            steps_offset=self.steps_offset,
-            final_sigmas_type="zero" if self.set_alpha_to_one else "sigma_min",
-            previous_timestep=self.previous_timestep,
-        )
         solver = solvers.DDIM(self.eta, self.use_clipped_model_output)
-        clip = Clip(self.clip_sample_range)
-        threshold = DynamicThreshold(self.dynamic_thresholding_ratio, self.sample_max_value)
-        change: Transform | None = threshold if self.thresholding else clip if self.clip_sample else None
-        return Parts(schedule, Prediction(self.prediction_type), solver, denoised_transform=change)
+        final, before = _final(self.set_alpha_to_one), self.previous_timestep
+        return self._parts(solver, self._change(), final_sigmas_type=final, previous_timestep=before)
 
     def _get_variance(self, timestep: int, prev_timestep: int) -> float:
         """Variance that eta = 1 gives a step between two timesteps (arXiv 2010.02502, eq. 16); a negative
@@ -88,3 +96,47 @@ class DDIM(Recipe):
             schedule.levels(prev_timestep) if prev_timestep >= 0 else (ends.alphas[-1], ends.sigmas[-1])
         )
         return float((next_sigma / sigma) ** 2 * (1 - (alpha / next_alpha) ** 2))
+
+
+@dataclass(frozen=True)
+class DDIMInverse(_Spaced):
+    """DDIM from data to noise on `schedules.Ascending`; order 1. Options as `DDIM`'s.
+
+    It begins where `DDIM` ends. Without noise there, a model that predicts the sample says nothing of the noise, so
+    that takes `set_alpha_to_one=False`.
+    """
+
+    clip_sample: bool = True
+    clip_sample_range: float = 1.0
+    set_alpha_to_one: bool = True
+    previous_timestep: str = "list"
+
+    def parts(self) -> Parts:
+        final, before = _final(self.set_alpha_to_one), self.previous_timestep
+        change = clip(self.clip_sample, self.clip_sample_range)
+        parts = self._parts(solvers.DDIM(), change, final_sigmas_type=final, previous_timestep=before)
+        return parts._replace(schedule=Ascending(**vars(parts.schedule)))
+
+
+@dataclass(frozen=True)
+class CogVideoXDDIM(_Spaced):
+    """DDIM with a shifted signal-to-noise ratio (Yang et al. 2024, arXiv 2408.06072); order 1. Options as `DDIM`'s, and
+    `snr_shift_scale`, see `schedules.DiscreteVP`."""
+
+    beta_start: float = 0.00085
+    beta_end: float = 0.012
+    beta_schedule: str = "scaled_linear"
+    set_alpha_to_one: bool = True
+    snr_shift_scale: float = 3.0
+    previous_timestep: str = "list"
+
+    def parts(self) -> Parts:
+        # Its checkpoints were trained on betas in float64, of this one schedule.
+        double = self.beta_schedule == "scaled_linear" and self.trained_betas is None
+        return self._parts(
+            solvers.Euler(),
+            final_sigmas_type=_final(self.set_alpha_to_one),
+            previous_timestep=self.previous_timestep,
+            snr_shift_scale=self.snr_shift_scale,
+            precision="float64" if double else "float32",
+        )

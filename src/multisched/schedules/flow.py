@@ -14,6 +14,7 @@ from multisched.errors import ScheduleError
 from multisched.grid import Grid
 from multisched.schedules import checks, ratios
 from multisched.schedules.base import Point, Schedule
+from multisched.schedules.spacing import linear_quadratic
 from multisched.values import check_options, shown
 
 TIME_SHIFTS = ("exponential", "linear")
@@ -50,8 +51,11 @@ class Flow(Schedule):
         sigma_max, sigma_min: noise levels between which the steps are even before the shift, in [0, 1]; sigma_min is
             1 / T by default.
         spare_step: whether n + 1 points are placed there and the lowest is left out.
+        spacing: "even", or "linear_quadratic" below sigma_max (`schedules.spacing.linear_quadratic`).
+        last_step: size of the step before that point, as a share of the others, in (0, 1].
         sigma_limit: noise levels are kept from exceeding this; below 1 a solver never starts at pure noise.
         sigma_schedule: None, or a kind of `schedules.ratios` that spaces sigma anew between the ends of the run.
+        ratio_range: ends of the ratios sigma / (1 - sigma) that it spaces in place of sigma, without any shift.
         timestep_rounding: "none", or "down" to whole timesteps.
         inverted: whether the model is told T * (1 - sigma), how much data there is.
         final_sigmas_type: whether a run ends at sigma = 0 ("zero") or stays at its last level ("last").
@@ -60,6 +64,10 @@ class Flow(Schedule):
         shift_terminal: last noise level before 0 that the grid is stretched to, or None.
         double_shift: whether the grid is made as ACE-Step and diffusers 0.42.1 make it: between end points that are
             shifted already, the shift is applied again, to `sigmas=` and `timesteps=` too.
+        final_sigma: noise level that a run ends at, instead.
+        shift_given: whether the shift is applied to `sigmas=` and `timesteps=` too.
+        timesteps_as_levels: whether given timesteps are only another way to say the noise levels t / T, falling even
+            where `inverted`, and the model is told the timesteps of the grid that they make.
 
     Raises:
         ScheduleError: an option that is not one of those named, or a number out of range.
@@ -79,6 +87,12 @@ class Flow(Schedule):
     timestep_rounding: str = "none"
     inverted: bool = False
     final_sigmas_type: str = "zero"
+    last_step: float = 1.0
+    timesteps_as_levels: bool = False
+    final_sigma: float | None = None
+    ratio_range: tuple[float, float] | None = None
+    shift_given: bool = False
+    spacing: str = "even"
 
     def __post_init__(self) -> None:
         check_options(self)
@@ -87,6 +101,7 @@ class Flow(Schedule):
         if not (self.shift > 0 and math.isfinite(self.shift)):
             raise ScheduleError(f"shift must be a positive number; given {self.shift!r}.")
         checks.option("timestep_rounding", self.timestep_rounding, ("none", "down"))
+        checks.option("spacing", self.spacing, ("even", "linear_quadratic"))
         checks.option("final_sigmas_type", self.final_sigmas_type, ("zero", "last"))
         if self.sigma_schedule is not None:
             checks.option("sigma_schedule", self.sigma_schedule, tuple(ratios.RATIOS))
@@ -94,8 +109,9 @@ class Flow(Schedule):
             raise ScheduleError(f"sigma_max must be in [1 / num_train_timesteps, 1]; given {self.sigma_max!r}.")
         if self.sigma_min is not None and not 0 <= self.sigma_min <= self.sigma_max:
             raise ScheduleError(f"sigma_min must be in [0, sigma_max] or None; given {self.sigma_min!r}.")
-        if not 0 < self.sigma_limit <= 1:
-            raise ScheduleError(f"sigma_limit must be in (0, 1]; given {self.sigma_limit!r}.")
+        for name in ("sigma_limit", "last_step"):
+            if not 0 < getattr(self, name) <= 1:
+                raise ScheduleError(f"{name} must be in (0, 1]; given {getattr(self, name)!r}.")
         if self.shift_terminal is not None and not 0 < self.shift_terminal < 1:
             raise ScheduleError(f"shift_terminal must be in (0, 1) or None; given {self.shift_terminal!r}.")
 
@@ -116,17 +132,18 @@ class Flow(Schedule):
 
     def _timesteps(self, sigma: np.ndarray) -> np.ndarray:
         times = ((1 - sigma) if self.inverted else sigma) * self.num_train_timesteps
-        return np.trunc(times) if self.timestep_rounding == "down" else times
+        return np.trunc(times + 1e-6) if self.timestep_rounding == "down" else times
 
     def grid(self, n: int | None = None, timesteps: Any = None, sigmas: Any = None, mu: float | None = None) -> Grid:
         """The grid of n steps, or over the noise levels or timesteps given, taken as they are.
 
-        Without `double_shift`, given levels are not shifted: feeding a plan's own sigmas back gives the same plan.
+        Without `double_shift` or `shift_given`, given levels are not shifted: feeding a plan's own sigmas back gives the same plan.
         A list may or may not include the end of the run, 0.
 
         Args:
-            n: number of steps, 1..T.
-            timesteps: (steps,) in (0, T], falling; with `sigmas` too, what the model is given at each of them.
+            n: number of steps, 1..T, or any with a `sigma_min`.
+            timesteps: (steps,) in (0, T], falling, or in [0, T) and rising where `inverted`; with `sigmas` too, what
+                the model is given at each of them.
             sigmas: (steps,) in (0, 1], falling.
             mu: the dynamic shift of this run; needed, and allowed, only where it is applied.
 
@@ -136,11 +153,11 @@ class Flow(Schedule):
         """
         if sigmas is None and timesteps is None:
             checks.one_of(n=n, timesteps=timesteps, sigmas=sigmas)
-            n = checks.count("the number of steps", n, self.num_train_timesteps)
-            levels = self._apply_shift(self._even(n), mu)
+            n = checks.count("the number of steps", n, self.num_train_timesteps if self.sigma_min is None else None)
+            levels = self._apply_shift(self._even(n), mu) if self.ratio_range is None else self._of_ratios(n)
         else:
             levels, timesteps = self._given(timesteps, sigmas)
-            if self.double_shift:
+            if self.double_shift or self.shift_given:
                 levels = self._apply_shift(levels, mu)
             elif mu is not None:
                 raise ScheduleError(f"given sigmas and timesteps are taken as they are, so mu={mu!r} has no use.")
@@ -150,15 +167,25 @@ class Flow(Schedule):
             raise ScheduleError(f"these options make noise levels that do not fall strictly to 0: {shown(levels)}.")
         if timesteps is None:
             timesteps = self._timesteps(levels)
-        levels = np.append(levels, 0.0 if self.final_sigmas_type == "zero" else levels[-1])
-        return Grid(np.append(timesteps, 0.0), 1 - levels, levels)
+        end = 0.0 if self.final_sigmas_type == "zero" else levels[-1]
+        levels = np.append(levels, end if self.final_sigma is None else self.final_sigma)
+        return Grid(np.append(timesteps, self.inverted * self.num_train_timesteps), 1 - levels, levels)
 
     def _even(self, n: int) -> np.ndarray:
+        if self.spacing == "linear_quadratic":
+            return self.sigma_max * linear_quadratic(n)
         top, bottom = self.sigma_max, 1 / self.num_train_timesteps if self.sigma_min is None else self.sigma_min
         if self.double_shift and not self.use_dynamic_shifting:
             top, bottom = shift(top, self.shift), shift(bottom, self.shift)
-        even = np.linspace(top, bottom, n + self.spare_step)
-        return even[:-1] if self.spare_step else even
+        if self.spare_step:
+            bottom = top - (top - bottom) * (n - 1) / (n - 1 + self.last_step)
+        return np.linspace(top, bottom, n)
+
+    def _of_ratios(self, n: int) -> np.ndarray:
+        assert self.sigma_schedule is not None and self.ratio_range is not None
+        ratio = ratios.between(self.sigma_schedule, *self.ratio_range, n)
+        levels: np.ndarray = ratio / (1 + ratio)
+        return levels
 
     def _apply_shift(self, sigmas: np.ndarray, mu: float | None) -> np.ndarray:
         if self.use_dynamic_shifting != (mu is not None):
@@ -180,15 +207,18 @@ class Flow(Schedule):
 
     def _given(self, timesteps: Any, sigmas: Any) -> tuple[np.ndarray, np.ndarray | None]:
         """Noise levels without the closing 0, and the timesteps that were given for them, if any."""
-        times = None if timesteps is None else self._open("timesteps", timesteps, self.num_train_timesteps)
-        if sigmas is None:
-            assert times is not None
-            share = times / self.num_train_timesteps
-            return (1 - share if self.inverted else share), times
-        levels = self._open("sigmas", sigmas, 1.0)
-        if times is not None and times.size != levels.size:
-            raise ScheduleError(f"timesteps and sigmas must have one length; given {times.size} and {levels.size}.")
-        return levels, times
+        told, total = None, self.num_train_timesteps
+        if timesteps is not None:
+            told = checks.numbers("timesteps", timesteps)
+            rising = self.inverted and not self.timesteps_as_levels
+            name = "num_train_timesteps - timesteps" if rising else "timesteps"
+            levels = self._open(name, total - told if rising else told, total) / total
+            told = told[: levels.size]
+        if sigmas is not None:
+            levels = self._open("sigmas", sigmas, 1.0)
+            if told is not None and told.size != levels.size:
+                raise ScheduleError(f"timesteps and sigmas must have one length; given {told.size} and {levels.size}.")
+        return levels, None if self.timesteps_as_levels else told
 
     def _open(self, name: str, values: Any, top: float) -> np.ndarray:
         chosen = checks.descending(name, values)
@@ -197,3 +227,44 @@ class Flow(Schedule):
         if chosen.size == 0:
             raise ScheduleError(f"{name} must hold a level above 0; given {shown(values)}.")
         return chosen
+
+
+@dataclass(frozen=True)
+class ProteinFlow(Flow):
+    """The grids of RFD4-Proteina, in data time t = 1 - sigma from about 0.001 to 1; the last steps are finer.
+
+        power  t = (c + (1 - c) * i / n)^2,                                  c = sqrt(0.001)
+        log    t = (b - 10^(c - (c + 2) * i / n)) / (b - 0.01),   b = c + 10^c,   c = 0.001
+
+    Args:
+        schedule_mode: "log" or "power".
+        tail_steps, tail_step_multiplier: how many of the n steps are finer, and how many of them make one of the
+            others; as many as n has room for.
+
+    Raises:
+        ScheduleError: another mode, less than 0 finer steps, or a multiplier below 2.
+    """
+
+    num_train_timesteps: int = 1
+    sigma_min: float | None = 0.0
+    inverted: bool = True
+    schedule_mode: str = "log"
+    tail_steps: int = 10
+    tail_step_multiplier: int = 2
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        checks.option("schedule_mode", self.schedule_mode, ("log", "power"))
+        checks.count("tail_steps + 1", self.tail_steps + 1)
+        checks.count("tail_step_multiplier - 1", self.tail_step_multiplier - 1)
+
+    def _even(self, n: int) -> np.ndarray:
+        fine = self.tail_step_multiplier
+        tail = min(self.tail_steps, n // fine)
+        whole = n - fine * tail
+        ramp = np.append(np.arange(whole), whole + np.arange(fine * tail) / fine) / (whole + tail)
+        c = 0.001
+        if self.schedule_mode == "power":
+            return 1 - (math.sqrt(c) * (1 - ramp) + ramp) ** 2
+        top = c + 10**c
+        return 1 - (top - 10 ** (c - (c + 2) * ramp)) / (top - 0.01)

@@ -1,5 +1,7 @@
-"""Which of the training timesteps 0..T-1 a run of n steps visits, from the noisiest. (Lin et al. 2023, arXiv
-2305.08891, table 2, compares the three.)"""
+"""Which of the training timesteps 0..T-1 a run of n steps visits, from the noisiest. Lin et al. 2023 (arXiv
+2305.08891, table 2) compares the first three; the others are ComfyUI's, of Stability's generative-models and of the
+first DDIM code.
+"""
 
 import numpy as np
 
@@ -7,7 +9,7 @@ from multisched.errors import ScheduleError
 from multisched.schedules import checks
 from multisched.values import shown
 
-SPACINGS = ("leading", "trailing", "linspace")
+SPACINGS = ("leading", "trailing", "linspace", "simple", "sgm_uniform", "ddim_uniform")
 
 
 def timesteps(
@@ -15,15 +17,18 @@ def timesteps(
 ) -> np.ndarray:
     """n of the timesteps 0..total-1 as float64 numbers, falling strictly.
 
-        leading    i * (total // n) + offset,          i = n-1 .. 0
-        trailing   round(total - i * total / n) - 1,   i = 0 .. n-1
-        linspace   round((total - 1) * i / (n - 1)),   i = n-1 .. 0
+        leading        i * (total // n) + offset,          i = n-1 .. 0
+        trailing       round(total - i * total / n) - 1,   i = 0 .. n-1
+        linspace       round((total - 1) * i / (n - 1)),   i = n-1 .. 0
+        simple         total - 1 - floor(i * total / n),   i = 0 .. n-1
+        sgm_uniform    round((total - 1) * (1 - i / n)),   i = 0 .. n-1
+        ddim_uniform   i * (total // n) + 1,               i = n-1 .. 0
 
     Halves round to even, up to the rounding of the stride. Only "leading" uses `offset`.
 
     Args:
         spare: whether "leading" and "linspace" place n + 1 points and leave the lowest out.
-        whole: whether "linspace" rounds.
+        whole: whether "linspace" and "sgm_uniform" round.
         last: timesteps from this one on are left out, which may leave "trailing" with fewer than n.
 
     Raises:
@@ -39,13 +44,29 @@ def timesteps(
         stride = (top - total / n) - top
         chosen = np.round(top + np.arange(n) * stride) - 1.0
         chosen = chosen[chosen >= 0] if last is not None else chosen
+    elif spacing == "simple":
+        chosen = top - 1 - np.floor(np.arange(n) * (top / n))
+    elif spacing == "ddim_uniform":
+        chosen = np.arange(n)[::-1] * float(top // n) + 1
     else:
+        points = n + 1 if spacing == "sgm_uniform" else points
         chosen = np.linspace(0, top - 1, points)[::-1]
         chosen = np.round(chosen) if whole else chosen
-    chosen = chosen[:-1] if spare and spacing != "trailing" else chosen
+    chosen = chosen[:n] if spacing != "trailing" else chosen
     if chosen.size == 0 or chosen[0] > total - 1 or chosen[-1] < 0 or np.any(np.diff(chosen) >= 0):
         raise ScheduleError(
             f"{n} steps of the {top} timesteps with {spacing!r} spacing and steps_offset={offset} make the timesteps "
             f"{shown(chosen)}; they must fall strictly within 0..{total - 1}."
         )
     return chosen
+
+
+def linear_quadratic(n: int, threshold: float = 0.025) -> np.ndarray:
+    """n noise levels of a flow: from 1 to 1 - threshold in L even steps, then on a parabola to 0 (Genmo's Mochi 1).
+
+    1 - r * i - (1 - r * n) * max(i - L, 0)^2 / (n - L)^2,   L = n // 2, r = threshold / L
+    """
+    even, step = max(n // 2, 1), np.arange(n)
+    rate = threshold / even
+    levels: np.ndarray = 1 - rate * step - (1 - rate * n) * (np.maximum(step - even, 0) / max(n - even, 1)) ** 2
+    return levels

@@ -33,7 +33,11 @@ class VE(Schedule):
         sigma_schedule, rho: a kind of `schedules.ratios` that spaces the levels, and the power of "karras".
         timestep: what the model is told: "quarter_log" (log(sigma) / 4), "log_1000_4" (250 log(sigma)), "arctan"
             (2 / pi * arctan(sigma)) or "sigma".
-        final_sigmas_type: whether a run ends at 0 ("zero") or at sigma_min ("sigma_min").
+        final_sigmas_type: whether a run ends at 0 ("zero"), at sigma_min ("sigma_min") or stays at its last level
+            ("last").
+        single_step: where a run of one step begins, at "sigma_max" or at "sigma_min".
+        sigmas_as_ramp: whether given sigmas are shares of the way from sigma_max to sigma_min in the powers 1 / rho of
+            "karras"; of other kinds only their number counts.
         prior: weight of unit-variance data in a run's first sample, see `Grid`.
         num_train_timesteps: of the training run, for information.
 
@@ -50,13 +54,16 @@ class VE(Schedule):
     final_sigmas_type: str = "zero"
     prior: float = 1.0
     num_train_timesteps: int = 1000
+    single_step: str = "sigma_max"
+    sigmas_as_ramp: bool = False
 
     def __post_init__(self) -> None:
         check_options(self)
         checks.count("num_train_timesteps", self.num_train_timesteps)
         checks.option("sigma_schedule", self.sigma_schedule, tuple(ratios.RATIOS))
         checks.option("timestep", self.timestep, tuple(TIMESTEPS))
-        checks.option("final_sigmas_type", self.final_sigmas_type, ("zero", "sigma_min"))
+        checks.option("final_sigmas_type", self.final_sigmas_type, ("zero", "sigma_min", "last"))
+        checks.option("single_step", self.single_step, ("sigma_max", "sigma_min"))
         if not 0 < self.sigma_min < self.sigma_max < math.inf:
             raise ScheduleError(
                 f"sigmas must obey 0 < sigma_min < sigma_max; given {self.sigma_min:g} and {self.sigma_max:g}."
@@ -97,25 +104,32 @@ class VE(Schedule):
         """
         if mu is not None:
             raise ScheduleError(f"mu belongs to flow schedules with use_dynamic_shifting; given {mu!r}.")
-        final = 0.0 if self.final_sigmas_type == "zero" else self.sigma_min
+        final = self.sigma_min if self.final_sigmas_type == "sigma_min" else 0.0
         if sigmas is None and timesteps is None:
             checks.one_of(n=n, timesteps=timesteps, sigmas=sigmas)
-            levels = self._even(checks.count("the number of steps", n))
+            levels = self._along(np.linspace(0, 1, checks.count("the number of steps", n)))
         else:
             kind = checks.one_of(timesteps=timesteps, sigmas=sigmas)
             levels = checks.numbers(kind, sigmas if kind == "sigmas" else timesteps)
+            levels = self._along(levels) if kind == "sigmas" and self.sigmas_as_ramp else levels
             levels = self.levels(levels)[1] if kind == "timesteps" else levels
             levels = levels[:-1] if levels.size > 1 and levels[-1] == final else levels
             if not (np.all(np.diff(levels) < 0) and levels[-1] > 0):
                 raise ScheduleError(f"noise levels must fall strictly and stay above 0; given {shown(levels)}.")
             checks.same_length(n, levels.size)
         inner = self.point(levels)
+        final = float(levels[-1]) if self.final_sigmas_type == "last" else final
         sigma = np.append(levels, final)
         one = np.ones_like(sigma)
         scales = self.scale(one, np.append(levels, final or self.sigma_min))
         return Grid(np.append(inner.timestep, 0.0), one, sigma, scales=scales, prior=self.prior)
 
-    def _even(self, n: int) -> np.ndarray:
-        if self.sigma_schedule == "karras":
-            return ratios.karras(self.sigma_max, self.sigma_min, n, self.rho)
-        return ratios.between(self.sigma_schedule, self.sigma_max, self.sigma_min, n)
+    def _along(self, ramp: np.ndarray) -> np.ndarray:
+        """Levels at shares of the way from sigma_max to sigma_min."""
+        if ramp.size == 1 and self.single_step == "sigma_min":
+            return np.array([self.sigma_min])
+        if self.sigma_schedule != "karras":
+            return ratios.between(self.sigma_schedule, self.sigma_max, self.sigma_min, ramp.size)
+        ends = [sigma ** (1 / self.rho) for sigma in (self.sigma_max, self.sigma_min)]
+        levels: np.ndarray = np.interp(ramp, (0, 1), ends) ** self.rho
+        return levels

@@ -2,7 +2,7 @@
 
 import math
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import lru_cache
 from typing import Any
 
@@ -14,9 +14,15 @@ from multisched.grid import Grid
 from multisched.schedules import betas as beta_schedules
 from multisched.schedules import checks, ratios, spacing
 from multisched.schedules.base import Point, Schedule
+from multisched.schedules.ve import VE
 from multisched.values import check_options, read_only, shown
 
-ROUNDINGS: dict[str, Callable[[Any], Any]] = {"none": lambda t: t, "nearest": np.round, "down": np.trunc}
+ROUNDINGS: dict[str, Callable[[Any], Any]] = {
+    "none": lambda t: t,
+    "nearest": np.round,
+    "down": lambda t: np.trunc(t + 1e-6),
+}
+CONTINUOUS = VE(sigma_data=1.0, timestep="quarter_log")
 
 
 @dataclass(frozen=True)
@@ -35,9 +41,13 @@ class DiscreteVP(Schedule):
         sigma_schedule: None, or a kind of `schedules.ratios` that spaces the ratios sigma / alpha instead.
         sigma_range: whether that runs between the levels of the "run" otherwise chosen, or of the whole "table".
         sigma_min, sigma_max: ends of it instead.
-        timestep_rounding: of the timesteps that belong to such ratios: "none", "nearest" or "down".
+        spare_sigma: whether that is one level more, at which the run ends, with the timesteps of the run otherwise
+            chosen; continuous ones are told for it too, and the run goes on to its end.
+        timestep_rounding: of the timesteps of a run: "none", "nearest" or "down".
+        timestep_type: whether the model is told the timestep ("discrete") or log(sigma) / 4 ("continuous", for "ve").
         final_sigmas_type: whether a run ends at the clean sample ("zero"), at timestep 0 ("sigma_min"), or stays at its
             last level ("last").
+        sigmas_end: whether a list of sigmas always includes the end of its run, whatever that is.
         previous_timestep: "list" to aim each step at the next timestep of the run; "stride" to aim it at
             t - T // n, as DDIM implementations did before the other spacings came (they part for linspace, and for
             trailing where n does not divide T).
@@ -71,6 +81,9 @@ class DiscreteVP(Schedule):
     sigma_max: float | None = None
     timestep_rounding: str = "none"
     space: str = "vp"
+    timestep_type: str = "discrete"
+    spare_sigma: bool = False
+    sigmas_end: bool = False
 
     def __post_init__(self) -> None:
         check_options(self)
@@ -82,9 +95,12 @@ class DiscreteVP(Schedule):
         checks.option("final_sigmas_type", self.final_sigmas_type, ("zero", "sigma_min", "last"))
         checks.option("sigma_range", self.sigma_range, ("run", "table"))
         checks.option("timestep_rounding", self.timestep_rounding, tuple(ROUNDINGS))
-        checks.option("space", self.space, ("vp", "ve"))
+        checks.option("timestep_type", self.timestep_type, ("discrete", "continuous"))
+        checks.option("space", self.space, ("ve", "vp")[: 2 - (self.timestep_type == "continuous")])
         if self.sigma_schedule is not None:
             checks.option("sigma_schedule", self.sigma_schedule, tuple(ratios.RATIOS))
+        if not 0 < self.snr_shift_scale < math.inf:
+            raise ScheduleError(f"snr_shift_scale must be a positive number; given {self.snr_shift_scale!r}.")
         if self.trained_betas is not None:
             object.__setattr__(self, "trained_betas", trained(self.trained_betas))
         _alpha_bar(self)
@@ -113,6 +129,8 @@ class DiscreteVP(Schedule):
 
     def levels(self, timesteps: Any, backend: Backend[Any] | None = None) -> tuple[Any, Any]:
         """(alpha, sigma) at timesteps; between two whole ones, both are interpolated linearly."""
+        if self.timestep_type == "continuous":
+            return CONTINUOUS.levels(timesteps, backend)
         tables, last = self._tables, self.num_train_timesteps - 1
         if backend is None:
             wanted = np.asarray(timesteps, dtype=np.float64)
@@ -134,11 +152,15 @@ class DiscreteVP(Schedule):
 
     def point(self, ratio: Any) -> Point:
         """Between two timesteps, log(sigma / alpha) is interpolated linearly; beyond the ends the timestep stays."""
+        if self.timestep_type == "continuous":
+            return CONTINUOUS.point(ratio)
         ratio = np.asarray(ratio, dtype=np.float64)
         with np.errstate(divide="ignore"):
             table, wanted = np.log(self.ratios), np.log(ratio)
         table = np.where(np.isinf(table), np.nanmax(table[np.isfinite(table)], initial=0) + 40, table)
-        timestep = ROUNDINGS[self.timestep_rounding](np.interp(wanted, table, np.arange(table.size)))
+        # A terminal_alpha_bar may lie above some before it, which are then passed over.
+        told = np.flatnonzero((table < table[-1]) | (np.arange(table.size) == table.size - 1))
+        timestep = np.interp(wanted, table[told], told)
         alpha, sigma = np.ones_like(ratio), ratio
         if self.space == "vp":
             with np.errstate(divide="ignore"):
@@ -157,27 +179,35 @@ class DiscreteVP(Schedule):
         """
         if mu is not None:
             raise ScheduleError(f"mu belongs to flow schedules with use_dynamic_shifting; given {mu!r}.")
-        if sigmas is not None or timesteps is not None:
+        if sigmas is not None or (timesteps is not None and not self.spare_sigma):
             kind = checks.one_of(timesteps=timesteps, sigmas=sigmas)
             made = self._grid_of_sigmas(sigmas) if kind == "sigmas" else self._grid_of_timesteps(timesteps)
             checks.same_length(n, len(made))
             return made
-        checks.one_of(n=n, timesteps=timesteps, sigmas=sigmas)
-        chosen = self._spaced(n)  # type: ignore[arg-type]
-        if self.sigma_schedule is None:
+        kind = checks.one_of(n=n, timesteps=timesteps, sigmas=sigmas)
+        chosen = self._spaced(n) if kind == "n" else checks.descending("timesteps", timesteps)  # type: ignore[arg-type]
+        told, levels = self.timestep_type == "discrete", self._ratios_at(chosen)
+        if self.sigma_schedule is None and told:
             return self._grid_of_timesteps(chosen)
-        ends = self.ratios[[-1, 0]] if self.sigma_range == "table" else self._ratios_at(chosen)[[0, -1]]
-        top = float(ends[0]) if self.sigma_max is None else self.sigma_max
-        bottom = float(ends[1]) if self.sigma_min is None else self.sigma_min
-        return self._close(*self.point(ratios.between(self.sigma_schedule, top, bottom, chosen.size))[:3])
+        if self.sigma_schedule is not None:
+            ends = self.ratios[[-1, 0]] if self.sigma_range == "table" else levels[[0, -1]]
+            top = float(ends[0]) if self.sigma_max is None else self.sigma_max
+            bottom = float(ends[1]) if self.sigma_min is None else self.sigma_min
+            levels = ratios.between(self.sigma_schedule, top, bottom, chosen.size + self.spare_sigma)
+        made = self._close(*self.point(levels)[:3])
+        if self.spare_sigma and told:
+            return replace(made.part(0, chosen.size), timesteps=np.append(chosen, 0.0))
+        return made
 
     def _spaced(self, n: int) -> np.ndarray:
         last = None
         if self.lambda_min_clipped > -math.inf:
             with np.errstate(divide="ignore"):
                 last = int(np.sum(-np.log(self.ratios) >= self.lambda_min_clipped))
-        total, offset = self.num_train_timesteps, self.steps_offset
-        return spacing.timesteps(self.timestep_spacing, n, total, offset, self.spare_step, self.whole_timesteps, last)
+        total, offset, kind = self.num_train_timesteps, self.steps_offset, self.timestep_spacing
+        if self.sigma_schedule is not None and self.sigma_range == "table" and not self.spare_sigma:
+            kind, offset = "linspace", 0  # only their number counts
+        return spacing.timesteps(kind, n, total, offset, self.spare_step, self.whole_timesteps, last)
 
     def _ratios_at(self, timesteps: np.ndarray) -> np.ndarray:
         found: np.ndarray = np.interp(timesteps, np.arange(self.num_train_timesteps), self.ratios)
@@ -200,21 +230,26 @@ class DiscreteVP(Schedule):
     def _grid_of_sigmas(self, sigmas: Any) -> Grid:
         _, final = self._final()
         given = checks.numbers("sigmas", sigmas)
-        inner = checks.descending("sigmas", given[:-1] if given.size > 1 and given[-1] in (0.0, final) else given)
+        ended = given.size > 1 and (self.sigmas_end or given[-1] in (0.0, final))
+        inner = checks.descending("sigmas", given[:-1] if ended else given)
         alphas, table = self._tables
-        checks.within("sigmas", inner, 0.0, float(table[-1]) if self.space == "vp" else math.inf)
+        checks.within("sigmas", given, 0.0, float(table[-1]) if self.space == "vp" else math.inf)
         if inner[-1] == 0:
             raise ScheduleError(f"sigmas must hold a level above 0 before its end; given {shown(given)}.")
         with np.errstate(divide="ignore"):
             point = self.point(inner / np.sqrt((1 - inner) * (1 + inner)) if self.space == "vp" else inner)
         # A level of the table is taken with its own alpha and timestep, bit for bit.
         index = np.clip(np.round(point.timestep).astype(np.int64), 0, table.size - 1)
-        own = table[index] == inner
-        return self._close(np.where(own, index, point.timestep), np.where(own, alphas[index], point.alpha), inner)
+        own = (table[index] == inner) & (self.timestep_type == "discrete")
+        times, alpha = np.where(own, index, point.timestep), np.where(own, alphas[index], point.alpha)
+        return self._close(times, alpha, inner, float(given[-1]) if self.sigmas_end and ended else None)
 
-    def _close(self, timesteps: np.ndarray, alphas: np.ndarray, sigmas: np.ndarray) -> Grid:
+    def _close(self, timesteps: np.ndarray, alphas: np.ndarray, sigmas: np.ndarray, end: float | None = None) -> Grid:
         alpha, sigma = (alphas[-1], sigmas[-1]) if self.final_sigmas_type == "last" else self._final()
-        times, ends = np.append(timesteps, 0.0), (np.append(alphas, alpha), np.append(sigmas, sigma))
+        if end is not None:
+            alpha, sigma = 1.0 if self.space == "ve" else math.sqrt((1 - end) * (1 + end)), end
+        times = np.append(ROUNDINGS[self.timestep_rounding](timesteps), 0.0)
+        ends = (np.append(alphas, alpha), np.append(sigmas, sigma))
         aims: tuple[Any, Any] = (None, None)
         if self.previous_timestep == "stride":
             before = timesteps - self.num_train_timesteps // timesteps.size
@@ -251,7 +286,7 @@ def _alpha_bar(schedule: DiscreteVP) -> np.ndarray:
     if schedule.rescale_betas_zero_snr:
         if total < 2:
             raise ScheduleError("zero terminal SNR needs at least two training timesteps; given 1.")
-        level = beta_schedules.zero_terminal_snr(level)
+        level = beta_schedules.zero_terminal_snr(level.astype(np.float64))
         level[-1] = schedule.terminal_alpha_bar
     final: np.ndarray = read_only(level)
     return final

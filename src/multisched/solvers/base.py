@@ -24,11 +24,13 @@ class Estimate(NamedTuple):
         x0: the denoised estimate, after any clipping.
         noise: the noise that goes with x0, so that x = alpha * x0 + sigma * noise.
         raw_noise: the noise that the model's output implies by itself. Differs from `noise` only under clipping.
+        slope: what x0 gains per unit of x, at the same output and before any clipping.
     """
 
     x0: Any
     noise: Any
     raw_noise: Any
+    slope: Any = 0.0
 
 
 class Next(NamedTuple):

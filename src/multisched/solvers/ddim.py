@@ -49,10 +49,15 @@ class DDIM(Solver):
 
 
 def posterior_std(row: Rows) -> Any:
-    """Standard deviation of q(x_next | x, x0); zero for a step that adds noise, which has nothing to draw anew.
+    """Standard deviation of q(x_next | x, x0), sigma_next / sigma * sqrt(forgotten)."""
+    return row.sigma_next / row.sigma * array_namespace(row.sigma).sqrt(forgotten(row))
 
-    sigma_next / sigma * sqrt(sigma^2 - (alpha * sigma_next / alpha_next)^2)
+
+def forgotten(row: Rows) -> Any:
+    """Variance of the noise that leads from x_next to x; zero for a step that adds noise.
+
+    sigma^2 - (alpha * sigma_next / alpha_next)^2
     """
     xp = array_namespace(row.sigma)
     lost = row.sigma**2 - (row.alpha * row.sigma_next / row.alpha_next) ** 2
-    return row.sigma_next / row.sigma * xp.sqrt(xp.where(lost > 0, lost, xp.zeros_like(lost)))
+    return xp.where(lost > 0, lost, xp.zeros_like(lost))

@@ -7,11 +7,11 @@ from pathlib import Path
 from typing import Any
 
 from multisched.errors import ScheduleError
-from multisched.interop.diffusers import sigma
+from multisched.interop.diffusers import adams, distilled, dpm, flow, multistep, sigma, vp
 from multisched.interop.diffusers.base import Peer
 from multisched.schedulers import Recipe
 
-PEERS: dict[str, Peer] = {**sigma.PEERS}
+PEERS: dict[str, Peer] = {**distilled.PEERS, **flow.PEERS, **adams.PEERS, **dpm.PEERS, **sigma.PEERS, **vp.PEERS, **multistep.PEERS}
 """Every class of diffusers 0.42.1 that is a table, by name."""
 
 TOKENS = ("Amused", "BlockRefinement", "DiscreteDDIM", "EntropyBound", "VQDiffusion")

@@ -1,6 +1,42 @@
 """The schedulers of diffusers in the space of x0 + sigma * noise."""
 
+from typing import Any
+
 from multisched import schedulers
 from multisched.interop.diffusers.base import Peer
 
-PEERS = {"EulerDiscreteScheduler": Peer(schedulers.Euler)}
+_CHURN = ("s_churn", "s_tmin", "s_tmax", "s_noise")
+
+
+def _euler(options: dict[str, Any]) -> dict[str, Any]:
+    """diffusers has continuous timesteps for v_prediction only, and two names for one prediction type."""
+    kind = options.get("prediction_type", "epsilon")
+    changes = {"prediction_type": "sample"} if kind == "original_sample" else {}
+    if kind != "v_prediction" and options.get("timestep_type") == "continuous":
+        changes["timestep_type"] = "discrete"
+    return {**options, **changes}
+
+
+PEERS = {
+    "EulerDiscreteScheduler": Peer(
+        schedulers.Euler,
+        ours=(*_CHURN, "sigmas_end", "log_linear_spare"),
+        faithful={"sigmas_end": True, "log_linear_spare": True},
+        convert=_euler,
+    ),
+    "EulerAncestralDiscreteScheduler": Peer(schedulers.EulerAncestral),
+    "HeunDiscreteScheduler": Peer(schedulers.Heun),
+    "KDPM2DiscreteScheduler": Peer(schedulers.KDPM2),
+    "KDPM2AncestralDiscreteScheduler": Peer(schedulers.KDPM2Ancestral),
+    "DPMSolverSDEScheduler": Peer(
+        schedulers.DPMSolverSDE,
+        ours=("s_noise",),
+        ignored={"noise_sampler_seed": "noise is given to a step, or drawn from the seed of the run"},
+    ),
+    "EDMEulerScheduler": Peer(
+        schedulers.EDMEuler,
+        ours=(*_CHURN, "diffusers_grid"),
+        faithful={"diffusers_grid": True},
+        ignored={"num_train_timesteps": "no step depends on it"},
+    ),
+}

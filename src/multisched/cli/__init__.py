@@ -1,0 +1,120 @@
+"""The command `multisched`: schedulers listed, shown, plotted, and at work on the exact model of a small data set."""
+
+import argparse
+import math
+import sys
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+import numpy as np
+
+from multisched import pictures
+from multisched.cli.recipes import described, named, recipe_of, recipes
+from multisched.cli.runs import Run
+from multisched.errors import ScheduleError
+from multisched.interop.diffusers import from_diffusers
+from multisched.schedulers import Recipe
+
+__all__ = ["Run", "main", "recipe_of", "recipes"]
+
+FRAMES = 10
+"""Rows of a trajectory's picture, at most."""
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run the command; its exit status is 0, or 2 for what cannot be done, which is said in one sentence."""
+    parser = _parser()
+    options = parser.parse_args(arguments)
+    try:
+        options.act(options)
+    except ScheduleError as error:
+        parser.error(str(error))
+    return 0
+
+
+def _list(options: argparse.Namespace) -> None:
+    sys.stdout.write("\n".join(described(kind) for kind in recipes().values()) + "\n")
+
+
+def _show(options: argparse.Namespace) -> None:
+    _, recipe = _chosen(options)
+    plan = recipe.plan(options.steps, mu=options.mu)
+    report = f"{recipe.report}\n" if recipe.report else ""
+    sys.stdout.write(f"{report}{plan}\n")
+
+
+def _plot(options: argparse.Namespace) -> None:
+    pictures.check_writable(options.out)
+    plans = [recipe_of(name)[1].plan(options.steps) for name in options.names]
+    pictures.save(pictures.plot(plans).savefig, options.out)
+
+
+def _sample(options: argparse.Namespace) -> None:
+    name, recipe = _chosen(options)
+    frames = FRAMES if options.trajectory else 0
+    place = options.backend, options.device
+    run = Run(recipe, options.steps, *place, options.seed, options.count, frames, options.mu)
+    steps, calls = len(run.plan.grid), len(run.plan)
+    pictures.check_writable(options.out)
+    points = pictures.digits() if options.data is None else pictures.folder(options.data, options.size)
+    drawn = run.draw(points, progress=True)
+    images, columns = drawn.images, math.ceil(math.sqrt(options.count))
+    if options.trajectory:
+        images, columns = np.concatenate(drawn.frames), options.count
+    pictures.save(pictures.grid(images, columns).save, options.out)
+    distance = pictures.nearest_distance(drawn.images, points)
+    sys.stdout.write(
+        f"{name}: {steps} steps, {calls} model calls, {drawn.seconds:.3f} s, {drawn.scheduler_seconds:.3f} s in the "
+        f"scheduler alone; mean distance to the nearest training image {distance:.2g} (RMS per pixel)\n"
+    )
+
+
+def _chosen(options: argparse.Namespace) -> tuple[str, Recipe]:
+    """The recipe that a command line asks for, and its name there."""
+    settings = options.set + ([f"shift={options.shift}"] if getattr(options, "shift", None) is not None else [])
+    if options.from_config is None:
+        return recipe_of(options.scheduler or "flow-match-euler", settings)
+    if options.scheduler is not None or settings:
+        raise ScheduleError("--from-config says the scheduler and all of its options; give it alone.")
+    recipe = from_diffusers(options.from_config)
+    return named(type(recipe)), recipe
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="multisched", description=__doc__)
+    commands = parser.add_subparsers(required=True, metavar="command")
+
+    def command(name: str, act: Callable[[argparse.Namespace], None], text: str) -> argparse.ArgumentParser:
+        added = commands.add_parser(name, help=text, description=f"{text[0].upper()}{text[1:]}.")
+        added.set_defaults(act=act)
+        return added
+
+    command("list", _list, "list every scheduler: order, model calls a step, noise, options and their defaults")
+    for name, act, text in (
+        ("show", _show, "print the table of a scheduler: one row per model call"),
+        ("sample", _sample, "draw images with the exact denoiser of a data set: digits, or images of your own"),
+    ):
+        add = command(name, act, text).add_argument
+        if name == "show":
+            add("scheduler", nargs="?", help="as `multisched list` names it")
+        else:
+            add("--scheduler", help="as `multisched list` names it (default: flow-match-euler)")
+            add("--shift", type=float, help="the same as --set shift=...")
+        add("--set", nargs="+", action="extend", default=[], metavar="OPTION=VALUE", help="options of the scheduler")
+        add("--from-config", type=Path, metavar="PATH", help="scheduler_config.json of diffusers, or its folder")
+        add("--steps", type=int, default=20 if name == "show" else 28, help="number of steps (default: %(default)s)")
+        add("--mu", type=float, help="dynamic shift of a flow schedule")
+    add("--backend", default="numpy", help="numpy, torch, jax, mlx or another array library (default: %(default)s)")
+    add("--device", help="device of that library, such as cpu or cuda")
+    add("--seed", type=int, default=0, help="seed of the noise (default: %(default)s)")
+    add("--count", type=int, default=16, help="number of images (default: %(default)s)")
+    add("--data", type=Path, metavar="FOLDER", help="folder of images to use in place of the digits")
+    add("--size", type=int, default=32, help="pixels that the images of --data are resized to (default: %(default)s)")
+    add("--out", type=Path, default=Path("grid.png"), help="picture to write (default: %(default)s)")
+    add("--trajectory", action="store_true", help="show the steps in rows, the images in columns")
+
+    add = command("plot", _plot, "draw noise levels and timesteps of schedulers").add_argument
+    add("names", nargs="+", metavar="NAME", help="as `multisched list` names it")
+    add("--steps", type=int, default=20, help="number of steps (default: %(default)s)")
+    add("--out", type=Path, default=Path("plot.png"), help="picture to write (default: %(default)s)")
+    return parser

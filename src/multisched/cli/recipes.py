@@ -1,0 +1,74 @@
+"""The recipes by the names and options of a command line."""
+
+import json
+import re
+import textwrap
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import fields
+from typing import Any
+
+from multisched import schedulers
+from multisched.errors import ScheduleError
+from multisched.schedulers import Recipe, Scheduler
+
+STEPS = 8  # of the run that `described` looks at
+INDENT = " " * 4
+
+
+def recipes() -> dict[str, type[Recipe]]:
+    """The named recipes by their names on the command line, as "flow-match-euler" for FlowMatchEuler."""
+    kinds = (getattr(schedulers, name) for name in schedulers.__all__)
+    return {named(kind): kind for kind in kinds if issubclass(kind, Recipe) and kind not in (Recipe, Scheduler)}
+
+
+def named(kind: type[Recipe]) -> str:
+    """The name of a recipe on the command line."""
+    return re.sub(r"(?<=[a-z0-9])(?=[A-Z])|(?<=[A-Z])(?=[A-Z][a-z])", "-", kind.__name__).lower()
+
+
+def recipe_of(name: str, settings: Sequence[str] = ()) -> tuple[str, Recipe]:
+    """A recipe and its name on the command line, from that name or the class's in any case.
+
+    Args:
+        name: of the recipe.
+        settings: option=value; a value is JSON, or a word.
+
+    Raises:
+        ScheduleError: an unknown name or option, or a value that the recipe refuses.
+    """
+    known = recipes()
+    key = {key.replace("-", ""): key for key in known}.get(name.replace("-", "").lower())
+    if key is None:
+        raise ScheduleError(f"the scheduler must be one of {', '.join(known)}; given {name!r}.")
+    allowed = [option.name for option in fields(known[key])]  # type: ignore[arg-type]
+    options = dict(map(_setting, settings))
+    for option in options:
+        if option not in allowed:
+            raise ScheduleError(f"{key} has no option {option!r}; it has {', '.join(allowed)}.")
+    return key, known[key](**options)
+
+
+def described(kind: type[Recipe]) -> str:
+    """A recipe with its default options, for a list: what a run of it is, and the options."""
+    options = ", ".join(f"{option.name}={option.default!r}" for option in fields(kind))  # type: ignore[arg-type]
+    try:
+        plan = kind().plan(STEPS)
+        calls = sorted(Counter(plan.rows.step[:, 0].tolist()).values())
+        often = " to ".join(str(count) for count in sorted({calls[0], calls[-1]}))
+        noise = f"noise draws a call: {plan.noise_draws}" if plan.stochastic else "deterministic"
+        run = f"order {plan.order}, model calls a step: {often}, {noise}"
+    except ScheduleError as error:
+        run = str(error)
+    return f"{kind.__name__}: {run}\n" + textwrap.fill(options, 116, initial_indent=INDENT, subsequent_indent=INDENT)
+
+
+def _setting(text: str) -> tuple[str, Any]:
+    option, equals, value = text.partition("=")
+    if not equals:
+        raise ScheduleError(f"--set takes OPTION=VALUE; given {text!r}.")
+    try:
+        found = json.loads(value)
+    except json.JSONDecodeError:
+        found = {"True": True, "False": False, "None": None, "inf": float("inf")}.get(value, value)
+    return option, tuple(found) if isinstance(found, list) else found

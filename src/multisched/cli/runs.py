@@ -1,0 +1,158 @@
+"""Runs of a scheduler with the exact denoiser of a data set."""
+
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from multisched import backends, noise
+from multisched.analysis import DataSet, Distribution
+from multisched.errors import ScheduleError
+from multisched.plan import Plan
+from multisched.predictions import Prediction
+from multisched.sampling import sample
+from multisched.schedulers import Recipe
+
+CLOSE = 0.05
+"""How far off the x0 of an exact output may be, relative to x0 and the noise: boundary conditions of consistency
+models are."""
+
+
+class Drawn(NamedTuple):
+    """What a run leaves behind.
+
+    Attributes:
+        images: float32 (images, channels, h, w), unclipped.
+        frames: the noise and the samples after some of the steps, the last included; each as `images`, divided by
+            sqrt(alpha^2 + sigma^2), which is about the deviation of the sample.
+        seconds: of the whole loop.
+        scheduler_seconds: of the loop without the model.
+    """
+
+    images: np.ndarray
+    frames: tuple[np.ndarray, ...]
+    seconds: float
+    scheduler_seconds: float
+
+
+@dataclass(frozen=True)
+class Run:
+    """A run of a scheduler with the exact denoiser of a data set.
+
+    Args:
+        recipe: the scheduler.
+        steps: number of steps.
+        backend, device: where to compute, by name.
+        seed: of the noise, which is the same on every backend.
+        count: number of images.
+        frames: how many states to keep on the way at most, evenly spaced, the noise and the end included.
+        mu: dynamic shift of a flow schedule.
+
+    Raises:
+        ScheduleError: what makes no plan, or a count below 1.
+    """
+
+    recipe: Recipe
+    steps: int = 28
+    backend: str = "numpy"
+    device: Any = None
+    seed: int = 0
+    count: int = 16
+    frames: int = 0
+    mu: float | None = None
+
+    def __post_init__(self) -> None:
+        if self.count < 1:
+            raise ScheduleError(f"--count must be at least 1; given {self.count}.")
+
+    @cached_property
+    def plan(self) -> Plan:
+        """The plan of the run."""
+        return self.recipe.plan(self.steps, mu=self.mu)
+
+    def draw(self, points: np.ndarray, progress: bool = False) -> Drawn:
+        """Draw images of the data set `points`, float32 (points, channels, h, w).
+
+        Raises:
+            ScheduleError: a backend, device, seed or package that is not to be had, or a scheduler that does not lead
+                from noise to images with an exact denoiser alone.
+        """
+        check_drawable(self.plan, self.recipe.parts().prediction)
+        backend = backends.get(self.backend)
+        start = noise.normal((self.count, *points.shape[1:]), self.seed, backend, self.device)
+        data = DataSet(backend.asarray(points, "float32", self.device))
+        exact = model_of_rows(self.plan, self.recipe.parts().prediction, data)
+        in_model = 0.0
+
+        def timed(x: Any, t: Any) -> Any:
+            nonlocal in_model
+            backend.synchronize(x)
+            began = time.perf_counter()
+            output = exact(x, t)
+            backend.synchronize(output)
+            in_model += time.perf_counter() - began
+            return output
+
+        kept = [self.plan.start(start).sample / self._size(self.plan.rows.start, 0)] if self.frames else []
+
+        def record(row: int, state: Any, _: Any) -> None:
+            if row in self._rows_shown:
+                kept.append(state.sample / self._size(self.plan.rows.next, row))
+
+        began = time.perf_counter()
+        drawn = sample(timed, self.plan, start, self.seed, callback=record if self.frames else None, progress=progress)
+        backend.synchronize(drawn)
+        seconds = time.perf_counter() - began
+        frames = tuple(backend.to_numpy(frame) for frame in kept)
+        return Drawn(backend.to_numpy(drawn), frames, seconds, seconds - in_model)
+
+    @staticmethod
+    def _size(level: Any, row: int) -> float:
+        return float(np.hypot(level.alpha[row, 0], level.sigma[row, 0]))
+
+    @cached_property
+    def _rows_shown(self) -> set[int]:
+        """The rows after which a state is kept. A two-call solver ends its steps with every other row only."""
+        stages = (*self.plan.stages[1:], 0)
+        ends = [row for row, stage in enumerate(stages) if stage == 0]
+        places = np.linspace(0, len(ends), min(len(ends) + 1, self.frames))
+        return {ends[round(float(place)) - 1] for place in places[1:]}
+
+
+def model_of_rows(plan: Plan, prediction: Prediction, distribution: Distribution) -> Callable[[Any, Any], Any]:
+    """The perfect model of a distribution for one run of a plan, asked once per row in order. Its levels are the rows',
+    so it is exact where timesteps are rounded too, as `analysis.model_of` is not."""
+    levels = _seen(plan)
+
+    def model(x: Any, t: Any) -> Any:
+        alpha, sigma = next(levels)
+        x0 = distribution.denoised(backends.of(x), x, alpha, sigma)
+        a, b = prediction.weights(alpha, sigma)
+        return a * x0 + b * ((x - alpha * x0) / sigma)
+
+    return model
+
+
+def check_drawable(plan: Plan, prediction: Prediction) -> None:
+    """Refuse a plan that an exact denoiser alone does not lead from noise to images.
+
+    Raises:
+        ScheduleError: it needs other arrays, or another kind of model, or leads elsewhere.
+    """
+    if plan.inputs:
+        raise ScheduleError(f"{plan.name} needs the arrays {', '.join(plan.inputs)} too, which `sample` has not.")
+    if not plan.sigmas[-1] < plan.sigmas[0]:
+        raise ScheduleError(f"{plan.name} leads from images to noise; `sample` draws images from noise.")
+    for (p, *q), alpha, sigma, level in zip(plan.tableau.x0_weights, *plan.rows.here, _seen(plan), strict=True):
+        a, b = prediction.weights(*level)
+        if len(q) > 1 or not max(abs(p * alpha + q[0] * a - 1), abs(p * sigma + q[0] * b)) < CLOSE:
+            raise ScheduleError(f"{plan.name} asks its model for more than {prediction.name}, which is all there is.")
+
+
+def _seen(plan: Plan) -> Iterator[tuple[float, float]]:
+    """(alpha, sigma) of what the model sees, row by row."""
+    for scale, alpha, sigma in zip(plan.rows.scale, *plan.rows.here, strict=True):
+        yield float((scale * alpha)[0]), float((scale * sigma)[0])

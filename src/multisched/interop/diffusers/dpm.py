@@ -1,0 +1,67 @@
+"""The schedulers of diffusers that are DPM-Solver."""
+
+from typing import Any
+
+from multisched import schedulers
+from multisched.errors import ScheduleError
+from multisched.interop.diffusers.base import Peer
+from multisched.interop.diffusers.multistep import on_path
+
+# What diffusers makes of the words of other solvers' configurations.
+_READ_AS = {
+    "algorithm_type": {"deis": "dpmsolver++"},
+    "solver_type": dict.fromkeys(("logrho", "bh1", "bh2"), "midpoint"),
+}
+_SPACED = ("use_karras_sigmas", "use_exponential_sigmas", "use_beta_sigmas", "use_lu_lambdas")
+_UNCUT = "diffusers takes it and cuts nothing"
+_BARE = {"num_train_timesteps": "no step depends on it"}
+
+
+def _read(options: dict[str, Any]) -> dict[str, Any]:
+    return {name: _READ_AS.get(name, {}).get(value, value) for name, value in options.items()}
+
+
+def _discrete(options: dict[str, Any]) -> dict[str, Any]:
+    if options.get("use_flow_sigmas") and (spaced := [name for name in _SPACED if options.get(name)]):
+        raise ScheduleError(f"diffusers takes the ratios of {spaced[0]} for sigmas of use_flow_sigmas.")
+    return _read(on_path(options))
+
+
+_PUBLISHED = {"third_order": "published"}
+_GRID = {**_PUBLISHED, "diffusers_grid": True}
+_NO_ZERO_SNR = ("third_order", "use_lu_lambdas", "rescale_betas_zero_snr")
+_STEPPED = ("timestep_spacing", "steps_offset")
+_ENDS = ("diffusers_grid", "final_sigmas_type", "use_dynamic_shifting", "time_shift_type")
+_CUT = ("algorithm_type", "thresholding", "dynamic_thresholding_ratio", "sample_max_value")
+
+PEERS = {
+    "DPMSolverMultistepScheduler": Peer(
+        schedulers.DPMSolverMultistep, ours=("third_order",), faithful=_PUBLISHED, convert=_discrete
+    ),
+    "DPMSolverSinglestepScheduler": Peer(
+        schedulers.DPMSolverSinglestep, ours=(*_NO_ZERO_SNR, *_STEPPED), faithful=_PUBLISHED, convert=_discrete
+    ),
+    "DPMSolverMultistepInverseScheduler": Peer(
+        schedulers.DPMSolverMultistepInverse, ours=(*_NO_ZERO_SNR, *_ENDS), faithful=_GRID, convert=_discrete
+    ),
+    "EDMDPMSolverMultistepScheduler": Peer(
+        schedulers.EDMDPMSolverMultistep,
+        ours=("third_order", "diffusers_grid"),
+        faithful=_GRID,
+        ignored=_BARE,
+        convert=_read,
+    ),
+    "CosineDPMSolverMultistepScheduler": Peer(
+        schedulers.CosineDPMSolverMultistep,
+        ours=("third_order", "diffusers_grid", *_CUT),
+        faithful=_GRID,
+        ignored=_BARE,
+        convert=_read,
+    ),
+    "CogVideoXDPMScheduler": Peer(
+        schedulers.CogVideoXDPM,
+        ours=("previous_timestep",),
+        faithful={"previous_timestep": "stride"},
+        ignored={"clip_sample": _UNCUT, "clip_sample_range": _UNCUT, "sample_max_value": _UNCUT},
+    ),
+}

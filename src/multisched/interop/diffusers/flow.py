@@ -1,0 +1,40 @@
+"""The schedulers of diffusers on the straight path."""
+
+from dataclasses import fields
+
+from multisched import schedulers
+from multisched.interop.diffusers.base import Peer
+
+_FAITHFUL = {"double_shift": True, "swapped": True}
+_HEUN_KEYS = ("num_train_timesteps", "shift")
+
+PEERS = {
+    "FlowMatchEulerDiscreteScheduler": Peer(
+        schedulers.FlowMatchEuler,
+        ours=("sigma_max", "double_shift", "omega", "omega_mean", "swapped"),
+        faithful=_FAITHFUL,
+    ),
+    "FlowMatchHeunDiscreteScheduler": Peer(
+        schedulers.FlowMatchHeun,
+        ours=tuple(one.name for one in fields(schedulers.FlowMatchHeun) if one.name not in _HEUN_KEYS),
+        faithful={"double_shift": True},
+    ),
+    "FlowMatchLCMScheduler": Peer(
+        schedulers.FlowMatchLCM,
+        ours=("sigma_max", "double_shift", "swapped"),
+        faithful=_FAITHFUL,
+        ignored={"upscale_mode": "says how scale_factors resize, which are refused"},
+    ),
+    "FlowMapEulerDiscreteScheduler": Peer(
+        schedulers.FlowMapEuler, ours=("shift_given",), faithful={"shift_given": True}
+    ),
+    # Keys beyond the class's own are those that a configuration of FlowMatchEuler leaves behind, and they count.
+    "LTXEulerAncestralRFScheduler": Peer(
+        schedulers.LTXEulerAncestralRF,
+        ours=("sigma_max", "double_shift", "rescaled"),
+        faithful={"double_shift": True, "rescaled": False},
+    ),
+    "MiniMaxH3Scheduler": Peer(schedulers.MiniMaxH3, ours=("count_end",), faithful={"count_end": True}),
+    "PiflowScheduler": Peer(schedulers.Piflow),
+    "RFD4ProteinaScheduler": Peer(schedulers.RFD4Proteina, ours=("noisy_end",), faithful={"noisy_end": True}),
+}

@@ -1,0 +1,33 @@
+"""The schedulers of diffusers that sample the variance-preserving schedule by DDIM and DDPM."""
+
+from multisched import schedulers
+from multisched.interop.diffusers.base import Peer
+
+_STRIDE = {"previous_timestep": "stride"}
+_DDIM = Peer(schedulers.DDIM, ours=("eta", "use_clipped_model_output", "previous_timestep"), faithful=_STRIDE)
+_DDPM = Peer(schedulers.DDPM, ours=("final_noise",), faithful={"final_noise": True})
+_UNCUT = "diffusers takes it and cuts nothing"
+
+PEERS = {
+    "DDIMScheduler": _DDIM,
+    "DDIMParallelScheduler": _DDIM,
+    "DDIMInverseScheduler": Peer(
+        schedulers.DDIMInverse,
+        ours=("previous_timestep",),
+        faithful=_STRIDE,
+        ignored={"set_alpha_to_zero": "an old name; diffusers reads set_alpha_to_one from a configuration"},
+    ),
+    "CogVideoXDDIMScheduler": Peer(
+        schedulers.CogVideoXDDIM,
+        ours=("previous_timestep",),
+        faithful=_STRIDE,
+        ignored={"clip_sample": _UNCUT, "clip_sample_range": _UNCUT, "sample_max_value": _UNCUT},
+    ),
+    "DDPMScheduler": _DDPM,
+    "DDPMParallelScheduler": _DDPM,
+    "UnCLIPScheduler": Peer(schedulers.UnCLIP, ignored={"beta_schedule": "squaredcos_cap_v2 is all that it may be"}),
+    "DDPMWuerstchenScheduler": Peer(schedulers.DDPMWuerstchen),
+    "RePaintScheduler": Peer(
+        schedulers.RePaint, ours=("jump_length", "jump_n_sample", "late_undo"), faithful={"late_undo": True}
+    ),
+}

@@ -1,0 +1,130 @@
+"""Recipes of distilled models, which need few steps."""
+
+from dataclasses import dataclass
+from typing import Any
+
+from multisched import solvers
+from multisched.predictions import Prediction
+from multisched.schedulers.base import Parts, Recipe
+from multisched.schedulers.options import Trained, clip, threshold
+from multisched.schedules import checks
+from multisched.schedules.distilled import Decoder, Ramp, Skipping
+from multisched.schedules.trig import TrigFlow
+from multisched.step import Clip
+
+
+@dataclass(frozen=True)
+class _Distilled(Trained):
+    beta_start: float = 0.00085
+    beta_end: float = 0.012
+    beta_schedule: str = "scaled_linear"
+    prediction_type: str = "epsilon"
+    rescale_betas_zero_snr: bool = False
+    original_inference_steps: int = 50
+    strength: float = 1.0
+
+    def _skipping(self, **options: Any) -> Skipping:
+        checks.option("prediction_type", self.prediction_type, ("epsilon", "sample", "v_prediction"))
+        options |= {name: getattr(self, name) for name in ("original_inference_steps", "strength")}
+        return Skipping(**vars(self._vp(rescale_betas_zero_snr=self.rescale_betas_zero_snr)) | options)
+
+
+@dataclass(frozen=True)
+class LCM(_Distilled):
+    """Latent consistency models (Luo et al. 2023, arXiv 2310.04378).
+
+    Args: those of `DDIM` that are here, and
+        original_inference_steps, strength: see `schedules.distilled.Skipping`.
+        timestep_scaling: see `solvers.LCM`.
+    """
+
+    clip_sample: bool = False
+    clip_sample_range: float = 1.0
+    thresholding: bool = False
+    dynamic_thresholding_ratio: float = 0.995
+    sample_max_value: float = 1.0
+    timestep_scaling: float = 10.0
+
+    def parts(self) -> Parts:
+        change = threshold(self.thresholding, self.dynamic_thresholding_ratio, self.sample_max_value)
+        change = change or clip(self.clip_sample, self.clip_sample_range)
+        solver = solvers.LCM(self.timestep_scaling)
+        return Parts(self._skipping(), Prediction(self.prediction_type), solver, denoised_transform=change)
+
+
+@dataclass(frozen=True)
+class TCD(_Distilled):
+    """Trajectory consistency distillation (Zheng et al. 2024, arXiv 2402.19159); order 1 at eta = 0, which is `Euler`.
+
+    Args: those of `LCM` that are here, and
+        eta: the paper's gamma, in [0, 1]: share of each step's way to the clean sample that is noised again.
+    """
+
+    eta: float = 0.3
+
+    def parts(self) -> Parts:
+        schedule = self._skipping(final_sigmas_type="sigma_min", eta=self.eta)
+        return Parts(schedule, Prediction(self.prediction_type), solvers.TCD() if self.eta else solvers.Euler())
+
+
+@dataclass(frozen=True)
+class SCM(Recipe):
+    """Consistency models on TrigFlow (Lu and Song 2024, arXiv 2410.11081): denoise, then add fresh noise.
+
+    Args:
+        sigma_data, max_timesteps, intermediate_timesteps: see `schedules.trig.TrigFlow`.
+        prediction_type: "trigflow" alone.
+    """
+
+    prediction_type: str = "trigflow"
+    sigma_data: float = 0.5
+    max_timesteps: float = 1.5708
+    intermediate_timesteps: float | None = 1.3
+
+    def parts(self) -> Parts:
+        checks.option("prediction_type", self.prediction_type, ("trigflow",))
+        schedule = TrigFlow(self.sigma_data, self.max_timesteps, self.intermediate_timesteps)
+        return Parts(schedule, Prediction("v_prediction", self.sigma_data), solvers.PingPong())
+
+
+@dataclass(frozen=True)
+class CMStochasticIterative(Recipe):
+    """Consistency models (Song et al. 2023, arXiv 2303.01469). A run ends at sigma_min.
+
+    Args:
+        num_train_timesteps, sigma_min, sigma_max, rho: the schedule, see `schedules.distilled.Ramp`.
+        sigma_data, s_noise: see `solvers.Consistency`.
+        clip_denoised: whether the clean sample is cut to [-1, 1].
+    """
+
+    num_train_timesteps: int = 40
+    sigma_min: float = 0.002
+    sigma_max: float = 80.0
+    sigma_data: float = 0.5
+    s_noise: float = 1.0
+    rho: float = 7.0
+    clip_denoised: bool = True
+
+    def parts(self) -> Parts:
+        names = ("num_train_timesteps", "sigma_min", "sigma_max", "sigma_data", "rho")
+        options = {name: getattr(self, name) for name in names}
+        schedule = Ramp(**options, timestep="log_1000_4", final_sigmas_type="sigma_min", prior=0.0)
+        solver = solvers.Consistency(self.sigma_min, self.sigma_data, self.s_noise)
+        change = Clip() if self.clip_denoised else None
+        return Parts(schedule, Prediction("edm", self.sigma_data), solver, denoised_transform=change)
+
+
+@dataclass(frozen=True)
+class ConsistencyDecoder(Recipe):
+    """The consistency decoder of DALL-E 3 (Betker et al. 2023, its code). Two steps are what it was made for.
+
+    Args:
+        num_train_timesteps, sigma_data: see `schedules.distilled.Decoder`.
+    """
+
+    num_train_timesteps: int = 1024
+    sigma_data: float = 0.5
+
+    def parts(self) -> Parts:
+        schedule = Decoder(self.num_train_timesteps, beta_schedule="squaredcos_cap_v2", sigma_data=self.sigma_data)
+        return Parts(schedule, Prediction("edm", self.sigma_data), solvers.PingPong())

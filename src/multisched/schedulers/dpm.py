@@ -1,0 +1,183 @@
+"""DPM-Solver and DPM-Solver++ (Lu et al. 2022, arXiv 2206.00927 and 2211.01095) in all their schedulers."""
+
+import math
+from dataclasses import dataclass, replace
+from typing import Any
+
+from multisched.predictions import Prediction
+from multisched.schedulers.base import Parts, Recipe
+from multisched.schedulers.ddim import CogVideoXDDIM
+from multisched.schedulers.multistep import Multistep
+from multisched.schedulers.options import threshold
+from multisched.schedules import VE, Inverse, checks
+from multisched.solvers import DPMMultistep, DPMSinglestep
+
+
+@dataclass(frozen=True)
+class _DPM(Recipe):
+    solver_order: int = 2
+    algorithm_type: str = "dpmsolver++"
+    solver_type: str = "midpoint"
+    lower_order_final: bool = True
+    third_order: str = "exact"
+
+    def _solver(self, kind: type[DPMMultistep | DPMSinglestep] = DPMMultistep, **more: Any) -> Any:
+        names = ("solver_order", "algorithm_type", "solver_type", "lower_order_final", "third_order")
+        return kind(**{name: getattr(self, name) for name in names}, **more)
+
+
+@dataclass(frozen=True)
+class _Discrete(_DPM, Multistep):
+    lambda_min_clipped: float = -math.inf
+    rescale_betas_zero_snr: bool = False
+    use_lu_lambdas: bool = False
+    variance_type: str | None = None
+
+    def _sigma_schedule(self, **more: bool) -> str | None:
+        return super()._sigma_schedule(lu_lambdas=self.use_lu_lambdas, **more)
+
+    def _discrete(self, kind: type[DPMMultistep | DPMSinglestep], spare: bool = True, **more: Any) -> Parts:
+        checks.option("variance_type", self.variance_type or "learned", ("learned", "learned_range"))
+        variance = self.variance_type is not None and self.prediction_type == "epsilon"
+        vp = {"rescale_betas_zero_snr": self.rescale_betas_zero_snr, "terminal_alpha_bar": 2.0**-24}
+        end = float(self._vp(**vp).ratios[0]) if self.final_sigmas_type == "sigma_min" else None
+        flow = {**self._below_one(), "final_sigmas_type": "zero", "final_sigma": end}
+        parts = self._on_path(self._solver(kind, parts=1 + variance, **more), flow, **vp)
+        if self.use_flow_sigmas:
+            return parts
+        changes: dict[str, Any] = {"final_sigmas_type": self.final_sigmas_type, "spare_step": spare}
+        if (spacing := self._sigma_schedule()) is None:
+            changes["lambda_min_clipped"] = self.lambda_min_clipped
+        else:  # from end to end of the training schedule, whatever timesteps there are
+            rounding = "nearest" if spacing in ("karras", "lu") else "down"
+            changes |= {"timestep_spacing": "linspace", "spare_step": False, "timestep_rounding": rounding}
+        return parts._replace(schedule=replace(parts.schedule, **changes))  # type: ignore[type-var]
+
+
+@dataclass(frozen=True)
+class DPMSolverMultistep(_Discrete):
+    """DPM-Solver multistep, one model call a step; order 2, or 1 with solver_order 1.
+
+    Args: those of `DEISMultistep`, and
+        solver_order, algorithm_type, solver_type, lower_order_final, euler_at_final, third_order: the solver, see
+            `solvers.DPMMultistep`.
+        use_lu_lambdas: another spacing of the ratios sigma / alpha.
+        rescale_betas_zero_snr, lambda_min_clipped: of the schedule, see `schedules.DiscreteVP`.
+        final_sigmas_type: "zero", or "sigma_min" for the ratio of timestep 0, which is sigma on the straight path.
+        variance_type: "learned" or "learned_range" where a model of the noise also gives a variance, not used here.
+
+    Raises:
+        ScheduleError: an option that is not one of those named, or a number out of range.
+    """
+
+    euler_at_final: bool = False
+
+    def parts(self) -> Parts:
+        parts = self._discrete(DPMMultistep, euler_at_final=self.euler_at_final)
+        if self._sigma_schedule() is None or self.use_flow_sigmas or self.beta_schedule != "squaredcos_cap_v2":
+            return parts
+        # As in diffusers, timesteps of the cosine schedule are cut where those of others are rounded.
+        return parts._replace(schedule=replace(parts.schedule, timestep_rounding="down"))  # type: ignore[type-var]
+
+
+@dataclass(frozen=True)
+class DPMSolverSinglestep(_Discrete):
+    """DPM-Solver singlestep, groups of solver_order calls, each at a grid point; order as `solvers.DPMSinglestep` says.
+    Options and errors are those of `DPMSolverMultistep`."""
+
+    lower_order_final: bool = False
+
+    def parts(self) -> Parts:
+        return self._discrete(DPMSinglestep)
+
+
+@dataclass(frozen=True)
+class DPMSolverMultistepInverse(_Discrete):
+    """DPM-Solver multistep from data to noise, see `schedules.Inverse`; order as `DPMSolverMultistep`, of which the
+    options and errors are, but that a run ends at the noise. The SDE algorithms take no step that way.
+
+    Args:
+        diffusers_grid: whether, as in diffusers, the last step stays where it is unless timesteps are spaced by
+            "linspace" or "leading", and flow sigmas fall.
+    """
+
+    euler_at_final: bool = False
+    diffusers_grid: bool = False
+
+    def parts(self) -> Parts:
+        checks.option("final_sigmas_type", self.final_sigmas_type, ("zero",))
+        parts = self._discrete(DPMMultistep, False, euler_at_final=self.euler_at_final)
+        if self.diffusers_grid and self.use_flow_sigmas:
+            return parts._replace(schedule=replace(parts.schedule, final_sigmas_type="last"))  # type: ignore[type-var]
+        return parts._replace(schedule=Inverse(parts.schedule, self.diffusers_grid))  # type: ignore[arg-type]
+
+
+@dataclass(frozen=True)
+class CogVideoXDPM(CogVideoXDDIM):
+    """CogVideoX's SDE-DPM-Solver++(2M). Options and errors are those of `CogVideoXDDIM`; the step to the level of
+    timestep 0, with `set_alpha_to_one=False`, has order 1."""
+
+    def parts(self) -> Parts:
+        last = not self.set_alpha_to_one
+        solver = DPMMultistep(algorithm_type="sde-dpmsolver++", lower_order_final=False, euler_at_final=last)
+        return super().parts()._replace(solver=solver)
+
+
+@dataclass(frozen=True)
+class EDMDPMSolverMultistep(_DPM):
+    """DPM-Solver++ multistep on the noise levels of EDM (Karras et al. 2022, arXiv 2206.00364); order 2, or 1 with
+    solver_order 1.
+
+    Args:
+        sigma_min, sigma_max, sigma_data, sigma_schedule, rho, prediction_type, final_sigmas_type: as for `EDMEuler`.
+        solver_order, algorithm_type, solver_type, lower_order_final, euler_at_final, third_order, thresholding,
+            dynamic_thresholding_ratio, sample_max_value: as for `DPMSolverMultistep`.
+        diffusers_grid: whether, as in diffusers, a single exponential step begins at sigma_min.
+
+    Raises:
+        ScheduleError: an option that is not one of those named, or a number out of range.
+    """
+
+    sigma_min: float = 0.002
+    sigma_max: float = 80.0
+    sigma_data: float = 0.5
+    sigma_schedule: str = "karras"
+    prediction_type: str = "epsilon"
+    rho: float = 7.0
+    thresholding: bool = False
+    dynamic_thresholding_ratio: float = 0.995
+    sample_max_value: float = 1.0
+    euler_at_final: bool = False
+    final_sigmas_type: str = "zero"
+    diffusers_grid: bool = False
+
+    def parts(self) -> Parts:
+        return self._parts("quarter_log")
+
+    def _parts(self, timestep: str) -> Parts:
+        checks.option("prediction_type", self.prediction_type, ("epsilon", "v_prediction"))
+        checks.option("sigma_schedule", self.sigma_schedule, ("karras", "exponential"))
+        checks.option("final_sigmas_type", self.final_sigmas_type, ("zero", "sigma_min"))
+        single = "sigma_min" if self.diffusers_grid and self.sigma_schedule == "exponential" else "sigma_max"
+        names = ("sigma_min", "sigma_max", "sigma_data", "sigma_schedule", "rho", "final_sigmas_type")
+        schedule = VE(**{name: getattr(self, name) for name in names}, timestep=timestep, single_step=single)
+        prediction = Prediction("edm" if self.prediction_type == "epsilon" else "v_prediction", self.sigma_data)
+        change = threshold(self.thresholding, self.dynamic_thresholding_ratio, self.sample_max_value)
+        solver = self._solver(euler_at_final=self.euler_at_final)
+        return Parts(schedule, prediction, solver, denoised_transform=change)
+
+
+@dataclass(frozen=True)
+class CosineDPMSolverMultistep(EDMDPMSolverMultistep):
+    """Stable Audio's SDE-DPM-Solver++ multistep, whose model is told 2 / pi * arctan(sigma). Options and errors are
+    those of `EDMDPMSolverMultistep`. The noise is independent from step to step."""
+
+    sigma_min: float = 0.3
+    sigma_max: float = 500.0
+    sigma_data: float = 1.0
+    sigma_schedule: str = "exponential"
+    prediction_type: str = "v_prediction"
+    algorithm_type: str = "sde-dpmsolver++"
+
+    def parts(self) -> Parts:
+        return self._parts("arctan")

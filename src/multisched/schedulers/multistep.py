@@ -1,0 +1,183 @@
+"""DEIS, UniPC and SA-Solver on the discrete variance-preserving schedule, or on the straight path of flow matching."""
+
+import math
+from dataclasses import dataclass
+from typing import Any
+
+from multisched.errors import ScheduleError
+from multisched.predictions import Prediction
+from multisched.schedulers.base import Parts, Recipe
+from multisched.schedulers.options import Respaced, threshold
+from multisched.schedules import Flow, checks
+from multisched.solvers import ExponentialAdams, Solver
+
+PREDICTIONS = ("epsilon", "sample", "v_prediction", "flow_prediction")
+
+
+@dataclass(frozen=True)
+class Multistep(Respaced):
+    prediction_type: str = "epsilon"
+    thresholding: bool = False
+    dynamic_thresholding_ratio: float = 0.995
+    sample_max_value: float = 1.0
+    lower_order_final: bool = True
+    use_flow_sigmas: bool = False
+    flow_shift: float = 1.0
+    timestep_spacing: str = "linspace"
+    steps_offset: int = 0
+    use_dynamic_shifting: bool = False
+    time_shift_type: str = "exponential"
+    final_sigmas_type: str = "zero"
+
+    def _on_path(self, solver: Solver, flow: dict[str, Any], **vp: Any) -> Parts:
+        """The parts, with further options of the two schedules."""
+        checks.option("prediction_type", self.prediction_type, PREDICTIONS)
+        checks.option("final_sigmas_type", self.final_sigmas_type, ("zero", "sigma_min"))
+        kind, straight = self._sigma_schedule(), self.use_flow_sigmas
+        stays = self.final_sigmas_type == "sigma_min" and (straight or kind is not None)
+        common: dict[str, Any] = {
+            "spare_step": True,
+            "sigma_schedule": kind,
+            "timestep_rounding": "nearest" if kind == "karras" and not straight else "down",
+            "final_sigmas_type": "last" if stays else self.final_sigmas_type,
+        }
+        spacing = {"timestep_spacing": self.timestep_spacing, "steps_offset": self.steps_offset}
+        trained = self._vp(sigma_range="table", **common, **spacing, **vp)
+        top, bottom = trained.sigma_max or trained.ratios[-1], trained.sigma_min or trained.ratios[0]
+        shifting = {"use_dynamic_shifting": self.use_dynamic_shifting, "time_shift_type": self.time_shift_type}
+        ratio_range = None if kind is None else (float(top), float(bottom))
+        options: dict[str, Any] = {**shifting, "ratio_range": ratio_range, **common, **flow}
+        schedule = Flow(self.num_train_timesteps, self.flow_shift, **options) if straight else trained
+        change = threshold(self.thresholding, self.dynamic_thresholding_ratio, self.sample_max_value)
+        return Parts(schedule, Prediction(self.prediction_type), solver, denoised_transform=change)
+
+    def _below_one(self) -> dict[str, Any]:
+        """The straight path from 1 - 1 / T to 0."""
+        return {"sigma_max": 1 - 1 / self.num_train_timesteps, "sigma_min": 0.0}
+
+
+@dataclass(frozen=True)
+class DEISMultistep(Multistep):
+    """Diffusion exponential integrator sampler (Zhang and Chen 2022, arXiv 2204.13902); order min(solver_order, 2).
+
+    Args:
+        num_train_timesteps, beta_start, beta_end, beta_schedule, trained_betas, timestep_spacing, steps_offset: the
+            schedule, see `schedules.DiscreteVP`.
+        solver_order: values of the model that a step uses.
+        lower_order_final: whether the last steps use fewer, in runs of fewer than 15.
+        prediction_type: "epsilon", "sample", "v_prediction" or "flow_prediction".
+        thresholding, dynamic_thresholding_ratio, sample_max_value: see `step.DynamicThreshold`.
+        use_karras_sigmas, use_exponential_sigmas, use_beta_sigmas: spacing of the ratios sigma / alpha.
+        use_flow_sigmas, flow_shift, use_dynamic_shifting, time_shift_type: the straight path, see `schedules.Flow`.
+        final_sigmas_type: "zero" for the clean sample. "sigma_min" ends at timestep 0; with a spacing of sigmas or on
+            the straight path at the run's last level, where the last step does nothing, a defect of diffusers.
+
+    Raises:
+        ScheduleError: an option that is not one of those named, or a number out of range.
+    """
+
+    solver_order: int = 2
+
+    def parts(self) -> Parts:
+        solver = ExponentialAdams(False, self.solver_order, falling=15 if self.lower_order_final else 0)
+        return self._on_path(solver, self._below_one())
+
+
+@dataclass(frozen=True)
+class WithUniPC(Recipe):
+    """Options of UniPC."""
+
+    solver_order: int = 2
+    predict_x0: bool = True
+    solver_type: str = "bh2"
+    lower_order_final: bool = True
+    disable_corrector: tuple[int, ...] = ()
+    solver_p: Solver | None = None
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "disable_corrector", tuple(self.disable_corrector))
+        super().__post_init__()
+
+    def _unipc(self) -> Solver:
+        checks.option("solver_type", self.solver_type, ("bh1", "bh2"))
+        form = (self.predict_x0, self.solver_order, self.solver_order + 1, self.solver_type)
+        falling = math.inf if self.lower_order_final else 0
+        return ExponentialAdams(*form, falling, self.disable_corrector, solver_p=self.solver_p)
+
+
+@dataclass(frozen=True)
+class UniPCMultistep(WithUniPC, Multistep):
+    """Unified predictor-corrector (Zhao et al. 2023, arXiv 2302.04867); order min(solver_order + 1, 3).
+
+    Args: those of `DEISMultistep`, and
+        rescale_betas_zero_snr, sigma_min, sigma_max: of the schedule, see `schedules.DiscreteVP`.
+        predict_x0: whether the solver's polynomials are of x0 rather than of the noise.
+        solver_type: B(h) of the paper, "bh1" for h or "bh2" for e^h - 1; with more than two values it drops out.
+        disable_corrector, solver_p: see `solvers.ExponentialAdams`.
+        shift_terminal, shift_given: of the straight path, see `schedules.Flow`.
+
+    Raises:
+        ScheduleError: an option that is not one of those named, or a number out of range.
+    """
+
+    rescale_betas_zero_snr: bool = False
+    sigma_min: float | None = None
+    sigma_max: float | None = None
+    shift_terminal: float | None = None
+    shift_given: bool = False
+
+    def parts(self) -> Parts:
+        if self.shift_terminal is not None and not self.use_flow_sigmas:
+            raise ScheduleError(f"shift_terminal belongs to use_flow_sigmas; given {self.shift_terminal!r}.")
+        return self._on_path(
+            self._unipc(),
+            {"sigma_limit": 1 - 1e-6, "shift_terminal": self.shift_terminal, "shift_given": self.shift_given},
+            rescale_betas_zero_snr=self.rescale_betas_zero_snr,
+            terminal_alpha_bar=2.0**-24,
+            sigma_min=self.sigma_min,
+            sigma_max=self.sigma_max,
+        )
+
+
+@dataclass(frozen=True)
+class SASolver(Multistep):
+    """Stochastic Adams predictor and corrector (Xue et al. 2023, arXiv 2309.05019); without noise of order
+    min(predictor_order + 1, corrector_order, 3).
+
+    Args: those of `DEISMultistep`, and
+        predictor_order: values of the model that a step uses.
+        corrector_order: those that its correction uses, the new one included; 0 for none.
+        algorithm_type: "data_prediction" or "noise_prediction", which the solver's polynomials are of.
+        tau, tau_start, tau_end: amount of noise, at timesteps from and to these; 0 for the probability flow.
+        lambda_min_clipped: of the schedule, see `schedules.DiscreteVP`.
+        variance_type: "learned" or "learned_range" where a model of the noise also gives a variance, not used here.
+
+    Raises:
+        ScheduleError: an option that is not one of those named, or a number out of range.
+    """
+
+    predictor_order: int = 2
+    corrector_order: int = 2
+    algorithm_type: str = "data_prediction"
+    lambda_min_clipped: float = -math.inf
+    variance_type: str | None = None
+    tau: float = 1.0
+    tau_start: float = 200.0
+    tau_end: float = 800.0
+
+    def parts(self) -> Parts:
+        checks.option("variance_type", self.variance_type or "learned", ("learned", "learned_range"))
+        checks.option("algorithm_type", self.algorithm_type, ("data_prediction", "noise_prediction"))
+        data = self.algorithm_type == "data_prediction"
+        solver = ExponentialAdams(
+            data,
+            self.predictor_order,
+            self.corrector_order,
+            "bh1" if data else "exact",
+            math.inf if self.lower_order_final else 0,
+            tau=self.tau,
+            tau_start=self.tau_start,
+            tau_end=self.tau_end,
+            parts=2 if self.variance_type and self.prediction_type == "epsilon" else 1,
+        )
+        return self._on_path(solver, self._below_one(), lambda_min_clipped=self.lambda_min_clipped)

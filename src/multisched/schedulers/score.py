@@ -1,0 +1,91 @@
+"""Recipes of score-based models, on the stochastic processes of Song et al. 2020 (arXiv 2011.13456)."""
+
+from dataclasses import dataclass
+from typing import Any
+
+from multisched import solvers
+from multisched.predictions import Prediction
+from multisched.schedulers.base import Parts, Recipe
+from multisched.schedules import VE
+from multisched.schedules.trig import Geometric, LinearVP
+
+
+class _Opposite(Prediction):
+    """The same with the other sign."""
+
+    def weights(self, alpha: Any, sigma: Any) -> tuple[Any, Any]:
+        a, b = super().weights(alpha, sigma)
+        return -a, -b
+
+
+@dataclass(frozen=True)
+class ScoreSdeVe(Recipe):
+    """The variance-exploding process, by Langevin steps at each level and a step down. The model is told sigma and
+    returns the score. The last step adds no noise.
+
+    Args:
+        sigma_min, sigma_max, sampling_eps: see `schedules.trig.Geometric`.
+        snr, correct_steps: see `solvers.PredictorCorrector`.
+    """
+
+    sigma_min: float = 0.01
+    sigma_max: float = 1348.0
+    sampling_eps: float = 1e-5
+    snr: float = 0.15
+    correct_steps: int = 1
+
+    def parts(self) -> Parts:
+        schedule = Geometric(
+            self.sigma_min,
+            self.sigma_max,
+            sigma_data=None,
+            sigma_schedule="exponential",
+            timestep="sigma",
+            prior=0.0,
+            sampling_eps=self.sampling_eps,
+        )
+        return Parts(schedule, Prediction("score"), solvers.PredictorCorrector(self.snr, self.correct_steps))
+
+
+@dataclass(frozen=True)
+class ScoreSdeVp(Recipe):
+    """The variance-preserving process, by Euler and Maruyama's method. The model is told t in (0, 1] and returns the
+    noise. The last step adds none.
+
+    Args:
+        beta_min, beta_max, sampling_eps: see `schedules.trig.LinearVP`.
+    """
+
+    beta_min: float = 0.1
+    beta_max: float = 20.0
+    sampling_eps: float = 0.001
+
+    def parts(self) -> Parts:
+        schedule = LinearVP(self.beta_min, self.beta_max, self.sampling_eps)
+        return Parts(schedule, Prediction("epsilon"), solvers.EulerMaruyama(self.beta_min, self.beta_max))
+
+
+@dataclass(frozen=True)
+class KarrasVe(Recipe):
+    """Heun's method with churn on geometric noise levels (Karras et al. 2022, arXiv 2206.00364, algorithm 2 and table
+    1, column "VE"); order 2 without churn. The model is told sigma and returns sigma times the score.
+
+    Args:
+        sigma_min, sigma_max: ends of the noise levels.
+        s_churn, s_min, s_max, s_noise: see `solvers.Churn`.
+        squared: whether the levels are sigma^2, a defect of diffusers, whose runs yet begin at sigma_max.
+    """
+
+    sigma_min: float = 0.02
+    sigma_max: float = 100.0
+    s_noise: float = 1.007
+    s_churn: float = 80.0
+    s_min: float = 0.05
+    s_max: float = 50.0
+    squared: bool = False
+
+    def parts(self) -> Parts:
+        low, high = (end**2 if self.squared else end for end in (self.sigma_min, self.sigma_max))
+        schedule = VE(low, high, sigma_data=None, sigma_schedule="exponential", timestep="sigma", prior=0.0)
+        solver = solvers.ChurnedHeun(self.s_churn, self.s_min, self.s_max, self.s_noise)
+        return Parts(schedule, _Opposite("epsilon"), solver)

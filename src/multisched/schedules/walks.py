@@ -1,0 +1,71 @@
+"""Runs over the discrete schedule that do not only fall: up to the noise, and back and forth."""
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from multisched.grid import Grid
+from multisched.schedules import checks
+from multisched.schedules.vp import DiscreteVP
+
+
+@dataclass(frozen=True)
+class Ascending(DiscreteVP):
+    """The steps of a run of `DiscreteVP` taken backwards, from data to noise. At each the model is told the timestep
+    that the step leads to, as in DDIM inversion (Mokady et al. 2022, arXiv 2211.09794, section 3.1)."""
+
+    def grid(self, n: int | None = None, timesteps: Any = None, sigmas: Any = None, mu: float | None = None) -> Grid:
+        """The grid of `DiscreteVP` the other way; lists are given as there, falling."""
+        down = super().grid(n, timesteps, sigmas, mu)
+        times = np.append(down.timesteps[-2::-1], down.timesteps[0])
+        alphas, sigmas = (
+            np.append(aims[::-1], points[0])
+            for aims, points in ((down.next_alphas, down.alphas), (down.next_sigmas, down.sigmas))
+        )
+        return Grid(times, alphas, sigmas, down.alphas[-2::-1], down.sigmas[-2::-1])
+
+
+@dataclass(frozen=True)
+class Jumping(DiscreteVP):
+    """A run that goes back on its way: whenever a whole number of times `jump_length` steps are left, the last
+    `jump_length` steps are taken `jump_n_sample` times (Lugmayr et al. 2022, arXiv 2201.09865, section 4.2).
+
+    With `late_undo` the noise of a jump back is that of as many timesteps, but counted from the last one that the model
+    was asked at and not from where the step from it has led.
+    """
+
+    jump_length: int = 10
+    jump_n_sample: int = 10
+    late_undo: bool = False
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        checks.count("jump_length", self.jump_length)
+        checks.count("jump_n_sample", self.jump_n_sample)
+
+    def grid(self, n: int | None = None, timesteps: Any = None, sigmas: Any = None, mu: float | None = None) -> Grid:
+        """The grid of `DiscreteVP` with the steps in the order of the jumps."""
+        down = super().grid(n, timesteps, sigmas, mu)
+        walk = self._walk(len(down))
+        points = np.append(walk, len(down))
+        alphas, sigmas = down.alphas[points], down.sigmas[points]
+        if self.late_undo:
+            after = np.flatnonzero(np.diff(walk) <= 0) + 1
+            asked, bars = down.timesteps[walk[after - 1]].astype(int), np.append(1.0, self.alphas_cumprod)
+            reached = np.minimum(asked + self.jump_length * (self.num_train_timesteps // len(down)), bars.size - 1)
+            alphas[after] = down.next_alphas[walk[after - 1]] * np.sqrt(bars[reached] / bars[asked])
+            sigmas[after] = np.sqrt(1 - alphas[after] ** 2)
+        return Grid(down.timesteps[points], alphas, sigmas, down.next_alphas[walk], down.next_sigmas[walk])
+
+    def _walk(self, n: int) -> np.ndarray:
+        """Which of the n steps are taken, in order."""
+        jumps = dict.fromkeys(range(0, n - self.jump_length, self.jump_length), self.jump_n_sample - 1)
+        walk, left = [], n
+        while left:
+            left -= 1
+            walk.append(n - 1 - left)
+            if jumps.get(left):
+                jumps[left] -= 1
+                left += self.jump_length
+        return np.array(walk)

@@ -1,0 +1,157 @@
+"""Linear multistep methods: the noise over a step extrapolated from the latest calls (Adams and Bashforth)."""
+
+from dataclasses import dataclass, replace
+from typing import Any, ClassVar
+
+import numpy as np
+from array_api_compat import array_namespace
+
+from multisched.errors import ScheduleError
+from multisched.grid import Grid
+from multisched.solvers.base import Estimate, Next, Rows, Solver, rows_of
+from multisched.solvers.exponential import _finite, _integrals, _nonzero
+from multisched.values import check_options
+
+# Weights for even steps of the call j steps ago, where a run has 0, 1, 2, 3 steps behind it.
+EVEN = ((1.0, 3 / 2, 23 / 12, 55 / 24), (0.0, -1 / 2, -4 / 3, -59 / 24), (0.0, 0.0, 5 / 12, 37 / 24), (0, 0, 0, -3 / 8))
+# Shares of the calls of a first step, and the number of such steps.
+STARTS = {"euler": ((1.0,), 0), "heun": ((1 / 2, 1 / 2), 1), "runge_kutta": ((1 / 6, 1 / 3, 1 / 3, 1 / 6), 3)}
+
+
+@dataclass(frozen=True)
+class Adams(Solver):
+    """Adams and Bashforth's methods on the transfer of Liu et al. 2022 (arXiv 2202.09778, eq. 11).
+
+        noise  = w_0 e_0 + w_1 e_1 + w_2 e_2 + w_3 e_3,   e_j of j steps ago
+        x_next = alpha_next / alpha * x + (sigma_next - alpha_next / alpha * sigma) * noise,   from alpha = 0 as `Euler`
+
+    "even" weights are (55, -59, 37, -9) / 24, or those of lower order at first: order 2, as steps that are even in time
+    are not so in k = sigma / alpha. "exact" weights are the means over k..k_next of Lagrange's polynomials through the
+    calls' k: order 3, or 2 from the start "euler", whose first step has one call to go by. No order is above `most`.
+
+    Args:
+        weights: "exact" or "even".
+        start: "euler"; "heun", a first step of two calls; or "runge_kutta", three steps of four, their inner calls half
+            way in time. A step from alpha = 0, and the last of a run, have one call all the same.
+        most: calls that are combined, 1 to 4.
+
+    Raises:
+        ScheduleError: an option that is not one of those named.
+    """
+
+    blind: ClassVar[bool] = False
+    velocity: ClassVar[bool] = False
+
+    weights: str = "exact"
+    start: str = "euler"
+    most: int = 4
+
+    def __post_init__(self) -> None:
+        check_options(self)
+        for name, allowed in {"weights": ("exact", "even"), "start": tuple(STARTS), "most": (1, 2, 3, 4)}.items():
+            if getattr(self, name) not in allowed:
+                raise ScheduleError(f"{name} must be one of {allowed}; given {getattr(self, name)!r}.")
+
+    @property
+    def order(self) -> int:
+        return min(self.most, 3 if self.weights == "exact" and self.start != "euler" else 2)
+
+    @property
+    def memory(self) -> tuple[str, ...]:
+        before = tuple(f"before_{j}" for j in range(1, self.most))
+        return before if self.start == "euler" else (*before, "anchor", "total")
+
+    def rows(self, grid: Grid, schedule: Any) -> Rows:
+        count, index = len(STARTS[self.start][0]), np.arange(len(grid))
+        calls = np.where(self._opening(grid, index), count, 1)
+        step = np.repeat(index, calls)
+        stage = np.arange(step.size) - np.repeat(np.cumsum(calls) - calls, calls)
+        rows = rows_of(grid, step, stage, np.where(stage > 0, step + 1, step))
+        return _inner(rows, schedule, count, self._opening(grid, step)) if count > 1 else rows
+
+    def _opening(self, grid: Grid, step: Any) -> Any:
+        """Whether a step is one of several calls."""
+        first = int(bool(grid.alphas[0] == 0))
+        return (step >= first) & (step < min(first + STARTS[self.start][1], len(grid) - 1))
+
+    def update(self, row: Rows, x: Any, model: Estimate, memory: tuple[Any, ...], noise: tuple[Any, ...]) -> Next:
+        xp, last = array_namespace(row.sigma), self.most - 1
+        opening, first = self._opening(row.grid, row.step), row.stage == 0
+        behind = xp.where(opening, 0, xp.where(row.step < last, row.step, last))
+        call = row.alpha * model.noise - row.sigma * model.x0 if self.velocity else model.noise
+        calls = (call, *memory[:last])
+        weights = self._exact(row, behind) if self.weights == "exact" else [_pick(row, w, behind) for w in EVEN]
+        mean = sum(weight * one for weight, one in zip(weights, calls, strict=False))
+        after = tuple(xp.where(first, new, old) for new, old in zip(calls, memory[:last], strict=False))
+        if self.start != "euler":
+            anchor, total = memory[last:]
+            shares = STARTS[self.start][0]
+            x = xp.where(first, x, anchor)
+            gathered = xp.where(first, 0.0 * total, total) + _pick(row, shares, row.stage) * call
+            mean = xp.where(opening & (row.stage == len(shares) - 1), gathered, mean)
+            after = (*after, x, xp.where(opening, gathered, total))
+        if self.velocity:
+            mean = (row.alpha_start * mean + row.sigma_start * x) / (row.alpha_start**2 + row.sigma_start**2)
+        grow = row.alpha_next / _nonzero(row.alpha_start)
+        moved = grow * x + (row.sigma_next - grow * row.sigma_start) * mean
+        euler = (not self.blind) * row.alpha_next * model.x0 + row.sigma_next * mean
+        return Next(xp.where(row.alpha_start == 0, euler, moved), after)
+
+    def _exact(self, row: Rows, behind: Any) -> list[Any]:
+        start = _finite(row.start.ratio)
+        h = array_namespace(start).where(behind > 0, row.next.ratio - start, 1.0)
+        nodes = [_finite(row.at(-j).ratio) - start for j in range(self.most)]
+        earlier = [integral / _nonzero(h) for integral in _integrals(h, 0.0, nodes, behind + 1, None)]
+        return [1 - sum(earlier), *earlier]
+
+
+class BlindAdams(Adams):
+    """The same without x0, which is taken as 0 where a run starts at alpha = 0: a defect of diffusers' IPNDM."""
+
+    blind: ClassVar[bool] = True
+
+
+class VelocityAdams(Adams):
+    """The same on v = alpha * noise - sigma * x0, whose mean over a step is then taken for that of the step's start,
+    noise = (alpha * v + sigma * x) / (alpha^2 + sigma^2): a defect of diffusers' PNDM; order 1."""
+
+    order: ClassVar[int] = 1
+    velocity: ClassVar[bool] = True
+
+
+def _pick(row: Rows, values: tuple[float, ...], index: Any) -> Any:
+    """The value at `index`, a column of whole numbers."""
+    xp = array_namespace(row.sigma)
+    return sum(xp.where(index == k, value, xp.zeros_like(row.sigma)) for k, value in enumerate(values))
+
+
+def _inner(rows: Rows, schedule: Any, calls: int, several: np.ndarray) -> Rows:
+    """First steps of two or four calls: the inner of four are asked half way in time, in whole timesteps where the
+    grid's are. Under a schedule's fixed stride, calls land the stride, or half of it, from where they are asked.
+    """
+    grid, step, stage = rows.grid, np.asarray(rows.step)[:, 0], np.asarray(rows.stage)[:, 0]
+    times = np.asarray(grid.timesteps)
+    begin, end = times[step], times[step + 1]
+    strided = getattr(schedule, "previous_timestep", "list") == "stride"
+    stride = schedule.num_train_timesteps // grid.total if strided else begin - end
+    half = stride // 2 if np.all(times == np.round(times)) else stride / 2
+    if calls == 4:
+        landing = np.where(strided & (stage == 0), begin - half, end + half)
+        rows = _moved(rows, several & (stage % 3 > 0), end + half, schedule, "")
+        rows = _moved(rows, several & (stage < 2), landing, schedule, "_next")
+    if strided:
+        rows = _moved(rows, several & (stage >= calls // 2), end, schedule, "_next")
+        rows = _moved(rows, several & (stage == 1) & (calls == 2), end + stride, schedule, "_start")
+    return rows
+
+
+def _moved(rows: Rows, where: np.ndarray, times: Any, schedule: Any, end: str) -> Rows:
+    """`rows` with the level at one end at other times, where so."""
+    xp, where = array_namespace(rows.sigma), where[:, None]
+    times = np.where(where, times[:, None], np.asarray(rows.timestep))
+    alpha, sigma = schedule.levels(times)
+    columns = {f"alpha{end}": alpha, f"sigma{end}": sigma}
+    if not end:
+        columns |= {"timestep": times, "scale": schedule.scale(alpha, sigma)}
+    put = {name: xp.where(xp.asarray(where), xp.asarray(new), getattr(rows, name)) for name, new in columns.items()}
+    return replace(rows, **put)

@@ -1,0 +1,129 @@
+"""Stochastic steps written for the straight path. On any other, x / (alpha + sigma) stands on it, with the share of
+noise s = sigma / (alpha + sigma)."""
+
+import math
+from dataclasses import dataclass
+from typing import Any, ClassVar
+
+from array_api_compat import array_namespace
+
+from multisched.errors import ScheduleError
+from multisched.solvers.base import Estimate, Level, Next, Rows, Solver
+from multisched.solvers.euler import PingPong
+from multisched.values import check_options
+
+
+def share(level: Level) -> Any:
+    """sigma / (alpha + sigma)."""
+    return level.sigma / (level.alpha + level.sigma)
+
+
+@dataclass(frozen=True)
+class AncestralRF(Solver):
+    """Euler steps that end below their aim and are noised back up to it: the ancestral step of k-diffusion for
+    rectified flow (Liu et al. 2022, arXiv 2209.03003), as ComfyUI samples LTX-Video; order 1 without noise.
+
+        s_down = s_next * (1 + eta * (s_next / s - 1)),   k = s_down / (1 - s_down)
+        x_next = alpha_next * (x0 + k * noise) + s_noise * sqrt(sigma_next^2 - (alpha_next * k)^2) * z
+
+    eta = 0 is `Euler`.
+
+    Args:
+        eta, s_noise: how far below, and the scale of the noise.
+        rescaled: whether s_noise = 0 leaves the signal of the aim; else (1 - s_down) * x0 + s_down * noise is left.
+
+    Raises:
+        ScheduleError: a setting that is negative or not finite.
+    """
+
+    eta: float = 1.0
+    s_noise: float = 1.0
+    rescaled: bool = True
+
+    def __post_init__(self) -> None:
+        check_options(self)
+        for name in ("eta", "s_noise"):
+            if not 0 <= getattr(self, name) < math.inf:
+                raise ScheduleError(f"{name} must be a number >= 0; given {getattr(self, name)!r}.")
+
+    @property
+    def draws(self) -> int:
+        return int(self.eta > 0 and self.s_noise > 0)
+
+    def update(self, row: Rows, x: Any, model: Estimate, memory: tuple[Any, ...], noise: tuple[Any, ...]) -> Next:
+        xp = array_namespace(row.sigma)
+        aim = share(row.next)
+        down = aim * (1 + self.eta * (aim / share(row.here) - 1))
+        ratio = down / (1 - down)
+        signal = row.alpha_next if noise or self.rescaled else (row.alpha_next + row.sigma_next) * (1 - down)
+        lost = row.sigma_next**2 - (row.alpha_next * ratio) ** 2
+        added = self.s_noise * xp.sqrt(xp.where(lost > 0, lost, 0.0))
+        x_next = signal * (model.x0 + ratio * model.noise)
+        return Next(x_next + added * noise[0] if noise else x_next)
+
+
+@dataclass(frozen=True)
+class SwappedPingPong(PingPong):
+    """Ping-pong that keeps the noise and draws the clean sample anew, sigma_next * noise + alpha_next * z: no sampler
+    of data, but what diffusers' `stochastic_sampling` computes under `invert_sigmas`."""
+
+    def update(self, row: Rows, x: Any, model: Estimate, memory: tuple[Any, ...], noise: tuple[Any, ...]) -> Next:
+        return Next(row.sigma_next * model.noise + row.alpha_next * noise[0])
+
+
+@dataclass(frozen=True)
+class RescaledSDE(Solver):
+    """Euler-Maruyama steps on the SDE of a flow (Geffner et al. 2025, "Proteina", arXiv 2503.00710), its score rescaled
+    in time to sharpen the distribution (Xu et al. 2025, arXiv 2510.01184).
+
+        t = 1 - s,   y = x / (alpha + sigma),   q = (alpha / sigma * tsr_sigma)^2,   rho = (q + 1) / (q / tsr_k + 1)
+        v      = (y - rho * noise) / t
+        g      = 1 / (t + 0.01), or in the mode "tan" pi / 2 * cos(pi / 2 * t) / (sin(pi / 2 * t) + 0.01), over rho^2;
+                 0 outside t_from <= t <= t_to and in the step to sigma = 0
+        y_next = y + (v - g * rho / (1 - t) * noise) * dt + sqrt(2 * g * dt) * z
+
+    Args:
+        noise_mode: "1/t" or "tan".
+        tsr_k, tsr_sigma: inverse temperature, 1 for the model's own; deviation of the data that are sharpened.
+        t_from, t_to: where noise is added.
+        noisy_end: whether the step to sigma = 0 may add noise too.
+
+    Raises:
+        ScheduleError: another noise mode, or a number that is not positive.
+    """
+
+    order: ClassVar[int] = 0
+
+    noise_mode: str = "1/t"
+    tsr_k: float = 1.0
+    tsr_sigma: float = 1.0
+    t_from: float = 0.02
+    t_to: float = 0.95
+    noisy_end: bool = False
+
+    def __post_init__(self) -> None:
+        check_options(self)
+        if self.noise_mode not in ("1/t", "tan"):
+            raise ScheduleError(f"noise_mode must be '1/t' or 'tan'; given {self.noise_mode!r}.")
+        for name in ("tsr_k", "tsr_sigma"):
+            if not 0 < getattr(self, name) < math.inf:
+                raise ScheduleError(f"{name} must be a positive number; given {getattr(self, name)!r}.")
+
+    @property
+    def draws(self) -> int:
+        return 1
+
+    def update(self, row: Rows, x: Any, model: Estimate, memory: tuple[Any, ...], noise: tuple[Any, ...]) -> Next:
+        xp = array_namespace(row.sigma)
+        s = share(row.here)
+        t, dt, angle = 1 - s, s - share(row.next), math.pi / 2 * (1 - s)
+        q = (row.alpha / row.sigma * self.tsr_sigma) ** 2
+        rho = (q + 1) / (q / self.tsr_k + 1)
+        # (rho - 1) / t, without a division by t, which is 0 at pure noise.
+        excess = t * (self.tsr_sigma / s) ** 2 * (1 - 1 / self.tsr_k) / (q / self.tsr_k + 1)
+        g = math.pi / 2 * xp.cos(angle) / (xp.sin(angle) + 0.01) if self.noise_mode == "tan" else 1 / (t + 0.01)
+        noisy = (self.t_from <= t) & (t <= self.t_to) & (dt > 0) & (self.noisy_end | (row.sigma_next > 0))
+        g = xp.where(noisy, g / rho**2, 0.0)
+        drift = model.x0 - (1 + excess + g * rho / s) * model.noise
+        y = x / (row.alpha + row.sigma) + drift * dt + xp.sqrt(2 * g * xp.abs(dt)) * noise[0]
+        return Next((row.alpha_next + row.sigma_next) * y)

@@ -1,0 +1,89 @@
+"""Solvers of distilled models: consistency functions, which jump to the clean sample from any level."""
+
+from dataclasses import dataclass, replace
+from typing import Any, ClassVar
+
+from array_api_compat import array_namespace
+
+from multisched.predictions import Prediction
+from multisched.solvers.base import Estimate, Next, Rows
+from multisched.solvers.euler import Euler, PingPong
+
+
+@dataclass(frozen=True)
+class LCM(PingPong):
+    """Latent consistency models (Luo et al. 2023, arXiv 2310.04378, eq. 9 and algorithm 3).
+
+        f      = c_skip * x + c_out * x0
+        x_next = alpha_next * f + sigma_next * z,   z ~ N(0, I)
+        c_skip = 1 / (4 s^2 + 1),   c_out = 2 s / sqrt(4 s^2 + 1),   s = timestep_scaling * t
+
+    `PingPong` as timestep_scaling grows.
+    """
+
+    timestep_scaling: float = 10.0
+
+    def update(self, row: Rows, x: Any, model: Estimate, memory: tuple[Any, ...], noise: tuple[Any, ...]) -> Next:
+        scaled = 2 * self.timestep_scaling * abs(row.timestep)
+        size = scaled**2 + 1
+        f = x / size + scaled / size**0.5 * model.x0
+        return super().update(row, x, model._replace(x0=f), memory, noise)
+
+
+@dataclass(frozen=True)
+class Consistency(PingPong):
+    """Consistency models, whose function is the identity at sigma_min = m (Song et al. 2023, arXiv 2303.01469,
+    algorithm 1, and appendix C for the weights).
+
+        f      = c_skip * x / alpha + c_out * F,   k = sigma / alpha,   d = sigma_data
+        x_next = alpha_next * (f + s_noise * sqrt(k_next^2 - m^2) * z),   z ~ N(0, I)
+        c_skip = d^2 / ((k - m)^2 + d^2),   c_out = (k - m) * d / sqrt(k^2 + d^2)
+
+    Written with x0, which would be f if m were 0: f = (1 - m / k) * x0 + (c_skip - (1 - m / k) * c_0) * x / alpha with
+    c_0 = d^2 / (k^2 + d^2). `PingPong` at m = 0.
+    """
+
+    sigma_min: float = 0.002
+    sigma_data: float = 0.5
+    s_noise: float = 1.0
+
+    def estimate(self, row: Rows, prediction: Prediction, x: Any, outputs: tuple[Any, ...]) -> tuple[Any, Any]:
+        x0, _ = super().estimate(row, prediction, x, outputs)
+        near = row.sigma - self.sigma_min * row.alpha
+        data = self.sigma_data**2 * row.alpha
+        left = near / row.sigma
+        f = left * x0 + (data / (near**2 + data * row.alpha) - left * data / (row.sigma**2 + data * row.alpha)) * x
+        return f, (x - row.alpha * f) / row.sigma
+
+    def update(self, row: Rows, x: Any, model: Estimate, memory: tuple[Any, ...], noise: tuple[Any, ...]) -> Next:
+        xp = array_namespace(row.sigma)
+        added = row.sigma_next**2 - (self.sigma_min * row.alpha_next) ** 2
+        row = replace(row, sigma_next=self.s_noise * xp.sqrt(xp.where(added > 0, added, xp.zeros_like(added))))
+        return super().update(row, x, model, memory, noise)
+
+
+@dataclass(frozen=True)
+class TCD(Euler):
+    """Trajectory consistency (Zheng et al. 2024, arXiv 2402.19159, algorithm 4): a step to below the next grid point,
+    then noise up to it. `Euler` where the step aims at the next point itself.
+
+        x_s    = alpha_s * x0 + sigma_s * noise
+        x_next = renoise(x_s)
+    """
+
+    draws: ClassVar[int] = 1
+
+    def update(self, row: Rows, x: Any, model: Estimate, memory: tuple[Any, ...], noise: tuple[Any, ...]) -> Next:
+        return Next(renoise(row, super().update(row, x, model, memory, ()).sample, noise[0]))
+
+
+def renoise(row: Rows, x: Any, z: Any, s_noise: float = 1.0) -> Any:
+    """From the level s that a step aims at to the next grid point: a = alpha / alpha_s.
+
+    a * x + s_noise * sqrt(sigma^2 - (a * sigma_s)^2) * z
+    """
+    xp = array_namespace(row.sigma)
+    point = row.at(1)
+    kept = point.alpha / row.alpha_next
+    added = point.sigma**2 - (kept * row.sigma_next) ** 2
+    return kept * x + s_noise * xp.sqrt(xp.where(added > 0, added, xp.zeros_like(added))) * z

@@ -1,0 +1,97 @@
+"""Second-order singlestep solvers: a call where the step begins, and one at its middle in lam."""
+
+from dataclasses import dataclass, replace
+from typing import Any, ClassVar
+
+import numpy as np
+from array_api_compat import array_namespace
+
+from multisched.errors import ScheduleError
+from multisched.grid import Grid
+from multisched.solvers.base import Estimate, Level, Next, Rows, Solver, rows_of
+from multisched.values import check_options
+
+
+@dataclass(frozen=True)
+class Midpoint(Solver):
+    """DPM-Solver-2 and DPM-Solver++(2S), also with noise drawn anew; order 2.
+
+        s, rest = eta * sigma_next * sqrt(1 - (k_next / k)^2), sqrt(sigma_next^2 - s^2)     with k = sigma / alpha
+        call 1, to the middle m, k_m = sqrt(k * k_next):   x_m = alpha_m * x0 + sigma_m * noise
+        call 2:  miss   = x - alpha * x0 - sigma * noise,   of the first x from the x0 and noise found at the middle
+                 x_next = alpha_next * x0 + rest * noise + s * z + gain * miss
+
+    With gain = alpha_next / alpha the noise at the middle holds for the step (Lu et al. 2022, arXiv 2206.00927,
+    algorithm 1); with gain = rest / sigma its x0 does (arXiv 2211.01095, algorithm 1). A step from alpha = 0 or to
+    sigma = 0, where lam is infinite, has no middle: it is one call of `Euler`, or of `DDIM` with this eta.
+
+    Args:
+        held: "noise" or "x0".
+        eta: share of the noise that is drawn anew. The middle is then that of k and rest / alpha_next.
+        noisy_middle: whether noise is drawn on the way to the middle too, which stays that of k and k_next.
+        s_noise: scale of the noise.
+
+    Raises:
+        ScheduleError: another word for `held`, eta outside [0, 1] or a negative s_noise.
+    """
+
+    order: ClassVar[int] = 2
+    memory: ClassVar[tuple[str, ...]] = ("anchor",)
+
+    held: str = "noise"
+    eta: float = 0.0
+    noisy_middle: bool = False
+    s_noise: float = 1.0
+
+    def __post_init__(self) -> None:
+        check_options(self)
+        if self.held not in ("noise", "x0") or not 0 <= self.eta <= 1 or not self.s_noise >= 0:
+            given = f"{self.held!r}, {self.eta!r} and {self.s_noise!r}"
+            raise ScheduleError(f"held must be 'noise' or 'x0', eta in [0, 1] and s_noise >= 0; given {given}.")
+
+    @property
+    def draws(self) -> int:
+        return int(self.eta > 0)
+
+    def rows(self, grid: Grid, schedule: Any) -> Rows:
+        xp = array_namespace(grid.sigmas)
+        start, end = Level(grid.alphas[:-1], grid.sigmas[:-1]), Level(grid.next_alphas, grid.next_sigmas)
+        aim = end if self.noisy_middle else Level(end.alpha, _split(start, end, self.eta)[1])
+        paired = np.asarray(start.alpha * start.sigma * aim.alpha * aim.sigma > 0)
+        ratio = np.where(paired, np.asarray(start.ratio), 1.0) * np.where(paired, np.asarray(aim.ratio), 1.0)
+        step = np.repeat(np.arange(len(grid)), 1 + paired)
+        stage = np.append(0, step[1:] == step[:-1]).astype(int)[: len(step)]
+        rows = rows_of(grid, step, stage, point=step)
+        first, second = (xp.asarray(mask[:, None]) for mask in ((stage == 0) & paired[step], stage == 1))
+        middle = schedule.point(np.sqrt(ratio))._asdict()
+        middle = {name: xp.asarray(np.asarray(values)[step, None]) for name, values in middle.items()}
+        return replace(
+            rows,
+            **{name: xp.where(second, values, getattr(rows, name)) for name, values in middle.items()},
+            alpha_next=xp.where(first, middle["alpha"], rows.alpha_next),
+            sigma_next=xp.where(first, middle["sigma"], rows.sigma_next),
+        )
+
+    def update(self, row: Rows, x: Any, model: Estimate, memory: tuple[Any, ...], noise: tuple[Any, ...]) -> Next:
+        xp = array_namespace(row.sigma)
+        (anchor,) = memory
+        second = row.stage == 1
+        to_middle = (row.stage == 0) & (row.alpha_start * row.sigma_start * row.alpha_next * row.sigma_next > 0)
+        eta = self.eta if self.noisy_middle else xp.where(to_middle, 0.0, self.eta)
+        std, rest = _split(row.start, row.next, eta)
+
+        end, begin = (row.alpha_next, row.alpha_start) if self.held == "noise" else (rest, row.sigma_start)
+        gain = end / xp.where(second, begin, xp.ones_like(begin))
+        miss = anchor - row.alpha_start * model.x0 - row.sigma_start * model.noise
+        sample = row.alpha_next * model.x0 + rest * model.noise + xp.where(second, gain * miss, 0.0)
+        if noise:
+            sample = sample + self.s_noise * std * noise[0]
+        return Next(sample, (xp.where(second, anchor, x),))
+
+
+def _split(start: Level, end: Level, eta: Any) -> tuple[Any, Any]:
+    """The noise at a step's end: the deviation that is drawn anew, and the weight of what is kept."""
+    xp = array_namespace(end.sigma)
+    one = xp.ones_like(end.sigma)
+    share = xp.where(start.ratio > end.ratio, end.ratio / xp.where(start.sigma > 0, start.ratio, one), one)
+    return eta * end.sigma * xp.sqrt(1 - share**2), end.sigma * xp.sqrt(1 - eta**2 + (eta * share) ** 2)

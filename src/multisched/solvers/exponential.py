@@ -1,0 +1,218 @@
+"""Exponential Adams methods: a polynomial p in lam = log(alpha / sigma) goes through the model's values of x0 ("data")
+or of the noise, and a step from s to t integrates it exactly.
+
+    data    x_t = sigma_t / sigma_s * e^(-tau^2 h) * x_s + sigma_t * sqrt(1 - e^(-2 tau^2 h)) * z
+                  + (1 + tau^2) * alpha_t * integral of e^(-(1 + tau^2) (lam_t - lam)) * p(lam)
+    noise   x_t = alpha_t / alpha_s * x_s + tau * alpha_t * sqrt((sigma_s / alpha_s)^2 - (sigma_t / alpha_t)^2) * z
+                  - (1 + tau^2) * sigma_t * integral of e^(lam_t - lam) * p(lam),         h = lam_t - lam_s
+
+(Xue et al. 2023, arXiv 2309.05019, section 4; tau = 0 is the probability flow.) The predictor's p ends at s. The
+corrector takes the step again, with the same z, once the value at t is there; the next step begins from what it finds.
+
+    DEIS (Zhang and Chen 2022, arXiv 2204.13902, eq. 14)    noise, p values
+    UniPC (Zhao et al. 2023, arXiv 2302.04867, section 3)   either, p values and p + 1, rule "bh1" or "bh2"
+    SA-Solver (arXiv 2309.05019, algorithm 1)               either, any numbers of values, tau; with data, rule "bh1"
+"""
+
+import math
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+from array_api_compat import array_namespace
+
+from multisched.errors import ScheduleError
+from multisched.grid import Grid
+from multisched.predictions import Prediction
+from multisched.schedules import checks
+from multisched.solvers.base import Estimate, Next, Rows, Solver, orders
+from multisched.values import check_options, whole
+
+# Gauss and Legendre's 64 points integrate such an exponential times a polynomial to the last bits.
+_X, _W = (values / 2 for values in np.polynomial.legendre.leggauss(64))
+
+
+@dataclass(frozen=True)
+class ExponentialAdams(Solver):
+    """Predictor and corrector. Order min(predictor, 2), or min(predictor + 1, corrector, 3) with a corrector, as the
+    first step of a run has one value, and its correction two.
+
+    Args:
+        data: whether p goes through values of x0.
+        predictor, corrector: values that it goes through, at most; 0 for no corrector.
+        rule: what integral of (lam - lam_s) * e^... is taken where there are two values: "exact", or as published
+            "bh1" for h^2 / 2 and "bh2" for h / 2 * integral of e^...
+        falling: whether fewer values are used towards the end, in runs of fewer steps than this.
+        disable_corrector: numbers of the steps, from 0, that are not corrected.
+        tau, tau_start, tau_end: amount of noise, at timesteps from and to these.
+        parts: parts of the model's output, of which the first is used.
+        solver_p: another solver, of one model call a step, in place of the predictor.
+
+    Raises:
+        ScheduleError: an option that is not one of those named, or a grid that the method cannot go along.
+    """
+
+    data: bool
+    predictor: int
+    corrector: int = 0
+    rule: str = "exact"
+    falling: float = math.inf
+    disable_corrector: tuple[int, ...] = ()
+    tau: float = 0.0
+    tau_start: float = 0.0
+    tau_end: float = math.inf
+    solver_p: Solver | None = None
+    parts: int = 1
+
+    def __post_init__(self) -> None:
+        check_options(self)
+        disabled = tuple(whole("disable_corrector", step) for step in self.disable_corrector)
+        object.__setattr__(self, "disable_corrector", disabled)
+        checks.count("the order of a predictor", self.predictor)
+        checks.option("solver_type", self.rule, ("exact", "bh1", "bh2"))
+        if self.corrector < 0 or not 0 <= self.tau < math.inf:
+            raise ScheduleError(f"orders and tau must be numbers >= 0; given {self.corrector} and {self.tau!r}.")
+        if not (self.solver_p is None or isinstance(self.solver_p, Solver)):
+            raise ScheduleError(f"solver_p must be a solver of multisched or None; given {self.solver_p!r}.")
+
+    @property
+    def order(self) -> int:
+        if self.tau > 0:
+            return 0
+        predictor = min(self.predictor, 2) if self.solver_p is None else self.solver_p.order
+        return min(max(self.predictor, predictor) + 1, self.corrector, 3) if self.corrector else predictor
+
+    @property
+    def _kept(self) -> tuple[str, ...]:
+        """What a correction begins from."""
+        return ("anchor", "noise_before")[: 1 + (self.tau > 0)] if self.corrector else ()
+
+    @property
+    def memory(self) -> tuple[str, ...]:
+        values = tuple(f"value_before_{k}" for k in range(1, max(self.predictor, self.corrector)))
+        theirs = () if self.solver_p is None else self.solver_p.memory
+        return self._kept + values + tuple(f"predictor_{name}" for name in theirs)
+
+    @property
+    def draws(self) -> int:
+        return int(self.tau > 0) if self.solver_p is None else self.solver_p.draws
+
+    @property
+    def outputs(self) -> int:
+        return self.parts
+
+    def estimate(self, row: Rows, prediction: Prediction, x: Any, outputs: tuple[Any, ...]) -> tuple[Any, Any]:
+        return super().estimate(row, prediction, x, outputs[:1])
+
+    def rows(self, grid: Grid, schedule: Any) -> Rows:
+        rows, xp = super().rows(grid, schedule), array_namespace(grid.sigmas)
+        if self.corrector and not grid.chained:
+            raise ScheduleError("a corrector takes steps again, so the steps of its grid must join.")
+        if self.data and bool(xp.any(rows.sigma_start == 0)):
+            raise ScheduleError("a step that begins at sigma = 0 needs the form that predicts the noise.")
+        if self.tau and bool(xp.any(rows.next.ratio > rows.start.ratio)):
+            raise ScheduleError("a step to a higher noise level needs tau = 0.")
+        if self.solver_p is not None and len(self.solver_p.rows(grid, schedule)) != len(rows):
+            raise ScheduleError("solver_p must be a solver of one model call a step.")
+        return rows
+
+    def update(self, row: Rows, x: Any, model: Estimate, memory: tuple[Any, ...], noise: tuple[Any, ...]) -> Next:
+        xp, kept, falling = array_namespace(row.sigma), len(self._kept), row.steps < self.falling
+        own = len(self.memory) - (0 if self.solver_p is None else len(self.solver_p.memory))
+        values = (model.x0 if self.data else model.noise, *memory[kept:own])
+        if kept:
+            last = _before(row)
+            again = (row.step > 0) & (last.alpha_start > 0)
+            for number in self.disable_corrector:
+                again = again & (row.grid.first + last.step != number)
+            count = xp.where(again, orders(last, self.corrector - 1, falling) + 1, 1)
+            x = xp.where(again, self._step(last, memory[0], values, 1, count, memory[1:kept]), x)
+        after = (x, *noise)[:kept] + values[:-1]
+        if self.solver_p is not None:
+            theirs = self.solver_p.update(row, x, self._said_of(x, row, model), memory[own:], noise)
+            return Next(theirs.sample, after + theirs.memory)
+        x = self._step(row, x, values, 0, orders(row, self.predictor, falling), noise)
+        if not self.data:
+            x = xp.where(row.alpha_start == 0, row.alpha_next * model.x0 + row.sigma_next * model.noise, x)
+        return Next(x, after)
+
+    def _step(self, row: Rows, x: Any, values: Any, first: int, count: Any, noise: tuple[Any, ...]) -> Any:
+        """The step of a row. The values are of the grid points first, first - 1... from its start; `count` are used."""
+        xp, start, tau2 = array_namespace(row.sigma), _finite(row.start.lam), self._tau(row) ** 2
+        h = xp.where(count > 1, _finite(row.next.lam) - start, 0.0)
+        nodes = [_finite(row.at(first - k).lam) - start for k in range(len(values))]
+        shares = _integrals(h, 1 + tau2 if self.data else -1.0, nodes, count, self.rule)
+        bend = sum(share * (value - values[0]) for share, value in zip(shares, values[1:], strict=True))
+        if self.data:
+            shrink = row.sigma_next * row.alpha_start / (row.alpha_next * row.sigma_start)  # e^-h
+            keep = shrink**tau2
+            after = keep * row.sigma_next / row.sigma_start * x
+            after = after + row.alpha_next * ((1 - keep * shrink) * values[0] + (1 + tau2) * bend)
+            variance = row.sigma_next**2 * (1 - keep**2)
+        else:
+            grow = row.alpha_next / xp.where(row.alpha_start == 0, 1.0, row.alpha_start)
+            scaled = grow * row.sigma_start
+            after = grow * x - (1 + tau2) * ((scaled - row.sigma_next) * values[0] + row.sigma_next * bend)
+            variance = tau2 * (scaled**2 - row.sigma_next**2)
+        return after + xp.sqrt(xp.where(variance > 0, variance, 0.0)) * noise[0] if noise else after
+
+    def _tau(self, row: Rows) -> Any:
+        # In the noise's form it would be infinite after pure noise, and some would be left at sigma = 0.
+        sound = self.data | ((row.alpha_start > 0) & (row.sigma_next > 0))
+        noisy = (self.tau_start <= row.timestep) & (row.timestep <= self.tau_end) & sound
+        return array_namespace(row.sigma).where(noisy, self.tau, 0.0) if self.tau else 0.0
+
+    def _said_of(self, x: Any, row: Rows, model: Estimate) -> Estimate:
+        """What the model said of the sample, said of the corrected sample x: its x0 or its noise stays."""
+        if self.data:
+            noise = (x - row.alpha * model.x0) / row.sigma
+            return model._replace(noise=noise, raw_noise=noise)
+        pure = row.alpha == 0
+        where = array_namespace(row.sigma).where
+        return model._replace(x0=where(pure, model.x0, (x - row.sigma * model.noise) / where(pure, 1.0, row.alpha)))
+
+
+def _integrals(h: Any, rate: Any, nodes: list[Any], count: Any, rule: str) -> list[Any]:
+    """For j = 1, 2... the integral over v in [0, h] of e^(-rate (h - v)) * L_j(v), with L_j Lagrange's polynomial that
+    is 1 at node j and 0 at the others of the first `count` nodes; 0 for a node beyond them."""
+    xp = array_namespace(h)
+    v = h * xp.asarray(0.5 + _X)
+    weight = h * xp.asarray(_W) * xp.exp(rate * (v - h))
+    integrals = []
+    for j, node in enumerate(nodes[1:], 1):
+        integrand = weight
+        for m, other in enumerate(nodes):
+            if m != j:
+                integrand = xp.where(count > m, integrand * (v - other) / _nonzero(node - other), integrand)
+        integral = xp.sum(integrand, axis=-1, keepdims=True)
+        if rule != "exact" and j == 1:
+            whole = xp.sum(weight, axis=-1, keepdims=True)
+            moment = h / 2 * (h if rule == "bh1" else whole)
+            integral = xp.where(count == 2, (moment - nodes[0] * whole) / _nonzero(node - nodes[0]), integral)
+        integrals.append(xp.where(count > j, integral, 0.0))
+    return integrals
+
+
+def _before(row: Rows) -> Rows:
+    """The row of the step before; in the first row, a step that stays at its start."""
+    xp = array_namespace(row.sigma)
+    level, step = row.at(-1), xp.asarray(row.step) - 1
+    index = xp.reshape(xp.clip(step, 0, len(row.grid)), (-1,))
+    return replace(
+        row,
+        timestep=xp.reshape(xp.take(row.grid.timesteps, index, axis=0), step.shape),
+        alpha_start=level.alpha,
+        sigma_start=level.sigma,
+        alpha_next=row.alpha_start,
+        sigma_next=row.sigma_start,
+        step=step,
+    )
+
+
+def _finite(lam: Any) -> Any:
+    """An infinite lam as one so far away that a value there has no weight."""
+    return array_namespace(lam).clip(lam, -1e100, 1e100)
+
+
+def _nonzero(gap: Any) -> Any:
+    return array_namespace(gap).where(gap == 0, 1.0, gap)

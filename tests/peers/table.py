@@ -1,0 +1,62 @@
+"""The table of docs/parity.md, from the figures that the peers session leaves.
+
+PARITY_REPORT=folder python -m pytest tests/peers
+python tests/peers/table.py folder > docs/parity.md
+"""
+
+import json
+import sys
+from pathlib import Path
+from typing import Any
+
+HEAD = """# Parity with diffusers 0.42.1
+
+Written by `nox -s peers -- --write-table`; do not edit.
+
+Random configurations of each class, every key varied, with 1 to 999 steps and lists of timesteps and noise levels of
+one's own where the class takes them. Each is read by `multisched.from_diffusers`; what is compared are the coefficients
+of every model call, found by feeding both libraries one-hot vectors. Errors are the largest of a row, relative to its
+largest coefficient, over all rows and configurations.
+
+- *rows*: our float64 rows against diffusers as it is, in float32.
+- *its own*: diffusers in float32 against itself in float64: what its rows are worth.
+- *double*: our rows against diffusers made to compute in float64 from our noise levels.
+- *set apart*: configurations that diffusers has no answer to, where ours is a finite plan or an error in a sentence.
+"""
+COLUMNS = ("class", "compared", "rows", "its own", "double", "set apart", "defects reproduced")
+
+
+def line(name: str, figures: dict[str, Any]) -> str:
+    """The row of one class."""
+    worst = figures["worst"]
+    apart = "; ".join(f"{count} {reason}" for reason, count in sorted(figures["apart"].items()))
+    cells = (
+        f"`{name}`",
+        str(figures["configurations"]),
+        _short(worst.get("rows")),
+        _short(figures["own"] or None),
+        _short(worst.get("double")),
+        apart or "-",
+        figures["defects"] or "-",
+    )
+    return f"| {' | '.join(cells)} |"
+
+
+def _short(error: float | None) -> str:
+    return "-" if error is None else f"{error:.0e}"
+
+
+def table(folder: Path) -> str:
+    """The whole page."""
+    found = {path.stem: json.loads(path.read_text()) for path in sorted(folder.glob("*.json"))}
+    if not found:
+        raise SystemExit(f"{folder} holds no figures: run the peers session with PARITY_REPORT={folder}.")
+    rows = [line(name, figures) for name, figures in found.items()]
+    total = sum(figures["configurations"] for figures in found.values())
+    rule = f"| {' | '.join('---' for _ in COLUMNS)} |"
+    closing = f"{len(found)} classes, {total:,} configurations."
+    return "\n".join([HEAD, f"| {' | '.join(COLUMNS)} |", rule, *rows, "", closing, ""])
+
+
+if __name__ == "__main__":
+    sys.stdout.write(table(Path(sys.argv[1])))

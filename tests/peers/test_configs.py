@@ -1,0 +1,76 @@
+"""Keys and defaults of configurations against the signatures of diffusers' classes."""
+
+import importlib
+import inspect
+import json
+import sys
+from dataclasses import fields
+from pathlib import Path
+from types import ModuleType
+from unittest import mock
+
+import diffusers
+import pytest
+
+import multisched as ms
+from multisched.interop.diffusers import PEERS
+
+# Keys that are none of the class itself, but count where a configuration of another class was left behind, each with
+# the place that reads them.
+INHERITED = {
+    "DDIMInverseScheduler": {"set_alpha_to_zero"},  # an old name
+    "LTXEulerAncestralRFScheduler": {  # those of FlowMatchEuler
+        "shift", "use_dynamic_shifting", "base_shift", "max_shift", "base_image_seq_len", "max_image_seq_len",
+        "invert_sigmas", "shift_terminal", "use_karras_sigmas", "use_exponential_sigmas", "use_beta_sigmas",
+        "time_shift_type",
+    },
+}  # fmt: skip
+CONFIGS = sorted((Path(__file__).parent.parent / "configs").glob("*.json"))
+
+
+# Where the classes are that `diffusers.schedulers` does not export; some want torchsde, for a source of noise.
+MODULES = {
+    "CosineDPMSolverMultistepScheduler": "scheduling_cosine_dpmsolver_multistep",
+    "DPMSolverSDEScheduler": "scheduling_dpmsolver_sde",
+    "KarrasVeScheduler": "deprecated.scheduling_karras_ve",
+    "ScoreSdeVpScheduler": "deprecated.scheduling_sde_vp",
+}
+
+
+def class_of(name):
+    """A scheduler class of diffusers."""
+    if name not in MODULES:
+        return getattr(diffusers.schedulers, name)
+    with mock.patch.dict(sys.modules, {"torchsde": ModuleType("torchsde")}):
+        return getattr(importlib.import_module(f"diffusers.schedulers.{MODULES[name]}"), name)
+
+
+def plain(value):
+    return list(value) if isinstance(value, tuple) else value
+
+
+def defaults_of(name):
+    parameters = inspect.signature(class_of(name).__init__).parameters
+    return {key: one.default for key, one in parameters.items() if key not in ("self", "kwargs")}
+
+
+@pytest.mark.parametrize("name", sorted(PEERS))
+def test_keys_and_defaults(name):
+    """Every key is an option or ignored with a reason, and an option's default is the class's."""
+    peer, theirs = PEERS[name], defaults_of(name)
+    assert {*peer.keys, *peer.ignored} == set(theirs) | INHERITED.get(name, set())
+    ours = {one.name: one.default for one in fields(peer.recipe)}
+    for key, option in peer.keys.items():
+        if theirs.get(key, inspect.Parameter.empty) is not inspect.Parameter.empty:
+            assert plain(theirs[key]) == plain(ours[option]), key
+
+
+@pytest.mark.parametrize("path", CONFIGS, ids=lambda path: path.stem)
+def test_a_published_configuration_means_what_diffusers_reads_in_it(path):
+    config = json.loads(path.read_text())
+    name = config["_class_name"].removeprefix("Flax")
+    theirs = class_of(name).from_config(config).config
+    written = ms.from_diffusers(config).to_diffusers()
+    for key in defaults_of(name):
+        if key in PEERS[name].keys:
+            assert plain(written[key]) == plain(theirs[key]), key

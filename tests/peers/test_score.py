@@ -1,0 +1,263 @@
+"""The schedulers of score-based models against diffusers', coefficient by coefficient.
+
+These schedulers leave to the pipeline in which order their methods are called and what the model is told; the classes
+here do it as the pipelines do.
+"""
+
+from typing import Any
+
+import diffusers
+import draws
+import numpy as np
+import pytest
+import torch
+from diffusers.schedulers import scheduling_sde_ve
+from diffusers.schedulers.deprecated import scheduling_karras_ve, scheduling_sde_vp
+from impulse import Tally, drawn
+from parity import compare, levels
+
+import multisched as ms
+
+NAN = "not a number"
+
+
+class Ve:
+    """Corrections, then a prediction, whose mean is the result of the last step; the model is told sigma."""
+
+    def __init__(self, **config: Any) -> None:
+        self.inner = diffusers.ScoreSdeVeScheduler(**config)
+        self.calls = 0
+
+    def set_timesteps(self, num_inference_steps: int) -> None:
+        self.inner.set_timesteps(num_inference_steps)
+        self.inner.set_sigmas(num_inference_steps)
+        self.timesteps = self.inner.sigmas.repeat_interleave(self.inner.config.correct_steps + 1)
+        place = (self.inner.timesteps.double() * (num_inference_steps - 1)).long()
+        self.sigmas = np.append(self.inner.discrete_sigmas[place], 0.0 * self.inner.discrete_sigmas[0])
+        if place[-1] > 0:
+            self.sigmas[-1] = self.inner.discrete_sigmas[place[-1] - 1]
+
+    def widen(self, plan: ms.Plan) -> None:
+        n, config = len(plan.grid), self.inner.config
+        ends = np.log([config.sigma_min, config.sigma_max])
+        self.inner.discrete_sigmas = torch.from_numpy(np.exp(np.linspace(*ends, n)))
+        self.inner.timesteps = torch.from_numpy(np.linspace(1, config.sampling_eps, n))
+        self.default = torch.float64
+
+    default = torch.float32
+
+    def step(self, output: torch.Tensor, timestep: Any, sample: torch.Tensor, noise: Any) -> torch.Tensor:
+        step, stage = divmod(self.calls, self.inner.config.correct_steps + 1)
+        self.calls += 1
+        torch.set_default_dtype(self.default)
+        try:
+            if stage < self.inner.config.correct_steps:
+                return self.inner.step_correct(output, sample).prev_sample
+            predicted = self.inner.step_pred(output, self.inner.timesteps[step], sample)
+        finally:
+            torch.set_default_dtype(torch.float32)
+        last = step == len(self.inner.timesteps) - 1
+        return predicted.prev_sample_mean if last else predicted.prev_sample
+
+
+class Vp:
+    """Predictions, of which the last gives its mean."""
+
+    def __init__(self, **config: Any) -> None:
+        self.inner = diffusers.schedulers.ScoreSdeVpScheduler(**config)
+        self.calls = 0
+
+    def set_timesteps(self, num_inference_steps: int) -> None:
+        self.inner.set_timesteps(num_inference_steps)
+        self.timesteps = self.inner.timesteps
+        self.sigmas = np.append(self.timesteps, 0.0)
+
+    def widen(self, plan: ms.Plan) -> None:
+        self.inner.timesteps = self.timesteps = torch.from_numpy(plan.timesteps.copy())
+
+    def step(self, output: torch.Tensor, timestep: Any, sample: torch.Tensor, noise: Any) -> torch.Tensor:
+        after, mean = self.inner.step_pred(output, sample, timestep)
+        self.calls += 1
+        return mean if self.calls == len(self.timesteps) else after
+
+
+class Karras:
+    """Noise, the model's call, a step; a second call, and the step corrected. The noise of a step is added at the end
+    of the one before."""
+
+    def __init__(self, **config: Any) -> None:
+        self.inner = diffusers.schedulers.KarrasVeScheduler(**config)
+        self.calls = 0
+
+    def set_timesteps(self, num_inference_steps: int) -> None:
+        self.inner.set_timesteps(num_inference_steps)
+        self.read()
+
+    def read(self) -> None:
+        """The levels, which the scheduler lists from the lowest."""
+        falling = [*self.inner.schedule.flip(0), torch.zeros((), dtype=self.inner.schedule.dtype)]
+        self.hats = [self.raised(torch.zeros(()), sigma)[1] for sigma in falling]
+        self.ends = falling[1:]
+        self.timesteps = torch.stack([one for pair in zip(self.hats, self.ends, strict=False) for one in pair][:-1])
+        self.sigmas = torch.stack(self.hats)
+
+    def raised(self, sample: torch.Tensor, sigma: torch.Tensor, noise: Any = None) -> tuple[Any, Any]:
+        self.give(torch.zeros_like(sample) if noise is None else noise)
+        return self.inner.add_noise_to_input(sample, sigma)
+
+    def widen(self, plan: ms.Plan) -> None:
+        above = np.append(plan.grid.next_sigmas[:-1][::-1], self.inner.config.sigma_max**2)
+        self.inner.schedule = torch.from_numpy(above)
+        self.read()
+
+    def step(self, output: torch.Tensor, timestep: Any, sample: torch.Tensor, noise: Any) -> torch.Tensor:
+        step, stage = divmod(self.calls, 2)
+        self.calls += 1
+        levels = {"sigma_hat": self.hats[step], "sigma_prev": self.ends[step]}
+        if stage == 0:
+            after = self.inner.step(output, **levels, sample_hat=sample)
+            self.before = {"sample_hat": sample, "derivative": after.derivative}
+            return after.prev_sample
+        after = self.inner.step_correct(output, **levels, sample_prev=sample, **self.before)
+        return self.raised(after.prev_sample, self.ends[step], noise)[0]
+
+
+def widen(scheduler: Any, plan: ms.Plan) -> None:
+    scheduler.widen(plan)
+
+
+def step_with(scheduler: Any) -> Any:
+    def step_once(output: Any, timestep: Any, sample: Any, noise: Any) -> Any:
+        scheduler.give(noise)
+        return scheduler.step(output, timestep, sample, noise)
+
+    return step_once
+
+
+def test_ve():
+    rng, tally = np.random.default_rng(61), Tally("ScoreSdeVeScheduler")
+    with drawn(scheduling_sde_ve) as give:
+        Ve.give = staticmethod(give)
+        for _ in range(130):
+            config = {
+                "num_train_timesteps": int(rng.choice((2000, 1000))),
+                "snr": float(rng.uniform(0.01, 0.4)),
+                "sigma_min": float(10 ** rng.uniform(-3, -1)),
+                "sigma_max": float(10 ** rng.uniform(0.5, 3.3)),
+                "sampling_eps": float(10 ** rng.uniform(-5, -1.5)),
+                "correct_steps": int(rng.integers(4)),
+            }
+            # A run of one step goes from sigma_min to 0 in diffusers, whatever the sample begins with.
+            n = draws.steps(rng, 50 if config["correct_steps"] else 999)
+            compare(tally, config, {"n": max(n, 2)}, step_with, scheduling_sde_ve, widen=widen, of=levels, create=Ve)
+    tally.verify(100)
+
+
+def test_vp():
+    rng, tally = np.random.default_rng(62), Tally("ScoreSdeVpScheduler")
+    with drawn(scheduling_sde_vp) as give:
+        Vp.give = staticmethod(give)
+        for _ in range(130):
+            config = {
+                "num_train_timesteps": int(rng.choice((2000, 1000))),
+                "beta_min": float(10 ** rng.uniform(-2, 0)),
+                "beta_max": float(rng.uniform(2, 40)),
+                "sampling_eps": float(10 ** rng.uniform(-5, -1)),
+            }
+            run = {"n": draws.steps(rng)}
+            compare(
+                tally,
+                config,
+                run,
+                step_with,
+                scheduling_sde_vp,
+                widen=widen,
+                of=lambda plan: plan.grid.timesteps,
+                create=Vp,
+            )
+    tally.verify(100)
+
+
+def test_karras_ve():
+    rng, tally = np.random.default_rng(63), Tally("KarrasVeScheduler", defects="levels are sigma^2")
+    with drawn(scheduling_karras_ve) as give:
+        Karras.give = staticmethod(give)
+        for _ in range(140):
+            config = {
+                "sigma_min": float(10 ** rng.uniform(-2, -0.5)),
+                "sigma_max": float(10 ** rng.uniform(0.5, 2)),
+                "s_noise": float(rng.uniform(0.9, 1.1)),
+                "s_churn": float(rng.choice((0.0, 80.0, rng.uniform(1, 100)))),
+                "s_min": float(10 ** rng.uniform(-2, 0)),
+                "s_max": float(10 ** rng.uniform(1, 4)),
+            }
+            run = {"n": draws.steps(rng)}
+            compare(tally, config, run, step_with, scheduling_karras_ve, widen=widen, of=levels, create=Karras)
+    tally.verify(100, NAN)
+
+
+@pytest.mark.parametrize("correct_steps", [0, 1, 3])
+def test_the_norms_of_a_batch(correct_steps):
+    """Langevin steps on data, whose norms differ from sample to sample."""
+    rng = np.random.default_rng(7)
+    config = {"correct_steps": correct_steps, "snr": 0.17, "sigma_max": 50.0}
+    plan = ms.from_diffusers({"_class_name": "ScoreSdeVeScheduler", **config}).plan(5)
+    theirs = Ve(**config)
+    theirs.set_timesteps(5)
+    theirs.widen(plan)
+    state = plan.start(rng.standard_normal((3, 2, 4)))
+    sample = torch.from_numpy(state.sample)
+    with drawn(scheduling_sde_ve) as give:
+        for _ in range(len(plan)):
+            output, noise = rng.standard_normal((2, 3, 2, 4)) * [[[[0.2]], [[1]], [[3]]]]
+            give(torch.from_numpy(noise))
+            sample = theirs.step(torch.from_numpy(output), None, sample, None)
+            state = plan.step(state, output, noise)
+    np.testing.assert_allclose(state.sample, sample.numpy(), rtol=1e-10)
+
+
+def test_a_prediction_alone_has_the_mean_of_ddim_on_the_way_to_its_posterior():
+    recipe = ms.ScoreSdeVe(correct_steps=0, sampling_eps=1e-9)
+    schedule = recipe.parts().schedule
+    ours = recipe.plan(20).tableau.fold().weights[:, 0, :2]
+    theirs = ms.Scheduler(schedule, "score", ms.solvers.DDIM(eta=1.0)).plan(20).tableau.fold().weights[:, 0, :2]
+    np.testing.assert_allclose(ours, theirs, rtol=1e-9)
+
+
+def test_heun_without_churn_is_heun():
+    recipe = ms.KarrasVe(s_churn=0.0)
+    heun = ms.Scheduler(recipe.parts().schedule, recipe.parts().prediction, ms.solvers.Heun())
+    assert recipe.plan(9).tableau == heun.plan(9).tableau and recipe.plan(9).order == 2
+
+
+def test_the_levels_are_those_of_the_paper():
+    right, theirs = (ms.KarrasVe(s_churn=0.0, squared=squared).plan(5) for squared in (False, True))
+    assert right.sigmas[0] == pytest.approx(100) and theirs.sigmas[0] == pytest.approx(1e4)
+    np.testing.assert_allclose(theirs.sigmas, right.sigmas**2, rtol=1e-12)
+
+
+def test_churn_raises_the_level_before_the_model_is_asked():
+    """Also where a run begins or breaks off."""
+    whole = ms.KarrasVe(s_max=1e3, s_noise=1.0).plan(6)
+    assert whole.timesteps[0] == pytest.approx(100 * 2**0.5) == whole.grid.init_noise_sigma
+    parts = [ms.KarrasVe(s_max=1e3, s_noise=1.0).plan(6, **bounds) for bounds in ({"stop": 3}, {"start": 3})]
+    joined = np.concatenate([part.tableau.weights for part in parts])
+    np.testing.assert_array_equal(joined, whole.tableau.weights)
+
+
+def test_the_continuous_process_has_the_levels_of_its_times():
+    schedule = ms.ScoreSdeVp().parts().schedule
+    grid = schedule.grid(20)
+    point = schedule.point(grid.sigmas[:-1] / grid.alphas[:-1])
+    np.testing.assert_allclose(point.timestep, grid.timesteps[:-1], rtol=1e-9)
+    # d(log alpha) / dt = -beta / 2
+    t = np.linspace(0.1, 0.9, 9)
+    slope = np.log(schedule.levels(t + 1e-6)[0] / schedule.levels(t - 1e-6)[0]) / 2e-6
+    np.testing.assert_allclose(slope, -(0.1 + t * 19.9) / 2, rtol=1e-6)
+
+
+def test_corrections_are_of_the_score_alone():
+    parts = ms.ScoreSdeVe().parts()
+    with pytest.raises(ms.ScheduleError, match="measured by the score"):
+        ms.Scheduler(parts.schedule, "epsilon", parts.solver).plan(3)
+    assert len(ms.Scheduler(parts.schedule, "epsilon", ms.solvers.PredictorCorrector(correct_steps=0)).plan(3)) == 3

@@ -1,0 +1,272 @@
+"""What must hold of the whole zoo: every solver on every grid with every prediction recovers x0 from an exact model or
+is refused, and every option of every recipe changes the plan."""
+
+import itertools
+from dataclasses import fields, replace
+from functools import cache
+
+import numpy as np
+import pytest
+from zoo import RECIPES, SOLVER_KINDS, SOLVERS, others, solver_name
+
+import multisched as ms
+from multisched import schedulers
+from multisched.predictions import _WEIGHTS as PREDICTIONS
+from multisched.schedules import VE, DiscreteVP, Flow
+from multisched.schedules.ratios import RATIOS
+from multisched.schedules.spacing import SPACINGS
+from multisched.schedules.ve import TIMESTEPS
+from multisched.solvers import Solver
+from multisched.tableau import tabulate
+from multisched.values import Value
+
+KINDS = {name: getattr(schedulers, name) for name in schedulers.__all__ if name not in ("Parts", "Recipe", "Scheduler")}
+
+
+# Solvers that do not lead to x0 however good the model is, each with the reason; they make finite tables all the same.
+ASTRAY = {
+    "BlindAdams": "disregards the first output, as diffusers' IPNDM does",
+    "VelocityAdams": "reads a mean of velocities as that of one level, as diffusers' PNDM does",
+    "SwappedPingPong": "keeps the noise and replaces the data, as diffusers does under invert_sigmas",
+    "EulerMaruyama": "discretises the drift, which is exact in the limit of small steps only",
+    "PredictorCorrector": "takes Langevin steps, which are scaled by what is no part of the table",
+}
+# A model of several outputs has an exact answer of another kind, which the solver's own tests know.
+EXACT = [solver for solver in SOLVERS if solver.outputs == 1]
+each_solver = pytest.mark.parametrize("solver", EXACT, ids=map(solver_name, EXACT))
+
+GRIDS = {
+    **{
+        f"{space}-{spacing}": DiscreteVP(timestep_spacing=spacing, space=space)
+        for space in ("vp", "ve")
+        for spacing in SPACINGS
+    },
+    **{
+        f"{space}-{kind}": DiscreteVP(sigma_schedule=kind, space=space, timestep_spacing="linspace")
+        for space in ("vp", "ve")
+        for kind in RATIOS
+    },
+    "vp-zero-snr": DiscreteVP(rescale_betas_zero_snr=True, timestep_spacing="trailing"),
+    "ve-zero-snr": DiscreteVP(
+        rescale_betas_zero_snr=True, terminal_alpha_bar=2.0**-24, timestep_spacing="trailing", space="ve"
+    ),
+    "vp-stride": DiscreteVP(previous_timestep="stride", timestep_spacing="linspace"),
+    **{f"edm-{kind}": VE(sigma_schedule=kind) for kind in RATIOS},
+    **{f"edm-{timestep}": VE(timestep=timestep, sigma_data=None) for timestep in TIMESTEPS},
+    "flow": Flow(),
+    "flow-shift": Flow(shift=3.0),
+    "flow-double": Flow(shift=3.0, double_shift=True),
+    "flow-limit": Flow(sigma_limit=1 - 1e-6),
+    "flow-terminal": Flow(shift_terminal=0.1, spare_step=True),
+    "flow-inverted": Flow(inverted=True, sigma_max=0.98),
+    **{f"flow-{kind}": Flow(sigma_schedule=kind, sigma_max=0.99) for kind in RATIOS},
+}
+STEPS = (1, 2, 10, 50)
+
+
+@pytest.fixture(scope="module")
+def grids():
+    """(name, number of steps, schedule, its grid), for every grid that there is."""
+    made = []
+    for (name, schedule), n in itertools.product(GRIDS.items(), STEPS):
+        try:
+            made.append((name, n, schedule, schedule.grid(n)))
+        except ms.ScheduleError:
+            assert (n, schedule.grid(n + 1).sigmas.size) == (1, 3), f"{name} has a grid of 2 steps, but none of {n}"
+    return made
+
+
+def test_every_solver_is_here():
+    assert set(SOLVER_KINDS) == set(map(type, SOLVERS))
+
+
+@each_solver
+def test_solver_by_grid_by_prediction(solver, grids):
+    """A model that knows x0 leads every combination there is to x0, or the combination is refused in a sentence."""
+    recovered, refusals, wrong = 0, set(), []
+    for name, n, schedule, grid in grids:
+        made = []
+        for prediction in map(ms.Prediction, PREDICTIONS):
+            try:
+                made.append((prediction, *tabulate(solver, grid, prediction, schedule)))
+            except ms.ScheduleError as error:
+                refusals.add(str(error))
+        if made and _defined(solver, grid):
+            off = _misses(solver, made)
+            recovered += len(made)
+            wrong += [
+                f"{name}, {prediction.name}, n = {n}: off by {miss:.3g}"
+                for (prediction, *_), miss in zip(made, off, strict=True)
+                if not miss < 1e-5
+            ]
+    assert not wrong, f"{len(wrong)} of {recovered}, such as\n" + "\n".join(wrong[:10])
+    assert all(sentence.endswith(".") and "\n" not in sentence for sentence in refusals), refusals
+    defined = sum(_defined(solver, grid) for *_, grid in grids)
+    assert recovered >= defined * len(PREDICTIONS) / 2, f"refused too often: {refusals}"
+
+
+def _defined(solver, grid):
+    """Whether an exact model has an exact answer. Where steps do not join, a solver that looks back has seen another
+    path; churn, as published, adds noise as if alpha were 1, and after the model has been asked; the boundary condition
+    of LCM keeps the sample itself at small timesteps."""
+    if type(solver).__name__ in ASTRAY or not (grid.chained or not solver.memory):
+        return False
+    if getattr(solver, "s_churn", 0):
+        return bool(np.all(grid.alphas == 1))
+    if isinstance(solver, ms.solvers.LCM):
+        return (solver.timestep_scaling * np.abs(grid.timesteps[:-1]).min()) ** 2 > 3e4 * max(1, grid.sigmas[0])
+    return True
+
+
+def _misses(solver, made):
+    """How far off a run with an exact model is, for plans of the same rows: (plans,).
+
+    Samples are written as sums of x0, the first noise and the noises drawn on the way. The x0 in a sample is that of
+    its level, and all of the sample is if the solver is deterministic or the level is sigma = 0.
+    """
+    rows, folded = made[0][1], [tableau.fold() for _, _, tableau in made]
+    weights = np.stack([tableau.weights for tableau in folded])
+    own = type(solver).estimate is not Solver.estimate
+    draws, registers = solver.draws, len(folded[0].registers)
+    count = 2 + draws * len(rows)
+    state = np.zeros((len(made), registers, count))
+    if len(rows):
+        state[:, 0, 0], state[:, 0, 1] = rows.alpha_start[0, 0], rows.sigma_start[0, 0]
+    miss = np.zeros(len(made))
+    deterministic, churned = solver.draws == 0, bool(getattr(solver, "s_churn", 0))
+    x0 = np.eye(count)[0]
+    for index in range(len(rows)):
+        scale, alpha, sigma = (column[index, 0] for column in (rows.scale, rows.alpha, rows.sigma))
+        outputs = []
+        for k, (prediction, _, tableau) in enumerate(made):
+            if own:
+                p, q = tableau.x0_weights[index]
+                outputs.append((x0 - p * state[k, 0]) / q if q else x0)
+            else:
+                noise = (state[k, 0] - alpha * x0) / sigma
+                outputs.append(prediction.target(x0, noise, scale * alpha, scale * sigma))
+        fresh = np.eye(count)[2 + draws * index : 2 + draws * (index + 1)]
+        operands = np.concatenate(
+            [state, np.stack(outputs)[:, None], np.broadcast_to(fresh, (len(made), draws, count))], axis=1
+        )
+        state = weights[:, index] @ operands
+        last = index + 1 == len(rows)
+        if last or (rows.grid.chained and rows.stage[index + 1, 0] == 0):
+            wanted = rows.alpha_next[index, 0] * x0 + rows.sigma_next[index, 0] * np.eye(count)[1]
+            exact = deterministic or (rows.sigma_next[index, 0] == 0 and not churned)
+            off = np.abs(state[:, 0] - wanted)[:, : None if exact else 1]
+            miss = np.maximum(miss, off.max(axis=1) / max(1.0, rows.sigma_next[index, 0]))
+    return miss
+
+
+ON_ARRAYS = {
+    "vp": (DiscreteVP(timestep_spacing="trailing"), "v_prediction"),
+    "ve": (DiscreteVP(sigma_schedule="karras", timestep_spacing="trailing", space="ve"), "epsilon"),
+    "edm": (VE(timestep="sigma", sigma_min=0.1), "edm"),
+    "flow": (Flow(shift=3.0, sigma_max=0.99), "flow_prediction"),
+}
+
+
+@each_solver
+def test_solver_recovers_x0_on_arrays(solver, make, backend, has_float64):
+    """The same with `plan.step`, on one grid of each kind that it has an answer on."""
+    dtype = "float64" if has_float64 else "float32"
+    for path, (schedule, prediction) in ON_ARRAYS.items():
+        recipe = ms.Scheduler(schedule, prediction, solver)
+        if not _defined(solver, schedule.grid(7)):
+            continue
+        plan = recipe.plan(7)
+        rng = np.random.default_rng(3)
+        x0, *draws = (rng.standard_normal((2, 5)) for _ in range(2 + len(plan)))
+        given = {name: make(np.zeros((2, 5)), dtype) for name in plan.inputs}
+        state = plan.start(make(draws[-1], dtype), **given)
+        for row in range(len(plan)):
+            scale, alpha, sigma = (float(one[row, 0]) for one in (plan.rows.scale, plan.rows.alpha, plan.rows.sigma))
+            x = backend.to_numpy(state.sample)
+            output = recipe.prediction.target(x0, (x - alpha * x0) / sigma, scale * alpha, scale * sigma)
+            if type(solver).estimate is not Solver.estimate:
+                p, q = plan.tableau.x0_weights[row]
+                output = (x0 - p * x) / q if q else x0
+            z = (make(draws[row], dtype),) * plan.noise_draws if plan.needs_noise(row) else None
+            state = plan.step(state, make(output, dtype), z)
+        if not getattr(solver, "s_churn", 0):
+            off = np.abs(backend.to_numpy(state.sample) - x0).max()
+            assert off < (1e-5 if has_float64 else 1e-3), f"{path}: off by {off:.3g}"
+
+
+# Options that no plan holds, each with the reason.
+OUTSIDE = {
+    ("FlowMatchLCM", "scale_factors"): "anything but none is refused",
+    ("EDMEuler", "num_train_timesteps"): "of the training run, for information",
+    ("EDMDPMSolverMultistep", "num_train_timesteps"): "of the training run, for information",
+    ("EDMDPMSolverMultistep", "euler_at_final"): "a last step is of order 1, to sigma = 0, or has no length",
+    ("CosineDPMSolverMultistep", "euler_at_final"): "likewise",
+    ("CosineDPMSolverMultistep", "num_train_timesteps"): "of the training run, for information",
+}
+each_kind = pytest.mark.parametrize("kind", KINDS.values(), ids=KINDS)
+
+RUNS = ({"n": 5}, {"n": 20}, {"n": 2}, {"n": 1}, {"sigmas": [0.9, 0.5, 0.1]}, {"timesteps": [900, 500, 100]})
+
+
+@cache
+def _plans(recipe):
+    """The plans of a recipe that options may show in, None where there is none."""
+    found = []
+    for run in RUNS:
+        try:
+            mu = _mu(recipe) if getattr(recipe, "use_dynamic_shifting", False) else {}
+            found.append(recipe.plan(**run, **mu))
+        except ms.ScheduleError:
+            found.append(None)
+    return found
+
+
+def _mu(recipe):
+    """The dynamic shift of a run: of images of 1,000 tokens, where the recipe has a line for it."""
+    return {"mu": recipe.mu(1000) if hasattr(recipe, "mu") else 0.7}
+
+
+def _neighbours(recipe):
+    """Recipes that differ in one option, those that switch something first."""
+    for option in sorted(fields(recipe), key=lambda one: not isinstance(one.default, bool)):
+        for value in others(recipe, option.name):
+            try:
+                yield replace(recipe, **{option.name: value})
+            except ms.ScheduleError:
+                continue
+
+
+@each_kind
+def test_every_option_changes_the_plan(kind):
+    """Some other value of it does, of the recipe as it is by default, as the zoo sets it, or with one other option."""
+    settings = [kind(), *(recipe for recipe in RECIPES.values() if type(recipe) is kind)]
+    idle = []
+    for option in fields(kind):
+        nearby = itertools.chain(settings, _neighbours(settings[0]), *map(_neighbours, settings[1:]))
+        if (kind.__name__, option.name) not in OUTSIDE and not any(_changes(recipe, option) for recipe in nearby):
+            idle.append(option.name)
+    assert not idle, f"{kind.__name__}: {idle}"
+
+
+def _changes(recipe, option):
+    """Whether a value of the option changes a plan, or there is no other value to take."""
+    accepted = 0
+    for value in others(recipe, option.name):
+        try:
+            other = replace(recipe, **{option.name: value})
+        except ms.ScheduleError:
+            continue
+        accepted += other != recipe
+        pairs = zip(_plans(recipe), _plans(other), strict=True)
+        if any(one and two and _differ(one, two) for one, two in pairs):
+            return True
+    return not accepted and isinstance(getattr(recipe, option.name), str)
+
+
+def _differ(one, two):
+    """Whether two plans, or parts of them, are not the same; 0 is -0."""
+    if isinstance(one, np.ndarray):
+        return not np.array_equal(one, two)
+    if not isinstance(one, Value) or type(one) is not type(two):
+        return one != two
+    return any(_differ(getattr(one, field.name), getattr(two, field.name)) for field in fields(one))
