@@ -58,7 +58,9 @@ def _install(session: nox.Session, *groups: str, extras: list[str] | None = None
 
 
 def _test(session: nox.Session, arguments: list[str]) -> None:
-    wanted = ["pytest", "--ignore", "tests/peers", "--require-backend", *arguments, *session.posargs]
+    # One process to each core, save on an accelerator, which has but one memory.
+    workers = [] if "--device" in session.posargs else ["-n", "auto"]
+    wanted = ["pytest", *workers, "--ignore", "tests/peers", "--require-backend", *arguments, *session.posargs]
     session.run(*wanted, env={"OMP_NUM_THREADS": "1"})
 
 
@@ -91,7 +93,7 @@ def peers(session: nox.Session) -> None:
     for old in Path(figures).glob("*.json"):
         old.unlink()
     arguments = [one for one in session.posargs if one != "--write-table"]
-    session.run("pytest", "tests/peers", *arguments, env={"OMP_NUM_THREADS": "1", "PARITY_REPORT": figures})
+    session.run("pytest", "-n", "auto", "tests/peers", *arguments, env={"OMP_NUM_THREADS": "1", "PARITY_REPORT": figures})
     if "--write-table" in session.posargs:
         page = session.run("python", "tests/peers/table.py", figures, silent=True)
         Path("docs", "parity.md").write_text(str(page), encoding="utf-8")

@@ -27,7 +27,7 @@ def test_stepping_through_it_is_the_plan(recipe, make, backend, device):
             t = float(plan.timesteps[row]) if host else steps[row, ...]
             seen = backend.to_numpy(scheduler.scale_model_input(x, t))
             np.testing.assert_allclose(seen, plan.rows.scale[row, 0] * backend.to_numpy(x), rtol=1e-6)
-            z = make(draws[row]) if plan.needs_noise(row) else None
+            z = tuple(make(draws[row]) for _ in range(plan.noise_draws)) if plan.needs_noise(row) else None
             x = scheduler.step(make(outputs[row]), t, x, noise=z)
             assert scheduler.step_index == row + 1
         np.testing.assert_array_equal(backend.to_numpy(x), wanted)
@@ -246,3 +246,17 @@ def test_half_precision_stays(make, backend):
         first = float(scheduler.plan.timesteps[0])
         assert str(scheduler.step(x, first, x).dtype).endswith("float16")
         assert str(scheduler.add_noise(x, x, first).dtype).endswith("float16")
+
+
+@pytest.mark.parametrize("recipe", [ms.DPMSolverMultistep(), ms.UniPCMultistep(), ms.Heun(), ms.LMS()])
+def test_a_solver_that_looks_back_begins_anew_part_of_the_way(recipe, make, backend):
+    """Beginning at a later timestep is the run of set_timesteps(start=)."""
+    scheduler, part = recipe.on(backend), recipe.on(backend)
+    scheduler.set_timesteps(8)
+    part.set_timesteps(8, start=5)
+    x = y = make(arrays(1)[0])
+    for t in part.plan.timesteps:
+        x, y = scheduler.step(x * 0.5, float(t), x), part.step(y * 0.5, float(t), y)
+        np.testing.assert_array_equal(backend.to_numpy(x), backend.to_numpy(y))
+    with pytest.raises(ms.ScheduleError, match="the schedule is at its end"):
+        scheduler.step(x, 1e9, x)

@@ -185,3 +185,39 @@ def test_log_prob_is_the_gaussian_density(make, backend):
     found = backend.to_numpy(ms.log_prob(make(x), make(mean), 0.7))
     assert found.shape == (2,)
     np.testing.assert_allclose(found, wanted, rtol=1e-6)
+
+
+DPM_SCHEDULES = {
+    "vp": ms.schedules.DiscreteVP(timestep_spacing="trailing"),
+    "flow": ms.schedules.Flow(shift=3.0, sigma_max=0.99),
+    "ve": ms.schedules.VE(),
+}
+
+
+def _samples(solver, schedule, n=20):
+    """Rows of the sample, x0 folded."""
+    return ms.Scheduler(schedule, "v_prediction", solver).plan(n).tableau.fold().weights[:, 0]
+
+
+@pytest.mark.parametrize("schedule", DPM_SCHEDULES.values(), ids=DPM_SCHEDULES)
+def test_dpm_solver_of_order_one_is_ddim(schedule):
+    """Lu et al. 2022 (arXiv 2206.00927, section 4.1; arXiv 2211.01095, section 5): without noise and with all of it."""
+    for eta, algorithms in {0.0: ("dpmsolver", "dpmsolver++"), 1.0: ("sde-dpmsolver++",)}.items():
+        wanted = _samples(ms.solvers.DDIM(eta), schedule)
+        for algorithm in algorithms:
+            for kind in (ms.solvers.DPMMultistep, ms.solvers.DPMSinglestep):
+                found = _samples(kind(solver_order=1, algorithm_type=algorithm), schedule)
+                np.testing.assert_allclose(found, wanted, rtol=1e-9, atol=1e-13)
+
+
+@pytest.mark.parametrize("schedule", DPM_SCHEDULES.values(), ids=DPM_SCHEDULES)
+@pytest.mark.parametrize("algorithm", ["dpmsolver", "dpmsolver++", "sde-dpmsolver", "sde-dpmsolver++"])
+def test_dpm_solver_multistep_is_an_exponential_adams_method(schedule, algorithm):
+    """Closed forms in the derivatives against integrals of Lagrange's polynomials; "midpoint" is the rule "bh2"."""
+    for order, kind, rule in ((2, "midpoint", "bh2"), (2, "heun", "exact"), (3, "heun", "exact")):
+        dpm = ms.solvers.DPMMultistep(order, algorithm, kind)
+        data, tau = algorithm.endswith("++"), float(algorithm.startswith("sde"))
+        adams = ms.solvers.ExponentialAdams(data, order, rule=rule, falling=15, tau=tau, tau_start=-math.inf)
+        # The step to sigma = 0 is another where noise is both predicted and added.
+        found, wanted = (_samples(solver, schedule)[: -1 if tau else None] for solver in (dpm, adams))
+        np.testing.assert_allclose(found, wanted, rtol=1e-8, atol=1e-10)

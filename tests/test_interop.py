@@ -68,6 +68,8 @@ def varied(name):
     for key, option in PEERS[name].keys.items():
         recipe = ms.from_diffusers(config)
         for value in others(recipe, option):
+            if isinstance(value, ms.solvers.Solver):  # no part of a file
+                continue
             given = {**config, key: list(value) if isinstance(value, tuple) else value}
             try:
                 found = ms.from_diffusers(given)

@@ -7,21 +7,23 @@ import multisched as ms
 from multisched.tableau import tabulate
 
 SPACINGS = ("leading", "trailing", "linspace")
+# Every short run, and long ones that divide the training timesteps and that do not.
+STEPS = (*range(1, 64), *range(64, 1001, 37), 250, 500, 999, 1000)
 PREDICTIONS = ("epsilon", "sample", "v_prediction")
 
 
 def test_every_row_of_every_plan_lands_on_the_path():
     """Given x = alpha * x0 + sigma * noise and the exact output, each row gives alpha_next * x0 + sigma_next * noise.
 
-    Operands and results are written in the basis (x0, noise), for every spacing, prediction type and n = 1..1000.
+    Operands and results are written in the basis (x0, noise), for every spacing, prediction type and many n in 1..1000.
     """
     worst = 0.0
     for spacing in SPACINGS:
         for prediction in PREDICTIONS:
             recipe = ms.DDIM(clip_sample=False, timestep_spacing=spacing, prediction_type=prediction)
-            worst = max(worst, *(_miss(recipe, n) for n in range(1, 1001)))
+            worst = max(worst, *(_miss(recipe, n) for n in STEPS))
     for recipe in (ms.FlowMatchEuler(shift=3.0), ms.FlowMatchHeun(shift=3.0)):
-        worst = max(worst, *(_miss(recipe, n) for n in range(1, 1001)))
+        worst = max(worst, *(_miss(recipe, n) for n in STEPS))
     assert worst < 1e-10
 
 

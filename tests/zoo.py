@@ -82,7 +82,9 @@ RECIPES: dict[str, ms.Recipe] = {
         sigma_min=0.05, final_sigmas_type="sigma_min", lower_order_final=False
     ),
     "edm-euler": ms.EDMEuler(),
-    "edm-euler-churn": ms.EDMEuler(sigma_schedule="exponential", prediction_type="v_prediction", s_churn=2.0, s_tmin=1.0),
+    "edm-euler-churn": ms.EDMEuler(
+        sigma_schedule="exponential", prediction_type="v_prediction", s_churn=2.0, s_tmin=1.0
+    ),
     "ddim-inverse": ms.DDIMInverse(),
     "ddim-inverse-stride": ms.DDIMInverse(
         timestep_spacing="trailing", previous_timestep="stride", set_alpha_to_one=False, prediction_type="sample"
@@ -116,6 +118,30 @@ RECIPES: dict[str, ms.Recipe] = {
     "score-vp": ms.ScoreSdeVp(),
     "karras-ve": ms.KarrasVe(s_max=200.0),
     "karras-ve-0": ms.KarrasVe(s_churn=0.0),
+    "deis": ms.DEISMultistep(),
+    "deis-3": ms.DEISMultistep(solver_order=3, lower_order_final=False, final_sigmas_type="sigma_min"),
+    "deis-karras": ms.DEISMultistep(use_karras_sigmas=True, prediction_type="sample"),
+    "deis-flow": ms.DEISMultistep(use_flow_sigmas=True, flow_shift=3.0, prediction_type="flow_prediction"),
+    "unipc": ms.UniPCMultistep(),
+    "unipc-1": ms.UniPCMultistep(solver_order=1, use_exponential_sigmas=True, sigma_max=30.0),
+    "unipc-3-bh1": ms.UniPCMultistep(solver_order=3, solver_type="bh1", lower_order_final=False),
+    "unipc-4": ms.UniPCMultistep(solver_order=4, disable_corrector=(0, 2), timestep_spacing="trailing"),
+    "unipc-noise": ms.UniPCMultistep(predict_x0=False, final_sigmas_type="sigma_min", prediction_type="v_prediction"),
+    "unipc-flow": ms.UniPCMultistep(
+        use_flow_sigmas=True, use_karras_sigmas=True, prediction_type="flow_prediction", solver_order=3
+    ),
+    "unipc-dpm": ms.UniPCMultistep(solver_p=ms.solvers.DPMMultistep()),
+    "unipc-euler-noise": ms.UniPCMultistep(
+        solver_p=ms.solvers.Euler(), predict_x0=False, final_sigmas_type="sigma_min", thresholding=True
+    ),
+    "sa": ms.SASolver(),
+    "sa-4": ms.SASolver(predictor_order=3, corrector_order=4, tau=0.6, tau_start=0.0, tau_end=999.0),
+    "sa-noise": ms.SASolver(algorithm_type="noise_prediction", corrector_order=1, final_sigmas_type="sigma_min"),
+    "sa-predictor": ms.SASolver(predictor_order=3, corrector_order=0, use_flow_sigmas=True),
+    "sa-0": ms.SASolver(tau=0.0, corrector_order=3, use_beta_sigmas=True),
+    "helios": ms.Helios(stage=1),
+    "helios-euler": ms.Helios(stages=1, shift=3.0, time_shift_type="linear", scheduler_type="euler"),
+    "helios-dmd": ms.HeliosDMD(stage=2),
 }
 
 ARITHMETIC_ONLY = {name: recipe for name, recipe in RECIPES.items() if recipe.parts().output_transform is None}

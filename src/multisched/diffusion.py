@@ -41,6 +41,7 @@ class DiffusionScheduler(Generic[B]):
         self._index = 0
         self._begun = False
         self._memory: tuple[B, ...] | None = None
+        self._tail: Any = None
         self._inputs: dict[str, B] = {}
         if device is not None:
             backend.asarray(0.0, "float32", device)  # refuses a device that is not there
@@ -81,7 +82,7 @@ class DiffusionScheduler(Generic[B]):
         self.reset()
 
     def set_inputs(self, **inputs: B) -> None:
-        """Set the arrays that a recipe such as `RePaint` needs beside the sample (`plan.inputs`), for all runs after."""
+        """Set the arrays that a recipe such as `RePaint` needs beside the sample (`plan.inputs`)."""
         self._inputs = inputs
 
     def reset(self) -> None:
@@ -152,23 +153,37 @@ class DiffusionScheduler(Generic[B]):
         found = backends.of(sample)
         if found is not self.backend:
             raise ScheduleError(f"this scheduler is on {self.backend.name}; the sample is an array of {found.name}.")
-        plan = self._with(omega=omega, eta=eta, use_clipped_model_output=use_clipped_model_output)
         index = self._find(timestep)
+        begins = index != self._index or self._memory is None
+        tail, first = self._tail_from(index) if begins else self._tail
+        plan = self._with(tail, omega=omega, eta=eta, use_clipped_model_output=use_clipped_model_output)
         if noise is not None and variance_noise is not None:
             raise ScheduleError("give noise or variance_noise, not both: they are one thing under two names.")
         noise = variance_noise if noise is None else noise
-        memory = self._memory if index == self._index else None
-        if memory is None:
+        row = index - first
+        memory = self._memory
+        if begins or memory is None:
             memory = plan.start(sample, **self._inputs).memory
-        if noise is None and index < len(plan) and plan.needs_noise(index):
-            noise = noise_sources.draw(self._source, *plan.noise_address(index), sample)
-        after = plan.step(State(sample, memory, index), model_output, noise)
-        self._index, self._memory, self._begun = after.index, after.memory, True
+        if noise is None and row < len(plan) and plan.needs_noise(row):
+            noise = noise_sources.draw(self._source, *plan.noise_address(row), sample)
+        after = plan.step(State(sample, memory, row), model_output, noise)
+        self._index, self._memory, self._begun, self._tail = index + 1, after.memory, True, (tail, first)
         return after.sample
 
-    def _with(self, **options: Any) -> Plan:
-        """The plan in force with other options of the recipe, for a step."""
+    def _tail_from(self, index: int) -> tuple[Plan, int]:
+        """(plan, row of the schedule that it begins at) of a run that begins at a row: a solver that looks back has
+        nothing there to look back to."""
         plan = self.plan
+        if index in (0, len(plan)) or len(plan.tableau.registers) == 1 + len(plan.inputs):
+            return plan, 0
+        step = int(plan.rows.step[index, 0])
+        tail = self.recipe.plan_over(plan.grid.part(step, len(plan.grid)))
+        if not np.array_equal(tail.timesteps, plan.timesteps[index:]):
+            raise ScheduleError(f"{plan.name} cannot begin at row {index}; use set_timesteps with start or strength.")
+        return tail, index
+
+    def _with(self, plan: Plan, **options: Any) -> Plan:
+        """The plan with other options of the recipe, for a step."""
         wanted = {name: value for name, value in options.items() if value is not None}
         known = {field.name for field in dataclasses.fields(self.recipe)}  # type: ignore[arg-type]
         name = type(self.recipe).__name__
@@ -178,7 +193,7 @@ class DiffusionScheduler(Generic[B]):
             raise ScheduleError(f"{name} has no option {unknown[0]!r}.")
         if all(getattr(self.recipe, option) == value for option, value in wanted.items()):
             return plan
-        key = tuple(sorted(wanted.items()))
+        key = (("first", plan.grid.first), *sorted(wanted.items()))
         if key not in self._variants:
             recipe = dataclasses.replace(self.recipe, **wanted)  # type: ignore[type-var]
             self._variants[key] = recipe.plan_over(plan.grid)

@@ -323,5 +323,5 @@ def test_steps_are_picked_from_those_of_the_distillation():
         lambda: ms.LCM(original_inference_steps=1001),
         lambda: ms.LCM(strength=1.5),
     ):
-        with pytest.raises(ms.ScheduleError, match="must (be|lie) in"):
+        with pytest.raises(ms.ScheduleError, match=r"must (be|lie) in"):
             make()

@@ -173,3 +173,10 @@ def test_words_of_other_solvers_are_read_as_diffusers_reads_them():
     config = {"_class_name": "DPMSolverMultistepScheduler", "algorithm_type": "deis", "solver_type": "logrho"}
     recipe: Any = ms.from_diffusers(config)
     assert (recipe.algorithm_type, recipe.solver_type) == ("dpmsolver++", "midpoint")
+
+
+def test_ratios_in_place_of_flow_sigmas_are_refused():
+    """diffusers takes sigma / alpha of the training schedule for sigma, which leaves alpha = 1 - sigma below 0."""
+    config = {"_class_name": "DPMSolverMultistepScheduler", "use_flow_sigmas": True, "use_karras_sigmas": True}
+    with pytest.raises(ms.ScheduleError, match="takes the ratios of use_karras_sigmas for sigmas"):
+        ms.from_diffusers(config)

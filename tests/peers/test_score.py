@@ -138,7 +138,7 @@ def test_ve():
     rng, tally = np.random.default_rng(61), Tally("ScoreSdeVeScheduler")
     with drawn(scheduling_sde_ve) as give:
         Ve.give = staticmethod(give)
-        for _ in range(130):
+        for _ in range(120):
             config = {
                 "num_train_timesteps": int(rng.choice((2000, 1000))),
                 "snr": float(rng.uniform(0.01, 0.4)),

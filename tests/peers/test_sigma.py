@@ -113,8 +113,8 @@ def test_euler():
                 churn = {"s_churn": float(rng.uniform(0, 9)), "s_tmin": float(rng.uniform(0, 0.3))}
                 churn = {**churn, "s_tmax": float(rng.uniform(1, 90)), "s_noise": float(rng.uniform(0.9, 1.1))}
             run = euler_run(rng, config)
-            # The last level, 2^-24, lies above some before it; where sigmas are spaced anew diffusers tells the timestep
-            # of those for it.
+            # The last level, 2^-24, lies above some before it; where sigmas are spaced anew diffusers tells the
+            # timestep of those for it.
             time_tolerance = 0.05 if config["rescale_betas_zero_snr"] else GRID_TOLERANCE
             compare(
                 tally,

@@ -1,7 +1,7 @@
 """Runs of a scheduler with the exact denoiser of a data set."""
 
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any, NamedTuple
@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from multisched import backends, noise
-from multisched.analysis import DataSet, Distribution
+from multisched.analysis import DataSet
 from multisched.errors import ScheduleError
 from multisched.plan import Plan
 from multisched.predictions import Prediction
@@ -80,27 +80,34 @@ class Run:
             ScheduleError: a backend, device, seed or package that is not to be had, or a scheduler that does not lead
                 from noise to images with an exact denoiser alone.
         """
-        check_drawable(self.plan, self.recipe.parts().prediction)
+        prediction = self.recipe.parts().prediction
+        check_drawable(self.plan, prediction)
         backend = backends.get(self.backend)
         start = noise.normal((self.count, *points.shape[1:]), self.seed, backend, self.device)
         data = DataSet(backend.asarray(points, "float32", self.device))
-        exact = model_of_rows(self.plan, self.recipe.parts().prediction, data)
+        # By rows, not by timesteps, which some schedules round.
+        levels = _seen(self.plan)
         in_model = 0.0
 
         def timed(x: Any, t: Any) -> Any:
             nonlocal in_model
             backend.synchronize(x)
             began = time.perf_counter()
-            output = exact(x, t)
+            alpha, sigma = next(levels)
+            x0 = data.denoised(backend, x, alpha, sigma)
+            output = prediction.target(x0, (x - alpha * x0) / sigma, alpha, sigma)
             backend.synchronize(output)
             in_model += time.perf_counter() - began
             return output
 
-        kept = [self.plan.start(start).sample / self._size(self.plan.rows.start, 0)] if self.frames else []
+        def framed(sample: Any, level: Any, row: int) -> Any:
+            return sample / float(np.hypot(level.alpha[row, 0], level.sigma[row, 0]))
+
+        kept = [framed(self.plan.start(start).sample, self.plan.rows.start, 0)] if self.frames else []
 
         def record(row: int, state: Any, _: Any) -> None:
             if row in self._rows_shown:
-                kept.append(state.sample / self._size(self.plan.rows.next, row))
+                kept.append(framed(state.sample, self.plan.rows.next, row))
 
         began = time.perf_counter()
         drawn = sample(timed, self.plan, start, self.seed, callback=record if self.frames else None, progress=progress)
@@ -109,10 +116,6 @@ class Run:
         frames = tuple(backend.to_numpy(frame) for frame in kept)
         return Drawn(backend.to_numpy(drawn), frames, seconds, seconds - in_model)
 
-    @staticmethod
-    def _size(level: Any, row: int) -> float:
-        return float(np.hypot(level.alpha[row, 0], level.sigma[row, 0]))
-
     @cached_property
     def _rows_shown(self) -> set[int]:
         """The rows after which a state is kept. A two-call solver ends its steps with every other row only."""
@@ -120,20 +123,6 @@ class Run:
         ends = [row for row, stage in enumerate(stages) if stage == 0]
         places = np.linspace(0, len(ends), min(len(ends) + 1, self.frames))
         return {ends[round(float(place)) - 1] for place in places[1:]}
-
-
-def model_of_rows(plan: Plan, prediction: Prediction, distribution: Distribution) -> Callable[[Any, Any], Any]:
-    """The perfect model of a distribution for one run of a plan, asked once per row in order. Its levels are the rows',
-    so it is exact where timesteps are rounded too, as `analysis.model_of` is not."""
-    levels = _seen(plan)
-
-    def model(x: Any, t: Any) -> Any:
-        alpha, sigma = next(levels)
-        x0 = distribution.denoised(backends.of(x), x, alpha, sigma)
-        a, b = prediction.weights(alpha, sigma)
-        return a * x0 + b * ((x - alpha * x0) / sigma)
-
-    return model
 
 
 def check_drawable(plan: Plan, prediction: Prediction) -> None:

@@ -4,7 +4,6 @@ import math
 from dataclasses import dataclass
 from typing import Any
 
-from multisched.errors import ScheduleError
 from multisched.predictions import Prediction
 from multisched.schedulers.base import Parts, Recipe
 from multisched.schedulers.multistep import PREDICTIONS, WithUniPC
@@ -49,7 +48,6 @@ class Helios(WithUniPC, _Staged):
         scheduler_type: "euler" or "unipc", with the options of `UniPCMultistep`.
         prediction_type: "epsilon", "sample", "v_prediction" or "flow_prediction".
         thresholding: see `step.DynamicThreshold`.
-        use_flow_sigmas: True, as there is no other path.
         final_sigma: noise level that UniPC ends at; in diffusers 1e-8.
 
     Raises:
@@ -58,15 +56,12 @@ class Helios(WithUniPC, _Staged):
 
     prediction_type: str = "flow_prediction"
     thresholding: bool = False
-    use_flow_sigmas: bool = True
     scheduler_type: str = "unipc"
     final_sigma: float = 0.0
 
     def parts(self) -> Parts:
         checks.option("scheduler_type", self.scheduler_type, ("euler", "unipc"))
         checks.option("prediction_type", self.prediction_type, PREDICTIONS)
-        if not self.use_flow_sigmas:
-            raise ScheduleError("Helios knows the straight path only, use_flow_sigmas=True.")
         unipc = self.scheduler_type == "unipc"
         schedule = self._staged(final_sigma=self.final_sigma if unipc else 0.0)
         change = threshold(self.thresholding, 0.995, 1.0)

@@ -16,12 +16,12 @@ from multisched.schedules.vp import DiscreteVP
 
 @dataclass(frozen=True)
 class Inverse(Schedule):
-    """A run of n steps of `schedule` with one point more, the other way: the model is asked at each point where a step
-    begins, and the last step ends at the noisiest that the schedule visits.
+    """A run of `schedule` with one point more, the other way: the model is asked where each step begins, and the last
+    step ends at the noisiest level that the schedule visits.
 
     Args:
         schedule: the schedule.
-        repeated: whether "trailing" and sigmas of their own spacing make only n points, as in diffusers, so that the
+        repeated: whether "trailing" and sigmas of their own spacing make no such point, as in diffusers, so that the
             last step stays where it is.
     """
 
@@ -39,21 +39,16 @@ class Inverse(Schedule):
         return self.schedule.point(ratio)
 
     def grid(self, n: int | None = None, timesteps: Any = None, sigmas: Any = None, mu: float | None = None) -> Grid:
-        """The grid of n steps.
-
-        Raises:
-            ScheduleError: timesteps or sigmas given, or what the schedule refuses.
-        """
+        """The grid of n steps; there are no others."""
         if timesteps is not None or sigmas is not None:
-            raise ScheduleError("an inverse run takes a number of steps, not timesteps or sigmas.")
+            raise ScheduleError("a run to the noise takes a number of steps, not timesteps or sigmas.")
         n, schedule = checks.count("the number of steps", n), self.schedule
-        spaced = isinstance(schedule, Flow) or schedule.timestep_spacing == "trailing" or schedule.sigma_schedule
-        down = schedule.grid(n if self.repeated and spaced else n + 1, mu=mu)
-        top = down if isinstance(schedule, Flow) else replace(schedule, timestep_spacing="trailing").grid(1)
-        asked = slice(len(down) - n, len(down))
-        points = (np.append(ends[:1], of[asked])[::-1] for ends, of in zip(_points(top), _points(down), strict=True))
-        return Grid(*points)
-
-
-def _points(grid: Grid) -> tuple[np.ndarray, ...]:
-    return grid.timesteps, grid.alphas, grid.sigmas
+        if isinstance(schedule, Flow):
+            stays, top = True, None
+        else:
+            stays = schedule.timestep_spacing == "trailing" or schedule.sigma_schedule is not None
+            top = replace(schedule, timestep_spacing="trailing").grid(1)
+        down = schedule.grid(n if self.repeated and stays else n + 1, mu=mu)
+        pairs = ((getattr(grid, name) for grid in (top or down, down)) for name in ("timesteps", "alphas", "sigmas"))
+        timesteps, alphas, sigmas = (np.append(first[:1], rest[-1 - n : -1])[::-1] for first, rest in pairs)
+        return Grid(timesteps, alphas, sigmas)

@@ -17,6 +17,8 @@ EVEN = ((1.0, 3 / 2, 23 / 12, 55 / 24), (0.0, -1 / 2, -4 / 3, -59 / 24), (0.0, 0
 # Shares of the calls of a first step, and the number of such steps.
 STARTS = {"euler": ((1.0,), 0), "heun": ((1 / 2, 1 / 2), 1), "runge_kutta": ((1 / 6, 1 / 3, 1 / 3, 1 / 6), 3)}
 
+FAINT = 2e-6  # alpha from which a step cannot be taken again: the data in the sample is lost in rounding
+
 
 @dataclass(frozen=True)
 class Adams(Solver):
@@ -32,7 +34,7 @@ class Adams(Solver):
     Args:
         weights: "exact" or "even".
         start: "euler"; "heun", a first step of two calls; or "runge_kutta", three steps of four, their inner calls half
-            way in time. A step from alpha = 0, and the last of a run, have one call all the same.
+            way in time. A step from pure noise, or nearly, and the last of a run have one call all the same.
         most: calls that are combined, 1 to 4.
 
     Raises:
@@ -71,7 +73,7 @@ class Adams(Solver):
 
     def _opening(self, grid: Grid, step: Any) -> Any:
         """Whether a step is one of several calls."""
-        first = int(bool(grid.alphas[0] == 0))
+        first = int(bool(grid.alphas[0] < FAINT))
         return (step >= first) & (step < min(first + STARTS[self.start][1], len(grid) - 1))
 
     def update(self, row: Rows, x: Any, model: Estimate, memory: tuple[Any, ...], noise: tuple[Any, ...]) -> Next:
@@ -101,7 +103,7 @@ class Adams(Solver):
         start = _finite(row.start.ratio)
         h = array_namespace(start).where(behind > 0, row.next.ratio - start, 1.0)
         nodes = [_finite(row.at(-j).ratio) - start for j in range(self.most)]
-        earlier = [integral / _nonzero(h) for integral in _integrals(h, 0.0, nodes, behind + 1, None)]
+        earlier = [integral / _nonzero(h) for integral in _integrals(h, 0.0, nodes, behind + 1, "exact")]
         return [1 - sum(earlier), *earlier]
 
 

@@ -8,11 +8,15 @@ from array_api_compat import array_namespace
 from multisched.errors import ScheduleError
 from multisched.grid import Grid
 from multisched.predictions import Prediction
-from multisched.schedules import checks
 from multisched.solvers.base import Estimate, Level, Next, Rows, Solver, orders
 from multisched.values import check_options
 
-ALGORITHMS = ("dpmsolver", "dpmsolver++", "sde-dpmsolver", "sde-dpmsolver++")
+_KNOWN: dict[str, tuple[Any, ...]] = {
+    "solver_order": (1, 2, 3),
+    "algorithm_type": ("dpmsolver", "dpmsolver++", "sde-dpmsolver", "sde-dpmsolver++"),
+    "solver_type": ("midpoint", "heun"),
+    "third_order": ("exact", "published"),
+}
 
 
 @dataclass(frozen=True)
@@ -54,10 +58,9 @@ class DPM(Solver):
 
     def __post_init__(self) -> None:
         check_options(self)
-        checks.count("solver_order", self.solver_order, 3)
-        checks.option("algorithm_type", self.algorithm_type, ALGORITHMS)
-        checks.option("solver_type", self.solver_type, ("midpoint", "heun"))
-        checks.option("third_order", self.third_order, ("exact", "published"))
+        for name, known in _KNOWN.items():
+            if (given := getattr(self, name)) not in known:
+                raise ScheduleError(f"{name} must be one of {', '.join(map(repr, known))}; given {given!r}.")
 
     @property
     def _data(self) -> bool:
@@ -79,7 +82,9 @@ class DPM(Solver):
         return super().estimate(row, prediction, x, outputs[:1])
 
     def rows(self, grid: Grid, schedule: Any) -> Rows:
-        rows = self._calls(grid, schedule)
+        return self._checked(super().rows(grid, schedule))
+
+    def _checked(self, rows: Rows) -> Rows:
         xp, name = array_namespace(rows.sigma), "sigma" if self._data else "alpha"
         if bool(xp.any(getattr(rows, f"{name}_start") == 0)):
             raise ScheduleError(f"algorithm_type {self.algorithm_type!r} takes no step that begins at {name} = 0.")
@@ -87,9 +92,6 @@ class DPM(Solver):
         if self.draws and bool(xp.any(rows.next.ratio > rows.start.ratio * (1 + 1e-9))):
             raise ScheduleError(f"algorithm_type {self.algorithm_type!r} takes no step to a higher noise level.")
         return rows
-
-    def _calls(self, grid: Grid, schedule: Any) -> Rows:
-        return super().rows(grid, schedule)
 
     def _advance(
         self, start: Level, end: Level, x: Any, m: Any, first: Any, second: Any, midpoint: Any, noise: tuple[Any, ...]

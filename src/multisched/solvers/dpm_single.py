@@ -21,8 +21,8 @@ class DPMSinglestep(DPM):
     2/3 of the group in lam. A run is planned as groups of `solver_order` calls; with `lower_order_final`, and where
     these do not fill it or it ends at sigma = 0, a smaller group and a single call close it.
 
-    Order 1 for solver_order 1; 3 for solver_order 3 if all groups are full; else 2. The SDE algorithms follow no
-    probability flow.
+    Order solver_order if the groups fill the run, else min(solver_order, 2). The SDE algorithms follow no probability
+    flow.
 
     Args: those of `DPM`.
     """
@@ -30,14 +30,19 @@ class DPMSinglestep(DPM):
     lower_order_final: bool = False
 
     @property
+    def order(self) -> int:
+        return self.solver_order if not (self.draws or self.lower_order_final) else super().order
+
+    @property
     def memory(self) -> tuple[str, ...]:
         return ("anchor", "first", "second")[: self.solver_order if self.solver_order > 1 else 0]
 
-    def _calls(self, grid: Grid, schedule: Any) -> Rows:
+    def rows(self, grid: Grid, schedule: Any) -> Rows:
         sizes = self._groups(len(grid), bool(grid.sigmas[-1] == 0))
         stage = np.concatenate([np.arange(size) for size in (0, *sizes)])
         rows = rows_of(grid, np.arange(len(grid)) - stage, stage)
-        return replace(rows, alpha_next=grid.next_alphas[:, None], sigma_next=grid.next_sigmas[:, None])
+        ends = {"alpha_next": grid.next_alphas[:, None], "sigma_next": grid.next_sigmas[:, None]}
+        return self._checked(replace(rows, **ends))
 
     def _groups(self, steps: int, clean: bool) -> list[int]:
         """Calls of each group."""

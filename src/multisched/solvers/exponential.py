@@ -25,7 +25,7 @@ from multisched.errors import ScheduleError
 from multisched.grid import Grid
 from multisched.predictions import Prediction
 from multisched.schedules import checks
-from multisched.solvers.base import Estimate, Next, Rows, Solver, orders
+from multisched.solvers.base import Estimate, Level, Next, Rows, Solver, orders
 from multisched.values import check_options, whole
 
 # Gauss and Legendre's 64 points integrate such an exponential times a polynomial to the last bits.
@@ -34,8 +34,8 @@ _X, _W = (values / 2 for values in np.polynomial.legendre.leggauss(64))
 
 @dataclass(frozen=True)
 class ExponentialAdams(Solver):
-    """Predictor and corrector. Order min(predictor, 2), or min(predictor + 1, corrector, 3) with a corrector, as the
-    first step of a run has one value, and its correction two.
+    """Predictor and corrector. Order min(predictor, 2), since the first step of a run has one value; with a corrector
+    min(predictor + 1, corrector, 3), since its correction has two, and at most 2 where the last step has but one.
 
     Args:
         data: whether p goes through values of x0.
@@ -79,8 +79,10 @@ class ExponentialAdams(Solver):
     def order(self) -> int:
         if self.tau > 0:
             return 0
-        predictor = min(self.predictor, 2) if self.solver_p is None else self.solver_p.order
-        return min(max(self.predictor, predictor) + 1, self.corrector, 3) if self.corrector else predictor
+        predictor = self.predictor if self.solver_p is None else self.solver_p.order
+        if not self.corrector:
+            return min(predictor, 2)
+        return min(predictor + 1, self.corrector, 2 if self.falling == math.inf else 3)
 
     @property
     def _kept(self) -> tuple[str, ...]:
@@ -120,39 +122,52 @@ class ExponentialAdams(Solver):
         xp, kept, falling = array_namespace(row.sigma), len(self._kept), row.steps < self.falling
         own = len(self.memory) - (0 if self.solver_p is None else len(self.solver_p.memory))
         values = (model.x0 if self.data else model.noise, *memory[kept:own])
+        said = (model.x0, model.noise)
         if kept:
             last = _before(row)
-            again = (row.step > 0) & (last.alpha_start > 0)
+            # From pure noise the published rules have a limit in one case.
+            again = (row.step > 0) & ((last.alpha_start > 0) | (self.data and self.rule != "bh1"))
             for number in self.disable_corrector:
                 again = again & (row.grid.first + last.step != number)
             count = xp.where(again, orders(last, self.corrector - 1, falling) + 1, 1)
-            x = xp.where(again, self._step(last, memory[0], values, 1, count, memory[1:kept]), x)
+            before = self._said(last.start, memory[0], values[0])
+            x = xp.where(again, self._step(last, before, values, 1, count, memory[1:kept]), x)
+            # The noise's form would leave what was drawn in the sample at sigma = 0.
+            again = again & (self.data | (self.tau == 0) | (row.sigma_next > 0))
+            said = tuple(xp.where(again, *both) for both in zip(self._said(row.start, x, values[0]), said, strict=True))
         after = (x, *noise)[:kept] + values[:-1]
         if self.solver_p is not None:
-            theirs = self.solver_p.update(row, x, self._said_of(x, row, model), memory[own:], noise)
+            theirs = self.solver_p.update(row, x, Estimate(*said, said[1]), memory[own:], noise)
             return Next(theirs.sample, after + theirs.memory)
-        x = self._step(row, x, values, 0, orders(row, self.predictor, falling), noise)
-        if not self.data:
-            x = xp.where(row.alpha_start == 0, row.alpha_next * model.x0 + row.sigma_next * model.noise, x)
-        return Next(x, after)
+        return Next(self._step(row, said, values, 0, orders(row, self.predictor, falling), noise), after)
 
-    def _step(self, row: Rows, x: Any, values: Any, first: int, count: Any, noise: tuple[Any, ...]) -> Any:
-        """The step of a row. The values are of the grid points first, first - 1... from its start; `count` are used."""
+    def _said(self, level: Level, x: Any, value: Any) -> tuple[Any, Any]:
+        """The x0 and the noise that x is made of, of which one is the value."""
+        if self.data:
+            return value, (x - level.alpha * value) / level.sigma
+        return (x - level.sigma * value) / _nonzero(level.alpha), value
+
+    def _step(
+        self, row: Rows, said: tuple[Any, Any], values: Any, first: int, count: Any, noise: tuple[Any, ...]
+    ) -> Any:
+        """The step of a row from a sample made of `said`, where p is values[0] + (p - values[0]). The values are of the
+        grid points first, first - 1... from its start; `count` of them are used."""
         xp, start, tau2 = array_namespace(row.sigma), _finite(row.start.lam), self._tau(row) ** 2
         h = xp.where(count > 1, _finite(row.next.lam) - start, 0.0)
         nodes = [_finite(row.at(first - k).lam) - start for k in range(len(values))]
         shares = _integrals(h, 1 + tau2 if self.data else -1.0, nodes, count, self.rule)
-        bend = sum(share * (value - values[0]) for share, value in zip(shares, values[1:], strict=True))
+        bend = (1 + tau2) * sum(share * (one - values[0]) for share, one in zip(shares, values[1:], strict=True))
         if self.data:
-            shrink = row.sigma_next * row.alpha_start / (row.alpha_next * row.sigma_start)  # e^-h
-            keep = shrink**tau2
-            after = keep * row.sigma_next / row.sigma_start * x
-            after = after + row.alpha_next * ((1 - keep * shrink) * values[0] + (1 + tau2) * bend)
+            keep = (row.sigma_next * row.alpha_start / (_nonzero(row.alpha_next) * row.sigma_start)) ** tau2
+            after = row.alpha_next * (said[0] + bend) + keep * row.sigma_next * said[1]
             variance = row.sigma_next**2 * (1 - keep**2)
         else:
-            grow = row.alpha_next / xp.where(row.alpha_start == 0, 1.0, row.alpha_start)
-            scaled = grow * row.sigma_start
-            after = grow * x - (1 + tau2) * ((scaled - row.sigma_next) * values[0] + row.sigma_next * bend)
+            scaled = row.alpha_next * row.sigma_start / _nonzero(row.alpha_start)
+            after = (
+                row.alpha_next * said[0]
+                + row.sigma_next * (said[1] - bend)
+                - tau2 * (scaled - row.sigma_next) * said[1]
+            )
             variance = tau2 * (scaled**2 - row.sigma_next**2)
         return after + xp.sqrt(xp.where(variance > 0, variance, 0.0)) * noise[0] if noise else after
 
@@ -161,15 +176,6 @@ class ExponentialAdams(Solver):
         sound = self.data | ((row.alpha_start > 0) & (row.sigma_next > 0))
         noisy = (self.tau_start <= row.timestep) & (row.timestep <= self.tau_end) & sound
         return array_namespace(row.sigma).where(noisy, self.tau, 0.0) if self.tau else 0.0
-
-    def _said_of(self, x: Any, row: Rows, model: Estimate) -> Estimate:
-        """What the model said of the sample, said of the corrected sample x: its x0 or its noise stays."""
-        if self.data:
-            noise = (x - row.alpha * model.x0) / row.sigma
-            return model._replace(noise=noise, raw_noise=noise)
-        pure = row.alpha == 0
-        where = array_namespace(row.sigma).where
-        return model._replace(x0=where(pure, model.x0, (x - row.sigma * model.noise) / where(pure, 1.0, row.alpha)))
 
 
 def _integrals(h: Any, rate: Any, nodes: list[Any], count: Any, rule: str) -> list[Any]:
@@ -186,7 +192,7 @@ def _integrals(h: Any, rate: Any, nodes: list[Any], count: Any, rule: str) -> li
                 integrand = xp.where(count > m, integrand * (v - other) / _nonzero(node - other), integrand)
         integral = xp.sum(integrand, axis=-1, keepdims=True)
         if rule != "exact" and j == 1:
-            whole = xp.sum(weight, axis=-1, keepdims=True)
+            whole = -xp.expm1(-rate * h) / rate
             moment = h / 2 * (h if rule == "bh1" else whole)
             integral = xp.where(count == 2, (moment - nodes[0] * whole) / _nonzero(node - nodes[0]), integral)
         integrals.append(xp.where(count > j, integral, 0.0))

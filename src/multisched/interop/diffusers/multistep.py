@@ -28,7 +28,8 @@ def _unipc(options: dict[str, Any]) -> dict[str, Any]:
 def _helios(options: dict[str, Any]) -> dict[str, Any]:
     """diffusers' Euler knows velocities only."""
     euler = options.get("scheduler_type") == "euler"
-    return _unipc({"use_flow_sigmas": True, **options} | ({"prediction_type": "flow_prediction"} if euler else {}))
+    read = _unipc({**options, "use_flow_sigmas": True} | ({"prediction_type": "flow_prediction"} if euler else {}))
+    return {name: value for name, value in read.items() if name != "use_flow_sigmas"}
 
 
 PEERS = {
@@ -50,7 +51,11 @@ PEERS = {
         convert=on_path,
     ),
     "HeliosScheduler": Peer(
-        schedulers.Helios, ours=("stage", "final_sigma"), faithful={"final_sigma": 1e-8}, convert=_helios
+        schedulers.Helios,
+        ours=("stage", "final_sigma"),
+        faithful={"final_sigma": 1e-8},
+        ignored={"use_flow_sigmas": "the path of each stage is straight"},
+        convert=_helios,
     ),
     "HeliosDMDScheduler": Peer(
         schedulers.HeliosDMD,
