@@ -82,6 +82,7 @@ def test_every_solver_is_here():
     assert set(SOLVER_KINDS) == set(map(type, SOLVERS))
 
 
+@pytest.mark.host
 @each_solver
 def test_solver_by_grid_by_prediction(solver, grids):
     """A model that knows x0 leads every combination there is to x0, or the combination is refused in a sentence."""
@@ -118,6 +119,8 @@ def _defined(solver, grid):
         return False
     if isinstance(solver, ms.solvers.ExponentialAdams) and solver.corrector and not solver.data:
         return not 0 < grid.alphas[0] < 1e-5
+    if getattr(solver, "start", "") == "runge_kutta":  # its four calls amplify rounding by so much each
+        return not 0 < 1e3 * grid.alphas[0] < grid.alphas[1]
     if getattr(solver, "s_churn", 0):
         return bool(np.all(grid.alphas == 1))
     if isinstance(solver, ms.solvers.LCM):
@@ -204,7 +207,7 @@ def test_solver_recovers_x0_on_arrays(solver, make, backend, has_float64):
             state = plan.step(state, make(output, dtype), z)
         if not _leaves_noise(solver):
             off = np.abs(backend.to_numpy(state.sample) - x0).max()
-            assert off < (1e-5 if has_float64 else 1e-3), f"{path}: off by {off:.3g}"
+            assert off < (1e-5 if has_float64 else 5e-3), f"{path}: off by {off:.3g}"
 
 
 # Options that no plan holds, each with the reason.
@@ -246,6 +249,7 @@ def _neighbours(recipe):
                 continue
 
 
+@pytest.mark.host
 @each_kind
 def test_every_option_changes_the_plan(kind):
     """Some other value of it does, of the recipe as it is by default, as the zoo sets it, or with one other option."""
@@ -256,10 +260,11 @@ def test_every_option_changes_the_plan(kind):
 
 
 def _shows(settings, option):
-    """Whether an option changes a plan; that of 5 steps is made first, of all recipes."""
-    for runs in ([0], range(1, len(RUNS))):
-        nearby = itertools.chain(settings, *map(_neighbours, settings))
-        if any(_changes(recipe, option, runs) for recipe in nearby):
+    """Whether an option changes a plan: of these recipes, or of those beside them (the plan of 5 steps first)."""
+    every = range(len(RUNS))
+    for runs, near in ((every, False), ([0], True), (every[1:], True)):
+        recipes = itertools.chain.from_iterable(map(_neighbours, settings)) if near else settings
+        if any(_changes(recipe, option, runs) for recipe in recipes):
             return True
     return False
 

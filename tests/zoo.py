@@ -213,7 +213,8 @@ def others(recipe: ms.Recipe, name: str) -> list[Any]:
     if isinstance(value, int):
         return [value + 1, value - 1, 2 * value + 1, 3, 4, 10, 500]
     if isinstance(value, float):
-        return [value * 0.9, *NUMBERS]
+        near = [value * 0.9, value * 1.1]
+        return near if 0 < value < 0.1 else [*near, *NUMBERS]
     if isinstance(value, str):
         return _words(recipe, name)
     if name == "trained_betas":

@@ -70,6 +70,21 @@ def word(name: str, value: Any) -> str:
     return value
 
 
+def count(name: str, value: Any, most: int | None = None) -> int:
+    """`value` as an int of at least 1 and at most `most`."""
+    number = whole(name, value)
+    if number < 1 or (most is not None and number > most):
+        allowed = "at least 1" if most is None else f"in 1..{most}"
+        raise ScheduleError(f"{name} must be {allowed}; given {number}.")
+    return number
+
+
+def option(name: str, value: Any, allowed: tuple[str, ...]) -> None:
+    """`value` is one of `allowed`."""
+    if value not in allowed:
+        raise ScheduleError(f"{name} must be one of {', '.join(map(repr, allowed))}; given {value!r}.")
+
+
 _KINDS = {float: real, int: whole, bool: flag, str: word}
 
 

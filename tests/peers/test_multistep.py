@@ -1,6 +1,7 @@
 """DEIS, UniPC and SA-Solver against diffusers', coefficient by coefficient, and their integrals in 50 digits."""
 
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
 import draws
@@ -14,6 +15,7 @@ from parity import compare, levels, ratios
 
 import multisched as ms
 from multisched.solvers.exponential import _integrals
+from multisched.tableau import tabulate
 
 FLOW = "use_flow_sigmas"
 
@@ -180,3 +182,38 @@ def _integral(span: float, rate: float, nodes: list[np.float64], j: int) -> floa
                 gap = exact[j] - node
                 powers = [(low - node * high) / gap for low, high in zip([0, *powers], [*powers, 0], strict=True)]
         return float(sum(power * moment for power, moment in zip(powers, moments, strict=True)))
+
+
+def test_a_learned_variance_is_not_used():
+    """Of an output of twice the channels the first half counts; diffusers draws noise for all of them and fails."""
+    rng, plain = np.random.default_rng(9), ms.SASolver().plan(6)
+    learned = ms.from_diffusers({"_class_name": "SASolverScheduler", "variance_type": "learned_range"})
+    learned = replace(learned, final_sigmas_type="zero").plan(6)
+    ours = theirs = plain.start(rng.standard_normal((2, 3, 4)))
+    for _ in range(6):
+        output, z = rng.standard_normal((2, 6, 4)), rng.standard_normal((2, 3, 4))
+        ours, theirs = learned.step(ours, output, z), plain.step(theirs, output[:, :3], z)
+    np.testing.assert_array_equal(ours.sample, theirs.sample)
+
+
+def test_members_of_the_family_are_others():
+    """A corrected first order with Euler for its predictor is itself; SA-Solver without noise and rules is UniPC from
+    three values on; a first order of DEIS is Euler; bh1 is finite where diffusers has no number."""
+    unipc = ms.UniPCMultistep(solver_order=1)
+    _same(replace(unipc, solver_p=ms.solvers.Euler()), unipc)
+    noise = replace(unipc, predict_x0=False)
+    _same(replace(noise, solver_p=ms.solvers.Euler()), noise)
+    for data in (True, False):
+        exact = ms.solvers.ExponentialAdams(data, 3, 4)
+        published = replace(exact, rule="bh2")
+        grid = ms.schedules.DiscreteVP().grid(9)
+        late = [tabulate(one, grid, ms.Prediction("epsilon"), None)[1].weights[3:-2] for one in (exact, published)]
+        np.testing.assert_allclose(*late, rtol=1e-9, atol=1e-12)
+    schedule = ms.DEISMultistep().parts().schedule
+    _same(ms.DEISMultistep(solver_order=1), ms.Scheduler(schedule, "epsilon", ms.solvers.Euler()))
+    assert np.all(np.isfinite(ms.UniPCMultistep(solver_type="bh1").plan(5).tableau.weights))
+
+
+def _same(one: ms.Recipe, other: ms.Recipe) -> None:
+    one, other = (recipe.plan(9).tableau.fold().weights[:, 0] for recipe in (one, other))
+    np.testing.assert_allclose(one, other, rtol=1e-9, atol=1e-12)

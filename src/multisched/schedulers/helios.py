@@ -33,7 +33,7 @@ class _Staged(Recipe):
             factor = math.exp(self.shift) if self.time_shift_type == "exponential" else self.shift
         names = ("num_train_timesteps", "use_dynamic_shifting", "time_shift_type", "stages", "stage", "gamma")
         given = {name: getattr(self, name) for name in names}
-        shifts = {"shift": factor, "whole_shift": self.shift, "shift_given": self.use_dynamic_shifting}
+        shifts: dict[str, Any] = {"shift": factor, "whole_shift": self.shift, "shift_given": self.use_dynamic_shifting}
         return StagedFlow(**given, **shifts, stage_range=self.stage_range, **options)
 
 

@@ -16,6 +16,8 @@ PREDICTIONS = ("epsilon", "sample", "v_prediction", "flow_prediction")
 
 @dataclass(frozen=True)
 class Multistep(Respaced):
+    """Options of the exponential multistep solvers."""
+
     prediction_type: str = "epsilon"
     thresholding: bool = False
     dynamic_thresholding_ratio: float = 0.995
@@ -107,7 +109,8 @@ class WithUniPC(Recipe):
 
 @dataclass(frozen=True)
 class UniPCMultistep(WithUniPC, Multistep):
-    """Unified predictor-corrector (Zhao et al. 2023, arXiv 2302.04867); order min(solver_order + 1, 3).
+    """Unified predictor-corrector (Zhao et al. 2023, arXiv 2302.04867); order 2, since the last step has one value, or
+    min(solver_order + 1, 3) without `lower_order_final`.
 
     Args: those of `DEISMultistep`, and
         rescale_betas_zero_snr, sigma_min, sigma_max: of the schedule, see `schedules.DiscreteVP`.
@@ -141,8 +144,8 @@ class UniPCMultistep(WithUniPC, Multistep):
 
 @dataclass(frozen=True)
 class SASolver(Multistep):
-    """Stochastic Adams predictor and corrector (Xue et al. 2023, arXiv 2309.05019); without noise of order
-    min(predictor_order + 1, corrector_order, 3).
+    """Stochastic Adams predictor and corrector (Xue et al. 2023, arXiv 2309.05019); with tau = 0 of order
+    min(corrector_order, 2), or min(predictor_order + 1, corrector_order, 3) without `lower_order_final`.
 
     Args: those of `DEISMultistep`, and
         predictor_order: values of the model that a step uses.

@@ -6,22 +6,9 @@ import numpy as np
 
 from multisched import backends
 from multisched.errors import ScheduleError
-from multisched.values import shown, whole
+from multisched.values import count, option, shown
 
-
-def count(name: str, value: Any, most: int | None = None) -> int:
-    """`value` as an int of at least 1 and at most `most`."""
-    number = whole(name, value)
-    if number < 1 or (most is not None and number > most):
-        allowed = "at least 1" if most is None else f"in 1..{most}"
-        raise ScheduleError(f"{name} must be {allowed}; given {number}.")
-    return number
-
-
-def option(name: str, value: Any, allowed: tuple[str, ...]) -> None:
-    """`value` is one of `allowed`."""
-    if value not in allowed:
-        raise ScheduleError(f"{name} must be one of {', '.join(map(repr, allowed))}; given {value!r}.")
+__all__ = ["count", "descending", "numbers", "one_of", "option", "same_length", "within"]
 
 
 def numbers(name: str, values: Any) -> np.ndarray:

@@ -137,8 +137,8 @@ class Flow(Schedule):
     def grid(self, n: int | None = None, timesteps: Any = None, sigmas: Any = None, mu: float | None = None) -> Grid:
         """The grid of n steps, or over the noise levels or timesteps given, taken as they are.
 
-        Without `double_shift` or `shift_given`, given levels are not shifted: feeding a plan's own sigmas back gives the same plan.
-        A list may or may not include the end of the run, 0.
+        Without `double_shift` or `shift_given`, given levels are not shifted: feeding a plan's own sigmas back gives
+        the same plan. A list may or may not include the end of the run, 0.
 
         Args:
             n: number of steps, 1..T, or any with a `sigma_min`.

@@ -71,7 +71,7 @@ def between(kind: str, top: float, bottom: float, n: int) -> np.ndarray:
         ScheduleError: an unknown kind, or ends that do not obey 0 < bottom < top.
     """
     checks.option("sigma_schedule", kind, tuple(RATIOS))
-    if not min(top, bottom) > 0 or (bottom >= top and n > 1):
+    if not (min(top, bottom) > 0 and max(top, bottom) < math.inf) or (bottom >= top and n > 1):
         raise ScheduleError(
             f"noise levels must run from a larger to a smaller one above 0; given {top:g} to {bottom:g}."
         )

@@ -54,7 +54,8 @@ class StagedFlow(Flow):
             raise ScheduleError(f"stage must be in 0..{self.stages - 1}; given {self.stage}.")
         if ends.size <= self.stages or np.any(np.diff(ends) <= 0) or ends[0] < 0 or ends[-1] > 1:
             raise ScheduleError(
-                f"stage_range must be at least {self.stages + 1} numbers that rise within [0, 1]; given {self.stage_range}."
+                f"stage_range must be at least {self.stages + 1} numbers that rise within [0, 1]; "
+                f"given {self.stage_range}."
             )
         if not 0 < self.gamma < math.inf or not 0 < self.whole_shift < math.inf:
             raise ScheduleError(f"gamma and shift must be positive; given {self.gamma} and {self.whole_shift}.")

@@ -24,9 +24,8 @@ from array_api_compat import array_namespace
 from multisched.errors import ScheduleError
 from multisched.grid import Grid
 from multisched.predictions import Prediction
-from multisched.schedules import checks
 from multisched.solvers.base import Estimate, Level, Next, Rows, Solver, orders
-from multisched.values import check_options, whole
+from multisched.values import check_options, count, option, whole
 
 # Gauss and Legendre's 64 points integrate such an exponential times a polynomial to the last bits.
 _X, _W = (values / 2 for values in np.polynomial.legendre.leggauss(64))
@@ -68,8 +67,8 @@ class ExponentialAdams(Solver):
         check_options(self)
         disabled = tuple(whole("disable_corrector", step) for step in self.disable_corrector)
         object.__setattr__(self, "disable_corrector", disabled)
-        checks.count("the order of a predictor", self.predictor)
-        checks.option("solver_type", self.rule, ("exact", "bh1", "bh2"))
+        count("the order of a predictor", self.predictor)
+        option("solver_type", self.rule, ("exact", "bh1", "bh2"))
         if self.corrector < 0 or not 0 <= self.tau < math.inf:
             raise ScheduleError(f"orders and tau must be numbers >= 0; given {self.corrector} and {self.tau!r}.")
         if not (self.solver_p is None or isinstance(self.solver_p, Solver)):
@@ -82,12 +81,12 @@ class ExponentialAdams(Solver):
         predictor = self.predictor if self.solver_p is None else self.solver_p.order
         if not self.corrector:
             return min(predictor, 2)
-        return min(predictor + 1, self.corrector, 2 if self.falling == math.inf else 3)
+        return min(predictor + 1, self.corrector, 2 if self.falling == math.inf and self.solver_p is None else 3)
 
     @property
     def _kept(self) -> tuple[str, ...]:
         """What a correction begins from."""
-        return ("anchor", "noise_before")[: 1 + (self.tau > 0)] if self.corrector else ()
+        return ("anchor", "drawn_before")[: 1 + (self.tau > 0)] if self.corrector else ()
 
     @property
     def memory(self) -> tuple[str, ...]:
@@ -112,6 +111,8 @@ class ExponentialAdams(Solver):
             raise ScheduleError("a corrector takes steps again, so the steps of its grid must join.")
         if self.data and bool(xp.any(rows.sigma_start == 0)):
             raise ScheduleError("a step that begins at sigma = 0 needs the form that predicts the noise.")
+        if bool(xp.any(rows.alpha_start[1:] == 0)):
+            raise ScheduleError("no step but the first may begin at alpha = 0, where lam is infinite.")
         if self.tau and bool(xp.any(rows.next.ratio > rows.start.ratio)):
             raise ScheduleError("a step to a higher noise level needs tau = 0.")
         if self.solver_p is not None and len(self.solver_p.rows(grid, schedule)) != len(rows):

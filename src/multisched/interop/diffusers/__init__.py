@@ -11,7 +11,15 @@ from multisched.interop.diffusers import adams, distilled, dpm, flow, multistep,
 from multisched.interop.diffusers.base import Peer
 from multisched.schedulers import Recipe
 
-PEERS: dict[str, Peer] = {**distilled.PEERS, **flow.PEERS, **adams.PEERS, **dpm.PEERS, **sigma.PEERS, **vp.PEERS, **multistep.PEERS}
+PEERS: dict[str, Peer] = {
+    **adams.PEERS,
+    **distilled.PEERS,
+    **dpm.PEERS,
+    **flow.PEERS,
+    **multistep.PEERS,
+    **sigma.PEERS,
+    **vp.PEERS,
+}
 """Every class of diffusers 0.42.1 that is a table, by name."""
 
 TOKENS = ("Amused", "BlockRefinement", "DiscreteDDIM", "EntropyBound", "VQDiffusion")
