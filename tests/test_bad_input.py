@@ -223,3 +223,13 @@ def test_bad_sampling_is_refused(make):
         ms.sample(lambda x, t: x, plan, [1.0, 2.0])
     with pytest.raises(ms.ScheduleError, match="expected an array"):
         ms.sample(lambda x, t: None, plan, noise)
+
+
+def test_extreme_settings_are_refused():
+    for make_it, sentence in (
+        (lambda: ms.EDMEuler(rho=1e-3), "rho must be a number of at least 0.1; given 0.001"),
+        (lambda: ms.Euler(s_noise=math.inf), "s_noise must be finite"),
+        (lambda: ms.Euler(use_karras_sigmas=True, beta_end=0.9).plan(5), "noise levels must run"),
+    ):
+        with pytest.raises(ms.ScheduleError, match=sentence):
+            make_it()

@@ -5,12 +5,15 @@ from typing import Any
 
 import draws
 import numpy as np
+import pytest
 import torch
 from diffusers.schedulers import scheduling_helios, scheduling_helios_dmd
 from impulse import Tally
 from parity import compare, levels
 
 import multisched as ms
+
+pytestmark = pytest.mark.filterwarnings("ignore::DeprecationWarning")  # diffusers gives NumPy tensors
 
 
 def stages(rng: np.random.Generator) -> tuple[dict[str, Any], dict[str, Any]]:
@@ -21,7 +24,7 @@ def stages(rng: np.random.Generator) -> tuple[dict[str, Any], dict[str, Any]]:
         "num_train_timesteps": int(rng.choice((400, 1000, 1000))),
         "shift": float(rng.choice((1.0, float(rng.uniform(0.5, 4))))),
         "stages": count,
-        "stage_range": [0.0, *inner.tolist(), 1.0],
+        "stage_range": [0.0, *inner.tolist(), 0.95, 1.0][: count + 1 + int(rng.integers(2))],
         "gamma": float(rng.uniform(0.1, 1.0)),
         "time_shift_type": str(rng.choice(("exponential", "linear"))),
         "prediction_type": "flow_prediction",
@@ -68,6 +71,14 @@ def test_helios():
         compare(tally, config, run, step_with, scheduling_helios, {"stage": stage}, **more)
     # There is no thresholding; bh1 from alpha = 0 on, and steps of no length.
     tally.verify(100, "raises AttributeError", "not a number")
+
+
+def test_levels_are_those_of_the_timesteps():
+    for stage in range(3):
+        for recipe in (ms.Helios(stage=stage), ms.HeliosDMD(stage=stage, stage_range=(0.1, 0.2, 0.5, 0.8), shift=2.0)):
+            plan = recipe.plan(7)
+            found = recipe.parts().schedule.levels(plan.timesteps)
+            np.testing.assert_allclose(found, [plan.alphas[:-1], plan.sigmas[:-1]], atol=1e-12)
 
 
 def test_helios_dmd():

@@ -24,7 +24,7 @@ class _Staged(Recipe):
     stage: int = 0
 
     def __post_init__(self) -> None:
-        object.__setattr__(self, "stage_range", tuple(self.stage_range))
+        object.__setattr__(self, "stage_range", tuple(checks.numbers("stage_range", self.stage_range).tolist()))
         super().__post_init__()
 
     def _staged(self, **options: Any) -> StagedFlow:

@@ -97,7 +97,8 @@ class WithUniPC(Recipe):
     solver_p: Solver | None = None
 
     def __post_init__(self) -> None:
-        object.__setattr__(self, "disable_corrector", tuple(self.disable_corrector))
+        if isinstance(self.disable_corrector, list):
+            object.__setattr__(self, "disable_corrector", tuple(self.disable_corrector))
         super().__post_init__()
 
     def _unipc(self) -> Solver:

@@ -65,7 +65,7 @@ class StagedFlow(Flow):
         """The first and last of T timesteps of the stage."""
         total, corrected = self.num_train_timesteps, math.sqrt(1 + 1 / self.gamma)
         path = np.flip(shift(1 - np.linspace(1, 1 / total, total + 1), self.whole_shift))
-        ends = [int(end * total) for end in self.stage_range]
+        ends = [int(end * total) for end in self.stage_range[: self.stages + 1]]
         clean = [1 - float(path[end]) for end in ends[:-1]]
         begin = [1 - s / (corrected * (1 - s) + s) if k else 1 - s for k, s in enumerate(clean)]
         removed = np.cumsum([0.0, *(b - float(path[end]) for b, end in zip(begin, ends[1:], strict=True))])

@@ -68,8 +68,8 @@ class VE(Schedule):
             raise ScheduleError(
                 f"sigmas must obey 0 < sigma_min < sigma_max; given {self.sigma_min:g} and {self.sigma_max:g}."
             )
-        if not 0 < self.rho < math.inf:
-            raise ScheduleError(f"rho must be a positive number; given {self.rho!r}.")
+        if not 0.1 <= self.rho < math.inf:
+            raise ScheduleError(f"rho must be a number of at least 0.1; given {self.rho!r}.")
         if self.sigma_data is not None and not 0 < self.sigma_data < math.inf:
             raise ScheduleError(f"sigma_data must be a positive number or None; given {self.sigma_data!r}.")
 

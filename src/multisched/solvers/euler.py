@@ -39,6 +39,8 @@ class Churn(Solver):
         for name in ("s_churn", "s_tmin", "s_tmax", "s_noise"):
             if not getattr(self, name) >= 0:
                 raise ScheduleError(f"{name} must be a number >= 0; given {getattr(self, name)!r}.")
+        if self.s_noise == math.inf:
+            raise ScheduleError("s_noise must be finite; given inf.")
 
     @property
     def draws(self) -> int:

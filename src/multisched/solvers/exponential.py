@@ -65,14 +65,18 @@ class ExponentialAdams(Solver):
 
     def __post_init__(self) -> None:
         check_options(self)
+        if not isinstance(self.disable_corrector, (tuple, list)):
+            raise ScheduleError(f"disable_corrector must be a list of steps; given {self.disable_corrector!r}.")
         disabled = tuple(whole("disable_corrector", step) for step in self.disable_corrector)
         object.__setattr__(self, "disable_corrector", disabled)
         count("the order of a predictor", self.predictor)
         option("solver_type", self.rule, ("exact", "bh1", "bh2"))
         if self.corrector < 0 or not 0 <= self.tau < math.inf:
             raise ScheduleError(f"orders and tau must be numbers >= 0; given {self.corrector} and {self.tau!r}.")
-        if not (self.solver_p is None or isinstance(self.solver_p, Solver)):
-            raise ScheduleError(f"solver_p must be a solver of multisched or None; given {self.solver_p!r}.")
+        if self.solver_p is not None and (self.tau or not isinstance(self.solver_p, Solver)):
+            raise ScheduleError(
+                f"solver_p must be None or a solver of multisched, for tau = 0; given {self.solver_p!r}."
+            )
 
     @property
     def order(self) -> int:
