@@ -168,7 +168,7 @@ def test_bad_steps_are_refused(make):
         plan.model_input(end)
     with pytest.raises(ms.ScheduleError, match="no row -1"):
         plan.step(state._replace(index=-1), x, x)
-    with pytest.raises(ms.ScheduleError, match="index must be an int; given float"):
+    with pytest.raises(ms.ScheduleError, match="index must be an int or an integer array; given float"):
         plan.step(state._replace(index=0.0), x, x)
     with pytest.raises(ms.ScheduleError, match="keeps 0 memory registers; the state has 1"):
         plan.step(state._replace(memory=(x,)), x, x)

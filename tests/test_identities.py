@@ -69,7 +69,7 @@ def test_omega_zero_changes_nothing():
 
 
 def test_omega_is_ace_steps_logistic():
-    from multisched.step import MeanShift
+    from multisched.transforms import MeanShift
 
     published = {0.0: 1.0, 1.0: 1.004996, 10.0: 1.046212, -10.0: 0.953788, 100.0: 1.099991}
     for omega, scale in published.items():
@@ -149,7 +149,7 @@ def test_a_sample_does_not_depend_on_its_batch_mates(make, backend):
 
 
 def test_dynamic_thresholding_is_the_quantile(make, backend):
-    from multisched.step import DynamicThreshold
+    from multisched.transforms import DynamicThreshold
 
     x = arrays(1, (3, 7, 5))[0] * 2
     for ratio, maximum in ((0.995, 3.0), (0.5, 10.0), (1.0, 100.0), (0.9, 1.0)):

@@ -16,7 +16,7 @@ OPTIONAL = {"PIL", "sklearn", "tqdm", "ml_dtypes", "matplotlib", "scipy"}
 # Each room and the rooms below it that it may import.
 BASE = {"errors", "values"}
 GROUND = BASE | {"backends"}
-TABLE = GROUND | {"grid", "predictions", "solvers", "tableau", "step"}
+TABLE = GROUND | {"grid", "predictions", "solvers", "tableau", "step", "table", "transforms"}
 ALLOWED = {
     "errors": set(),
     "values": {"errors"},
@@ -25,10 +25,14 @@ ALLOWED = {
     "grid": BASE,
     "predictions": BASE,
     "schedules": GROUND | {"grid"},
-    "solvers": GROUND | {"grid", "predictions", "step"},  # the last for the noise that follows the model's output
+    "solvers": GROUND | {"grid", "predictions", "transforms"},  # the last for noise that follows the model's output
     "tableau": BASE | {"grid", "predictions", "solvers"},
-    "step": GROUND,
-    "plan": TABLE,
+    "transforms": GROUND,
+    "table": GROUND | {"transforms"},
+    "step": GROUND | {"table", "transforms"},
+    "steps": GROUND | {"table", "step"},
+    "plan": TABLE | {"steps"},
+    "stack": TABLE | {"steps", "plan"},
     "schedulers": TABLE | {"plan", "schedules", "diffusion", "interop"},  # the last two only inside methods of Recipe
     "diffusion": GROUND | {"plan", "schedulers", "noise", "step"},
     "sampling": GROUND | {"plan", "noise", "step"},

@@ -69,6 +69,7 @@ from multisched.schedulers import (
 )
 from multisched.schedules.betas import betas_for_alpha_bar, rescale_zero_terminal_snr
 from multisched.schedules.retrieve import retrieve_timesteps
+from multisched.stack import Stack, stack_plans
 from multisched.step import State, log_prob
 from multisched.tableau import Tableau
 
@@ -127,6 +128,7 @@ __all__ = [
     "Scheduler",
     "ScoreSdeVe",
     "ScoreSdeVp",
+    "Stack",
     "State",
     "Tableau",
     "UnCLIP",
@@ -141,4 +143,5 @@ __all__ = [
     "sample",
     "schedules",
     "solvers",
+    "stack_plans",
 ]

@@ -1,23 +1,27 @@
 """Plan: all that is known of a sampling run before the first array arrives."""
 
 import math
-import operator
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
 
+import numpy as np
+
 from multisched import backends
-from multisched.backends import B, Backend
+from multisched.backends import B
 from multisched.errors import ScheduleError
 from multisched.grid import Grid
 from multisched.solvers import Rows
-from multisched.step import NoiseTransform, State, Terms, Transform, check_alike, combine, split, terms
+from multisched.step import State, check_alike
+from multisched.steps import Steps, host_number
+from multisched.table import Builder, Layout, Row, Terms, terms, with_end
 from multisched.tableau import Tableau
-from multisched.values import Value, read_only
+from multisched.transforms import NoiseTransform, Transform
+from multisched.values import read_only
 
 
 @dataclass(frozen=True, eq=False)
-class Plan(Value):
+class Plan(Steps):
     """A grid, the solver's table over it, and what is done to outputs on the way. Immutable and hashable.
 
     Attributes:
@@ -30,6 +34,7 @@ class Plan(Value):
         output_transform: change made to the model's output, or None.
         denoised_transform: change made to the estimate of x0, or None.
         noise_transform: change made to the noise by what the model's output says of it, or None.
+        noise_parameters: (rows, any number) of that change; float64, read-only.
     """
 
     name: str
@@ -40,6 +45,13 @@ class Plan(Value):
     output_transform: Transform | None = None
     denoised_transform: Transform | None = None
     noise_transform: NoiseTransform | None = None
+    noise_parameters: Any = None
+
+    def __post_init__(self) -> None:
+        none = self.rows.sigma[:, :0]
+        object.__setattr__(
+            self, "noise_parameters", read_only(none if self.noise_parameters is None else self.noise_parameters)
+        )
 
     @property
     def grid(self) -> Grid:
@@ -74,11 +86,7 @@ class Plan(Value):
     @property
     def stochastic(self) -> bool:
         """Whether any row adds noise."""
-        return any(self._noisy)
-
-    def needs_noise(self, row: int) -> bool:
-        """Whether this row adds noise."""
-        return self._noisy[row]
+        return self.layout.noisy
 
     def noise_address(self, row: int) -> tuple[int, range]:
         """(step, draws) that the noise of a row is drawn at: the step counts in the whole schedule, the draws in it."""
@@ -90,11 +98,6 @@ class Plan(Value):
     def _steps(self) -> tuple[int, ...]:
         """Per row, the step that it belongs to."""
         return tuple(self.rows.step[:, 0].tolist())
-
-    @cached_property
-    def _scales(self) -> tuple[float, ...]:
-        """Per row, what the sample is multiplied with before the model sees it."""
-        return tuple(self.rows.scale[:, 0].tolist())
 
     def __len__(self) -> int:
         """Rows, which are model calls."""
@@ -114,21 +117,63 @@ class Plan(Value):
         return self.tableau.fold() if self.denoised_transform is None else self.tableau
 
     @cached_property
-    def _terms(self) -> tuple[tuple[Terms, ...], ...]:
-        """Per row and register, the weighted sum that it becomes."""
-        return tuple(tuple(terms(register) for register in row) for row in self._folded.weights.tolist())
+    def _built(self) -> tuple[Layout, Any]:
+        weights, x0_weights, parameters = (
+            with_end(values) for values in (self._folded.weights, self.tableau.x0_weights, self.noise_parameters)
+        )
+        builder = Builder(np.arange(len(self) + 1) == len(self))
+        folded = self.denoised_transform is None
+        sums = tuple(builder.entries(weights[:, register, :]) for register in range(weights.shape[1]))
+        x0 = () if folded else builder.entries(x0_weights)
+        layout = Layout(
+            sums=sums,
+            parameters=tuple(builder.add(parameters[:, k]) for k in range(parameters.shape[1])),
+            end=builder.ends(),
+            x0=builder.entries(x0_weights) if folded else x0,
+            scale=builder.unless_one(with_end(self.rows.scale)[:, 0]),
+            timestep=builder.add(with_end(self.rows.timestep, self.grid.timesteps[-1:, None])[:, 0]),
+            outputs=self.tableau.outputs,
+            draws=self.tableau.draws,
+            masked=self._masked,
+            output_transforms=() if self.output_transform is None else (self.output_transform,),
+            denoised_transforms=() if self.denoised_transform is None else (self.denoised_transform,),
+            noise_transform=self.noise_transform,
+        )
+        return layout, builder.table()
+
+    @property
+    def _masked(self) -> tuple[int, int] | None:
+        """Places of "known" and "mask" in the memory, where there are any."""
+        names = self.tableau.registers[1:]
+        return (names.index("known"), names.index("mask")) if {"known", "mask"} <= set(names) else None
+
+    def _number(self, state: State[Any]) -> int | None:
+        number = state.index if type(state.index) is int else host_number(state.index)
+        if number is not None and not 0 <= number < len(self):
+            raise ScheduleError(f"the plan has rows 0..{len(self) - 1}; there is no row {number} to step through.")
+        self._check_memory(state, len(self.tableau.registers))
+        return number
+
+    def _row(self, number: int) -> Row:
+        row = self._rows[number]
+        if row is None:
+            row = self._rows[number] = self._made(number)
+        return row
 
     @cached_property
-    def _x0_terms(self) -> tuple[Terms, ...]:
-        return tuple(terms(weights) for weights in self.tableau.x0_weights.tolist())
+    def _rows(self) -> list[Row | None]:
+        """Rows in use so far."""
+        return [None] * len(self)
 
-    @cached_property
-    def _noisy(self) -> tuple[bool, ...]:
-        """Per row, whether it adds noise."""
-        if not self.noise_draws:
-            return (False,) * len(self)
-        first = len(self._folded.operands) - self.noise_draws
-        return tuple(any(k >= first for register in row for k in register.operands) for row in self._terms)
+    def _made(self, number: int) -> Row:
+        sums = tuple(map(terms, self._folded.weights[number].tolist()))
+        return Row(
+            scale=float(self.rows.scale[number, 0]),
+            x0=terms(self.tableau.x0_weights[number].tolist()),
+            sums=sums,
+            noisy=any(k >= self.layout.first_noise for register in sums for k in register.operands),
+            parameters=tuple(self.noise_parameters[number].tolist()),
+        )
 
     def start(self, noise: B, x0: B | None = None, dtype: Any = None, **inputs: B) -> State[B]:
         """The state before the first row.
@@ -146,16 +191,17 @@ class Plan(Value):
             ScheduleError: arrays of two libraries or shapes, or not floating, or other inputs than the plan names.
         """
         backend = backends.of(noise)
-        compute = backend.compute_dtype(noise.dtype)
+        backend.compute_dtype(noise.dtype)
         kept: Any = noise.dtype if dtype is None else backend.asarray(0.0, dtype).dtype
-        backend.compute_dtype(kept)
-        if x0 is None:
-            first = terms([self.grid.init_noise_sigma])
-        else:
+        wide = backend.compute_dtype(kept)
+        if x0 is not None:
             check_alike(noise, x0, "x0", "noise")
-            first = terms([float(self.sigmas[0]), float(self.alphas[0])])
-        operands = tuple(backend.astype(array, compute) for array in (noise, noise if x0 is None else x0))
-        sample = backend.astype(combine(backend, first, operands), kept)
+        levels = (self.grid.init_noise_sigma,) if x0 is None else (self.sigmas[0], self.alphas[0])
+        weights = tuple(
+            float(one) if self._hosted else backend.asarray(one, wide, backend.device(noise)) for one in levels
+        )
+        first = terms(weights) if self._hosted else Terms(weights, (0, 1)[: len(weights)])
+        (sample,) = backend.weighted_sums((first,), (noise,) if x0 is None else (noise, x0), kept)
         if set(inputs) != set(self.inputs):
             wanted = ", ".join(self.inputs) or "none"
             raise ScheduleError(
@@ -164,137 +210,9 @@ class Plan(Value):
         for name, array in inputs.items():
             check_alike(noise, array, name, "noise")
         given = {name: backend.astype(array, kept) for name, array in inputs.items()}
-        empty = backend.xp.zeros_like(sample)
-        return State(sample, tuple(given.get(name, empty) for name in self.tableau.registers[1:]), 0)
+        # Of zeros one array each, so that each may be written to or donated.
+        if backend.traces_late:
+            self._table_for(backend, sample)
+        memory = (given[name] if name in given else backend.xp.zeros_like(sample) for name in self.tableau.registers[1:])
+        return State(sample, tuple(memory), 0)
 
-    def model_input(self, state: State[B]) -> B:
-        """What the model is given at the state's row: the sample, scaled where the schedule has a scale."""
-        scale = self._scales[self._row(state)]
-        if scale == 1.0:
-            return state.sample
-        backend = backends.of(state.sample)
-        wide = backend.astype(state.sample, backend.compute_dtype(state.sample.dtype))
-        scaled: B = backend.astype(combine(backend, Terms((scale,), (0,)), (wide,)), state.sample.dtype)
-        return scaled
-
-    def step(self, state: State[B], output: B, noise: B | tuple[B, ...] | None = None) -> State[B]:
-        """The state after the next row.
-
-        Args:
-            state: where the run is.
-            output: the model's output for `model_input(state)`, shaped as the sample.
-            noise: unit normals shaped as the sample, a tuple of them where `noise_draws` is more than one. Needed
-                where the row adds noise, unused elsewhere.
-
-        Returns:
-            A new state, in the dtype of the given one.
-
-        Raises:
-            ScheduleError: the run is at its end, an array of another library or shape, or noise that is missing.
-        """
-        row = self._row(state)
-        backend = backends.of(state.sample)
-        draws = self._draws(row, noise)
-        operands = self._operands(backend, row, state, output, draws)
-        sample, *memory = (combine(backend, register, operands) for register in self._terms[row])
-        if self._masked is not None:
-            known, mask = (memory[k] for k in self._masked)
-            sample = known * mask + sample * (1.0 - mask)
-        dtype = state.sample.dtype
-        return State(backend.astype(sample, dtype), tuple(backend.astype(one, dtype) for one in memory), row + 1)
-
-    def denoised(self, state: State[B], output: B) -> B:
-        """The estimate of x0 that the next row makes of `output`, in the dtype of the sample.
-
-        Raises:
-            ScheduleError: as `step`.
-        """
-        row = self._row(state)
-        backend = backends.of(state.sample)
-        sample, outputs, _ = self._widened(backend, row, state, output, ())
-        x0: B = backend.astype(self._x0(backend, row, sample, outputs), state.sample.dtype)
-        return x0
-
-    def transition(self, state: State[B], output: B) -> tuple[B, float]:
-        """The Gaussian that the next row draws its sample from: its mean, and its standard deviation per element.
-
-        Raises:
-            ScheduleError: as `step`, or the deviation is not one number: a mask or the model's output sets it.
-        """
-        if self.noise_transform is not None or self._masked is not None:
-            raise ScheduleError(f"a step of {self.name} has no one deviation: a mask or the model's output sets it.")
-        row = self._row(state)
-        backend = backends.of(state.sample)
-        operands = self._operands(backend, row, state, output, ())
-        weights = self._folded.weights[row, 0].tolist()
-        mean: B = combine(backend, terms(weights[: len(operands)]), operands)
-        std = math.sqrt(sum(weight**2 for weight in weights[len(operands) :]))
-        return backend.astype(mean, state.sample.dtype), std
-
-    def _row(self, state: State[Any]) -> int:
-        try:
-            row = operator.index(state.index)
-        except TypeError:
-            raise ScheduleError(f"state.index must be an int; given {type(state.index).__name__}.") from None
-        if not 0 <= row < len(self):
-            raise ScheduleError(f"the plan has rows 0..{len(self) - 1}; there is no row {row} to step through.")
-        if len(state.memory) != len(self.tableau.registers) - 1:
-            raise ScheduleError(
-                f"{self.name} keeps {len(self.tableau.registers) - 1} memory registers; "
-                f"the state has {len(state.memory)}."
-            )
-        return row
-
-    def _draws(self, row: int, noise: Any) -> tuple[Any, ...]:
-        """The noise operands; a row that adds none gets none."""
-        if not self.needs_noise(row):
-            return ()
-        draws: tuple[Any, ...] = noise if isinstance(noise, tuple) else () if noise is None else (noise,)
-        if len(draws) != self.noise_draws:
-            raise ScheduleError(
-                f"row {row} of {self.name} adds noise: give noise= as {self.noise_draws} array(s) of unit normals; "
-                f"given {len(draws)}."
-            )
-        return draws
-
-    @cached_property
-    def _masked(self) -> tuple[int, int] | None:
-        """Places of "known" and "mask" in the memory, where there are any."""
-        names = self.tableau.registers[1:]
-        return (names.index("known"), names.index("mask")) if {"known", "mask"} <= set(names) else None
-
-    def _widened(
-        self, backend: Backend[Any], row: int, state: State[Any], output: Any, draws: tuple[Any, ...]
-    ) -> tuple[Any, tuple[Any, ...], tuple[Any, ...]]:
-        """The sample, the transformed parts of the output and the noise, in the dtype of the sums."""
-        dtype = backend.compute_dtype(state.sample.dtype)
-        for array in draws:
-            check_alike(state.sample, array, "noise", "sample")
-        draws = tuple(backend.astype(array, dtype) for array in draws)
-        parts = self.tableau.outputs
-        if parts == 1 and self.noise_transform is None:
-            check_alike(state.sample, output, "the model's output", "sample")
-        output = backend.astype(output, dtype)
-        if self.noise_transform is not None:
-            output, draws = self.noise_transform(backend, row, output, draws)
-        if self.output_transform is not None:
-            output = self.output_transform(backend, output)
-        outputs = (output,) if parts == 1 else split(backend, output, parts)
-        for one in outputs:
-            check_alike(state.sample, one, "the model's output", "sample")
-        return backend.astype(state.sample, dtype), outputs, draws
-
-    def _x0(self, backend: Backend[Any], row: int, sample: Any, outputs: tuple[Any, ...]) -> Any:
-        x0 = combine(backend, self._x0_terms[row], (sample, *outputs))
-        return x0 if self.denoised_transform is None else self.denoised_transform(backend, x0)
-
-    def _operands(
-        self, backend: Backend[Any], row: int, state: State[Any], output: Any, draws: tuple[Any, ...]
-    ) -> tuple[Any, ...]:
-        """What the rows of the table are multiplied with, in its order."""
-        sample, outputs, noise = self._widened(backend, row, state, output, draws)
-        for array in state.memory:
-            check_alike(sample, array, "memory", "sample")
-        memory = [backend.astype(array, sample.dtype) for array in state.memory]
-        x0 = () if self.denoised_transform is None else (self._x0(backend, row, sample, outputs),)
-        return (sample, *memory, *outputs, *x0, *noise)

@@ -1,16 +1,19 @@
 """sample(): the loop over a plan."""
 
 from collections.abc import Callable, Iterable, Mapping
+from functools import lru_cache
 from typing import Any
 
 from multisched import backends
 from multisched import noise as noise_sources
-from multisched.backends import B
+from multisched.backends import B, Backend
 from multisched.errors import ScheduleError
 from multisched.plan import Plan
-from multisched.step import State
+from multisched.step import State, advance, check_all, scaled
+from multisched.table import Layout
+from multisched.values import option
 
-LOOPS = ("auto", "python")
+LOOPS = ("auto", "python", "compile", "scan")
 
 
 def sample(
@@ -33,9 +36,12 @@ def sample(
         plan: from a recipe.
         noise: unit normals (samples, ...).
         rng: seed or source of the noise of a stochastic plan.
-        loop: "auto" or "python".
-        callback: callback(row, state after it, estimate of x0), after each row.
-        progress: whether to show a progress bar (needs tqdm, in the extra "cli").
+        loop: "python", with eager steps, equal on all backends; "compile", the same with compiled steps (torch, JAX,
+            MLX); "scan", one graph of the whole run, model and all, whose size does not grow with the steps (JAX; the
+            model is traced, and the noise of a stochastic plan is drawn beforehand); "auto", "scan" where the noise is
+            traced by `jax.jit`, `jax.grad` and the like, else "python".
+        callback: callback(row, state after it, estimate of x0), after each row; not with "scan".
+        progress: whether to show a progress bar (needs tqdm, in the extra "cli"); not with "scan".
         x0: clean samples to start from instead of pure noise (image to image).
         inputs: the arrays that the plan's `inputs` name, such as an image and a mask.
 
@@ -45,26 +51,80 @@ def sample(
     Raises:
         ScheduleError: an unknown loop, an output of another shape or library, or tqdm missing.
     """
-    if loop not in LOOPS:
-        raise ScheduleError(f"loop must be one of {', '.join(map(repr, LOOPS))}; given {loop!r}.")
+    option("loop", loop, LOOPS)
     if not isinstance(plan, Plan):
         raise ScheduleError(f"sample() runs a plan, which recipe.plan(n) makes; given {type(plan).__name__}.")
     backend = backends.of(noise)
     source = noise_sources.source(rng)
     narrow: Any = noise.dtype
-    dtype = backend.compute_dtype(narrow)
-    timesteps: Any = backend.asarray(plan.timesteps, dtype, backend.device(noise))
-    state = plan.start(noise, x0, dtype, **(inputs or {}))
+    state = plan.start(noise, x0, backend.compute_dtype(narrow), **(inputs or {}))
+    watched = callback is not None or progress
+    if loop == "scan" and watched:
+        raise ScheduleError("loop='scan' runs all rows in one graph, without callback or progress bar.")
+    if loop == "scan" or (loop == "auto" and backend.traced(noise) and not watched):
+        result = _scan(model, plan, backend, state, source, narrow)
+    else:
+        result = _loop(model, plan, backend, state, source, narrow, loop == "compile", callback, progress)
+    found: B = backend.astype(result, narrow)
+    return found
+
+
+def _loop(
+    model: Callable[[Any, Any], Any],
+    plan: Plan,
+    backend: Backend[Any],
+    state: State[Any],
+    source: Any,
+    narrow: Any,
+    compile: bool,
+    callback: Callable[[int, State[Any], Any], object] | None,
+    progress: bool,
+) -> Any:
+    """The sample at the end, row by row."""
+    timesteps = backend.asarray(plan.timesteps, state.sample.dtype, backend.device(state.sample))
     for row in _rows(len(plan), plan.name, progress):
         before = state
         output = model(backend.astype(plan.model_input(before), narrow), timesteps[row, ...])
         draws = noise_sources.draw(source, *plan.noise_address(row), before.sample) if plan.needs_noise(row) else None
-        state = plan.step(before, output, draws)
+        state = plan.step(before, output, draws, compile=compile)
         backend.flush(state.sample, *state.memory)
         if callback is not None:
             callback(row, state, plan.denoised(before, output))
-    result: B = backend.astype(state.sample, narrow)
-    return result
+    return state.sample
+
+
+def _scan(
+    model: Callable[[Any, Any], Any], plan: Plan, backend: Backend[Any], state: State[Any], source: Any, narrow: Any
+) -> Any:
+    """The sample at the end, by the array library's own loop over the rows of the table."""
+    sample = state.sample
+    table = plan.table(backend, backend.device(sample), sample.dtype)[: len(plan), ...]
+    draws: tuple[Any, ...] = ()
+    if plan.stochastic:
+        none = (backend.xp.zeros_like(sample),) * plan.noise_draws
+        rows = [
+            noise_sources.draw(source, *plan.noise_address(row), sample) if plan.needs_noise(row) else none
+            for row in range(len(plan))
+        ]
+        draws = tuple(map(backend.xp.stack, zip(*rows, strict=True)))
+    body = _body(model, backend, plan.layout, narrow)
+    return backend.scan(body, (sample, state.memory), (table, draws))[0]
+
+
+@lru_cache(maxsize=32)
+def _body(model: Callable[[Any, Any], Any], backend: Backend[Any], layout: Layout, narrow: Any) -> Callable[..., Any]:
+    """One row of a scan. The same function for the same model and layout, so that it is compiled once."""
+
+    def body(carry: tuple[Any, tuple[Any, ...]], inputs: tuple[Any, tuple[Any, ...]]) -> tuple[Any, None]:
+        state, (coefficients, draws) = State(*carry, 0), inputs
+        row = layout.row(backend, coefficients, state.sample.ndim, ending=False)
+        seen = state.sample if layout.scale is None else scaled(backend, row.scale, state.sample)
+        output = model(backend.astype(seen, narrow), coefficients[layout.timestep])
+        check_all(layout, state, output, draws)
+        sample, *memory = advance(backend, layout, row, state, output, draws)
+        return (sample, tuple(memory)), None
+
+    return body
 
 
 def _rows(count: int, name: str, progress: bool) -> Iterable[int]:

@@ -1,19 +1,18 @@
-"""The device code: weighted sums and the transforms. The only room that does arithmetic on samples.
+"""The device code: the weighted sums of a row. The only room, with `transforms`, that does arithmetic on samples.
 
 Half precision is widened to float32 for the sums and rounded back once.
 """
 
 import math
-from collections.abc import Sequence
-from dataclasses import dataclass
-from itertools import compress
+from functools import cache
 from numbers import Real
-from typing import Any, Generic, NamedTuple, Protocol
+from typing import Any, Generic, NamedTuple
 
 from multisched import backends
 from multisched.backends import B, Backend
 from multisched.errors import ScheduleError
-from multisched.values import check_options
+from multisched.table import Layout, Row, Terms
+from multisched.transforms import Transform, split
 
 
 class State(NamedTuple, Generic[B]):
@@ -30,24 +29,112 @@ class State(NamedTuple, Generic[B]):
     index: int  # type: ignore[assignment]  # a field hides tuple.index, which no state needs
 
 
-class Terms(NamedTuple):
-    """One weighted sum: its weights that are not zero, and the operands they belong to."""
-
-    weights: tuple[Any, ...]
-    operands: tuple[int, ...]
-
-
-def terms(weights: Sequence[float]) -> Terms:
-    """The terms of a row of weights that stand one for each operand."""
-    return Terms(tuple(filter(None, weights)), tuple(compress(range(len(weights)), weights)))
+def scaled(backend: Backend[B], scale: Any, sample: B) -> B:
+    """The sample times a scale, rounded once."""
+    (found,) = backend.weighted_sums((Terms((scale,), (0,)),), (sample,), sample.dtype)
+    return found
 
 
-def combine(backend: Backend[Any], sum_of: Terms, operands: tuple[Any, ...]) -> Any:
-    """The weighted sum `sum_of` of `operands`; a single operand of weight 1 is returned as it is."""
-    weights, chosen = sum_of
-    if not weights:
-        return backend.xp.zeros_like(operands[0])
-    return backend.weighted_sum(weights, [operands[index] for index in chosen])
+def advance(
+    backend: Backend[Any],
+    layout: Layout,
+    row: Row,
+    state: State[Any],
+    output: Any,
+    noise: tuple[Any, ...],
+    out: State[Any] | None = None,
+) -> tuple[Any, ...]:
+    """The registers after a row, the sample first, in the dtype of the sample.
+
+    Args:
+        backend, layout: of the arrays, and of the table that the row is of.
+        row: its numbers.
+        state: before the row; its index is not looked at.
+        output: the model's.
+        noise: unit normals, `layout.draws` of them or none.
+        out: a state whose arrays are written to.
+    """
+    sample, dtype = state.sample, state.sample.dtype
+    outputs, noise = _transformed(backend, layout, row, sample, output, noise)
+    x0 = () if layout.folded else (_x0(backend, layout, row, sample, outputs),)
+    operands = (sample, *state.memory, *outputs, *x0, *noise)
+    into = None if out is None else (out.sample, *out.memory)
+    if layout.masked is None:
+        registers = backend.weighted_sums(row.sums, operands, dtype, into)
+    else:
+        wide, *memory = backend.weighted_sums(row.sums, operands, backend.compute_dtype(dtype))
+        known, mask = (memory[k] for k in layout.masked)
+        registers = tuple(backend.astype(one, dtype) for one in (known * mask + wide * (1.0 - mask), *memory))
+    if row.ended is None:
+        return registers
+    return backend.xp.where(row.ended, sample, registers[0]), *registers[1:]
+
+
+def estimate(backend: Backend[Any], layout: Layout, row: Row, sample: Any, output: Any) -> Any:
+    """The estimate of x0 that a row makes of the output, in the dtype of the sample."""
+    outputs, _ = _transformed(backend, layout, row, sample, output, ())
+    return backend.astype(_x0(backend, layout, row, sample, outputs), sample.dtype)
+
+
+def _transformed(
+    backend: Backend[Any], layout: Layout, row: Row, sample: Any, output: Any, noise: tuple[Any, ...]
+) -> tuple[tuple[Any, ...], tuple[Any, ...]]:
+    """The parts of the output, and the noise, after the transforms."""
+    changed = layout.noise_transform is not None
+    if changed or layout.output_transforms:
+        wide = backend.compute_dtype(sample.dtype)
+        output, noise = backend.astype(output, wide), tuple(backend.astype(z, wide) for z in noise)
+    if layout.noise_transform is not None:
+        output, noise = layout.noise_transform(backend, row.parameters, output, noise)
+    output = _apply(backend, layout.output_transforms, row.choices[0], output)
+    if layout.outputs == 1 and not changed:
+        return (output,), noise
+    outputs = (output,) if layout.outputs == 1 else split(backend, output, layout.outputs)
+    for one in outputs:
+        check_alike(sample, one, "the model's output", "sample")
+    return outputs, noise
+
+
+def _x0(backend: Backend[Any], layout: Layout, row: Row, sample: Any, outputs: tuple[Any, ...]) -> Any:
+    """The estimate of x0 after its transform, in the dtype of the sums."""
+    (x0,) = backend.weighted_sums((row.x0,), (sample, *outputs), backend.compute_dtype(sample.dtype))
+    return _apply(backend, layout.denoised_transforms, row.choices[1], x0)
+
+
+def _apply(backend: Backend[Any], transforms: tuple[Transform, ...], choice: Any, array: Any) -> Any:
+    """The array after the transform of its sample's choice, counted from 1."""
+    if isinstance(choice, int):
+        return transforms[choice - 1](backend, array) if transforms else array
+    changed = array
+    for number, transform in enumerate(transforms, 1):
+        changed = backend.xp.where(choice == number, transform(backend, array), changed)
+    return changed
+
+
+def following(backend: Backend[Any], layout: Layout, coefficients: Any, index: Any) -> Any:
+    """The index after a step, given the coefficients at it: the next one, or the same where the run has ended."""
+    return backend.xp.where(coefficients[..., layout.end] > 0.5, index, index + 1)
+
+
+@cache
+def compiled(backend: Backend[Any], layout: Layout, ending: bool = False, donate: bool = False) -> Any:
+    """`advance` for coefficients (columns,) or (batch, columns), compiled by the array library once for every plan of
+    a layout: f(coefficients, sample, memory, output, noise) -> registers.
+
+    Args:
+        backend, layout: of the arrays and the table.
+        ending: whether samples may have ended.
+        donate: whether the sample and the memory may be overwritten.
+
+    Raises:
+        ScheduleError: the library has no compiler.
+    """
+
+    def function(coefficients: Any, sample: Any, memory: tuple[Any, ...], output: Any, noise: tuple[Any, ...]) -> Any:
+        row = layout.row(backend, coefficients, sample.ndim, ending)
+        return advance(backend, layout, row, State(sample, memory, 0), output, noise)
+
+    return backend.compile(function, donate=(1, 2) if donate else ())
 
 
 def mix(alpha: Any, one: B, sigma: Any, other: B) -> B:
@@ -58,10 +145,23 @@ def mix(alpha: Any, one: B, sigma: Any, other: B) -> B:
     """
     backend = backends.of(one)
     check_alike(one, other, "noise", "sample")
-    dtype = backend.compute_dtype(one.dtype)
-    wide = (backend.astype(one, dtype), backend.astype(other, dtype))
-    mixed: B = backend.astype(combine(backend, Terms((alpha, sigma), (0, 1)), wide), one.dtype)
+    (mixed,) = backend.weighted_sums((Terms((alpha, sigma), (0, 1)),), (one, other), one.dtype)
     return mixed
+
+
+def check_all(layout: Layout, state: State[Any], output: Any, noise: tuple[Any, ...]) -> None:
+    """The arrays of a step go together.
+
+    Raises:
+        ScheduleError: another library or shape than the sample's, or not floating.
+    """
+    sample = state.sample
+    kind, shape, dtype = type(sample), sample.shape, sample.dtype
+    whole = layout.outputs == 1 and layout.noise_transform is None
+    for array in (*((output,) if whole else ()), *state.memory, *noise):
+        if type(array) is not kind or array.dtype != dtype or array.shape != shape:
+            names = {id(output): "the model's output", **{id(one): "memory" for one in state.memory}}
+            check_alike(sample, array, names.get(id(array), "noise"), "sample")
 
 
 def check_alike(one: Any, other: Any, other_name: str, one_name: str) -> None:
@@ -76,187 +176,6 @@ def check_alike(one: Any, other: Any, other_name: str, one_name: str) -> None:
     backends.of(other).compute_dtype(other.dtype)  # refuses what is not floating, whose values a cast would change
     if other.shape != one.shape:
         raise ScheduleError(f"{other_name} has shape {tuple(other.shape)}, the {one_name} {tuple(one.shape)}.")
-
-
-class Transform(Protocol):
-    """A change made to the model's output or to x0, on the device; hashable, without state."""
-
-    def __call__(self, backend: Backend[Any], array: Any) -> Any:
-        """The changed array, of the same shape and dtype."""
-
-
-class NoiseTransform(Protocol):
-    """A change made to the output and the noise of a row together, on the device; hashable, without state."""
-
-    def __call__(
-        self, backend: Backend[Any], row: int, output: Any, noise: tuple[Any, ...]
-    ) -> tuple[Any, tuple[Any, ...]]:
-        """The output for the estimate of x0, and the noise; `noise` is empty for a row that adds none."""
-
-
-def split(backend: Backend[Any], output: Any, parts: int) -> tuple[Any, ...]:
-    """The output cut into equal parts along its second axis.
-
-    Raises:
-        ScheduleError: the axis does not divide into them.
-    """
-    if output.ndim < 2 or output.shape[1] % parts:
-        raise ScheduleError(
-            f"the model's output is to hold {parts} parts along its second axis; given {tuple(output.shape)}."
-        )
-    size = output.shape[1] // parts
-    return tuple(output[:, k * size : (k + 1) * size, ...] for k in range(parts))
-
-
-@dataclass(frozen=True)
-class Clip:
-    """x0 cut to [-limit, limit].
-
-    Raises:
-        ScheduleError: limit is not positive.
-    """
-
-    limit: float = 1.0
-
-    def __post_init__(self) -> None:
-        check_options(self)
-        if not self.limit > 0:
-            raise ScheduleError(f"clip_sample_range must be positive; given {self.limit!r}.")
-
-    def __call__(self, backend: Backend[Any], array: Any) -> Any:
-        return backend.xp.clip(array, -self.limit, self.limit)
-
-
-@dataclass(frozen=True)
-class DynamicThreshold:
-    """Each sample's x0 cut at the given quantile of its absolute values, at least 1, and scaled back to [-1, 1].
-
-    Saharia et al. 2022 (arXiv 2205.11487, section 2.3). The quantile is interpolated linearly between order
-    statistics; it is kept within [1, maximum]. The first axis counts samples.
-
-    Raises:
-        ScheduleError: ratio outside (0, 1], or maximum below 1.
-    """
-
-    ratio: float = 0.995
-    maximum: float = 1.0
-
-    def __post_init__(self) -> None:
-        check_options(self)
-        if not 0 < self.ratio <= 1:
-            raise ScheduleError(f"dynamic_thresholding_ratio must be in (0, 1]; given {self.ratio!r}.")
-        if not self.maximum >= 1:
-            raise ScheduleError(f"sample_max_value must be at least 1; given {self.maximum!r}.")
-
-    def __call__(self, backend: Backend[Any], array: Any) -> Any:
-        if 0 in tuple(array.shape):
-            return array
-        xp = backend.xp
-        samples = array.shape[0] if array.ndim else 1
-        ordered = xp.sort(xp.abs(xp.reshape(array, (samples, -1))), axis=1)
-        count = math.prod(array.shape) // samples
-        position = self.ratio * (count - 1)
-        low = min(int(position), count - 1)
-        high = min(low + 1, count - 1)
-        below, above = ordered[:, low : low + 1], ordered[:, high : high + 1]
-        limit = xp.clip(below + (above - below) * (position - low), 1.0, float(self.maximum))
-        limit = xp.reshape(limit, (samples, *(1 for _ in array.shape[1:])) if array.ndim else ())
-        # A product, since XLA divides by a broadcast array in a way of its own, and the bits would differ.
-        return xp.maximum(xp.minimum(array, limit), -limit) * (1.0 / limit)
-
-
-@dataclass(frozen=True)
-class LearnedVariance:
-    """Noise whose variance is the second half of the model's output, cut along its second axis.
-
-        log variance = share * log large + (1 - share) * log small,   share = (output + 1) / 2
-
-    Nichol and Dhariwal 2021 (arXiv 2102.09672, eq. 15). The output reaches from -1 to 1.
-
-    Args:
-        bounds: per row, (log small, log large); none where the output is the variance itself.
-    """
-
-    bounds: tuple[tuple[float, float], ...] = ()
-
-    def __call__(
-        self, backend: Backend[Any], row: int, output: Any, noise: tuple[Any, ...]
-    ) -> tuple[Any, tuple[Any, ...]]:
-        xp = backend.xp
-        prediction, learned = split(backend, output, 2)
-        if not self.bounds:
-            std = xp.sqrt(xp.maximum(learned, xp.zeros_like(learned)))
-        else:
-            small, large = self.bounds[row]
-            std = xp.exp(learned * ((large - small) / 4) + (large + small) / 4)
-        return prediction, tuple(std * z for z in noise)
-
-
-@dataclass(frozen=True)
-class Langevin:
-    """A Langevin step's size follows from the norms of the noise and of the score (Song et al. 2020, arXiv 2011.13456,
-    algorithm 4): the score is returned times c^2, the noise times c.
-
-        c = snr * |z| / |score|,   norms of each sample, averaged over the batch
-
-    Args:
-        snr: the ratio that the step is to have.
-        corrects: per row, whether it is such a step.
-    """
-
-    snr: float
-    corrects: tuple[bool, ...]
-
-    def __call__(
-        self, backend: Backend[Any], row: int, output: Any, noise: tuple[Any, ...]
-    ) -> tuple[Any, tuple[Any, ...]]:
-        if not (noise and self.corrects[row]) or 0 in tuple(output.shape):
-            return output, noise
-        xp = backend.xp
-        samples = output.shape[0] if output.ndim else 1
-        flat = (xp.reshape(array, (samples, -1)) for array in (*noise, output))
-        drawn, score = (xp.mean(xp.sqrt(xp.sum(array * array, axis=1))) for array in flat)
-        c = self.snr * drawn / xp.maximum(score, 1e-12 + 0.0 * score)
-        return output * (c * c), tuple(z * c for z in noise)
-
-
-@dataclass(frozen=True)
-class MeanShift:
-    """ACE-Step's omega: the output scaled about its mean, mean + scale * (output - mean).
-
-        scale = 0.9 + 0.2 / (1 + exp(-0.1 * omega))
-
-    so omega = 0 is neutral and the scale stays within 0.9..1.1 (Gong et al. 2025, arXiv 2506.00045, and its code).
-
-    Args:
-        omega: any finite number.
-        over: "sample" for the mean of each sample (the first axis counts samples), "batch" for that of the whole array.
-
-    Raises:
-        ScheduleError: omega is not finite, or `over` is another word.
-    """
-
-    omega: float
-    over: str = "sample"
-
-    def __post_init__(self) -> None:
-        check_options(self)
-        if not math.isfinite(self.omega):
-            raise ScheduleError(f"omega must be a finite number; given {self.omega!r}.")
-        if self.over not in ("sample", "batch"):
-            raise ScheduleError(f"omega_mean must be 'sample' or 'batch'; given {self.over!r}.")
-
-    @property
-    def scale(self) -> float:
-        """0.9..1.1."""
-        return 0.9 + 0.2 / (1.0 + math.exp(min(-0.1 * self.omega, 700.0)))
-
-    def __call__(self, backend: Backend[Any], array: Any) -> Any:
-        axes = tuple(range(1 if self.over == "sample" else 0, array.ndim))
-        if not axes or 0 in tuple(array.shape):
-            return array
-        mean = backend.xp.mean(array, axis=axes, keepdims=True)
-        return array * self.scale + mean * (1.0 - self.scale)
 
 
 def log_prob(sample: B, mean: B, std: float) -> B:

@@ -5,10 +5,10 @@ needs no file of its own: `ArrayAPIBackend` serves it.
 """
 
 import re
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from importlib import import_module
 from types import ModuleType
-from typing import Any, Generic, Protocol, TypeVar
+from typing import Any, Generic, Protocol, TypeAlias, TypeVar
 
 import numpy as np
 from array_api_compat import device as array_device
@@ -26,6 +26,9 @@ class Array(Protocol):
     def dtype(self) -> Any: ...
 
 
+Terms: TypeAlias = tuple[tuple[Any, ...], tuple[int, ...]]
+"""One weighted sum: weights, and the numbers of the arrays that they belong to."""
+
 B = TypeVar("B", bound=Array)
 """A backend's array type, as in Burn's `Tensor<B, D>`: known to the type checker, decided at run time by the array."""
 
@@ -34,6 +37,8 @@ class Backend(Protocol[B]):
     """One array library. `ArrayAPIBackend` implements all of it; a subclass overrides what differs."""
 
     name: str
+    traces_late: bool
+    """Whether constants cannot be made while a function is traced, so that a run makes its table at its start."""
 
     @property
     def xp(self) -> Any:
@@ -67,6 +72,49 @@ class Backend(Protocol[B]):
         A weight is a float, or an array of that dtype that broadcasts against the others.
         """
 
+    def weighted_sums(
+        self, sums: Sequence[Terms], arrays: Sequence[B], dtype: Any, out: Sequence[B] | None = None
+    ) -> tuple[B, ...]:
+        """Several sums of the same arrays, each taken in the compute dtype of `dtype` and rounded to it once.
+
+        Args:
+            sums: (weights, numbers of the arrays that they belong to); no terms make zeros, and one of weight 1 the
+                array itself.
+            arrays: of floating dtypes and one shape.
+            dtype: of the results.
+            out: arrays of the results' dtype and shape that may be written to, and are none of `arrays`.
+
+        Raises:
+            ScheduleError: `out` is given and the library's arrays cannot be written to.
+        """
+
+    def constant(self, values: np.ndarray, dtype: Any = None, device: Any = None) -> B:
+        """`values` as an array that is concrete even where it is made while a function is traced."""
+
+    def constant_rows(self, values: np.ndarray, dtype: Any = None, device: Any = None) -> Sequence[B]:
+        """The same, row by row."""
+
+    def compile(self, function: Callable[..., Any], donate: tuple[int, ...] = ()) -> Callable[..., Any]:
+        """The function compiled; it takes and returns arrays and tuples of them.
+
+        Args:
+            function: pure.
+            donate: numbers of the arguments whose memory may be reused, where the library does that.
+
+        Raises:
+            ScheduleError: the library has no compiler.
+        """
+
+    def scan(self, body: Callable[[Any, Any], tuple[Any, Any]], carry: Any, inputs: Any) -> Any:
+        """The carry after body(carry, inputs[k]) -> (carry, None) for each k along the first axis, in one graph.
+
+        Raises:
+            ScheduleError: the library has no such loop.
+        """
+
+    def traced(self, array: B) -> bool:
+        """Whether the array has no values yet, since a function is being traced."""
+
     def normal(self, shape: tuple[int, ...], seed: int, dtype: Any = None, device: Any = None) -> B:
         """Standard normal draws by the library's own generator, seeded anew."""
 
@@ -85,6 +133,8 @@ class ArrayAPIBackend(Generic[B]):
         xp: its array-API namespace.
         version: its version, for reports.
     """
+
+    traces_late = False
 
     def __init__(self, name: str, xp: ModuleType, version: str = "unknown") -> None:
         self.name = name
@@ -164,6 +214,39 @@ class ArrayAPIBackend(Generic[B]):
             total = term if total is None else total + term
         found: B = total
         return found
+
+    def weighted_sums(
+        self, sums: Sequence[Terms], arrays: Sequence[B], dtype: Any, out: Sequence[B] | None = None
+    ) -> tuple[B, ...]:
+        if out is not None:
+            raise ScheduleError(f"arrays of {self.name} cannot be written to; step without out=.")
+        wide = self.compute_dtype(dtype)
+        return tuple(self._rounded_sum(*one, arrays, wide, dtype) for one in sums)
+
+    def _rounded_sum(
+        self, weights: Sequence[Any], chosen: Sequence[int], arrays: Sequence[B], wide: Any, dtype: Any
+    ) -> B:
+        if not weights:
+            zeros: B = self.xp.zeros_like(self.astype(arrays[0], dtype))
+            return zeros
+        if len(weights) == 1 and isinstance(weights[0], float) and weights[0] == 1.0:
+            return self.astype(arrays[chosen[0]], dtype)
+        return self.astype(self.weighted_sum(weights, [self.astype(arrays[k], wide) for k in chosen]), dtype)
+
+    def constant(self, values: np.ndarray, dtype: Any = None, device: Any = None) -> B:
+        return self.asarray(values, dtype, device)
+
+    def constant_rows(self, values: np.ndarray, dtype: Any = None, device: Any = None) -> Sequence[B]:
+        return [self.constant(row, dtype, device) for row in values]
+
+    def compile(self, function: Callable[..., Any], donate: tuple[int, ...] = ()) -> Callable[..., Any]:
+        raise ScheduleError(f"{self.name} has no compiler; step without compile=True.")
+
+    def scan(self, body: Callable[[Any, Any], tuple[Any, Any]], carry: Any, inputs: Any) -> Any:
+        raise ScheduleError(f"{self.name} has no loop of its own; use loop='python'.")
+
+    def traced(self, array: B) -> bool:
+        return False
 
     def normal(self, shape: tuple[int, ...], seed: int, dtype: Any = None, device: Any = None) -> B:
         return self.asarray(np.random.default_rng(seed).standard_normal(shape), dtype or "float32", device)

@@ -1,5 +1,6 @@
 """JAX: CPU, GPU and TPU."""
 
+from collections.abc import Callable
 from typing import Any
 
 import jax
@@ -45,6 +46,25 @@ class JaxBackend(ArrayAPIBackend[jax.Array]):
     def normal(self, shape: tuple[int, ...], seed: int, dtype: Any = None, device: Any = None) -> jax.Array:
         draws = jax.random.normal(jax.random.key(seed), shape, dtype=self.dtype(dtype or "float32"))
         return draws if device is None else jax.device_put(draws, self._device(device))
+
+    def constant(self, values: Any, dtype: Any = None, device: Any = None) -> jax.Array:
+        with jax.ensure_compile_time_eval():
+            return self.asarray(values, dtype, device)
+
+    def constant_rows(self, values: Any, dtype: Any = None, device: Any = None) -> list[jax.Array]:
+        kept = jax.dtypes.canonicalize_dtype(self.dtype(dtype))
+        with jax.ensure_compile_time_eval():
+            rows: list[jax.Array] = jax.device_put(list(values.astype(kept)), self._device(device))
+            return rows
+
+    def compile(self, function: Callable[..., Any], donate: tuple[int, ...] = ()) -> Callable[..., Any]:
+        return jax.jit(function, donate_argnums=donate)
+
+    def scan(self, body: Callable[[Any, Any], tuple[Any, Any]], carry: Any, inputs: Any) -> Any:
+        return jax.lax.scan(body, carry, inputs)[0]
+
+    def traced(self, array: jax.Array) -> bool:
+        return isinstance(array, jax.core.Tracer)
 
     def synchronize(self, *arrays: jax.Array) -> None:
         jax.block_until_ready(arrays)  # type: ignore[no-untyped-call]

@@ -4,6 +4,7 @@ MLX arrays have no device: they lie in memory that all its devices share, and an
 """
 
 import contextlib
+from collections.abc import Callable
 from importlib.metadata import version
 from typing import Any
 
@@ -53,6 +54,10 @@ class MLXBackend(ArrayAPIBackend[mx.array]):
     def normal(self, shape: tuple[int, ...], seed: int, dtype: Any = None, device: Any = None) -> mx.array:
         self._device(device)
         return mx.random.normal(shape, dtype=self.dtype(dtype or "float32"), key=mx.random.key(seed))
+
+    def compile(self, function: Callable[..., Any], donate: tuple[int, ...] = ()) -> Callable[..., Any]:
+        found: Callable[..., Any] = mx.compile(function)
+        return found
 
     def synchronize(self, *arrays: mx.array) -> None:
         mx.eval(*arrays)

@@ -12,8 +12,9 @@ from multisched.plan import Plan
 from multisched.predictions import Prediction
 from multisched.schedules import Schedule
 from multisched.solvers import Solver
-from multisched.step import Transform, mix
+from multisched.step import mix
 from multisched.tableau import tabulate
+from multisched.transforms import Transform
 from multisched.values import check_options, real, whole
 
 if TYPE_CHECKING:
@@ -91,6 +92,7 @@ class Recipe(ABC):
         """
         parts = self.parts()
         rows, tableau = tabulate(parts.solver, grid, parts.prediction, parts.schedule)
+        noise_transform, noise_parameters = parts.solver.noise_transform(rows) or (None, None)
         return Plan(
             name=type(self).__name__,
             rows=rows,
@@ -99,7 +101,8 @@ class Recipe(ABC):
             inputs=parts.solver.inputs,
             output_transform=parts.output_transform,
             denoised_transform=parts.denoised_transform,
-            noise_transform=parts.solver.noise_transform(rows),
+            noise_transform=noise_transform,
+            noise_parameters=noise_parameters,
         )
 
     def to_diffusers(self) -> dict[str, Any]:
@@ -197,7 +200,7 @@ class Scheduler(Recipe):
         schedule: `schedules.DiscreteVP`, `schedules.Flow`, or anything with their methods.
         prediction: a `Prediction`, or its name.
         solver: from `multisched.solvers`.
-        output_transform, denoised_transform: from `multisched.step`, or None.
+        output_transform, denoised_transform: from `multisched.transforms`, or None.
 
     Raises:
         ScheduleError: an unknown prediction type.

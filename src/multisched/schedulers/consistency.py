@@ -10,7 +10,7 @@ from multisched.schedulers.options import Trained, clip, threshold
 from multisched.schedules import checks
 from multisched.schedules.distilled import Decoder, Ramp, Skipping
 from multisched.schedules.trig import TrigFlow
-from multisched.step import Clip
+from multisched.transforms import Clip
 
 
 @dataclass(frozen=True)

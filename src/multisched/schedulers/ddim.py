@@ -9,7 +9,7 @@ from multisched.schedulers.base import Parts
 from multisched.schedulers.options import Trained, clip, threshold
 from multisched.schedules import Ascending, checks
 from multisched.solvers import Solver
-from multisched.step import Transform
+from multisched.transforms import Transform
 
 
 @dataclass(frozen=True)

@@ -12,7 +12,7 @@ from multisched.errors import ScheduleError
 from multisched.predictions import Prediction
 from multisched.schedulers.base import Parts, Recipe
 from multisched.schedules import Flow, ratios
-from multisched.step import MeanShift
+from multisched.transforms import MeanShift
 
 
 @dataclass(frozen=True)

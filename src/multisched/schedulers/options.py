@@ -6,7 +6,7 @@ from typing import Any
 from multisched.schedulers.base import Recipe
 from multisched.schedules import DiscreteVP, ratios
 from multisched.schedules.vp import trained
-from multisched.step import Clip, DynamicThreshold, Transform
+from multisched.transforms import Clip, DynamicThreshold, Transform
 
 
 @dataclass(frozen=True)

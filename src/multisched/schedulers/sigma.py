@@ -9,7 +9,7 @@ from multisched.predictions import Prediction
 from multisched.schedulers.base import Parts
 from multisched.schedulers.options import Respaced, Trained, clip
 from multisched.schedules import checks
-from multisched.step import Transform
+from multisched.transforms import Transform
 
 
 @dataclass(frozen=True)

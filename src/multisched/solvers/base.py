@@ -212,7 +212,8 @@ class Solver(ABC):
         return prediction.denoised(seen, output, alpha, sigma), prediction.noise(seen, output, alpha, sigma)
 
     def noise_transform(self, row: Rows) -> Any:
-        """A `step.NoiseTransform` for a run over these rows, where the noise depends on the model's output, or None."""
+        """(a `transforms.NoiseTransform`, its parameters (rows, any number)) for a run over these rows, where the noise
+        depends on the model's output, or None."""
         return None
 
     @abstractmethod

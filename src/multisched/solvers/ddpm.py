@@ -8,7 +8,7 @@ from array_api_compat import array_namespace
 from multisched.errors import ScheduleError
 from multisched.solvers.base import Estimate, Next, Rows, Solver
 from multisched.solvers.ddim import forgotten, posterior_std
-from multisched.step import LearnedVariance
+from multisched.transforms import LearnedVariance
 from multisched.values import check_options
 
 VARIANCES = ("fixed_small", "fixed_small_log", "fixed_large", "fixed_large_log", "learned", "learned_range")
@@ -25,7 +25,7 @@ class DDPM(Solver):
 
         fixed_small, fixed_small_log   sigma_next^2 / sigma^2 * beta, the posterior's: `DDIM` with eta = 1
         fixed_large, fixed_large_log   beta = sigma^2 - (alpha * sigma_next / alpha_next)^2
-        learned_range                  between those two, see `step.LearnedVariance`
+        learned_range                  between those two, see `transforms.LearnedVariance`
         learned                        the second half of the model's output
 
     The last step of a schedule draws nothing; with `final_noise` it does, unless it leaves timestep 0.
@@ -46,13 +46,14 @@ class DDPM(Solver):
             known = ", ".join(map(repr, VARIANCES))
             raise ScheduleError(f"variance_type must be one of {known}; given {self.variance_type!r}.")
 
-    def noise_transform(self, row: Rows) -> LearnedVariance | None:
+    def noise_transform(self, row: Rows) -> tuple[LearnedVariance, Any] | None:
         if not self.variance_type.startswith("learned"):
             return None
         xp = array_namespace(row.sigma)
-        variances = (posterior_std(row) ** 2, forgotten(row)) if self.variance_type == "learned_range" else ()
-        logs = (xp.log(xp.where(one > _LEAST, one, _LEAST))[:, 0].tolist() for one in variances)
-        return LearnedVariance(tuple(zip(*logs, strict=True)))
+        if self.variance_type == "learned":
+            return LearnedVariance(), row.sigma[:, :0]
+        variances = xp.concat([posterior_std(row) ** 2, forgotten(row)], axis=1)
+        return LearnedVariance(), xp.log(xp.where(variances > _LEAST, variances, _LEAST))
 
     def update(self, row: Rows, x: Any, model: Estimate, memory: tuple[Any, ...], noise: tuple[Any, ...]) -> Next:
         xp = array_namespace(row.sigma)

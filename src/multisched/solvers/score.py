@@ -14,7 +14,7 @@ from multisched.solvers.consistency import renoise
 from multisched.solvers.ddpm import DDPM
 from multisched.solvers.euler import Churn
 from multisched.solvers.heun import Heun
-from multisched.step import Langevin
+from multisched.transforms import Langevin
 from multisched.values import check_options, shown
 
 
@@ -22,7 +22,7 @@ from multisched.values import check_options, shown
 class PredictorCorrector(Solver):
     """Langevin steps at each level, then one down (Song et al. 2020, arXiv 2011.13456, algorithms 2 and 4).
 
-        correct:  x      = x + 2 c^2 * score + 2 c * z,   c = snr * |z| / |score|     (`step.Langevin`)
+        correct:  x      = x + 2 c^2 * score + 2 c * z,   c = snr * |z| / |score|     (`transforms.Langevin`)
         predict:  x_next = x + (sigma^2 - sigma_next^2) * score + sqrt(sigma^2 - sigma_next^2) * z
 
     score = -noise / sigma. The second line, "reverse diffusion", is `DDPM` with the variance "fixed_large"; the last
@@ -45,9 +45,9 @@ class PredictorCorrector(Solver):
         step = np.repeat(np.arange(len(grid)), calls)
         return rows_of(grid, step, np.tile(np.arange(calls), len(grid)), point=step)
 
-    def noise_transform(self, row: Rows) -> Langevin | None:
-        corrects = row.stage[:, 0] < self.correct_steps
-        return Langevin(self.snr, tuple(corrects.tolist())) if self.correct_steps else None
+    def noise_transform(self, row: Rows) -> tuple[Langevin, Any] | None:
+        corrects = row.stage < self.correct_steps
+        return (Langevin(), array_namespace(row.sigma).where(corrects, self.snr, 0.0)) if self.correct_steps else None
 
     def estimate(self, row: Rows, prediction: Prediction, x: Any, outputs: tuple[Any, ...]) -> tuple[Any, Any]:
         if self.correct_steps and prediction.name != "score":

@@ -1,0 +1,265 @@
+"""Steps: what a plan and a stack of plans share, stepping through the rows of a table."""
+
+import math
+import operator
+from functools import cached_property
+from typing import Any
+
+import numpy as np
+
+from multisched import backends
+from multisched.backends import B, Backend
+from multisched.errors import ScheduleError
+from multisched.step import State, advance, check_all, compiled, estimate, following, scaled
+from multisched.table import Layout, Row, Terms, gather
+from multisched.values import Value
+
+
+class Steps(Value):
+    """A table and the way through it. A state's index is an int (not for stacks), or an integer array of the samples'
+    library: 0-d, or (batch,) for a row per sample.
+
+    With an int, coefficients are Python floats. With an array, they are gathered from a table on the device, which is
+    put there once: so `model_input`, `step`, `denoised`, `transition` and `timestep` are pure functions of arrays, to
+    be compiled, scanned, differentiated and exported. A sample whose run has ended then stays as it is.
+    """
+
+    name: str
+
+    @property
+    def layout(self) -> Layout:
+        """What all rows have in common; plans of one layout share a compiled step."""
+        return self._built[0]
+
+    @cached_property
+    def _built(self) -> tuple[Layout, Any]:
+        """The layout, and the table (rows, columns) on the host."""
+        raise NotImplementedError
+
+    def _number(self, state: State[Any]) -> int | None:
+        """The row that an int stands for, in range; None for an array, which is not read."""
+        raise NotImplementedError
+
+    @property
+    def _hosted(self) -> bool:
+        """Whether the numbers of a row are at hand as floats."""
+        return isinstance(self._built[1], np.ndarray)
+
+    def _row(self, number: int) -> Row:
+        """A row whose numbers are floats."""
+        raise NotImplementedError
+
+    def needs_noise(self, row: int) -> bool:
+        """Whether this row adds noise."""
+        return self._row(row).noisy if self._hosted else self.layout.noisy
+
+    @cached_property
+    def _kept(self) -> dict[tuple[str, str, str, str], Any]:
+        """What has been put on devices."""
+        return {}
+
+    def table(self, backend: Any = "numpy", device: Any = None, dtype: Any = "float32") -> Any:
+        """(rows + 1, columns), the coefficients on a device, where they stay; the last row is that of a run's end.
+
+        Args:
+            backend: a backend's name, a `Backend`, or an array to take it from.
+            device: the backend's default.
+            dtype: that of the sums, float32 or float64; the library's own or a name.
+        """
+        backend = backends.resolve(backend)
+        key = ("table", backend.name, str(device), str(dtype))
+        found = self._kept.get(key)
+        if found is None:
+            columns = self._built[1]
+            make = backend.constant if self._hosted else backend.asarray
+            found = self._kept[key] = make(columns, dtype, device)
+        return found
+
+    def _table_for(self, backend: Backend[Any], sample: Any) -> Any:
+        return self.table(backend, backend.device(sample), backend.compute_dtype(sample.dtype))
+
+    def _rows_for(self, backend: Backend[Any], sample: Any) -> Any:
+        """The part of each row that a compiled step takes, on the device of the sample."""
+        device, dtype = backend.device(sample), backend.compute_dtype(sample.dtype)
+        key = ("rows", backend.name, str(device), str(dtype))
+        found = self._kept.get(key)
+        if found is None:
+            layout, columns = self._built
+            if self._hosted:
+                found = backend.constant_rows(columns[:, : layout.end + 1], dtype, device)
+            else:
+                table = self.table(backend, device, dtype)
+                found = [table[row, : layout.end + 1] for row in range(len(table))]
+            self._kept[key] = found
+        return found
+
+    def _place(self, backend: Backend[Any], state: State[Any]) -> tuple[Row, Any]:
+        """The row where a state stands, and the index of the next."""
+        number = self._number(state)
+        if number is not None and self._hosted:
+            return self._row(number), number + 1
+        if number is not None:
+            row = self._table_for(backend, state.sample)[number, ...]
+            return self.layout.row(backend, row, 0, ending=False), number + 1
+        coefficients = gather(backend, self._table_for(backend, state.sample), state.index)
+        row = self.layout.row(backend, coefficients, state.sample.ndim, ending=True)
+        return row, following(backend, self.layout, coefficients, state.index)
+
+    def timestep(self, state: State[B]) -> B:
+        """What the model is told at the state's row: a 0-d array on the device of the sample, or (batch,) for an index
+        (batch,), in the dtype of the sums."""
+        backend = backends.of(state.sample)
+        number, table = self._number(state), self._table_for(backend, state.sample)
+        row = gather(backend, table, state.index) if number is None else table[number, ...]
+        found: B = row[..., self.layout.timestep]
+        return found
+
+    def model_input(self, state: State[B]) -> B:
+        """What the model is given at the state's row: the sample, scaled where the schedule has a scale."""
+        backend = backends.of(state.sample)
+        if self.layout.scale is None:
+            self._number(state)
+            return state.sample
+        return scaled(backend, self._place(backend, state)[0].scale, state.sample)
+
+    def step(
+        self,
+        state: State[B],
+        output: B,
+        noise: B | tuple[B, ...] | None = None,
+        *,
+        compile: bool = False,
+        out: State[B] | None = None,
+    ) -> State[B]:
+        """The state after the next row.
+
+        Args:
+            state: where the run is.
+            output: the model's output for `model_input(state)`, shaped as the sample.
+            noise: unit normals shaped as the sample, a tuple of them where `noise_draws` is more than one. Needed
+                where the row adds noise (with an array for index: where any row does), unused elsewhere.
+            compile: take the step by a function that the array library has compiled, one for all plans of a layout.
+            out: a state that is no longer needed, whose memory may be used again. NumPy and torch write to its arrays,
+                which must not be those of `state`; JAX, with compile=True, takes `state` itself.
+
+        Returns:
+            A new state, in the dtype of the given one.
+
+        Raises:
+            ScheduleError: the run is at its end, an array of another library or shape, noise that is missing, or what
+                the array library cannot do.
+        """
+        backend = backends.of(state.sample)
+        if compile:
+            return self._step_compiled(backend, state, output, noise, out)
+        row, after = self._place(backend, state)
+        draws = self._draws(state, row.noisy, noise)
+        check_all(self.layout, state, output, draws)
+        if out is not None and backend.name in _WRITABLE:
+            _check_apart(state, out)
+        sample, *memory = advance(backend, self.layout, row, state, output, draws, out)
+        return State(sample, tuple(memory), after)
+
+    def _step_compiled(
+        self, backend: Backend[Any], state: State[Any], output: Any, noise: Any, out: State[Any] | None
+    ) -> State[Any]:
+        number = self._number(state)
+        draws = self._draws(state, self.layout.noisy if number is None else self.needs_noise(number), noise)
+        check_all(self.layout, state, output, draws)
+        sample = state.sample
+        if number is None:
+            coefficients = gather(backend, self._table_for(backend, sample), state.index)
+            after: Any = following(backend, self.layout, coefficients, state.index)
+            coefficients = coefficients[..., : self.layout.end + 1]
+        else:
+            coefficients, after = self._rows_for(backend, sample)[number], number + 1
+            if self.layout.noisy and not draws:  # one graph for all rows: this one's weights of noise are 0
+                draws = (backend.xp.zeros_like(sample),) * self.layout.draws
+        donated = out is not None and out.sample is sample
+        function = compiled(backend, self.layout.of_step, number is None, donated)
+        sample, *memory = function(coefficients, sample, state.memory, output, draws)
+        return State(sample, tuple(memory), after)
+
+    def denoised(self, state: State[B], output: B) -> B:
+        """The estimate of x0 that the next row makes of `output`, in the dtype of the sample.
+
+        Raises:
+            ScheduleError: as `step`.
+        """
+        backend = backends.of(state.sample)
+        row, _ = self._place(backend, state)
+        check_all(self.layout, state, output, ())
+        x0: B = estimate(backend, self.layout, row, state.sample, output)
+        return x0
+
+    def transition(self, state: State[B], output: B) -> tuple[B, Any]:
+        """The Gaussian that the next row draws its sample from: its mean, and its standard deviation per element, a
+        float; with an array for index, an array that broadcasts against the samples.
+
+        Raises:
+            ScheduleError: as `step`, or the deviation is not one number: a mask or the model's output sets it.
+        """
+        layout = self.layout
+        if layout.noise_transform is not None or layout.masked is not None:
+            raise ScheduleError(f"a step of {self.name} has no one deviation: a mask or the model's output sets it.")
+        backend = backends.of(state.sample)
+        row, _ = self._place(backend, state)
+        check_all(layout, state, output, ())
+        weights, operands = row.sums[0]
+        still = [k for k in range(len(operands)) if operands[k] < layout.first_noise]
+        mean = row._replace(sums=(Terms(tuple(weights[k] for k in still), tuple(operands[k] for k in still)),))
+        variance = sum(weight**2 for weight in weights[len(still) :])
+        std = math.sqrt(variance) if isinstance(variance, (int, float)) else backend.xp.sqrt(variance)
+        return advance(backend, layout, mean, state, output, ())[0], std
+
+    def _draws(self, state: State[Any], noisy: bool, noise: Any) -> tuple[Any, ...]:
+        """The noise operands; a row that adds none gets none."""
+        if not noisy:
+            return ()
+        draws: tuple[Any, ...] = noise if isinstance(noise, tuple) else () if noise is None else (noise,)
+        if len(draws) != self.layout.draws:
+            row = f"row {state.index}" if isinstance(state.index, int) else "a row"
+            raise ScheduleError(
+                f"{row} of {self.name} adds noise: give noise= as {self.layout.draws} array(s) of unit normals; "
+                f"given {len(draws)}."
+            )
+        return draws
+
+    def _check_memory(self, state: State[Any], registers: int) -> None:
+        if len(state.memory) != registers - 1:
+            raise ScheduleError(
+                f"{self.name} keeps {registers - 1} memory registers; the state has {len(state.memory)}."
+            )
+
+
+_WRITABLE = ("numpy", "torch")
+
+
+def _check_apart(state: State[Any], out: State[Any]) -> None:
+    mine = {id(array) for array in (state.sample, *state.memory)}
+    given = (out.sample, *out.memory)
+    alike = len(out.memory) == len(state.memory) and all(
+        array.shape == state.sample.shape and array.dtype == state.sample.dtype for array in given
+    )
+    if not alike or any(id(array) in mine for array in given):
+        raise ScheduleError("out= must be a state shaped as the one that is stepped, and share no array with it.")
+
+
+def host_number(index: Any) -> int | None:
+    """The int that an index is, if it is a number of the host; None for an array of a device or of several indices.
+
+    Raises:
+        ScheduleError: it is neither.
+    """
+    if isinstance(index, (np.ndarray, np.generic)) and index.ndim == 0 and index.dtype.kind in "iu":
+        return int(index)
+    if hasattr(index, "shape"):
+        if "int" not in str(index.dtype):
+            raise ScheduleError(f"state.index must be an int or an integer array; given {index.dtype}.")
+        return None
+    try:
+        return operator.index(index)
+    except TypeError:
+        raise ScheduleError(
+            f"state.index must be an int or an integer array; given {type(index).__name__}."
+        ) from None

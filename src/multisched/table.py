@@ -1,0 +1,208 @@
+"""The table as columns of numbers: what one compiled step gathers its row from, on the device and once for all steps.
+
+A `Layout` is what all rows have in common: which coefficients there are, and what is done between the sums. It hashes,
+so that plans of one layout, of whatever schedulers, share one compiled step; the numbers themselves are its input.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from itertools import compress
+from typing import Any, NamedTuple
+
+import numpy as np
+from array_api_compat import array_namespace
+
+from multisched import backends
+from multisched.backends import Backend
+from multisched.transforms import NoiseTransform, Transform
+
+
+class Terms(NamedTuple):
+    """One weighted sum: its weights that are not zero, and the operands they belong to."""
+
+    weights: tuple[Any, ...]
+    operands: tuple[int, ...]
+
+
+def terms(weights: Sequence[float]) -> Terms:
+    """The terms of a row of weights that stand one for each operand."""
+    return Terms(tuple(filter(None, weights)), tuple(compress(range(len(weights)), weights)))
+
+
+class Row(NamedTuple):
+    """What one model call does. Its numbers are floats, or arrays that broadcast against the samples.
+
+    Attributes:
+        scale: what the sample is multiplied with before the model sees it.
+        x0: the estimate of x0, a sum of the sample and the outputs.
+        sums: what each register becomes, a sum of the operands.
+        noisy: whether it adds noise.
+        parameters: of the noise transform.
+        choices: which of the output transforms and of the denoised transforms is meant, from 1; 0 is none of them.
+        ended: whether the run has ended and the sample stays as it is; None where that is not asked.
+    """
+
+    scale: Any
+    x0: Terms
+    sums: tuple[Terms, ...]
+    noisy: bool
+    parameters: tuple[Any, ...] = ()
+    choices: tuple[Any, Any] = (1, 1)
+    ended: Any = None
+
+
+class Entry(NamedTuple):
+    """A weight of a sum: the operand it belongs to, and its column; None for a weight that is 1 in every row."""
+
+    operand: int
+    column: int | None
+
+
+@dataclass(frozen=True)
+class Layout:
+    """What is the same in every row of a table. Hashable.
+
+    Attributes:
+        sums, x0: per register, and for the estimate of x0, the weights that are not 0 in every row.
+        end: the column that says which rows are ends. It is the last of those that a step takes.
+        timestep: the column of what the model is told.
+        scale: the column of what the model's input is scaled with; None where that is 1 in every row.
+        parameters, choices: the columns of a row's parameters and choices.
+        outputs, draws: parts of the model's output, and noise draws.
+        masked: places of "known" and "mask" in the memory, where there are any.
+        output_transforms, denoised_transforms: changes made to the output and to the estimate of x0; more than one
+            where samples differ in theirs.
+        noise_transform: change made to the noise by what the model's output says of it, or None.
+    """
+
+    sums: tuple[tuple[Entry, ...], ...]
+    x0: tuple[Entry, ...]
+    end: int
+    timestep: int
+    scale: int | None
+    parameters: tuple[int, ...] = ()
+    choices: tuple[int | None, int | None] = (None, None)
+    outputs: int = 1
+    draws: int = 0
+    masked: tuple[int, int] | None = None
+    output_transforms: tuple[Transform, ...] = ()
+    denoised_transforms: tuple[Transform, ...] = ()
+    noise_transform: NoiseTransform | None = None
+
+    @property
+    def folded(self) -> bool:
+        """Whether x0 is no operand of its own."""
+        return len(self.denoised_transforms) == 0
+
+    @property
+    def first_noise(self) -> int:
+        """The operand that is the first noise draw, if there are any: after the registers, the outputs and x0."""
+        return len(self.sums) + self.outputs + (not self.folded)
+
+    @property
+    def noisy(self) -> bool:
+        """Whether any row adds noise."""
+        return any(entry.operand >= self.first_noise for register in self.sums for entry in register)
+
+    @property
+    def of_step(self) -> "Layout":
+        """What a step needs to know, the same for schedulers that differ in the rest."""
+        return replace(self, timestep=-1, scale=None, x0=() if self.folded else self.x0)
+
+    def row(self, backend: Backend[Any], coefficients: Any, ndim: int, ending: bool) -> Row:
+        """One row of the table, for samples of `ndim` axes.
+
+        Args:
+            backend: of the coefficients.
+            coefficients: (columns,), or (batch, columns) for a row per sample.
+            ndim: axes of the samples.
+            ending: whether to ask if the run has ended.
+        """
+        lead = tuple(coefficients.shape[:-1])
+        shape = (*lead, *(1,) * (ndim - len(lead)))
+
+        def pick(column: int) -> Any:
+            value = coefficients[..., column]
+            return backend.xp.reshape(value, shape) if lead else value
+
+        def chosen(entries: tuple[Entry, ...]) -> Terms:
+            weights = (1.0 if entry.column is None else pick(entry.column) for entry in entries)
+            return Terms(tuple(weights), tuple(entry.operand for entry in entries))
+
+        output, denoised = (1 if column is None else pick(column) for column in self.choices)
+        return Row(
+            1.0 if self.scale is None else pick(self.scale),
+            chosen(self.x0),
+            tuple(map(chosen, self.sums)),
+            self.noisy,
+            tuple(map(pick, self.parameters)),
+            (output, denoised),
+            pick(self.end) > 0.5 if ending else None,
+        )
+
+
+def gather(backend: Backend[Any], table: Any, index: Any) -> Any:
+    """The rows of a table at `index`, index.shape + (columns,); beyond its ends its first or last row."""
+    xp = backend.xp
+    flat = xp.clip(xp.reshape(index, (-1,)), 0, table.shape[0] - 1)
+    return xp.reshape(xp.take(table, flat, axis=0), (*index.shape, table.shape[1]))
+
+
+class Builder:
+    """Collects the columns of a table.
+
+    Args:
+        ends: (rows,) bool, on the host: rows where a run has ended, whose weights do not count.
+    """
+
+    def __init__(self, ends: np.ndarray) -> None:
+        self._ends = ends
+        self._columns: list[Any] = []
+
+    def entries(self, weights: Any) -> tuple[Entry, ...]:
+        """The weights (rows, operands) of one sum."""
+        used, ones = self._used(weights)
+        return tuple(Entry(k, None if ones[k] else self.add(weights[:, k])) for k in range(len(used)) if used[k])
+
+    def unless_one(self, values: Any) -> int | None:
+        """The column of the values (rows,), if they are not all 1."""
+        return None if self._used(values[:, None])[1][0] else self.add(values)
+
+    def add(self, values: Any) -> int:
+        """The column of the values (rows,)."""
+        self._columns.append(values)
+        return len(self._columns) - 1
+
+    def ends(self) -> int:
+        """The column of the ends."""
+        like = self._columns[0]
+        return self.add(array_namespace(like).asarray(self._ends.astype(np.float64), dtype=like.dtype))
+
+    def table(self) -> Any:
+        """(rows, columns)."""
+        return array_namespace(self._columns[0]).stack(self._columns, axis=1)
+
+    def _used(self, weights: Any) -> tuple[list[bool], list[bool]]:
+        """Per column, whether it is not 0 in some row, and whether it is 1 in all."""
+        known = on_host(weights)
+        if known is None:
+            return [True] * weights.shape[1], [False] * weights.shape[1]
+        live = known[~self._ends]
+        return (live != 0).any(axis=0).tolist(), (live == 1).all(axis=0).tolist()
+
+
+def on_host(values: Any) -> np.ndarray | None:
+    """The values of an array on the host; None while they are traced."""
+    if isinstance(values, np.ndarray):
+        return values
+    try:
+        return backends.of(values).to_numpy(values)
+    except (TypeError, ValueError):
+        return None
+
+
+def with_end(values: Any, last: Any = None) -> Any:
+    """The rows of `values`, and one more for the end of a run: `last`, or zeros."""
+    xp = array_namespace(values)
+    # A sum, as it is a row also of no rows, on the device of the others.
+    return xp.concat([values, xp.sum(values, axis=0, keepdims=True) * 0 if last is None else last], axis=0)
