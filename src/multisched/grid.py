@@ -4,10 +4,10 @@ import math
 from dataclasses import dataclass
 from typing import Any
 
-from array_api_compat import array_namespace
+from array_api_compat import array_namespace, is_numpy_array
 
 from multisched.errors import ScheduleError
-from multisched.values import Value, read_only, shown
+from multisched.values import Value, anywhere, read_only, shown
 
 
 @dataclass(frozen=True, eq=False)
@@ -65,9 +65,9 @@ class Grid(Value):
             )
         for name, values in zip(names, arrays, strict=True):
             xp = array_namespace(values)
-            if not bool(xp.all(xp.isfinite(values))):
+            if anywhere(~xp.isfinite(values)):
                 raise ScheduleError(f"the grid's {name} must be finite; given {shown(values)}.")
-            if name != "timesteps" and bool(xp.any(values < 0)):
+            if name != "timesteps" and anywhere(values < 0):
                 raise ScheduleError(f"the grid's {name} must not be negative; given {shown(values)}.")
 
     def __len__(self) -> int:
@@ -78,14 +78,18 @@ class Grid(Value):
     def chained(self) -> bool:
         """Whether each step ends where the next begins."""
         pairs = ((self.next_alphas, self.alphas[1:]), (self.next_sigmas, self.sigmas[1:]))
-        return all(bool(array_namespace(a).all(a == b)) for a, b in pairs)
+        return not any(anywhere(a != b) for a, b in pairs)
 
     @property
-    def init_noise_sigma(self) -> float:
-        """What unit normals are scaled by to begin a run without a clean sample."""
+    def init_noise_sigma(self) -> Any:
+        """What unit normals are scaled by to begin a run without a clean sample: a float, or a 0-d array of the grid's
+        library where that is not NumPy."""
         if self.prior is None or not len(self):
             return 1.0
-        return math.hypot(self.prior * float(self.alphas[0]), float(self.sigmas[0]))
+        alpha, sigma = self.alphas[0], self.sigmas[0]
+        if is_numpy_array(self.sigmas):
+            return math.hypot(self.prior * float(alpha), float(sigma))
+        return array_namespace(sigma).sqrt((self.prior * alpha) ** 2 + sigma**2)
 
     def part(self, start: int, stop: int) -> "Grid":
         """Steps start..stop-1 of this grid."""

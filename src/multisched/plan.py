@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from multisched import backends
-from multisched.backends import B
+from multisched.backends import B, Backend
 from multisched.errors import ScheduleError
 from multisched.grid import Grid
 from multisched.solvers import Rows
@@ -151,8 +151,25 @@ class Plan(Steps):
         number = state.index if type(state.index) is int else host_number(state.index)
         if number is not None and not 0 <= number < len(self):
             raise ScheduleError(f"the plan has rows 0..{len(self) - 1}; there is no row {number} to step through.")
-        self._check_memory(state, len(self.tableau.registers))
+        self._check_memory(state)
         return number
+
+    def _place(self, backend: Backend[Any], state: State[Any]) -> tuple[Row, Any]:
+        index = state.index
+        # The common case first: it is most of what a small step costs.
+        if type(index) is int and 0 <= index < self._count and len(state.memory) == self._memory_count:
+            row = self._rows[index]
+            if row is not None:
+                return row, index + 1
+        return super()._place(backend, state)
+
+    @cached_property
+    def _count(self) -> int:
+        return len(self)
+
+    @cached_property
+    def _memory_count(self) -> int:
+        return len(self.tableau.registers) - 1
 
     def _row(self, number: int) -> Row:
         row = self._rows[number]

@@ -202,7 +202,7 @@ class Stack(Steps):
     def _number(self, state: State[Any]) -> int | None:
         if host_number(state.index) is not None or tuple(state.index.shape) != tuple(state.sample.shape[:1]):
             raise ScheduleError(f"the state of a stack has one index for each sample; given {state.index!r}.")
-        self._check_memory(state, len(self.layout.sums))
+        self._check_memory(state)
         return None
 
     def __len__(self) -> int:

@@ -55,11 +55,13 @@ def advance(
         out: a state whose arrays are written to.
     """
     sample, dtype = state.sample, state.sample.dtype
-    outputs, noise = _transformed(backend, layout, row, sample, output, noise)
+    outputs: tuple[Any, ...] = (output,)
+    if not layout.plain:
+        outputs, noise = _transformed(backend, layout, row, sample, output, noise)
     x0 = () if layout.folded else (_x0(backend, layout, row, sample, outputs),)
     operands = (sample, *state.memory, *outputs, *x0, *noise)
-    into = None if out is None else (out.sample, *out.memory)
     if layout.masked is None:
+        into = None if out is None else (out.sample, *out.memory)
         registers = backend.weighted_sums(row.sums, operands, dtype, into)
     else:
         wide, *memory = backend.weighted_sums(row.sums, operands, backend.compute_dtype(dtype))

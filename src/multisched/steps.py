@@ -40,10 +40,19 @@ class Steps(Value):
         """The row that an int stands for, in range; None for an array, which is not read."""
         raise NotImplementedError
 
-    @property
+    @cached_property
     def _hosted(self) -> bool:
         """Whether the numbers of a row are at hand as floats."""
         return isinstance(self._built[1], np.ndarray)
+
+    @cached_property
+    def _of_step(self) -> Layout:
+        return self.layout.of_step
+
+    @cached_property
+    def _memory_count(self) -> int:
+        """Registers beside the sample."""
+        return len(self.layout.sums) - 1
 
     def _row(self, number: int) -> Row:
         """A row whose numbers are floats."""
@@ -153,7 +162,7 @@ class Steps(Value):
         if compile:
             return self._step_compiled(backend, state, output, noise, out)
         row, after = self._place(backend, state)
-        draws = self._draws(state, row.noisy, noise)
+        draws = self._draws(state, noise) if row.noisy else ()
         check_all(self.layout, state, output, draws)
         if out is not None and backend.name in _WRITABLE:
             _check_apart(state, out)
@@ -164,7 +173,8 @@ class Steps(Value):
         self, backend: Backend[Any], state: State[Any], output: Any, noise: Any, out: State[Any] | None
     ) -> State[Any]:
         number = self._number(state)
-        draws = self._draws(state, self.layout.noisy if number is None else self.needs_noise(number), noise)
+        noisy = self.layout.noisy if number is None else self.needs_noise(number)
+        draws = self._draws(state, noise) if noisy else ()
         check_all(self.layout, state, output, draws)
         sample = state.sample
         if number is None:
@@ -176,7 +186,7 @@ class Steps(Value):
             if self.layout.noisy and not draws:  # one graph for all rows: this one's weights of noise are 0
                 draws = (backend.xp.zeros_like(sample),) * self.layout.draws
         donated = out is not None and out.sample is sample
-        function = compiled(backend, self.layout.of_step, number is None, donated)
+        function = compiled(backend, self._of_step, number is None, donated)
         sample, *memory = function(coefficients, sample, state.memory, output, draws)
         return State(sample, tuple(memory), after)
 
@@ -212,10 +222,8 @@ class Steps(Value):
         std = math.sqrt(variance) if isinstance(variance, (int, float)) else backend.xp.sqrt(variance)
         return advance(backend, layout, mean, state, output, ())[0], std
 
-    def _draws(self, state: State[Any], noisy: bool, noise: Any) -> tuple[Any, ...]:
-        """The noise operands; a row that adds none gets none."""
-        if not noisy:
-            return ()
+    def _draws(self, state: State[Any], noise: Any) -> tuple[Any, ...]:
+        """The noise operands."""
         draws: tuple[Any, ...] = noise if isinstance(noise, tuple) else () if noise is None else (noise,)
         if len(draws) != self.layout.draws:
             row = f"row {state.index}" if isinstance(state.index, int) else "a row"
@@ -225,10 +233,10 @@ class Steps(Value):
             )
         return draws
 
-    def _check_memory(self, state: State[Any], registers: int) -> None:
-        if len(state.memory) != registers - 1:
+    def _check_memory(self, state: State[Any]) -> None:
+        if len(state.memory) != self._memory_count:
             raise ScheduleError(
-                f"{self.name} keeps {registers - 1} memory registers; the state has {len(state.memory)}."
+                f"{self.name} keeps {self._memory_count} memory registers; the state has {len(state.memory)}."
             )
 
 

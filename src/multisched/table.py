@@ -5,7 +5,7 @@ so that plans of one layout, of whatever schedulers, share one compiled step; th
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from itertools import compress
 from typing import Any, NamedTuple
 
@@ -73,6 +73,10 @@ class Layout:
         output_transforms, denoised_transforms: changes made to the output and to the estimate of x0; more than one
             where samples differ in theirs.
         noise_transform: change made to the noise by what the model's output says of it, or None.
+        folded: whether x0 is no operand of its own.
+        plain: whether the model's output goes into the sums as it is.
+        first_noise: the operand that is the first noise draw, if there are any.
+        noisy: whether any row adds noise.
     """
 
     sums: tuple[tuple[Entry, ...], ...]
@@ -89,20 +93,22 @@ class Layout:
     denoised_transforms: tuple[Transform, ...] = ()
     noise_transform: NoiseTransform | None = None
 
-    @property
-    def folded(self) -> bool:
-        """Whether x0 is no operand of its own."""
-        return len(self.denoised_transforms) == 0
+    folded: bool = field(init=False, compare=False)
+    plain: bool = field(init=False, compare=False)
+    first_noise: int = field(init=False, compare=False)
+    noisy: bool = field(init=False, compare=False)
 
-    @property
-    def first_noise(self) -> int:
-        """The operand that is the first noise draw, if there are any: after the registers, the outputs and x0."""
-        return len(self.sums) + self.outputs + (not self.folded)
-
-    @property
-    def noisy(self) -> bool:
-        """Whether any row adds noise."""
-        return any(entry.operand >= self.first_noise for register in self.sums for entry in register)
+    def __post_init__(self) -> None:
+        folded = len(self.denoised_transforms) == 0
+        first_noise = len(self.sums) + self.outputs + (not folded)
+        found = {
+            "folded": folded,
+            "plain": self.outputs == 1 and self.noise_transform is None and not self.output_transforms,
+            "first_noise": first_noise,
+            "noisy": any(entry.operand >= first_noise for register in self.sums for entry in register),
+        }
+        for name, value in found.items():
+            object.__setattr__(self, name, value)
 
     @property
     def of_step(self) -> "Layout":

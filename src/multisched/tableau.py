@@ -17,7 +17,7 @@ from multisched.errors import ScheduleError
 from multisched.grid import Grid
 from multisched.predictions import Prediction
 from multisched.solvers import Estimate, Rows, Solver
-from multisched.values import Value, read_only
+from multisched.values import Value, anywhere, read_only
 
 # Cancellation in float64 leaves terms of this size where the algebra has none.
 DUST = 1e-15
@@ -55,7 +55,7 @@ class Tableau(Value):
         if self.operands[: len(self.registers)] != self.registers:
             raise ScheduleError(f"the first operands are the registers {self.registers}; given {self.operands}.")
         xp = array_namespace(self.weights)
-        if not bool(xp.all(xp.isfinite(self.weights))) or not bool(xp.all(xp.isfinite(self.x0_weights))):
+        if anywhere(~xp.isfinite(self.weights)) or anywhere(~xp.isfinite(self.x0_weights)):
             raise ScheduleError(
                 "a coefficient of the table is not finite: this solver cannot take a step of this grid."
             )
@@ -152,14 +152,13 @@ def tabulate(solver: Solver, grid: Grid, prediction: Prediction, schedule: Any) 
 
 
 def _check_regular(rows: Rows, prediction: Prediction) -> None:
-    xp = array_namespace(rows.sigma)
     clean = (rows.sigma == 0) & (rows.sigma_next <= rows.sigma)
-    if bool(xp.any(clean)):
+    if anywhere(clean):
         raise ScheduleError(
             f"the model is asked at timestep {_first(rows, clean):g}, where sigma = 0: no noise is left."
         )
     singular = prediction.singular(rows.scale * rows.alpha, rows.scale * rows.sigma)
-    if bool(xp.any(singular)):
+    if anywhere(singular):
         at = ", ".join(f"{name} = {_first(rows, singular, name):g}" for name in ("alpha", "sigma"))
         raise ScheduleError(
             f"prediction_type {prediction.name!r} says nothing of x0 at timestep {_first(rows, singular):g}, where "

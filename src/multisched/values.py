@@ -6,7 +6,7 @@ from numbers import Real
 from typing import Any
 
 import numpy as np
-from array_api_compat import is_numpy_array
+from array_api_compat import array_namespace, is_numpy_array
 
 from multisched.errors import ScheduleError
 
@@ -17,6 +17,14 @@ def read_only(values: Any) -> Any:
         return values
     array = np.asarray(values, dtype=np.float64)
     return np.frombuffer(array.tobytes(), dtype=np.float64).reshape(array.shape)
+
+
+def anywhere(condition: Any) -> bool:
+    """Whether a condition holds in some element; False where that is not known, since a function is being traced."""
+    try:
+        return bool(array_namespace(condition).any(condition))
+    except TypeError:
+        return False
 
 
 def shown(values: Any) -> str:

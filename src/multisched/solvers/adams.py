@@ -10,7 +10,7 @@ from multisched.errors import ScheduleError
 from multisched.grid import Grid
 from multisched.solvers.base import Estimate, Next, Rows, Solver, rows_of
 from multisched.solvers.exponential import _finite, _integrals, _nonzero
-from multisched.values import check_options
+from multisched.values import anywhere, check_options
 
 # Weights for even steps of the call j steps ago, where a run has 0, 1, 2, 3 steps behind it.
 EVEN = ((1.0, 3 / 2, 23 / 12, 55 / 24), (0.0, -1 / 2, -4 / 3, -59 / 24), (0.0, 0.0, 5 / 12, 37 / 24), (0, 0, 0, -3 / 8))
@@ -73,7 +73,7 @@ class Adams(Solver):
 
     def _opening(self, grid: Grid, step: Any) -> Any:
         """Whether a step is one of several calls."""
-        first = int(bool(grid.alphas[0] < FAINT))
+        first = int(anywhere(grid.alphas[:1] < FAINT))
         return (step >= first) & (step < min(first + STARTS[self.start][1], len(grid) - 1))
 
     def update(self, row: Rows, x: Any, model: Estimate, memory: tuple[Any, ...], noise: tuple[Any, ...]) -> Next:

@@ -12,6 +12,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from array_api_compat import array_namespace
 
+from multisched import backends
 from multisched.grid import Grid
 from multisched.predictions import Prediction
 from multisched.values import Value
@@ -138,10 +139,10 @@ class Rows(Value):
 
 def rows_of(grid: Grid, step: np.ndarray, stage: np.ndarray, point: np.ndarray | None = None) -> Rows:
     """Rows for the given steps; the model is asked at the grid point given, or i + k for stage k of step i."""
-    xp = array_namespace(grid.sigmas)
+    xp, constant = array_namespace(grid.sigmas), backends.of(grid.sigmas).constant
 
     def column(values: Any, index: np.ndarray) -> Any:
-        return xp.take(values, xp.asarray(index), axis=0)[:, None]
+        return xp.take(values, constant(index), axis=0)[:, None]
 
     at = step + stage if point is None else point
     return Rows(
@@ -153,8 +154,8 @@ def rows_of(grid: Grid, step: np.ndarray, stage: np.ndarray, point: np.ndarray |
         sigma_start=column(grid.sigmas, step),
         alpha_next=column(grid.next_alphas, step),
         sigma_next=column(grid.next_sigmas, step),
-        stage=xp.asarray(stage[:, None]),
-        step=xp.asarray(step[:, None]),
+        stage=constant(stage[:, None]),
+        step=constant(step[:, None]),
         grid=grid,
     )
 

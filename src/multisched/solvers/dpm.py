@@ -9,7 +9,7 @@ from multisched.errors import ScheduleError
 from multisched.grid import Grid
 from multisched.predictions import Prediction
 from multisched.solvers.base import Estimate, Level, Next, Rows, Solver, orders
-from multisched.values import check_options
+from multisched.values import anywhere, check_options
 
 _KNOWN: dict[str, tuple[Any, ...]] = {
     "solver_order": (1, 2, 3),
@@ -85,11 +85,11 @@ class DPM(Solver):
         return self._checked(super().rows(grid, schedule))
 
     def _checked(self, rows: Rows) -> Rows:
-        xp, name = array_namespace(rows.sigma), "sigma" if self._data else "alpha"
-        if bool(xp.any(getattr(rows, f"{name}_start") == 0)):
+        name = "sigma" if self._data else "alpha"
+        if anywhere(getattr(rows, f"{name}_start") == 0):
             raise ScheduleError(f"algorithm_type {self.algorithm_type!r} takes no step that begins at {name} = 0.")
         # A step that rounding alone lets rise adds no noise.
-        if self.draws and bool(xp.any(rows.next.ratio > rows.start.ratio * (1 + 1e-9))):
+        if self.draws and anywhere(rows.next.ratio > rows.start.ratio * (1 + 1e-9)):
             raise ScheduleError(f"algorithm_type {self.algorithm_type!r} takes no step to a higher noise level.")
         return rows
 

@@ -4,7 +4,7 @@ from dataclasses import dataclass, replace
 from typing import Any, ClassVar
 
 import numpy as np
-from array_api_compat import array_namespace
+from array_api_compat import array_namespace, is_numpy_array
 
 from multisched.errors import ScheduleError
 from multisched.grid import Grid
@@ -54,6 +54,8 @@ class Midpoint(Solver):
         return int(self.eta > 0)
 
     def rows(self, grid: Grid, schedule: Any) -> Rows:
+        if not is_numpy_array(grid.sigmas):
+            raise ScheduleError("levels between those of the grid are looked up on the host; give a grid of NumPy.")
         xp = array_namespace(grid.sigmas)
         start, end = Level(grid.alphas[:-1], grid.sigmas[:-1]), Level(grid.next_alphas, grid.next_sigmas)
         aim = end if self.noisy_middle else Level(end.alpha, _split(start, end, self.eta)[1])

@@ -25,7 +25,7 @@ from multisched.errors import ScheduleError
 from multisched.grid import Grid
 from multisched.predictions import Prediction
 from multisched.solvers.base import Estimate, Level, Next, Rows, Solver, orders
-from multisched.values import check_options, count, option, whole
+from multisched.values import anywhere, check_options, count, option, whole
 
 # Gauss and Legendre's 64 points integrate such an exponential times a polynomial to the last bits.
 _X, _W = (values / 2 for values in np.polynomial.legendre.leggauss(64))
@@ -110,14 +110,14 @@ class ExponentialAdams(Solver):
         return super().estimate(row, prediction, x, outputs[:1])
 
     def rows(self, grid: Grid, schedule: Any) -> Rows:
-        rows, xp = super().rows(grid, schedule), array_namespace(grid.sigmas)
+        rows = super().rows(grid, schedule)
         if self.corrector and not grid.chained:
             raise ScheduleError("a corrector takes steps again, so the steps of its grid must join.")
-        if self.data and bool(xp.any(rows.sigma_start == 0)):
+        if self.data and anywhere(rows.sigma_start == 0):
             raise ScheduleError("a step that begins at sigma = 0 needs the form that predicts the noise.")
-        if bool(xp.any(rows.alpha_start[1:] == 0)):
+        if anywhere(rows.alpha_start[1:] == 0):
             raise ScheduleError("no step but the first may begin at alpha = 0, where lam is infinite.")
-        if self.tau and bool(xp.any(rows.next.ratio > rows.start.ratio)):
+        if self.tau and anywhere(rows.next.ratio > rows.start.ratio):
             raise ScheduleError("a step to a higher noise level needs tau = 0.")
         if self.solver_p is not None and len(self.solver_p.rows(grid, schedule)) != len(rows):
             raise ScheduleError("solver_p must be a solver of one model call a step.")
