@@ -35,6 +35,7 @@ OPTIONS = {
     "corrector": (0, 1, 2, 3, 4),
     "data": (True, False),
     "rule": ("exact", "bh1", "bh2"),
+    "eta": (0.0,),
 }
 TOGETHER = {"predictor": (1, 2, 3), "corrector": (0, 1, 2, 3)}
 
@@ -125,6 +126,15 @@ def test_order_of_convergence(solver, path, make, backend, has_float64):
     slopes = -np.diff(np.log(errors)) / np.diff(np.log(steps))
     measured = slopes[np.array(errors[1:]) > NOISE_FLOOR][-1]
     assert abs(measured - solver.order) < (0.15 if backend.name == "numpy" else 0.3), (errors, slopes)
+
+
+@pytest.mark.host
+@pytest.mark.parametrize("rescaled", [True, False])
+def test_noise_that_is_not_put_back_leaves_no_order(rescaled):
+    """Ancestral steps without their noise are deterministic, and lead elsewhere however many there are."""
+    solver, numpy = ms.solvers.AncestralRF(0.5, s_noise=0.0, rescaled=rescaled), ms.backends.get("numpy")
+    errors = [np.abs(_run(solver, "flow", n, numpy.asarray, numpy, "float64") - _end()).max() for n in (48, 192)]
+    assert (solver.draws, solver.order) == (0, 0) and min(errors) > 0.05
 
 
 def test_ddim_has_order_one_on_a_variance_preserving_grid(make, backend, has_float64):
