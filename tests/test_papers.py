@@ -103,12 +103,13 @@ def test_langevin_steps_and_a_prediction(make, backend):
 
 
 @pytest.mark.host
-def test_heun_with_churn_before_the_call():
+@pytest.mark.parametrize(("s_churn", "gamma"), [(2.0, 0.4), (9.0, math.sqrt(2) - 1)])
+def test_heun_with_churn_before_the_call(s_churn, gamma):
     """A run of Karras et al. 2022 (arXiv 2206.00364, algorithm 2): noise is given at the end of the step before."""
-    solver, levels = ms.solvers.ChurnedHeun(2.0, 0.1, 8.0, 1.1), [10.0, 5.0, 2.0, 0.5, 0.05, 0.0]
+    solver, levels = ms.solvers.ChurnedHeun(s_churn, 0.1, 8.0, 1.1), [10.0, 5.0, 2.0, 0.5, 0.05, 0.0]
     recipe = ms.Scheduler(VE(sigma_data=None, prior=0.0, timestep="sigma"), "epsilon", solver)
     plan = recipe.plan(sigmas=levels)
-    hats = [sigma * (1.4 if 0.1 <= sigma <= 8.0 else 1.0) for sigma in levels]
+    hats = [sigma * (1 + gamma if 0.1 <= sigma <= 8.0 else 1.0) for sigma in levels]
     draws = np.random.default_rng(0).standard_normal((2 * len(levels), 3))
     noise, outputs = draws[: len(levels)], draws[len(levels) :]
     x, state = hats[0] * noise[0], plan.start(noise[:1])
@@ -125,7 +126,7 @@ def test_heun_with_churn_before_the_call():
 
 
 @pytest.mark.host
-@pytest.mark.parametrize("n", [1, 3])
+@pytest.mark.parametrize("n", [1, 3, 40])
 def test_the_rollout_of_a_policy(n):
     """Chen et al. 2025 (arXiv 2510.14974): Euler's substeps, one after the other, on the line through the x0s."""
     solver, x0s = ms.solvers.PiFlow(n_grid=4, shift=3.0, substeps=16, eps=1e-3), np.array([0.3, -1.0, 0.5, 2.0])
