@@ -21,8 +21,7 @@ X = np.linspace(-1.8, 1.9, 5)[:, None]
 TOP, BOTTOM = 1.0, 0.4  # sigma / alpha, where runs begin and end
 NOISE_FLOOR = 1e-11
 
-# Options that an order may depend on, with all of their values; each is varied by itself, and the orders of a predictor
-# and a corrector together.
+# Options that an order may depend on, with all of their values; each is varied by itself, and some together.
 OPTIONS = {
     "solver_order": (1, 2, 3),
     "algorithm_type": ("dpmsolver", "dpmsolver++"),
@@ -37,14 +36,19 @@ OPTIONS = {
     "rule": ("exact", "bh1", "bh2"),
     "eta": (0.0,),
 }
-TOGETHER = {"predictor": (1, 2, 3), "corrector": (0, 1, 2, 3)}
+TOGETHER = (
+    {"predictor": (1, 2, 3), "corrector": (0, 1, 2, 3)},
+    {"solver_order": (3,), "algorithm_type": ("dpmsolver", "dpmsolver++"), "lower_order_final": (False, True)},
+    {"start": ("heun", "runge_kutta"), "most": (1, 2, 3)},
+)
 
 
 def _variants(solver):
     names = {one.name for one in fields(solver)} & set(OPTIONS)
     changes = [{name: value} for name in sorted(names) for value in OPTIONS[name]]
-    if set(TOGETHER) <= names:
-        changes += [dict(zip(TOGETHER, values, strict=True)) for values in itertools.product(*TOGETHER.values())]
+    for options in TOGETHER:
+        if set(options) <= names:
+            changes += [dict(zip(options, values, strict=True)) for values in itertools.product(*options.values())]
     for change in changes:
         with contextlib.suppress(ms.ScheduleError):
             yield replace(solver, **change)

@@ -136,8 +136,14 @@ def _leaves_noise(solver):
 
 def _keeps_the_level(solver):
     """Whether what is drawn anew takes the place of as much noise, where x0 is known. Not near a boundary or at another
-    temperature, and not if the noise is the larger variance's, or is predicted as well."""
-    options = {"s_noise": 1.0, "variance_type": "fixed_small", "algorithm_type": "sde-dpmsolver++", "data": True}
+    temperature, and not if the noise is the larger variance's or comes on top, or is predicted as well."""
+    options = {
+        "s_noise": 1.0,
+        "s_churn": 0.0,
+        "variance_type": "fixed_small",
+        "algorithm_type": "sde-dpmsolver++",
+        "data": True,
+    }
     plain = all(getattr(solver, name, value) == value for name, value in options.items())
     return solver.draws > 0 and plain and type(solver).__name__ not in ("Consistency", "RescaledSDE")
 
