@@ -7,6 +7,7 @@ import pytest
 
 import multisched as ms
 from multisched.schedules import VE, DiscreteVP, Flow
+from multisched.solvers.base import Level
 
 SOLVERS = [
     ms.solvers.Euler(),
@@ -78,6 +79,23 @@ def test_the_midpoint_is_asked_for_where_lam_is_halfway():
     np.testing.assert_allclose(plan.rows.here.lam[1::2, 0], (first + second) / 2, rtol=1e-12)
     assert plan.stages == (0, 1) * 4 + (0,) and plan.order == 2
     np.testing.assert_allclose(plan.rows.scale, (1 + plan.rows.sigma**2) ** -0.5, rtol=1e-12)
+
+
+@pytest.mark.host
+def test_noise_drawn_anew_at_the_end_of_a_midpoint_step():
+    """s = eta * sigma_next * sqrt(1 - (k_next / k)^2), and as much of the model's noise as that leaves."""
+    solver = ms.solvers.Midpoint(eta=0.6)
+    plan = ms.Scheduler(DiscreteVP(final_sigmas_type="sigma_min", timestep_spacing="trailing"), "sample", solver).plan(
+        6
+    )
+    rows, names = plan.rows, plan.tableau.operands
+    last = rows.stage == 1
+    weights = plan.tableau.weights[last[:, 0], 0]
+    start, end, middle = (Level(level.alpha[last], level.sigma[last]) for level in (rows.start, rows.next, rows.here))
+    drawn = 0.6 * end.sigma * np.sqrt(1 - (end.ratio / start.ratio) ** 2)
+    kept = weights[:, 0] * middle.sigma + end.alpha / start.alpha * start.sigma
+    np.testing.assert_allclose(weights[:, names.index("noise_0")], drawn, rtol=1e-10)
+    np.testing.assert_allclose(np.hypot(kept, drawn), end.sigma, rtol=1e-10)
 
 
 def test_no_middle_where_lam_is_infinite():
