@@ -63,6 +63,14 @@ def test_stochastic_sampling_is_ping_pong():
     assert stochastic.plan(9).tableau == ping_pong.plan(9).tableau
 
 
+@pytest.mark.host
+def test_swapped_sampling_is_ping_pong_with_the_sample_and_the_noise_exchanged():
+    swapped = ms.Scheduler(ms.schedules.Flow(sigma_max=0.9), "epsilon", ms.solvers.SwappedPingPong()).plan(9)
+    ping_pong = ms.Scheduler(ms.schedules.Flow(sigma_max=0.9), "sample", ms.solvers.PingPong()).plan(9)
+    found, wanted = (plan.tableau.fold().weights[:, 0, 1:] for plan in (swapped, ping_pong))
+    np.testing.assert_allclose(found, wanted[:, ::-1], atol=1e-14)
+
+
 def test_omega_zero_changes_nothing():
     for recipe in (ms.FlowMatchEuler(shift=3.0), ms.FlowMatchHeun()):
         assert dataclasses.replace(recipe, omega=0.0, omega_mean="batch").plan(5) == recipe.plan(5)
@@ -86,6 +94,8 @@ def test_predictions_mean_what_their_papers_say():
             "sample": x0,
             "v_prediction": alpha * noise - sigma * x0,
             "flow_prediction": noise - x0,
+            "flow_to_data": x0 - noise,
+            "score": -noise / sigma,
         }
         for name, wanted in targets.items():
             prediction = ms.Prediction(name)
@@ -221,3 +231,30 @@ def test_dpm_solver_multistep_is_an_exponential_adams_method(schedule, algorithm
         # The step to sigma = 0 is another where noise is both predicted and added.
         found, wanted = (_samples(solver, schedule)[: -1 if tau else None] for solver in (dpm, adams))
         np.testing.assert_allclose(found, wanted, rtol=1e-8, atol=1e-10)
+
+
+@pytest.mark.host
+@pytest.mark.parametrize("schedule", DPM_SCHEDULES.values(), ids=DPM_SCHEDULES)
+def test_linear_multistep_methods_of_one_call_are_euler(schedule):
+    wanted = _samples(ms.solvers.Euler(), schedule)
+    for kind in (ms.solvers.Adams, ms.solvers.VelocityAdams):
+        for weights in ("exact", "even"):
+            found = _samples(kind(weights, most=1), schedule)
+            np.testing.assert_allclose(found, wanted, rtol=1e-9, atol=1e-13)
+
+
+@pytest.mark.host
+@pytest.mark.parametrize(("calls", "n"), [(4, 7), (2, 7), (4, 40)])
+def test_calls_of_a_stride_lead_as_far_as_it_is_long(calls, n):
+    """First steps of Runge and Kutta's method, and of Heun's, under diffusers' rule of the previous timestep."""
+    recipe = ms.PNDM(timestep_spacing="trailing", previous_timestep="stride", skip_prk_steps=calls == 2)
+    plan, schedule, stride = recipe.plan(n), recipe.parts().schedule, 1000 // n
+    rows, half = plan.rows, stride // 2
+    step = np.arange(1 if calls == 2 else 3)
+    begin, end = plan.grid.timesteps[step], plan.grid.timesteps[step + 1]
+    landings = {1: end} if calls == 2 else {0: begin - half, 1: end + half, 2: end, 3: end}
+    for stage, times in landings.items():
+        found = [column[rows.stage == stage][step] for column in (rows.alpha_next, rows.sigma_next)]
+        np.testing.assert_array_equal(found, schedule.levels(times))
+    if calls == 2:
+        np.testing.assert_array_equal(rows.alpha_start[1], schedule.levels(end + stride)[0])

@@ -21,8 +21,7 @@ X = np.linspace(-1.8, 1.9, 5)[:, None]
 TOP, BOTTOM = 1.0, 0.4  # sigma / alpha, where runs begin and end
 NOISE_FLOOR = 1e-11
 
-# Options that an order may depend on, with all of their values; each is varied by itself, and the orders of a predictor
-# and a corrector together.
+# Options that an order may depend on, with all of their values; each is varied by itself, and some together.
 OPTIONS = {
     "solver_order": (1, 2, 3),
     "algorithm_type": ("dpmsolver", "dpmsolver++"),
@@ -35,15 +34,21 @@ OPTIONS = {
     "corrector": (0, 1, 2, 3, 4),
     "data": (True, False),
     "rule": ("exact", "bh1", "bh2"),
+    "eta": (0.0,),
 }
-TOGETHER = {"predictor": (1, 2, 3), "corrector": (0, 1, 2, 3)}
+TOGETHER = (
+    {"predictor": (1, 2, 3), "corrector": (0, 1, 2, 3)},
+    {"solver_order": (3,), "algorithm_type": ("dpmsolver", "dpmsolver++"), "lower_order_final": (False, True)},
+    {"start": ("heun", "runge_kutta"), "most": (1, 2, 3)},
+)
 
 
 def _variants(solver):
     names = {one.name for one in fields(solver)} & set(OPTIONS)
     changes = [{name: value} for name in sorted(names) for value in OPTIONS[name]]
-    if set(TOGETHER) <= names:
-        changes += [dict(zip(TOGETHER, values, strict=True)) for values in itertools.product(*TOGETHER.values())]
+    for options in TOGETHER:
+        if set(options) <= names:
+            changes += [dict(zip(options, values, strict=True)) for values in itertools.product(*options.values())]
     for change in changes:
         with contextlib.suppress(ms.ScheduleError):
             yield replace(solver, **change)
@@ -125,6 +130,15 @@ def test_order_of_convergence(solver, path, make, backend, has_float64):
     slopes = -np.diff(np.log(errors)) / np.diff(np.log(steps))
     measured = slopes[np.array(errors[1:]) > NOISE_FLOOR][-1]
     assert abs(measured - solver.order) < (0.15 if backend.name == "numpy" else 0.3), (errors, slopes)
+
+
+@pytest.mark.host
+@pytest.mark.parametrize("rescaled", [True, False])
+def test_noise_that_is_not_put_back_leaves_no_order(rescaled):
+    """Ancestral steps without their noise are deterministic, and lead elsewhere however many there are."""
+    solver, numpy = ms.solvers.AncestralRF(0.5, s_noise=0.0, rescaled=rescaled), ms.backends.get("numpy")
+    errors = [np.abs(_run(solver, "flow", n, numpy.asarray, numpy, "float64") - _end()).max() for n in (48, 192)]
+    assert (solver.draws, solver.order) == (0, 0) and min(errors) > 0.05
 
 
 def test_ddim_has_order_one_on_a_variance_preserving_grid(make, backend, has_float64):

@@ -6,8 +6,10 @@ import numpy as np
 import pytest
 
 import multisched as ms
+from multisched import schedules
 from multisched.schedules import flow
 from multisched.schedules.spacing import timesteps
+from multisched.schedules.trig import Crash, LinearVP, TrigFlow
 
 
 @pytest.mark.parametrize("spacing", ["leading", "trailing", "linspace"])
@@ -107,6 +109,28 @@ def test_sigmas_fed_back_reproduce_the_plan_bit_for_bit(recipe, n):
     again = recipe.plan(sigmas=plan.sigmas)
     assert again == plan and hash(again) == hash(plan)
     assert recipe.plan(n, sigmas=plan.sigmas) == plan
+
+
+SCHEDULES = {
+    "flow": schedules.Flow(),
+    "flow-inverted": schedules.Flow(inverted=True),
+    "stage": schedules.StagedFlow(stage=1, whole_shift=2.0),
+    **{timestep: schedules.VE(timestep=timestep) for timestep in ("quarter_log", "log_1000_4", "arctan", "sigma")},
+    "continuous": schedules.DiscreteVP(space="ve", timestep_type="continuous"),
+    "cosine": schedules.Cosine(0.7),
+    "trigonometric": TrigFlow(sigma_data=0.7),
+    "linear-vp": LinearVP(0.2, 15.0),
+    "crash": Crash(),
+}
+
+
+@pytest.mark.host
+@pytest.mark.parametrize("schedule", SCHEDULES.values(), ids=SCHEDULES)
+def test_what_is_told_at_a_level_leads_back_to_it(schedule):
+    ratio = np.geomspace(0.05, 5, 9)
+    point = schedule.point(ratio)
+    np.testing.assert_allclose(point.sigma / point.alpha, ratio, rtol=1e-12)
+    np.testing.assert_allclose(schedule.levels(point.timestep), [point.alpha, point.sigma], rtol=1e-9)
 
 
 def test_levels_may_be_arrays_of_any_backend(make):

@@ -7,6 +7,7 @@ import pytest
 
 import multisched as ms
 from multisched.schedules import VE, DiscreteVP, Flow
+from multisched.solvers.base import Level
 
 SOLVERS = [
     ms.solvers.Euler(),
@@ -16,6 +17,8 @@ SOLVERS = [
     ms.solvers.Midpoint("x0", eta=0.6),
     ms.solvers.Midpoint(eta=1.0),
     ms.solvers.Midpoint("x0", eta=0.5, noisy_middle=True, s_noise=1.1),
+    ms.solvers.AncestralRF(eta=0.7, s_noise=1.1),
+    ms.solvers.RescaledSDE("tan", 1.5, 0.8),
 ]
 
 
@@ -72,9 +75,27 @@ def test_the_midpoint_as_published(held):
 def test_the_midpoint_is_asked_for_where_lam_is_halfway():
     plan = ms.KDPM2(prediction_type="v_prediction").plan(5)
     first, second = plan.rows.start.lam[1::2, 0], plan.rows.next.lam[1::2, 0]
+    np.testing.assert_allclose(first, -np.log(plan.sigmas[:-2]), rtol=1e-12)
     np.testing.assert_allclose(plan.rows.here.lam[1::2, 0], (first + second) / 2, rtol=1e-12)
     assert plan.stages == (0, 1) * 4 + (0,) and plan.order == 2
     np.testing.assert_allclose(plan.rows.scale, (1 + plan.rows.sigma**2) ** -0.5, rtol=1e-12)
+
+
+@pytest.mark.host
+def test_noise_drawn_anew_at_the_end_of_a_midpoint_step():
+    """s = eta * sigma_next * sqrt(1 - (k_next / k)^2), and as much of the model's noise as that leaves."""
+    solver = ms.solvers.Midpoint(eta=0.6)
+    plan = ms.Scheduler(DiscreteVP(final_sigmas_type="sigma_min", timestep_spacing="trailing"), "sample", solver).plan(
+        6
+    )
+    rows, names = plan.rows, plan.tableau.operands
+    last = rows.stage == 1
+    weights = plan.tableau.weights[last[:, 0], 0]
+    start, end, middle = (Level(level.alpha[last], level.sigma[last]) for level in (rows.start, rows.next, rows.here))
+    drawn = 0.6 * end.sigma * np.sqrt(1 - (end.ratio / start.ratio) ** 2)
+    kept = weights[:, 0] * middle.sigma + end.alpha / start.alpha * start.sigma
+    np.testing.assert_allclose(weights[:, names.index("noise_0")], drawn, rtol=1e-10)
+    np.testing.assert_allclose(np.hypot(kept, drawn), end.sigma, rtol=1e-10)
 
 
 def test_no_middle_where_lam_is_infinite():
@@ -95,13 +116,14 @@ def test_karras_sigmas_are_told_as_whole_timesteps_but_for_the_middle():
     assert np.all(times[::2] == np.round(times[::2])) and np.any(times[1::2] != np.round(times[1::2]))
 
 
-def test_churn_as_published():
+@pytest.mark.parametrize(("s_churn", "n", "gamma"), [(2.0, 8, 0.25), (9.0, 8, math.sqrt(2) - 1), (0.3, 1, 0.3)])
+def test_churn_as_published(s_churn, n, gamma):
     """x_hat and sigma_hat of Karras et al. 2022, algorithm 2, with the noise that the model names kept in the step."""
-    plan = ms.Euler(s_churn=2.0, s_noise=1.1, s_tmin=1.0, s_tmax=20.0).plan(8)
+    plan = ms.Euler(s_churn=s_churn, s_noise=1.1, s_tmin=0.01, s_tmax=10.0).plan(n)
     x, output, z = np.random.default_rng(0).standard_normal((3, 1, 4))
-    for row in range(8):
+    for row in range(n):
         sigma, after = plan.sigmas[row : row + 2]
-        hat = sigma * 1.25 if 1.0 <= sigma <= 20.0 else sigma
+        hat = sigma * (1 + gamma) if 0.01 <= sigma <= 10.0 else sigma
         assert plan.needs_noise(row) == (hat > sigma)
         wanted = x + 1.1 * math.sqrt(hat**2 - sigma**2) * z + (after - hat) * output
         np.testing.assert_allclose(plan.step(ms.State(x, (), row), output, z).sample, wanted, rtol=1e-12, atol=1e-12)

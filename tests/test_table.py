@@ -40,6 +40,18 @@ def test_the_table_is_the_formula_run_on_arrays(recipe, prediction):
         np.testing.assert_allclose(p * x + q * output, x0, rtol=1e-12, atol=1e-12)
 
 
+@pytest.mark.host
+@pytest.mark.parametrize("recipe", RECIPES.values(), ids=RECIPES.keys())
+def test_no_register_is_read_before_it_is_written(recipe):
+    """What the memory holds where a run begins reaches no sample."""
+    tableau = recipe.plan(9).tableau.fold()
+    count = len(tableau.registers)
+    reached = np.eye(count)[:, 1:]
+    for weights in tableau.weights[:, :, :count]:
+        reached = weights @ reached
+        assert not np.any(reached[0])
+
+
 def test_euler_on_a_flow_is_one_sum_of_two_arrays():
     folded = ms.FlowMatchEuler(shift=3.0).plan(28).tableau.fold()
     assert folded.operands == ("sample", "output")

@@ -134,6 +134,20 @@ def _leaves_noise(solver):
     return bool(getattr(solver, "s_churn", 0)) or (solver.draws > 0 and not getattr(solver, "data", True))
 
 
+def _keeps_the_level(solver):
+    """Whether what is drawn anew takes the place of as much noise, where x0 is known. Not near a boundary or at another
+    temperature, and not if the noise is the larger variance's or comes on top, or is predicted as well."""
+    options = {
+        "s_noise": 1.0,
+        "s_churn": 0.0,
+        "variance_type": "fixed_small",
+        "algorithm_type": "sde-dpmsolver++",
+        "data": True,
+    }
+    plain = all(getattr(solver, name, value) == value for name, value in options.items())
+    return solver.draws > 0 and plain and type(solver).__name__ not in ("Consistency", "RescaledSDE")
+
+
 def _misses(solver, made):
     """How far off a run with an exact model is, for plans of the same rows: (plans,).
 
@@ -171,6 +185,9 @@ def _misses(solver, made):
             wanted = rows.alpha_next[index, 0] * x0 + rows.sigma_next[index, 0] * np.eye(count)[1]
             exact = deterministic or (rows.sigma_next[index, 0] == 0 and not leaves_noise)
             off = np.abs(state[:, 0] - wanted)[:, : None if exact else 1]
+            if _keeps_the_level(solver):
+                level = np.linalg.norm(state[:, 0, 1:], axis=1, keepdims=True)
+                off = np.append(off, np.abs(level - rows.sigma_next[index, 0]), axis=1)
             miss = np.maximum(miss, off.max(axis=1) / max(1.0, rows.sigma_next[index, 0]))
     return miss
 

@@ -14,7 +14,7 @@ from multisched.schedules.flow import ProteinFlow, shift
 
 @dataclass(frozen=True)
 class LTXEulerAncestralRF(FlowMatch):
-    """Ancestral Euler steps of rectified flow; order 1 without noise. Further options: `FlowMatch`.
+    """Ancestral Euler steps of rectified flow; order 1 at eta = 0. Further options: `FlowMatch`.
 
     diffusers reads the last of `sigmas=` as the end of the run, whatever it is: end at another level than 0 by `stop=`.
     With `double_shift` it leaves given sigmas as they are.

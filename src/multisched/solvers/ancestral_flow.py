@@ -21,12 +21,12 @@ def share(level: Level) -> Any:
 @dataclass(frozen=True)
 class AncestralRF(Solver):
     """Euler steps that end below their aim and are noised back up to it: the ancestral step of k-diffusion for
-    rectified flow (Liu et al. 2022, arXiv 2209.03003), as ComfyUI samples LTX-Video; order 1 without noise.
+    rectified flow (Liu et al. 2022, arXiv 2209.03003), as ComfyUI samples LTX-Video.
 
         s_down = s_next * (1 + eta * (s_next / s - 1)),   k = s_down / (1 - s_down)
         x_next = alpha_next * (x0 + k * noise) + s_noise * sqrt(sigma_next^2 - (alpha_next * k)^2) * z
 
-    eta = 0 is `Euler`.
+    eta = 0 is `Euler`; order 1. Any other eta has no order: where s_noise = 0, what a step takes away is not put back.
 
     Args:
         eta, s_noise: how far below, and the scale of the noise.
@@ -45,6 +45,10 @@ class AncestralRF(Solver):
         for name in ("eta", "s_noise"):
             if not 0 <= getattr(self, name) < math.inf:
                 raise ScheduleError(f"{name} must be a number >= 0; given {getattr(self, name)!r}.")
+
+    @property
+    def order(self) -> int:
+        return int(self.eta == 0)
 
     @property
     def draws(self) -> int:
