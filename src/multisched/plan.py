@@ -14,7 +14,7 @@ from multisched.grid import Grid
 from multisched.solvers import Rows
 from multisched.step import State, check_alike
 from multisched.steps import Steps, host_number
-from multisched.table import Builder, Layout, Row, Terms, terms, with_end
+from multisched.table import Builder, Layout, Row, Terms, on_host, terms, with_end
 from multisched.tableau import Tableau
 from multisched.transforms import NoiseTransform, Transform
 from multisched.values import read_only
@@ -66,7 +66,7 @@ class Plan(Steps):
     @cached_property
     def stages(self) -> tuple[int, ...]:
         """(rows,) number of each call within its step, from 0."""
-        return tuple(self.rows.stage[:, 0].tolist())
+        return _whole(self.rows.stage)
 
     @property
     def sigmas(self) -> Any:
@@ -97,7 +97,7 @@ class Plan(Steps):
     @cached_property
     def _steps(self) -> tuple[int, ...]:
         """Per row, the step that it belongs to."""
-        return tuple(self.rows.step[:, 0].tolist())
+        return _whole(self.rows.step)
 
     def __len__(self) -> int:
         """Rows, which are model calls."""
@@ -148,7 +148,7 @@ class Plan(Steps):
         return (names.index("known"), names.index("mask")) if {"known", "mask"} <= set(names) else None
 
     def _number(self, state: State[Any]) -> int | None:
-        number = state.index if type(state.index) is int else host_number(state.index)
+        number = state.index if type(state.index) is int else host_number(state)
         if number is not None and not 0 <= number < len(self):
             raise ScheduleError(f"the plan has rows 0..{len(self) - 1}; there is no row {number} to step through.")
         self._check_memory(state)
@@ -233,3 +233,8 @@ class Plan(Steps):
         memory = (given[name] if name in given else backend.xp.zeros_like(sample) for name in self.tableau.registers[1:])
         return State(sample, tuple(memory), 0)
 
+
+
+def _whole(column: Any) -> tuple[int, ...]:
+    """A column of whole numbers, which are never traced."""
+    return tuple(np.reshape(on_host(column), (-1,)).tolist())

@@ -200,7 +200,7 @@ class Stack(Steps):
         return State(placed(fresh.sample, state.sample), memory, xp.where(here, fresh.index, state.index))
 
     def _number(self, state: State[Any]) -> int | None:
-        if host_number(state.index) is not None or tuple(state.index.shape) != tuple(state.sample.shape[:1]):
+        if host_number(state) is not None or len(state.index.shape) != 1:
             raise ScheduleError(f"the state of a stack has one index for each sample; given {state.index!r}.")
         self._check_memory(state)
         return None

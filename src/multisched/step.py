@@ -180,26 +180,31 @@ def check_alike(one: Any, other: Any, other_name: str, one_name: str) -> None:
         raise ScheduleError(f"{other_name} has shape {tuple(other.shape)}, the {one_name} {tuple(one.shape)}.")
 
 
-def log_prob(sample: B, mean: B, std: float) -> B:
+def log_prob(sample: B, mean: B, std: Any) -> B:
     """Log-density of each sample under N(mean, std^2 I), summed over all axes but the first: shape (samples,).
 
     Args:
         sample, mean: arrays of one library and shape; half precision is widened to float32.
-        std: standard deviation, as `Plan.transition` gives it.
+        std: standard deviation, as `Plan.transition` gives it: a number, or an array that broadcasts against the
+            samples, whose values are not read.
 
     Raises:
         ScheduleError: std is not positive (a deterministic step has no density), or the arrays do not go together.
     """
-    if not isinstance(std, Real) or math.isnan(std):
-        raise ScheduleError(f"std must be a number; given {std!r}.")
-    if not std > 0:
-        raise ScheduleError(
-            f"a log-density needs a standard deviation above 0; given {std}: the step is deterministic."
-        )
     backend = backends.of(sample)
+    log = math.log
+    if isinstance(std, Real) and not math.isnan(std):
+        if not std > 0:
+            raise ScheduleError(
+                f"a log-density needs a standard deviation above 0; given {std}: the step is deterministic."
+            )
+    elif hasattr(std, "shape"):
+        log = backend.xp.log
+    else:
+        raise ScheduleError(f"std must be a number; given {std!r}.")
     check_alike(sample, mean, "mean", "sample")
     dtype = backend.compute_dtype(sample.dtype)
     scaled: Any = (backend.astype(sample, dtype) - backend.astype(mean, dtype)) * (1.0 / std)
-    density = scaled * scaled * -0.5 - (math.log(std) + 0.5 * math.log(2 * math.pi))
+    density = scaled * scaled * -0.5 - (log(std) + 0.5 * math.log(2 * math.pi))
     total: B = backend.xp.sum(density, axis=tuple(range(1, scaled.ndim)))
     return total

@@ -253,17 +253,24 @@ def _check_apart(state: State[Any], out: State[Any]) -> None:
         raise ScheduleError("out= must be a state shaped as the one that is stepped, and share no array with it.")
 
 
-def host_number(index: Any) -> int | None:
-    """The int that an index is, if it is a number of the host; None for an array of a device or of several indices.
+def host_number(state: State[Any]) -> int | None:
+    """The int that a state's index is, if it is a number of the host; None for an array of a device or of several.
 
     Raises:
-        ScheduleError: it is neither.
+        ScheduleError: it is neither, or an array of another library than the sample's, or of a shape that the sample's
+            does not begin with.
     """
+    index, sample = state.index, state.sample
     if isinstance(index, (np.ndarray, np.generic)) and index.ndim == 0 and index.dtype.kind in "iu":
         return int(index)
     if hasattr(index, "shape"):
         if "int" not in str(index.dtype):
             raise ScheduleError(f"state.index must be an int or an integer array; given {index.dtype}.")
+        mine, its = backends.of(sample), backends.of(index)
+        if mine is not its:
+            raise ScheduleError(f"the index is an array of {its.name}, the sample of {mine.name}.")
+        if tuple(index.shape) != tuple(sample.shape[: len(index.shape)]):
+            raise ScheduleError(f"the index has shape {tuple(index.shape)}, the sample {tuple(sample.shape)}.")
         return None
     try:
         return operator.index(index)
