@@ -105,6 +105,7 @@ def test_jumps_back_stay_on_the_path(n):
     noise = np.hypot(known[:, names.index("noise_0")], known[:, names.index("noise_1")])
     np.testing.assert_allclose(known[:, names.index("original")], plan.alphas[1:], rtol=1e-12)
     np.testing.assert_allclose(noise, plan.sigmas[1:], rtol=1e-12, atol=1e-12)
+    np.testing.assert_array_equal(plan.tableau.weights[:, 0, names.index("noise_1")], known[:, names.index("noise_1")])
     backward = int(np.sum(np.diff(plan.timesteps) >= 0))
     assert backward == 3 * len(range(0, n - 3, 3)) and len(plan) == n + 3 * backward
     late = ms.RePaint(jump_length=3, jump_n_sample=4, late_undo=True).plan(n)

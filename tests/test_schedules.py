@@ -70,6 +70,13 @@ def test_a_shift_keeps_pure_noise_and_clean_samples(factor):
         assert ms.FlowMatchEuler(shift=factor).plan(n).sigmas[0] == 1.0
 
 
+@pytest.mark.host
+def test_a_spare_step_has_its_share_of_the_others():
+    grid = schedules.Flow(sigma_max=0.9, sigma_min=0.1, spare_step=True, last_step=0.25, inverted=True).grid(5)
+    np.testing.assert_allclose(grid.sigmas, [*(0.9 - 0.8 / 4.25 * np.arange(5)), 0.0], rtol=1e-12, atol=1e-15)
+    np.testing.assert_allclose(grid.timesteps, 1000 * (1 - grid.sigmas), rtol=1e-12)
+
+
 def test_shifts_compose():
     sigmas = np.linspace(0.01, 1, 50)
     np.testing.assert_allclose(flow.shift(flow.shift(sigmas, 2.0), 1.5), flow.shift(sigmas, 3.0), rtol=1e-14)
