@@ -215,7 +215,7 @@ def _other(backend):
 
 def test_bad_sampling_is_refused(make):
     noise, plan = make(arrays(1)[0]), ms.FlowMatchEuler().plan(2)
-    with pytest.raises(ms.ScheduleError, match="loop must be one of 'auto', 'python'; given 'fast'"):
+    with pytest.raises(ms.ScheduleError, match="loop must be one of 'auto', 'python', 'compile', 'scan'; given 'fast'"):
         ms.sample(lambda x, t: x, plan, noise, loop="fast")
     with pytest.raises(ms.ScheduleError, match="rng must be"):
         ms.sample(lambda x, t: x, plan, noise, rng="seed")
@@ -227,6 +227,12 @@ def test_bad_sampling_is_refused(make):
 
 def test_extreme_settings_are_refused():
     for make_it, sentence in (
+        (
+            lambda: ms.Scheduler(
+                ms.schedules.Flow(), "flow_prediction", ms.solvers.PiFlow(n_grid=2, shift=1.0, eps=0.25)
+            ).plan(sigmas=[0.5, 0.25]),
+            "begin above eps = 0.25",
+        ),
         (lambda: ms.EDMEuler(rho=1e-3), "rho must be a number of at least 0.1; given 0.001"),
         (lambda: ms.Euler(s_noise=math.inf), "s_noise must be finite"),
         (lambda: ms.Euler(use_karras_sigmas=True, beta_end=0.9).plan(5), "noise levels must run"),

@@ -35,7 +35,7 @@ ALLOWED = {
     "stack": TABLE | {"steps", "plan"},
     "schedulers": TABLE | {"plan", "schedules", "diffusion", "interop"},  # the last two only inside methods of Recipe
     "diffusion": GROUND | {"plan", "schedulers", "noise", "step"},
-    "sampling": GROUND | {"plan", "noise", "step"},
+    "sampling": GROUND | {"plan", "noise", "step", "table"},
     "analysis": TABLE | {"plan", "schedules", "schedulers"},
 }
 FREE = {"__init__", "cli", "pictures", "interop"}

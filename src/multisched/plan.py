@@ -230,9 +230,10 @@ class Plan(Steps):
         # Of zeros one array each, so that each may be written to or donated.
         if backend.traces_late:
             self._table_for(backend, sample)
-        memory = (given[name] if name in given else backend.xp.zeros_like(sample) for name in self.tableau.registers[1:])
+        memory = (
+            given[name] if name in given else backend.xp.zeros_like(sample) for name in self.tableau.registers[1:]
+        )
         return State(sample, tuple(memory), 0)
-
 
 
 def _whole(column: Any) -> tuple[int, ...]:

@@ -136,9 +136,7 @@ class Stack(Steps):
             parts.append(wide)
         return np.concatenate(parts), folded
 
-    def start(
-        self, noise: B, plans: Sequence[int] | None = None, x0: B | None = None, dtype: Any = None
-    ) -> State[B]:
+    def start(self, noise: B, plans: Sequence[int] | None = None, x0: B | None = None, dtype: Any = None) -> State[B]:
         """The state before the first row of each sample's plan, as `Plan.start`.
 
         Args:

@@ -183,8 +183,8 @@ class Steps(Value):
             coefficients = coefficients[..., : self.layout.end + 1]
         else:
             coefficients, after = self._rows_for(backend, sample)[number], number + 1
-            if self.layout.noisy and not draws:  # one graph for all rows: this one's weights of noise are 0
-                draws = (backend.xp.zeros_like(sample),) * self.layout.draws
+            if self.layout.noisy and not draws:  # one graph for all rows: in this one any array will do, of weight 0
+                draws = (sample,) * self.layout.draws
         donated = out is not None and out.sample is sample
         function = compiled(backend, self._of_step, number is None, donated)
         sample, *memory = function(coefficients, sample, state.memory, output, draws)
@@ -275,6 +275,4 @@ def host_number(state: State[Any]) -> int | None:
     try:
         return operator.index(index)
     except TypeError:
-        raise ScheduleError(
-            f"state.index must be an int or an integer array; given {type(index).__name__}."
-        ) from None
+        raise ScheduleError(f"state.index must be an int or an integer array; given {type(index).__name__}.") from None

@@ -48,8 +48,11 @@ class JaxBackend(ArrayAPIBackend[jax.Array]):
         return draws if device is None else jax.device_put(draws, self._device(device))
 
     def constant(self, values: Any, dtype: Any = None, device: Any = None) -> jax.Array:
+        # Put there by name, which a transfer guard allows.
+        kept = None if dtype is None else jax.dtypes.canonicalize_dtype(self.dtype(dtype))
         with jax.ensure_compile_time_eval():
-            return self.asarray(values, dtype, device)
+            found: jax.Array = jax.device_put(np.asarray(values, kept), self._device(device))
+            return found
 
     def constant_rows(self, values: Any, dtype: Any = None, device: Any = None) -> list[jax.Array]:
         kept = jax.dtypes.canonicalize_dtype(self.dtype(dtype))

@@ -62,7 +62,11 @@ class TorchBackend(ArrayAPIBackend[torch.Tensor]):
         return _sum(weights, arrays, arrays[0].dtype, None)
 
     def weighted_sums(
-        self, sums: Sequence[Terms], arrays: Sequence[torch.Tensor], dtype: Any, out: Sequence[torch.Tensor] | None = None
+        self,
+        sums: Sequence[Terms],
+        arrays: Sequence[torch.Tensor],
+        dtype: Any,
+        out: Sequence[torch.Tensor] | None = None,
     ) -> tuple[torch.Tensor, ...]:
         wide = self.compute_dtype(dtype)
         found = []

@@ -7,10 +7,11 @@ from typing import Any
 from array_api_compat import array_namespace
 
 from multisched.errors import ScheduleError
+from multisched.grid import Grid
 from multisched.predictions import Prediction
 from multisched.solvers.ancestral_flow import share
 from multisched.solvers.base import Estimate, Next, Rows, Solver
-from multisched.values import check_options
+from multisched.values import anywhere, check_options
 
 
 @dataclass(frozen=True)
@@ -31,7 +32,7 @@ class PiFlow(Solver):
         eps: raw time that stands for the end of a run.
 
     Raises:
-        ScheduleError: a number that is not positive.
+        ScheduleError: a number that is not positive, or a step that begins at eps or rises.
     """
 
     n_grid: int = 10
@@ -48,6 +49,13 @@ class PiFlow(Solver):
     @property
     def outputs(self) -> int:
         return self.n_grid
+
+    def rows(self, grid: Grid, schedule: Any) -> Rows:
+        rows = super().rows(grid, schedule)
+        start, end = self._raw(rows)
+        if anywhere(start <= end):
+            raise ScheduleError(f"every step must begin above eps = {self.eps!r} of the raw time, and fall.")
+        return rows
 
     def estimate(self, row: Rows, prediction: Prediction, x: Any, outputs: tuple[Any, ...]) -> tuple[Any, Any]:
         weights = self._weights(row)
