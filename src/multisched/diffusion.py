@@ -102,7 +102,7 @@ class DiffusionScheduler(Generic[B]):
     @property
     def init_noise_sigma(self) -> float:
         """What unit normals are scaled by to begin a run."""
-        return self.plan.grid.init_noise_sigma
+        return float(self.plan.grid.init_noise_sigma)
 
     def scale_model_input(self, sample: B, timestep: Any) -> B:
         """What the model is given of `sample` at a timestep; the sample itself, save for schedulers that scale it.

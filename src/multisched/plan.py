@@ -1,6 +1,5 @@
 """Plan: all that is known of a sampling run before the first array arrives."""
 
-import math
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
@@ -121,7 +120,7 @@ class Plan(Steps):
         weights, x0_weights, parameters = (
             with_end(values) for values in (self._folded.weights, self.tableau.x0_weights, self.noise_parameters)
         )
-        builder = Builder(np.arange(len(self) + 1) == len(self))
+        builder = Builder(np.arange(len(self) + 1) == len(self), self.sigmas)
         folded = self.denoised_transform is None
         sums = tuple(builder.entries(weights[:, register, :]) for register in range(weights.shape[1]))
         x0 = () if folded else builder.entries(x0_weights)
@@ -146,6 +145,10 @@ class Plan(Steps):
         """Places of "known" and "mask" in the memory, where there are any."""
         names = self.tableau.registers[1:]
         return (names.index("known"), names.index("mask")) if {"known", "mask"} <= set(names) else None
+
+    @cached_property
+    def _hosted(self) -> bool:
+        return isinstance(self.sigmas, np.ndarray)
 
     def _number(self, state: State[Any]) -> int | None:
         number = state.index if type(state.index) is int else host_number(state)
@@ -238,4 +241,6 @@ class Plan(Steps):
 
 def _whole(column: Any) -> tuple[int, ...]:
     """A column of whole numbers, which are never traced."""
-    return tuple(np.reshape(on_host(column), (-1,)).tolist())
+    found = on_host(column)
+    assert found is not None
+    return tuple(found.reshape(-1).tolist())

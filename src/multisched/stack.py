@@ -92,7 +92,7 @@ class Stack(Steps):
         ends = np.zeros(rows, dtype=bool)
         ends[[first + len(plan) for first, plan in zip(self.first_rows, self.plans, strict=True)]] = True
         outputs = [_distinct(self.plans, "output_transform"), _distinct(self.plans, "denoised_transform")]
-        builder = Builder(ends)
+        builder = Builder(ends, weights)
         x0_weights = np.concatenate([with_end(plan.tableau.x0_weights) for plan in self.plans])
         sums = tuple(builder.entries(weights[:, register]) for register in range(weights.shape[1]))
         x0 = () if folded else builder.entries(x0_weights)
@@ -198,7 +198,7 @@ class Stack(Steps):
         return State(placed(fresh.sample, state.sample), memory, xp.where(here, fresh.index, state.index))
 
     def _number(self, state: State[Any]) -> int | None:
-        if host_number(state) is not None or len(state.index.shape) != 1:
+        if host_number(state) is not None or len(np.shape(state.index)) != 1:
             raise ScheduleError(f"the state of a stack has one index for each sample; given {state.index!r}.")
         self._check_memory(state)
         return None

@@ -5,8 +5,9 @@ Half precision is widened to float32 for the sums and rounded back once.
 
 import math
 from functools import cache
-from numbers import Real
 from typing import Any, Generic, NamedTuple
+
+import numpy as np
 
 from multisched import backends
 from multisched.backends import B, Backend
@@ -21,12 +22,12 @@ class State(NamedTuple, Generic[B]):
     Attributes:
         sample: the sample, first axis = samples.
         memory: the solver's registers, each shaped as the sample.
-        index: the row that comes next.
+        index: the row that comes next: an int, or an integer array of the library, 0-d or with a row per sample.
     """
 
     sample: B
     memory: tuple[B, ...]
-    index: int  # type: ignore[assignment]  # a field hides tuple.index, which no state needs
+    index: Any
 
 
 def scaled(backend: Backend[B], scale: Any, sample: B) -> B:
@@ -147,6 +148,7 @@ def mix(alpha: Any, one: B, sigma: Any, other: B) -> B:
     """
     backend = backends.of(one)
     check_alike(one, other, "noise", "sample")
+    mixed: B
     (mixed,) = backend.weighted_sums((Terms((alpha, sigma), (0, 1)),), (one, other), one.dtype)
     return mixed
 
@@ -193,7 +195,7 @@ def log_prob(sample: B, mean: B, std: Any) -> B:
     """
     backend = backends.of(sample)
     log = math.log
-    if isinstance(std, Real) and not math.isnan(std):
+    if isinstance(std, (int, float, np.number)) and not math.isnan(std):
         if not std > 0:
             raise ScheduleError(
                 f"a log-density needs a standard deviation above 0; given {std}: the step is deterministic."

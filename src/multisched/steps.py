@@ -129,7 +129,8 @@ class Steps(Value):
         if self.layout.scale is None:
             self._number(state)
             return state.sample
-        return scaled(backend, self._place(backend, state)[0].scale, state.sample)
+        found: B = scaled(backend, self._place(backend, state)[0].scale, state.sample)
+        return found
 
     def step(
         self,
@@ -202,7 +203,7 @@ class Steps(Value):
         x0: B = estimate(backend, self.layout, row, state.sample, output)
         return x0
 
-    def transition(self, state: State[B], output: B) -> tuple[B, Any]:
+    def transition(self, state: State[B], output: B) -> tuple[B, float]:
         """The Gaussian that the next row draws its sample from: its mean, and its standard deviation per element, a
         float; with an array for index, an array that broadcasts against the samples.
 
@@ -219,7 +220,7 @@ class Steps(Value):
         still = [k for k in range(len(operands)) if operands[k] < layout.first_noise]
         mean = row._replace(sums=(Terms(tuple(weights[k] for k in still), tuple(operands[k] for k in still)),))
         variance = sum(weight**2 for weight in weights[len(still) :])
-        std = math.sqrt(variance) if isinstance(variance, (int, float)) else backend.xp.sqrt(variance)
+        std: Any = math.sqrt(variance) if isinstance(variance, (int, float)) else backend.xp.sqrt(variance)
         return advance(backend, layout, mean, state, output, ())[0], std
 
     def _draws(self, state: State[Any], noise: Any) -> tuple[Any, ...]:

@@ -159,10 +159,12 @@ class Builder:
 
     Args:
         ends: (rows,) bool, on the host: rows where a run has ended, whose weights do not count.
+        like: an array of the library and dtype of the columns.
     """
 
-    def __init__(self, ends: np.ndarray) -> None:
+    def __init__(self, ends: np.ndarray, like: Any) -> None:
         self._ends = ends
+        self._like = like
         self._columns: list[Any] = []
 
     def entries(self, weights: Any) -> tuple[Entry, ...]:
@@ -181,12 +183,12 @@ class Builder:
 
     def ends(self) -> int:
         """The column of the ends."""
-        like = self._columns[0]
-        return self.add(array_namespace(like).asarray(self._ends.astype(np.float64), dtype=like.dtype))
+        found = backends.of(self._like).constant(self._ends.astype(np.float64), self._like.dtype)
+        return self.add(found)
 
     def table(self) -> Any:
         """(rows, columns)."""
-        return array_namespace(self._columns[0]).stack(self._columns, axis=1)
+        return array_namespace(self._like).stack(self._columns, axis=1)
 
     def _used(self, weights: Any) -> tuple[list[bool], list[bool]]:
         """Per column, whether it is not 0 in some row, and whether it is 1 in all."""

@@ -40,6 +40,8 @@ class Backend(Protocol[B]):
     traces_late: bool
     """Whether constants cannot be made while a function is traced, so that a run makes its table at its start."""
 
+    def __hash__(self) -> int: ...
+
     @property
     def xp(self) -> Any:
         """The array-API namespace."""
