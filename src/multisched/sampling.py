@@ -32,7 +32,7 @@ def sample(
         model: model(x, t) -> output; x shaped and typed as the noise, t a 0-d float array on its device.
         plan: from a recipe.
         noise: unit normals (samples, ...).
-        rng: seed or source of the noise of a stochastic plan.
+        rng: seed, sequence of seeds (one per sample) or source of the noise of a stochastic plan.
         loop: "auto" or "python".
         callback: callback(row, state after it, estimate of x0), after each row.
         progress: whether to show a progress bar (needs tqdm, in the extra "cli").
@@ -58,7 +58,10 @@ def sample(
     for row in _rows(len(plan), plan.name, progress):
         before = state
         output = model(backend.astype(plan.model_input(before), narrow), timesteps[row, ...])
-        draws = noise_sources.draw(source, *plan.noise_address(row), before.sample) if plan.needs_noise(row) else None
+        draws = None
+        if plan.needs_noise(row):
+            address, interval = plan.noise_address(row), plan.rows.interval(row)
+            draws = noise_sources.draw(source, *address, before.sample, interval)
         state = plan.step(before, output, draws)
         backend.flush(state.sample, *state.memory)
         if callback is not None:

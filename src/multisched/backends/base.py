@@ -5,7 +5,7 @@ needs no file of its own: `ArrayAPIBackend` serves it.
 """
 
 import re
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from importlib import import_module
 from types import ModuleType
 from typing import Any, Generic, Protocol, TypeVar
@@ -67,6 +67,9 @@ class Backend(Protocol[B]):
         A weight is a float, or an array of that dtype that broadcasts against the others.
         """
 
+    def dtype(self, dtype: Any) -> Any:
+        """The library's dtype for a name such as "int32"; anything else passes as it is."""
+
     def normal(self, shape: tuple[int, ...], seed: int, dtype: Any = None, device: Any = None) -> B:
         """Standard normal draws by the library's own generator, seeded anew."""
 
@@ -75,6 +78,10 @@ class Backend(Protocol[B]):
 
     def flush(self, *arrays: B) -> None:
         """Start the computation of lazily built arrays; a loop calls it once per step."""
+
+    def repeat(self, count: int, body: Callable[[tuple[B, ...]], tuple[B, ...]], state: tuple[B, ...]) -> tuple[B, ...]:
+        """`state` after `count` times `body`, which keeps shapes and dtypes; a loop of the library's where unrolling
+        costs more."""
 
 
 class ArrayAPIBackend(Generic[B]):
@@ -173,3 +180,8 @@ class ArrayAPIBackend(Generic[B]):
 
     def flush(self, *arrays: B) -> None:
         pass
+
+    def repeat(self, count: int, body: Callable[[tuple[B, ...]], tuple[B, ...]], state: tuple[B, ...]) -> tuple[B, ...]:
+        for _ in range(count):
+            state = body(state)
+        return state

@@ -1,5 +1,6 @@
 """JAX: CPU, GPU and TPU."""
 
+from collections.abc import Callable
 from typing import Any
 
 import jax
@@ -45,6 +46,16 @@ class JaxBackend(ArrayAPIBackend[jax.Array]):
     def normal(self, shape: tuple[int, ...], seed: int, dtype: Any = None, device: Any = None) -> jax.Array:
         draws = jax.random.normal(jax.random.key(seed), shape, dtype=self.dtype(dtype or "float32"))
         return draws if device is None else jax.device_put(draws, self._device(device))
+
+    def repeat(
+        self,
+        count: int,
+        body: Callable[[tuple[jax.Array, ...]], tuple[jax.Array, ...]],
+        state: tuple[jax.Array, ...],
+    ) -> tuple[jax.Array, ...]:
+        # XLA computes the words of an unrolled chain over and over, slower than op by op.
+        found: tuple[jax.Array, ...] = jax.lax.fori_loop(0, count, lambda _, one: body(one), state)
+        return found
 
     def synchronize(self, *arrays: jax.Array) -> None:
         jax.block_until_ready(arrays)  # type: ignore[no-untyped-call]
