@@ -1,6 +1,7 @@
 """JAX: CPU, GPU and TPU."""
 
 from collections.abc import Callable
+from functools import lru_cache
 from typing import Any
 
 import jax
@@ -9,6 +10,12 @@ import numpy as np
 
 from multisched.backends.base import ArrayAPIBackend
 from multisched.errors import ScheduleError
+
+
+@lru_cache(maxsize=64)  # one loop per body, or each eager call would be compiled anew
+def _loop(count: int, body: Callable[[Any], Any]) -> Callable[[Any], Any]:
+    # XLA computes an unrolled chain of integer products over and over, slower than op by op.
+    return jax.jit(lambda state: jax.lax.fori_loop(0, count, lambda _, one: body(one), state))
 
 
 class JaxBackend(ArrayAPIBackend[jax.Array]):
@@ -53,8 +60,7 @@ class JaxBackend(ArrayAPIBackend[jax.Array]):
         body: Callable[[tuple[jax.Array, ...]], tuple[jax.Array, ...]],
         state: tuple[jax.Array, ...],
     ) -> tuple[jax.Array, ...]:
-        # XLA computes the words of an unrolled chain over and over, slower than op by op.
-        found: tuple[jax.Array, ...] = jax.lax.fori_loop(0, count, lambda _, one: body(one), state)
+        found: tuple[jax.Array, ...] = _loop(count, body)(state)
         return found
 
     def synchronize(self, *arrays: jax.Array) -> None:

@@ -56,8 +56,10 @@ def check_seed(seed: Any) -> Any:
 
 
 def _one(seed: Any) -> int:
-    if isinstance(seed, bool) or not isinstance(seed, (int, np.integer)) or not 0 <= seed < 1 << 64:
-        raise ScheduleError(f"a seed is a whole number >= 0 and below 2^64; given {seed!r}.")
+    if isinstance(seed, bool) or not isinstance(seed, (int, np.integer)) or seed < 0:
+        raise ScheduleError(f"a seed is a whole number >= 0; given {seed!r}.")
+    if seed >= 1 << 64:
+        raise ScheduleError(f"a seed is below 2^64, two words of the generator; given {seed!r}.")
     return int(seed)
 
 

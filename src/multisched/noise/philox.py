@@ -146,11 +146,14 @@ def _radius(backend: Backend[Any], bits: Any) -> tuple[Any, Any]:
     """
     xp = backend.xp
     number = bits * 2 + 1
-    shifts = number ^ number
-    for shift in (16, 8, 4, 2, 1):
-        small = number < (1 << (25 - shift))
-        number = xp.where(small, number << shift, number)
-        shifts = xp.where(small, shifts + shift, shifts)
+
+    def halve(state: Words) -> Words:
+        number, shifts, by = state
+        small = (number >> (25 - by)) == 0
+        moved = xp.where(small, number << by, number), xp.where(small, shifts + by, shifts)
+        return *moved, by >> 1
+
+    number, shifts, _ = backend.repeat(5, halve, (number, number ^ number, (number ^ number) + 16))
     low = number < _ROOT_HALF
     p = xp.where(low, (number - (1 << 24)) * 2, number - (1 << 25))
     shifts = xp.where(low, shifts + 1, shifts)
