@@ -1,5 +1,6 @@
 """Brownian paths: variance, independence, consistency under refinement, and what they are for."""
 
+import itertools
 import math
 
 import numpy as np
@@ -97,7 +98,7 @@ def test_finer_steps_converge_to_one_image(recipe):
 
     def gaps(make):
         runs = [run(steps, make(steps)) for steps in (20, 40, 80, 160)]
-        return [float(np.sqrt(np.mean((a - b) ** 2))) for a, b in zip(runs, runs[1:], strict=False)]
+        return [float(np.sqrt(np.mean((a - b) ** 2))) for a, b in itertools.pairwise(runs)]
 
     path, fresh = gaps(lambda _: BrownianNoise(8)), gaps(lambda _: HostNoise(8))
     assert path[2] < 0.75 * path[1] and path[1] < 0.85 * path[0], path

@@ -1,5 +1,6 @@
 """Ten million normals of each source, at levels that a sound generator misses once in about a million runs."""
 
+import itertools
 import math
 
 import numpy as np
@@ -94,9 +95,9 @@ def test_brownian():
     """Increments of a million elements, ten intervals that do not meet."""
     source = BrownianNoise(7, depth=5)
     times = [1.0, 0.9, 0.8, 0.62, 0.5, 0.4, 0.3, 0.21, 0.12, 0.05, 0.0]
-    drawn = [source.increment([0], *pair, 0, (COUNT // 10,))[0] for pair in zip(times, times[1:], strict=False)]
+    drawn = [source.increment([0], *pair, 0, (COUNT // 10,))[0] for pair in itertools.pairwise(times)]
     check(np.stack(drawn))
-    for one, other in zip(drawn, drawn[1:], strict=False):
+    for one, other in itertools.pairwise(drawn):
         assert abs(np.mean(one * other, dtype=np.float64)) < LEVEL / math.sqrt(one.size)
 
 

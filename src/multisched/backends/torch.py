@@ -75,7 +75,8 @@ class TorchBackend(ArrayAPIBackend[torch.Tensor]):
             return number + 1, *body(one)
 
         first = torch.zeros((), dtype=torch.int64)
-        found: tuple[torch.Tensor, ...] = while_loop(lambda number, *_: number < count, step, (first, *state))
+        loop: Any = while_loop
+        found: tuple[torch.Tensor, ...] = loop(lambda number, *_: number < count, step, (first, *state))
         return found[1:]
 
     def synchronize(self, *arrays: torch.Tensor) -> None:

@@ -1,7 +1,7 @@
 """Runs of a scheduler with the exact denoiser of a data set."""
 
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any, NamedTuple
@@ -21,7 +21,7 @@ CLOSE = 0.05
 """How far off the x0 of an exact output may be, relative to x0 and the noise: boundary conditions of consistency
 models are."""
 
-SOURCES = {
+SOURCES: dict[str, Callable[[int], noise.NoiseSource]] = {
     "host": noise.HostNoise,
     "philox": noise.PhiloxNoise,
     "native": noise.NativeNoise,
