@@ -1,5 +1,5 @@
-"""An image owes nothing to its batch, for every stochastic scheduler: not to its neighbours, their order, or the part of
-the batch and of the run that it is drawn in."""
+"""An image owes nothing to its batch, for every stochastic scheduler: not to its neighbours, their order, or the part
+of the batch and of the run that it is drawn in."""
 
 import numpy as np
 import pytest

@@ -58,8 +58,9 @@ def test_wrappers_on_every_backend(kind, backend, device):
         np.testing.assert_allclose(found, wanted, rtol=0, atol=tolerance)
 
 
-# Printed by torch on CUDA devices: seed 0, randn(8, 8), its first rows, in a public article on torch.compile; seed 42, six calls of randn(4), in a public test; seed 10 in pytorch/pytorch issue 79496; seed 42, randn(1, 64, 2048), in
-# issue 158398. The longer digits of seed 0 are in the docstring of the web UI's rng_philox.py.
+# Printed by torch on CUDA devices: seed 0, randn(8, 8), its first rows, in a public article on torch.compile; seed 42,
+# six calls of randn(4), in a public test; seed 10 in pytorch/pytorch issue 79496; seed 42, randn(1, 64, 2048), in issue
+# 158398. The longer digits of seed 0 are in the docstring of the web UI's rng_philox.py.
 PUBLISHED = [
     (
         0,
