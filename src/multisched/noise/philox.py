@@ -118,13 +118,13 @@ _LOG4_LOW = 2 * math.log(2.0) - _LOG4_HIGH
 def normals(backend: Backend[Any], words: Words) -> Any:
     """The normals of `multisched.noise.words.normals` in float32: (samples, 4 * blocks).
 
-    Radius and angle are carried with what rounding takes from them, which is added before the one rounding that counts:
+        z = r - r q   and   r a + r b,    cos = 1 - q,  sin = a + b,  a = 3/4 x without rounding
 
-        z = s - (s q - d)   and   s * 3/4 x + (s b + d sin),    r = s + d,  cos = 1 - q,  sin = 3/4 x + b,
+    so that what is rounded before the last sum is small, and the tails stay within one unit in the last place.
     """
     xp = backend.xp
     w0, w1, w2, w3 = words
-    s, d = _radius(backend, (xp.stack([w0, w2], axis=-1) >> 8) & 0xFFFFFF)
+    r = _radius(backend, (xp.stack([w0, w2], axis=-1) >> 8) & 0xFFFFFF)
     turn = xp.stack([w1, w3], axis=-1) >> 8
     float32 = backend.dtype("float32")
     x = (backend.astype((turn & 0x3FFFFF) - (1 << 21), float32) + 0.5) * 2.0**-21
@@ -132,15 +132,15 @@ def normals(backend: Backend[Any], words: Words) -> Any:
     q = _alternating(_COS, y) * y
     b = x * ((math.pi / 4 - 0.75) - _alternating(_SIN, y) * y)
     a = x * 0.75
-    cosine = (s - (s * q - d)) * (1.0 - backend.astype((turn >> 21) & 2, float32))
-    sine = s * a + (s * b + d * (a + b))
+    cosine = (r - r * q) * (1.0 - backend.astype((turn >> 21) & 2, float32))
+    sine = r * a + r * b
     swap = (turn & (1 << 23)) != 0
     pairs = (xp.where(swap, sine, cosine), xp.where(swap, cosine, sine))
     return xp.reshape(xp.stack(pairs, axis=-1), (w0.shape[0], -1))
 
 
-def _radius(backend: Backend[Any], bits: Any) -> tuple[Any, Any]:
-    """(s, d): the root r = s + d of L = -2 log((bits + 1/2) / 2^24) = K log 4 - 4 atanh(p / (2 + p)), d below s.
+def _radius(backend: Backend[Any], bits: Any) -> Any:
+    """The root of -2 log((bits + 1/2) / 2^24) = K log 4 - 4 atanh(p / (2 + p)).
 
     2 bits + 1 is shifted left until its leading bit is the 25th, K shifts; p = m - 1 of sqrt(1/2) <= m < sqrt(2).
     """
@@ -163,14 +163,7 @@ def _radius(backend: Backend[Any], bits: Any) -> tuple[Any, Any]:
     t = p / (p + 2.0)
     z = t * t
     log = t * -4.0 * (((z * (1 / 9) + 1 / 7) * z + 1 / 5) * z + 1 / 3) * z + t * -4.0
-    high, low_part = shifts * _LOG4_HIGH, shifts * _LOG4_LOW + log
-    square = high + low_part
-    missed = (high - square) + low_part
-    s = xp.sqrt(square)
-    head = xp.floor(s * 256.0) * (1 / 256)
-    tail = s - head
-    missed = (((square - head * head) - head * tail * 2.0) - tail * tail) + missed
-    return s, missed / (s * 2.0)
+    return xp.sqrt(shifts * _LOG4_HIGH + (shifts * _LOG4_LOW + log))
 
 
 def _alternating(coefficients: Sequence[float], y: Any) -> Any:
