@@ -146,14 +146,7 @@ def _radius(backend: Backend[Any], bits: Any) -> Any:
     """
     xp = backend.xp
     number = bits * 2 + 1
-
-    def halve(state: Words) -> Words:
-        number, shifts, by = state
-        small = (number >> (25 - by)) == 0
-        moved = xp.where(small, number << by, number), xp.where(small, shifts + by, shifts)
-        return *moved, by >> 1
-
-    number, shifts, _ = backend.repeat(5, halve, (number, number ^ number, (number ^ number) + 16))
+    number, shifts, _ = backend.repeat(5, _shift, (number, number ^ number, (number ^ number) + 16))
     low = number < _ROOT_HALF
     p = xp.where(low, (number - (1 << 24)) * 2, number - (1 << 25))
     shifts = xp.where(low, shifts + 1, shifts)
@@ -164,6 +157,13 @@ def _radius(backend: Backend[Any], bits: Any) -> Any:
     z = t * t
     log = t * -4.0 * (((z * (1 / 9) + 1 / 7) * z + 1 / 5) * z + 1 / 3) * z + t * -4.0
     return xp.sqrt(shifts * _LOG4_HIGH + (shifts * _LOG4_LOW + log))
+
+
+def _shift(state: Words) -> Words:
+    """Shift the numbers left by 16, then 8, 4, 2 and 1 bits where that many of their 25 are free."""
+    number, shifts, by = state
+    move = (((number >> (25 - by)) - 1) >> 31) & by  # -1 >> 31 is a word of ones
+    return number << move, shifts + move, by >> 1
 
 
 def _alternating(coefficients: Sequence[float], y: Any) -> Any:
