@@ -164,6 +164,18 @@ def test_a_scan_is_the_loop(name, make, backend):
     _near(backend, *runs, rows=10 * len(plan))
 
 
+def test_a_scan_draws_its_noise_in_the_graph(make, backend):
+    if backend.name != "jax":
+        pytest.skip("the loop over rows is JAX's")
+    for name in ("euler-ancestral", "dpm-sde", "score-ve-predictor", "ddpm"):
+        plan = EVERY[name].plan(5)
+        runs = [
+            ms.sample(lambda x, t: x * 0.5, plan, make(arrays(1)[0]), rng=ms.noise.PhiloxNoise(7), loop=loop)
+            for loop in ("scan", "python")
+        ]
+        _near(backend, *runs, rows=10 * len(plan))
+
+
 def test_a_scan_is_compiled_once_and_as_large_for_any_number_of_steps(make, backend, traces):
     if backend.name != "jax":
         pytest.skip("the loop over rows is JAX's")

@@ -28,7 +28,7 @@ class DiffusionScheduler(Generic[B]):
         recipe: the scheduler's options.
         backend: where `sigmas()` and `timesteps()` put their arrays.
         device: of that backend; its default.
-        rng: seed or source of the noise that a stochastic step draws when none is given.
+        rng: seed, sequence of seeds or source of the noise that a stochastic step draws when none is given.
     """
 
     def __init__(self, recipe: Recipe, backend: Backend[B], device: Any = None, rng: Any = 0) -> None:
@@ -165,7 +165,7 @@ class DiffusionScheduler(Generic[B]):
         if begins or memory is None:
             memory = plan.start(sample, **self._inputs).memory
         if noise is None and row < len(plan) and plan.needs_noise(row):
-            noise = noise_sources.draw(self._source, *plan.noise_address(row), sample)
+            noise = noise_sources.draw(self._source, *plan.noise_address(row), sample, plan.rows.interval(row))
         after = plan.step(State(sample, memory, row), model_output, noise)
         self._index, self._memory, self._begun, self._tail = index + 1, after.memory, True, (tail, first)
         return after.sample

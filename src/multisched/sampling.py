@@ -35,11 +35,11 @@ def sample(
         model: model(x, t) -> output; x shaped and typed as the noise, t a 0-d float array on its device.
         plan: from a recipe.
         noise: unit normals (samples, ...).
-        rng: seed or source of the noise of a stochastic plan.
+        rng: seed, sequence of seeds (one per sample) or source of the noise of a stochastic plan.
         loop: "python", with eager steps, equal on all backends; "compile", the same with compiled steps (torch, JAX,
-            MLX); "scan", one graph of the whole run, model and all, whose size does not grow with the steps (JAX; the
-            model is traced, and the noise of a stochastic plan is drawn beforehand); "auto", "scan" where the noise is
-            traced by `jax.jit`, `jax.grad` and the like, else "python".
+            MLX); "scan", one graph of the whole run, whose size does not grow with the steps (JAX: the model is traced,
+            and noise that a graph cannot draw, as `noise.PhiloxNoise` can, is drawn beforehand); "auto", "scan" where
+            the noise is traced by `jax.jit`, `jax.grad` and the like, else "python".
         callback: callback(row, state after it, estimate of x0), after each row; not with "scan".
         progress: whether to show a progress bar (needs tqdm, in the extra "cli"); not with "scan".
         x0: clean samples to start from instead of pure noise (image to image).
@@ -85,7 +85,7 @@ def _loop(
     for row in _rows(len(plan), plan.name, progress):
         before = state
         output = model(backend.astype(plan.model_input(before), narrow), timesteps[row, ...])
-        draws = noise_sources.draw(source, *plan.noise_address(row), before.sample) if plan.needs_noise(row) else None
+        draws = _drawn(source, plan, row, before.sample)
         state = plan.step(before, output, draws, compile=compile)
         backend.flush(state.sample, *state.memory)
         if callback is not None:
@@ -99,29 +99,43 @@ def _scan(
     """The sample at the end, by the array library's own loop over the rows of the table."""
     sample = state.sample
     table = plan.table(backend, backend.device(sample), sample.dtype)[: len(plan), ...]
-    draws: tuple[Any, ...] = ()
-    if plan.stochastic:
+    inside = plan.stochastic and getattr(source, "traceable", False)
+    noise: tuple[Any, ...] = ()
+    if inside:
+        addresses = [(step, draws[0]) for step, draws in map(plan.noise_address, range(len(plan)))]
+        noise = tuple(backend.asarray(one, "int32", backend.device(sample)) for one in zip(*addresses, strict=True))
+    elif plan.stochastic:
         none = (backend.xp.zeros_like(sample),) * plan.noise_draws
-        rows = [
-            noise_sources.draw(source, *plan.noise_address(row), sample) if plan.needs_noise(row) else none
-            for row in range(len(plan))
-        ]
-        draws = tuple(map(backend.xp.stack, zip(*rows, strict=True)))
-    body = _body(model, backend, plan.layout, narrow)
-    return backend.scan(body, (sample, state.memory), (table, draws))[0]
+        rows = [_drawn(source, plan, row, sample) or none for row in range(len(plan))]
+        noise = tuple(map(backend.xp.stack, zip(*rows, strict=True)))
+    body = _body(model, backend, plan.layout, narrow, source if inside else None)
+    return backend.scan(body, (sample, state.memory), (table, noise))[0]
+
+
+def _drawn(source: Any, plan: Plan, row: int, sample: Any) -> tuple[Any, ...] | None:
+    """The noise of a row, if it needs any."""
+    if not plan.needs_noise(row):
+        return None
+    return noise_sources.draw(source, *plan.noise_address(row), sample, plan.rows.interval(row))
 
 
 @lru_cache(maxsize=32)
-def _body(model: Callable[[Any, Any], Any], backend: Backend[Any], layout: Layout, narrow: Any) -> Callable[..., Any]:
-    """One row of a scan. The same function for the same model and layout, so that it is compiled once."""
+def _body(
+    model: Callable[[Any, Any], Any], backend: Backend[Any], layout: Layout, narrow: Any, source: Any
+) -> Callable[..., Any]:
+    """One row of a scan. The same function for the same model and layout, so that it is compiled once. With a source,
+    the noise is drawn in it, at the addresses that are then given in place of the noise."""
 
     def body(carry: tuple[Any, tuple[Any, ...]], inputs: tuple[Any, tuple[Any, ...]]) -> tuple[Any, None]:
-        state, (coefficients, draws) = State(*carry, 0), inputs
+        state, (coefficients, noise) = State(*carry, 0), inputs
+        if source is not None:
+            step, first = noise
+            noise = noise_sources.draw(source, step, [first + k for k in range(layout.draws)], state.sample)
         row = layout.row(backend, coefficients, state.sample.ndim, ending=False)
         seen = state.sample if layout.scale is None else scaled(backend, row.scale, state.sample)
         output = model(backend.astype(seen, narrow), coefficients[layout.timestep])
-        check_all(layout, state, output, draws)
-        sample, *memory = advance(backend, layout, row, state, output, draws)
+        check_all(layout, state, output, noise)
+        sample, *memory = advance(backend, layout, row, state, output, noise)
         return (sample, tuple(memory)), None
 
     return body

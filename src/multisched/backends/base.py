@@ -117,6 +117,9 @@ class Backend(Protocol[B]):
     def traced(self, array: B) -> bool:
         """Whether the array has no values yet, since a function is being traced."""
 
+    def dtype(self, dtype: Any) -> Any:
+        """The library's dtype for a name such as "int32"; anything else passes as it is."""
+
     def normal(self, shape: tuple[int, ...], seed: int, dtype: Any = None, device: Any = None) -> B:
         """Standard normal draws by the library's own generator, seeded anew."""
 
@@ -125,6 +128,10 @@ class Backend(Protocol[B]):
 
     def flush(self, *arrays: B) -> None:
         """Start the computation of lazily built arrays; a loop calls it once per step."""
+
+    def repeat(self, count: int, body: Callable[[tuple[B, ...]], tuple[B, ...]], state: tuple[B, ...]) -> tuple[B, ...]:
+        """`state` after `count` times `body`, which keeps shapes and dtypes; a loop of the library's where unrolling
+        costs more."""
 
 
 class ArrayAPIBackend(Generic[B]):
@@ -258,3 +265,8 @@ class ArrayAPIBackend(Generic[B]):
 
     def flush(self, *arrays: B) -> None:
         pass
+
+    def repeat(self, count: int, body: Callable[[tuple[B, ...]], tuple[B, ...]], state: tuple[B, ...]) -> tuple[B, ...]:
+        for _ in range(count):
+            state = body(state)
+        return state

@@ -1,6 +1,7 @@
 """JAX: CPU, GPU and TPU."""
 
 from collections.abc import Callable
+from functools import lru_cache
 from typing import Any
 
 import jax
@@ -9,6 +10,12 @@ import numpy as np
 
 from multisched.backends.base import ArrayAPIBackend
 from multisched.errors import ScheduleError
+
+
+@lru_cache(maxsize=64)  # one loop per body, or each eager call would be compiled anew
+def _loop(count: int, body: Callable[[Any], Any]) -> Callable[[Any], Any]:
+    # XLA computes an unrolled chain of integer products over and over, slower than op by op.
+    return jax.jit(lambda state: jax.lax.fori_loop(0, count, lambda _, one: body(one), state))
 
 
 class JaxBackend(ArrayAPIBackend[jax.Array]):
@@ -68,6 +75,15 @@ class JaxBackend(ArrayAPIBackend[jax.Array]):
 
     def traced(self, array: jax.Array) -> bool:
         return isinstance(array, jax.core.Tracer)
+
+    def repeat(
+        self,
+        count: int,
+        body: Callable[[tuple[jax.Array, ...]], tuple[jax.Array, ...]],
+        state: tuple[jax.Array, ...],
+    ) -> tuple[jax.Array, ...]:
+        found: tuple[jax.Array, ...] = _loop(count, body)(state)
+        return found
 
     def synchronize(self, *arrays: jax.Array) -> None:
         jax.block_until_ready(arrays)  # type: ignore[no-untyped-call]

@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 import torch
 from array_api_compat import torch as xp
+from torch._higher_order_ops.while_loop import while_loop
 
 from multisched.backends.base import ArrayAPIBackend, Terms
 from multisched.errors import ScheduleError
@@ -94,6 +95,24 @@ class TorchBackend(ArrayAPIBackend[torch.Tensor]):
         device = self._device(device or "cpu")
         generator = torch.Generator(device).manual_seed(seed)
         return torch.randn(shape, generator=generator, dtype=self.dtype(dtype or "float32"), device=device)
+
+    def repeat(
+        self,
+        count: int,
+        body: Callable[[tuple[torch.Tensor, ...]], tuple[torch.Tensor, ...]],
+        state: tuple[torch.Tensor, ...],
+    ) -> tuple[torch.Tensor, ...]:
+        if not torch.compiler.is_compiling():
+            return super().repeat(count, body, state)
+
+        # Unrolled, each use of a word is expanded into all that came before it, and compilation does not end.
+        def step(number: torch.Tensor, *one: torch.Tensor) -> tuple[torch.Tensor, ...]:
+            return number + 1, *body(one)
+
+        first = torch.zeros((), dtype=torch.int64)
+        loop: Any = while_loop
+        found: tuple[torch.Tensor, ...] = loop(lambda number, *_: number < count, step, (first, *state))
+        return found[1:]
 
     def synchronize(self, *arrays: torch.Tensor) -> None:
         for kind in {array.device.type for array in arrays} - {"cpu", "meta"}:

@@ -10,7 +10,7 @@ import numpy as np
 
 from multisched import pictures
 from multisched.cli.recipes import described, named, recipe_of, recipes
-from multisched.cli.runs import Run
+from multisched.cli.runs import SOURCES, Run
 from multisched.errors import ScheduleError
 from multisched.interop.diffusers import from_diffusers
 from multisched.schedulers import Recipe
@@ -53,7 +53,7 @@ def _sample(options: argparse.Namespace) -> None:
     name, recipe = _chosen(options)
     frames = FRAMES if options.trajectory else 0
     place = options.backend, options.device
-    run = Run(recipe, options.steps, *place, options.seed, options.count, frames, options.mu)
+    run = Run(recipe, options.steps, *place, options.seed, options.count, frames, options.mu, options.noise)
     steps, calls = len(run.plan.grid), len(run.plan)
     pictures.check_writable(options.out)
     points = pictures.digits() if options.data is None else pictures.folder(options.data, options.size)
@@ -107,6 +107,7 @@ def _parser() -> argparse.ArgumentParser:
     add("--backend", default="numpy", help="numpy, torch, jax, mlx or another array library (default: %(default)s)")
     add("--device", help="device of that library, such as cpu or cuda")
     add("--seed", type=int, default=0, help="seed of the noise (default: %(default)s)")
+    add("--noise", default="host", help=f"source of the noise: {', '.join(SOURCES)} (default: %(default)s)")
     add("--count", type=int, default=16, help="number of images (default: %(default)s)")
     add("--data", type=Path, metavar="FOLDER", help="folder of images to use in place of the digits")
     add("--size", type=int, default=32, help="pixels that the images of --data are resized to (default: %(default)s)")

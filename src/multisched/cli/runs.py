@@ -1,7 +1,7 @@
 """Runs of a scheduler with the exact denoiser of a data set."""
 
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any, NamedTuple
@@ -15,10 +15,20 @@ from multisched.plan import Plan
 from multisched.predictions import Prediction
 from multisched.sampling import sample
 from multisched.schedulers import Recipe
+from multisched.values import option
 
 CLOSE = 0.05
 """How far off the x0 of an exact output may be, relative to x0 and the noise: boundary conditions of consistency
 models are."""
+
+SOURCES: dict[str, Callable[[int], noise.NoiseSource]] = {
+    "host": noise.HostNoise,
+    "philox": noise.PhiloxNoise,
+    "native": noise.NativeNoise,
+    "brownian": noise.BrownianNoise,
+    "torch-cuda": noise.TorchCudaNoise,
+}
+"""The noise sources by their names on the command line."""
 
 
 class Drawn(NamedTuple):
@@ -46,13 +56,14 @@ class Run:
         recipe: the scheduler.
         steps: number of steps.
         backend, device: where to compute, by name.
-        seed: of the noise, which is the same on every backend.
+        seed: of the noise.
         count: number of images.
         frames: how many states to keep on the way at most, evenly spaced, the noise and the end included.
         mu: dynamic shift of a flow schedule.
+        noise: name of the source, one of `SOURCES`; the same on every backend, save for "native".
 
     Raises:
-        ScheduleError: what makes no plan, or a count below 1.
+        ScheduleError: what makes no plan, a count below 1, or a source of another name.
     """
 
     recipe: Recipe
@@ -63,8 +74,10 @@ class Run:
     count: int = 16
     frames: int = 0
     mu: float | None = None
+    noise: str = "host"
 
     def __post_init__(self) -> None:
+        option("--noise", self.noise, tuple(SOURCES))
         if self.count < 1:
             raise ScheduleError(f"--count must be at least 1; given {self.count}.")
 
@@ -83,7 +96,8 @@ class Run:
         prediction = self.recipe.parts().prediction
         check_drawable(self.plan, prediction)
         backend = backends.get(self.backend)
-        start = noise.normal((self.count, *points.shape[1:]), self.seed, backend, self.device)
+        source = SOURCES[self.noise](self.seed)
+        start = noise.normal((self.count, *points.shape[1:]), source, backend, self.device)
         data = DataSet(backend.asarray(points, "float32", self.device))
         # By rows, not by timesteps, which some schedules round.
         levels = _seen(self.plan)
@@ -110,7 +124,7 @@ class Run:
                 kept.append(framed(state.sample, self.plan.rows.next, row))
 
         began = time.perf_counter()
-        drawn = sample(timed, self.plan, start, self.seed, callback=record if self.frames else None, progress=progress)
+        drawn = sample(timed, self.plan, start, source, callback=record if self.frames else None, progress=progress)
         backend.synchronize(drawn)
         seconds = time.perf_counter() - began
         frames = tuple(backend.to_numpy(frame) for frame in kept)

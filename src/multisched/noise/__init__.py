@@ -1,34 +1,41 @@
 """Noise: sources addressed by (seed, sample, step, draw)."""
 
 from collections.abc import Sequence
-from types import ModuleType
 from typing import Any
-
-import numpy as np
 
 from multisched import backends
 from multisched.backends import B
 from multisched.errors import ScheduleError
-from multisched.noise.host import START, HostNoise, NoiseSource
+from multisched.noise.addresses import START
+from multisched.noise.base import NoiseSource, Source
+from multisched.noise.brownian import BrownianNoise
+from multisched.noise.coloured import ColouredNoise
+from multisched.noise.host import HostNoise
+from multisched.noise.native import NativeNoise
+from multisched.noise.philox import PhiloxNoise
+from multisched.noise.rng import source
+from multisched.noise.select import Select
+from multisched.noise.shaped import OffsetNoise, PyramidNoise
+from multisched.noise.torch_cuda import TorchCudaNoise
 from multisched.values import whole
 
-__all__ = ["HostNoise", "NoiseSource", "draw", "normal", "source"]
-
-
-def source(rng: Any) -> NoiseSource:
-    """The noise source that `rng` stands for: a source as it is, a seed, or a NumPy Generator (which gives a seed).
-
-    Raises:
-        ScheduleError: anything else.
-    """
-    if isinstance(rng, np.random.Generator):
-        return HostNoise(int(rng.integers(2**63)))
-    if isinstance(rng, (int, np.integer)):
-        return HostNoise(rng)  # type: ignore[arg-type]  # NumPy's integers serve as well
-    if hasattr(rng, "normal") and not isinstance(rng, (np.random.RandomState, ModuleType)):
-        found: NoiseSource = rng
-        return found
-    raise ScheduleError(f"rng must be a seed, a noise source or a numpy Generator; given {type(rng).__name__}.")
+__all__ = [
+    "START",
+    "BrownianNoise",
+    "ColouredNoise",
+    "HostNoise",
+    "NativeNoise",
+    "NoiseSource",
+    "OffsetNoise",
+    "PhiloxNoise",
+    "PyramidNoise",
+    "Select",
+    "Source",
+    "TorchCudaNoise",
+    "draw",
+    "normal",
+    "source",
+]
 
 
 def normal(shape: tuple[int, ...], rng: Any = 0, backend: Any = "numpy", device: Any = None, dtype: Any = None) -> Any:
@@ -36,39 +43,58 @@ def normal(shape: tuple[int, ...], rng: Any = 0, backend: Any = "numpy", device:
 
     Args:
         shape: (samples, ...); sample k is the same whatever the number of samples.
-        rng: a seed, a noise source, or a NumPy Generator.
+        rng: a seed, a sequence of seeds (one per sample), a noise source, or a NumPy Generator.
         backend: a backend's name, a `Backend`, or an array to take it from.
         device: where to put the array; the backend's default.
         dtype: the library's own or a name; float32 by default.
 
     Raises:
-        ScheduleError: an empty shape, or a backend, device, dtype or rng that is not known.
+        ScheduleError: an empty shape, or a backend, device, dtype or rng that is not known, or as many seeds as there
+            are not samples.
     """
     if not isinstance(shape, (tuple, list)) or not shape:
         raise ScheduleError(f"the shape of noise begins with the number of samples; given {shape!r}.")
     if min(shape := tuple(whole("an axis of the noise's shape", axis) for axis in shape)) < 0:
         raise ScheduleError(f"the shape of noise has no negative axis; given {shape}.")
-    drawn = source(rng).normal(range(shape[0]), START, 0, shape[1:])
-    array = backends.resolve(backend).asarray(drawn, dtype or "float32", device)
-    backends.of(array).compute_dtype(array.dtype)
+    found = backends.resolve(backend)
+    drawn = _drawn(source(rng), found, device, START, 0, shape)
+    array = drawn if dtype is None else found.astype(drawn, found.dtype(dtype))
+    found.compute_dtype(array.dtype)
     return array
 
 
-def draw(source: NoiseSource, step: int, draws: Sequence[int], sample: B) -> tuple[B, ...]:
+def draw(
+    source: NoiseSource, step: Any, draws: Sequence[Any], sample: B, interval: tuple[float, float] | None = None
+) -> tuple[B, ...]:
     """The noise arrays of one row of a plan: float32, shaped as the sample and on its device.
 
     Args:
         source: where from.
-        step, draws: their address, `Plan.noise_address(row)`.
+        step, draws: their address, `Plan.noise_address(row)`; integer arrays of the backend for a `traceable` source.
         sample: (samples, ...); sample k takes the noise of sample k.
+        interval: what the row crosses, `Plan.noise_interval(row)`, for a source that is a path.
 
     Raises:
-        ScheduleError: the sample has no axis that counts samples.
+        ScheduleError: the sample has no axis that counts samples, the source is for another number of them, or it is a
+            path and the row crosses no interval.
     """
     shape = tuple(sample.shape)
     if not shape:
         raise ScheduleError("noise is drawn for each sample of a batch; the sample has no axis.")
     backend = backends.of(sample)
     device = backend.device(sample)
-    drawn = (source.normal(range(shape[0]), step, number, shape[1:]) for number in draws)
-    return tuple(backend.asarray(values, "float32", device) for values in drawn)
+    if not getattr(source, "wants_interval", False):
+        return tuple(_drawn(source, backend, device, step, number, shape) for number in draws)
+    if interval is None:
+        raise ScheduleError(f"{type(source).__name__} is a path; it needs the interval that a row crosses.")
+    path_of: Any = source
+    path_of.check_batch(shape[0])
+    increments = (path_of.increment(range(shape[0]), *interval, path, shape[1:]) for path in range(len(draws)))
+    return tuple(backend.asarray(values, "float32", device) for values in increments)
+
+
+def _drawn(source: NoiseSource, backend: Any, device: Any, step: Any, draw: Any, shape: tuple[int, ...]) -> Any:
+    if isinstance(source, Source):
+        source.check_batch(shape[0])
+        return source.normal_on(backend, device, range(shape[0]), step, draw, shape[1:])
+    return backend.asarray(source.normal(range(shape[0]), step, draw, shape[1:]), "float32", device)

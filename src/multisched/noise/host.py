@@ -1,45 +1,70 @@
 """Noise drawn on the host: the same numbers on every backend, for every batch size and order of work."""
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Protocol
 
 import numpy as np
 
 from multisched.errors import ScheduleError
-
-START = -1
-"""The step number of the starting noise."""
-
-
-class NoiseSource(Protocol):
-    """Unit normals by address; no state, so nothing is carried along and resuming is free."""
-
-    def normal(self, sample_ids: Sequence[int], step: int, draw: int, shape: tuple[int, ...]) -> np.ndarray:
-        """float32 normals (len(sample_ids), *shape), each sample's its own."""
+from multisched.noise.addresses import check_place, check_seed, keys
+from multisched.noise.base import Source
+from multisched.noise.words import blocks, normals
 
 
 @dataclass(frozen=True)
-class HostNoise:
-    """NumPy's Philox generator, seeded by (seed, sample, step, draw); drawn in float64, rounded to float32 once.
+class Seeded(Source):
+    """A source with a seed.
 
     Args:
-        seed: a whole number >= 0.
+        seed: a whole number in 0..2^64 - 1, or a sequence of them, one per sample; sample k of a batch is then sample 0
+            of the k-th seed.
 
     Raises:
-        ScheduleError: a negative or fractional seed.
+        ScheduleError: another seed, or a batch of another size than there are seeds.
     """
 
-    seed: int = 0
+    seed: int | tuple[int, ...] = 0
 
     def __post_init__(self) -> None:
-        if isinstance(self.seed, bool) or not isinstance(self.seed, (int, np.integer)) or self.seed < 0:
-            raise ScheduleError(f"a seed is a whole number >= 0; given {self.seed!r}.")
+        object.__setattr__(self, "seed", check_seed(self.seed))
+
+    def check_batch(self, samples: int) -> None:
+        if isinstance(self.seed, tuple) and len(self.seed) != samples:
+            raise ScheduleError(f"{len(self.seed)} seeds are given, one per sample; the batch has {samples}.")
+
+
+@dataclass(frozen=True)
+class HostNoise(Seeded):
+    """Counter-based noise of the host: Philox-4x32-10 words by address, Box-Muller in float64, rounded to float32 once.
+
+    The bits are the same on every machine. Uniforms have 24 bits, which `PhiloxNoise` shares; no normal exceeds 5.9.
+
+    Args: those of `Seeded`.
+    """
 
     def normal(self, sample_ids: Sequence[int], step: int, draw: int, shape: tuple[int, ...]) -> np.ndarray:
-        drawn = [self._generator(sample, step, draw).standard_normal(shape) for sample in sample_ids]
-        return np.asarray(drawn, dtype=np.float32).reshape((len(drawn), *shape))
+        check_place(step, draw)
+        return drawn(*keys(self.seed, sample_ids), step + 1, draw, shape)
 
-    def _generator(self, sample: int, step: int, draw: int) -> np.random.Generator:
-        address = np.random.SeedSequence(int(self.seed), spawn_key=(sample, step - START, draw))
-        return np.random.Generator(np.random.Philox(address))
+    def words(self, sample_ids: Sequence[int], step: int, draw: int, count: int) -> np.ndarray:
+        """The words themselves: uint32 (samples, count), of the first blocks of each sample."""
+        check_place(step, draw)
+        seeds, samples = keys(self.seed, sample_ids)
+        size = -(-count // 4)
+        out = np.empty((len(samples) * size, 4), np.uint32)
+        for place, words in blocks(seeds, samples, step + 1, draw, size):
+            for column, word in enumerate(words):
+                out[place, column] = word
+        return out.reshape(len(samples), -1)[:, :count]
+
+
+def drawn(seeds: Sequence[int], samples: Sequence[int], third: int, fourth: int, shape: tuple[int, ...]) -> np.ndarray:
+    """float32 normals (samples, *shape) whose counters end in the words `third` and `fourth`."""
+    size = math.prod(shape)
+    per_sample = -(-size // 4)
+    out = np.empty((len(samples) * per_sample, 4), np.float32)
+    for place, words in blocks(seeds, samples, third, fourth, per_sample):
+        normals(words, out[place])
+    whole = out.reshape(len(samples), per_sample * 4)
+    return np.ascontiguousarray(whole[:, :size]).reshape((len(samples), *shape))

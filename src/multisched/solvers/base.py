@@ -116,6 +116,13 @@ class Rows(Value):
         """Where the step ends."""
         return Level(self.alpha_next, self.sigma_next)
 
+    def interval(self, index: int) -> tuple[float, float]:
+        """Where the step of a row begins and where the row ends, on the axis sigma / (alpha + sigma): from 0, the clean
+        sample, to 1, pure noise. The axis of a Brownian path (`multisched.noise.BrownianNoise`)."""
+        row = self.row(index)
+        start, end = (float(level.sigma / (level.alpha + level.sigma)) for level in (row.start, row.next))
+        return start, end
+
     def at(self, offset: int) -> Level:
         """The grid point `offset` steps away from where the step begins; the grid's first or last point beyond them."""
         xp = array_namespace(self.sigma)

@@ -1,0 +1,99 @@
+"""Brownian paths: the noise of a run as increments of one path, whatever the number of steps."""
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from multisched.errors import ScheduleError
+from multisched.noise.addresses import BROWNIAN, START, keys, purpose
+from multisched.noise.host import Seeded, drawn
+from multisched.values import count, real
+
+
+@dataclass(frozen=True)
+class BrownianNoise(Seeded):
+    """The noise of a row is the increment of a Brownian path over the interval that the row crosses, so that a run of
+    20 steps and one of 40 follow one path, and an SDE solver converges to one image as the steps grow finer.
+
+    The path lies on the axis tau = sigma / (alpha + sigma), which is sigma for flow matching and runs from 0, the clean
+    sample, to 1, pure noise, for every schedule. A row gets unit normals,
+
+        z = (W(tau_end) - W(tau_start)) / sqrt(tau_start - tau_end)
+
+    W is a virtual tree of fixed depth (as in Li et al. 2020, arXiv 2001.01328, section 4, of unlimited depth): the
+    value at the middle m of [a, b] is drawn given its ends, W(m) = (W(a) + W(b)) / 2 + sqrt(b - a) / 2 * z(node), by
+    the words of that node's address, so that nothing is kept and any time is found at once. Within a leaf, of length
+    2^-depth, W(t) is drawn given the leaf's ends with one number for all of the leaf: its variance is exact, as is that
+    of every increment between two leaves; two times in the same leaf are refused.
+
+    Starting noise is that of `HostNoise` with this seed. Draw k of a row takes the k-th of independent paths.
+
+    Args:
+        seed: as `Seeded`.
+        depth: halvings, 1..30. An evaluation draws depth + 2 normals for each element.
+
+    Raises:
+        ScheduleError: another depth, or an interval that does not lead towards the clean sample (the noise of a
+            corrector or of a step back belongs to no path), lies outside [0, 1] or within one leaf.
+    """
+
+    wants_interval = True
+
+    depth: int = 20
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        object.__setattr__(self, "depth", count("depth", self.depth, 30))
+
+    def normal(self, sample_ids: Sequence[int], step: int, draw: int, shape: tuple[int, ...]) -> np.ndarray:
+        if step != START:
+            raise ScheduleError("BrownianNoise has no noise of a step by its number; ask for the increment of a row.")
+        return drawn(*keys(self.seed, sample_ids), 0, draw, shape)
+
+    def increment(
+        self, sample_ids: Sequence[int], start: float, end: float, path: int, shape: tuple[int, ...]
+    ) -> np.ndarray:
+        """float32 (samples, *shape): the unit normals above, for tau from `start` down to `end`."""
+        start, end = real("tau", start), real("tau", end)
+        if not 0 <= end < start <= 1:
+            raise ScheduleError(
+                f"a Brownian path leads from tau = sigma / (alpha + sigma) to a lower one within [0, 1]; given "
+                f"{start:g} to {end:g}: take HostNoise for solvers that raise the noise or correct it."
+            )
+        if self._leaf(start) == self._leaf(end):
+            raise ScheduleError(f"tau from {start!r} to {end!r} lies within one leaf of depth {self.depth}; raise it.")
+        change = self.value(sample_ids, end, path, shape) - self.value(sample_ids, start, path, shape)
+        found: np.ndarray = (change / math.sqrt(start - end)).astype(np.float32)
+        return found
+
+    def value(self, sample_ids: Sequence[int], time: float, path: int, shape: tuple[int, ...]) -> np.ndarray:
+        """W(time), 0 <= time <= 1: float64 (samples, *shape) of variance `time`."""
+        seeds, samples = keys(self.seed, sample_ids)
+        stream = purpose(BROWNIAN, path)
+
+        def z(node: int) -> np.ndarray:
+            return drawn(seeds, samples, node, stream, shape).astype(np.float64)
+
+        # Node 0 is the path's end, 1 the root, 2n and 2n + 1 the halves of node n; those below the last are the leaves.
+        a, b = 0.0, 1.0
+        left, right = np.zeros((len(samples), *shape)), z(0)
+        node = 1
+        for _ in range(self.depth):
+            if time in (a, b):
+                break
+            middle = (a + b) / 2
+            value = (left + right) * 0.5 + z(node) * (0.5 * math.sqrt(b - a))
+            node *= 2
+            if time < middle:
+                b, right = middle, value
+            else:
+                a, left, node = middle, value, node + 1
+        share = (time - a) / (b - a)
+        value = left * (1 - share) + right * share
+        return value if share in (0.0, 1.0) else value + z(node) * math.sqrt((time - a) * (b - time) / (b - a))
+
+    def _leaf(self, time: float) -> int:
+        leaves = 1 << self.depth
+        return min(int(time * leaves), leaves - 1)

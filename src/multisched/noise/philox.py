@@ -1,0 +1,174 @@
+"""Philox noise drawn on the device: the addresses and the words of the host's, in array-API operations.
+
+Words are int32, which alone has shifts and wrapping products on all backends: 16-bit limbs, and a mask after each
+shift. The normals are taken with + - * / sqrt alone, so that eager ones are the same bits wherever those are rounded
+as IEEE 754 says: on NumPy, JAX and MLX, while torch's sqrt is off by a last bit now and then, and so is a compiler
+that contracts to fused multiply-adds.
+"""
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from multisched import backends
+from multisched.backends import Backend
+from multisched.noise.addresses import check_place, keys
+from multisched.noise.host import Seeded
+from multisched.noise.words import MULTIPLIERS, ROUNDS, WEYL
+
+Words = tuple[Any, ...]
+
+
+@dataclass(frozen=True)
+class PhiloxNoise(Seeded):
+    """`HostNoise` computed on the device: its words, and its normals to within 5e-7 (one unit in the last place of the
+    largest ones).
+
+    Inside jit, scan and compile the step may be a traced integer array, 0-d or one per sample.
+
+    Args: those of `Seeded`.
+    """
+
+    on_device = True
+    traceable = True
+
+    def normal(self, sample_ids: Sequence[int], step: int, draw: int, shape: tuple[int, ...]) -> np.ndarray:
+        found: np.ndarray = self.normal_on(backends.get("numpy"), None, sample_ids, step, draw, shape)
+        return found
+
+    def normal_on(
+        self,
+        backend: Backend[Any],
+        device: Any,
+        sample_ids: Sequence[int],
+        step: Any,
+        draw: Any,
+        shape: tuple[int, ...],
+    ) -> Any:
+        size = math.prod(shape)
+        found = normals(backend, self.words_on(backend, device, sample_ids, step, draw, size))
+        return backend.xp.reshape(found[:, :size], (len(sample_ids), *shape))
+
+    def words_on(
+        self, backend: Backend[Any], device: Any, sample_ids: Sequence[int], step: Any, draw: Any, count: int
+    ) -> Words:
+        """The words of each sample: four int32 arrays (samples, blocks) with the bits of the unsigned words."""
+        check_place(step, draw)
+        seeds, samples = keys(self.seed, sample_ids)
+
+        def column(values: Any) -> Any:
+            if isinstance(values, (int, np.integer)):
+                values = [values]
+            if isinstance(values, list):
+                return backend.asarray(_signed(values)[:, None], "int32", device)
+            return backend.xp.reshape(backend.astype(values, backend.dtype("int32")), (-1, 1))
+
+        block = backend.asarray(np.arange(-(-count // 4), dtype=np.int32)[None, :], "int32", device)
+        zero = (block ^ block) ^ (column(samples) & 0)
+        counter = (zero + block, zero + column(samples), zero + (column(step) + 1), zero + column(draw))
+        key = sorted(set(seeds)) if len(set(seeds)) == 1 else seeds
+        halves = (column([seed & 0xFFFFFFFF for seed in key]), column([seed >> 32 for seed in key]))
+        return rounds(backend, counter, halves)
+
+
+def _signed(words: Sequence[int]) -> np.ndarray:
+    return np.asarray(words, np.int64).astype(np.uint32).view(np.int32)
+
+
+def rounds(backend: Backend[Any], counter: Words, key: Words) -> Words:
+    """Philox-4x32-10 of int32 words, as `multisched.noise.words.rounds`; key words broadcast against the counter's."""
+    return backend.repeat(ROUNDS, _round, (*counter, *key))[:4]
+
+
+def _round(state: Words) -> Words:
+    c0, c1, c2, c3, k0, k1 = state
+    high0, low0 = _product(MULTIPLIERS[0], c0)
+    high1, low1 = _product(MULTIPLIERS[1], c2)
+    return high1 ^ c1 ^ k0, low1, high0 ^ c3 ^ k1, low0, k0 + _int32(WEYL[0]), k1 + _int32(WEYL[1])
+
+
+def _product(factor: int, word: Any) -> tuple[Any, Any]:
+    """(high, low) words of factor * word."""
+    a, b = factor >> 16, factor & 0xFFFF
+    x, y = _high(word), word & 0xFFFF
+    cross = y * a + _high(y * b)
+    other = x * b + (cross & 0xFFFF)
+    return x * a + _high(cross) + _high(other), word * _int32(factor)
+
+
+def _high(word: Any) -> Any:
+    return (word >> 16) & 0xFFFF
+
+
+def _int32(word: int) -> int:
+    return word - (1 << 32) if word >> 31 else word
+
+
+# Coefficients in y = x^2 of cos(pi/4 x) = 1 - y * (c1 - c2 y + ...) and sin(pi/4 x) = x * (pi/4 - y * (c1 - c2 y ...)).
+_COS = tuple((math.pi / 4) ** (2 * n) / math.factorial(2 * n) for n in range(1, 6))
+_SIN = tuple((math.pi / 4) ** (2 * n + 1) / math.factorial(2 * n + 1) for n in range(1, 5))
+_ROOT_HALF = round(2**25 * math.sqrt(0.5))
+_LOG4_HIGH = 1.38623046875  # of 13 bits, so that its product with a small whole number is exact
+_LOG4_LOW = 2 * math.log(2.0) - _LOG4_HIGH
+
+
+def normals(backend: Backend[Any], words: Words) -> Any:
+    """The normals of `multisched.noise.words.normals` in float32: (samples, 4 * blocks).
+
+        z = r - r q   and   r a + r b,    cos = 1 - q,  sin = a + b,  a = 3/4 x without rounding
+
+    so that what is rounded before the last sum is small, and the tails stay within one unit in the last place.
+    """
+    xp = backend.xp
+    w0, w1, w2, w3 = words
+    r = _radius(backend, (xp.stack([w0, w2], axis=-1) >> 8) & 0xFFFFFF)
+    turn = xp.stack([w1, w3], axis=-1) >> 8
+    float32 = backend.dtype("float32")
+    x = (backend.astype((turn & 0x3FFFFF) - (1 << 21), float32) + 0.5) * 2.0**-21
+    y = x * x
+    q = _alternating(_COS, y) * y
+    b = x * ((math.pi / 4 - 0.75) - _alternating(_SIN, y) * y)
+    a = x * 0.75
+    cosine = (r - r * q) * (1.0 - backend.astype((turn >> 21) & 2, float32))
+    sine = r * a + r * b
+    swap = (turn & (1 << 23)) != 0
+    pairs = (xp.where(swap, sine, cosine), xp.where(swap, cosine, sine))
+    return xp.reshape(xp.stack(pairs, axis=-1), (w0.shape[0], -1))
+
+
+def _radius(backend: Backend[Any], bits: Any) -> Any:
+    """The root of -2 log((bits + 1/2) / 2^24) = K log 4 - 4 atanh(p / (2 + p)).
+
+    2 bits + 1 is shifted left until its leading bit is the 25th, K shifts; p = m - 1 of sqrt(1/2) <= m < sqrt(2).
+    """
+    xp = backend.xp
+    number = bits * 2 + 1
+    number, shifts, _ = backend.repeat(5, _shift, (number, number ^ number, (number ^ number) + 16))
+    low = number < _ROOT_HALF
+    p = xp.where(low, (number - (1 << 24)) * 2, number - (1 << 25))
+    shifts = xp.where(low, shifts + 1, shifts)
+    float32 = backend.dtype("float32")
+    p, shifts = backend.astype(p, float32) * 2.0**-25, backend.astype(shifts, float32)
+
+    t = p / (p + 2.0)
+    z = t * t
+    log = t * -4.0 * (((z * (1 / 9) + 1 / 7) * z + 1 / 5) * z + 1 / 3) * z + t * -4.0
+    return xp.sqrt(shifts * _LOG4_HIGH + (shifts * _LOG4_LOW + log))
+
+
+def _shift(state: Words) -> Words:
+    """Shift the numbers left by 16, then 8, 4, 2 and 1 bits where that many of their 25 are free."""
+    number, shifts, by = state
+    move = (((number >> (25 - by)) - 1) >> 31) & by  # -1 >> 31 is a word of ones
+    return number << move, shifts + move, by >> 1
+
+
+def _alternating(coefficients: Sequence[float], y: Any) -> Any:
+    """c1 - c2 y + c3 y^2 - ..., by Horner's rule."""
+    total = y * -coefficients[-1] + coefficients[-2]
+    for coefficient in coefficients[-3::-1]:
+        total = total * -y + coefficient
+    return total
