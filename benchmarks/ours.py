@@ -1,0 +1,92 @@
+"""Runs of our plans, as contestants."""
+
+import time
+from collections.abc import Callable
+from typing import Any
+
+import multisched as ms
+
+LAZY = ("jax", "mlx")  # return before the arrays are computed
+
+
+def names() -> list[str]:
+    """The backends at hand."""
+    return [found.name for found in ms.backends.available().values() if found.reason is None]
+
+
+def draw(backend: str, shape: tuple[int, ...], seed: int, dtype: str | None = None) -> Any:
+    """Unit normals of a backend, computed."""
+    found = ms.backends.get(backend)
+    array = found.asarray(ms.noise.normal(shape, rng=seed, backend=backend), dtype)
+    found.synchronize(array)
+    return array
+
+
+class Inputs:
+    """The arrays that steps of a plan are given, drawn beforehand.
+
+    Args:
+        plan: whose they are.
+        backend: its name.
+        shape: of the samples; `output_shape` that of the model's output, where it is another.
+        dtype: of the arrays, float32 by default.
+    """
+
+    def __init__(
+        self,
+        plan: ms.Plan,
+        backend: str,
+        shape: tuple[int, ...],
+        output_shape: tuple[int, ...] | None = None,
+        dtype: str | None = None,
+    ) -> None:
+        self.plan, self.backend = plan, ms.backends.get(backend)
+        x, z = (draw(backend, shape, seed, dtype) for seed in (0, 1))
+        self.output = draw(backend, output_shape or shape, 2, dtype)
+        self.noise = (z,) * plan.noise_draws
+        self.state = plan.start(x, **dict.fromkeys(plan.inputs, z))
+        self.settle(self.state)
+
+    def settle(self, state: ms.State[Any]) -> None:
+        """Wait until a state is computed."""
+        self.backend.synchronize(state.sample, *state.memory)
+
+    def at(self, row: int) -> ms.State[Any]:
+        """A state at a row, its registers filled with normals."""
+        return self.state._replace(memory=(self.output,) * len(self.state.memory), index=row)
+
+    def run(self) -> Any:
+        """All rows of the plan; the samples at the end."""
+        state = self.state
+        for _ in range(len(self.plan)):
+            state = self.plan.step(state, self.output, self.noise)
+        return state.sample
+
+    def contestant(self, **keywords: Any) -> Callable[[], float]:
+        """Seconds per row of a whole run, each row waited for where the library computes later."""
+        step, output, noise, rows = self.plan.step, self.output, self.noise, range(len(self.plan))
+        lazy, settle = self.backend.name in LAZY, self.settle
+
+        def run() -> float:
+            state = self.state
+            began = time.perf_counter()
+            for _ in rows:
+                state = step(state, output, noise, **keywords)
+                if lazy:
+                    settle(state)
+            return (time.perf_counter() - began) / len(rows)
+
+        return run
+
+
+def refusal(call: Callable[[], object]) -> str | None:
+    """Why a call is refused because something is not there yet, or None where it is."""
+    try:
+        call()
+    except TypeError as error:
+        if "unexpected keyword argument" in str(error):
+            return str(error).rpartition(".")[2]
+        raise
+    except ms.ScheduleError as error:
+        return str(error)
+    return None
