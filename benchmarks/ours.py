@@ -1,5 +1,6 @@
 """Runs of our plans, as contestants."""
 
+import inspect
 import time
 from collections.abc import Callable
 from typing import Any
@@ -52,8 +53,10 @@ class Inputs:
         self.backend.synchronize(state.sample, *state.memory)
 
     def at(self, row: int) -> ms.State[Any]:
-        """A state at a row, its registers filled with normals."""
-        return self.state._replace(memory=(self.output,) * len(self.state.memory), index=row)
+        """A state at a row, its registers filled with normals, each an array of its own."""
+        shape, dtype = tuple(self.state.sample.shape), str(self.state.sample.dtype).rpartition(".")[2]
+        memory = [draw(self.backend.name, shape, 3 + k, dtype) for k in range(len(self.state.memory))]
+        return self.state._replace(memory=tuple(memory), index=row)
 
     def run(self) -> Any:
         """All rows of the plan; the samples at the end."""
@@ -79,14 +82,7 @@ class Inputs:
         return run
 
 
-def refusal(call: Callable[[], object]) -> str | None:
-    """Why a call is refused because something is not there yet, or None where it is."""
-    try:
-        call()
-    except TypeError as error:
-        if "unexpected keyword argument" in str(error):
-            return str(error).rpartition(".")[2]
-        raise
-    except ms.ScheduleError as error:
-        return str(error)
-    return None
+def no_compiling() -> str | None:
+    """Why there are no compiled steps, or None where there are."""
+    there = "compile" in inspect.signature(ms.Plan.step).parameters
+    return None if there else "`Plan.step` has no keyword `compile`"
