@@ -92,33 +92,14 @@ def step_seconds(
     """Seconds of a row and arrays that it moves, the means over the rows of one step in the middle."""
     given = ours.Inputs(plan, backend, shape, dtype=dtype)
     keywords = {"compile": True} if compile_it else {}
-    rows = middle(plan)
+    rows = ours.middle(plan)
 
     def step(row: int) -> Callable[[], None]:
         state = given.at(row)
         return lambda: given.settle(plan.step(state, given.output, given.noise, **keywords))
 
     found = rounds({str(row): timed(step(row)) for row in rows}, seconds * len(rows))
-    return sum(found.values()) / len(rows), sum(moved(plan, row) for row in rows) / len(rows)
-
-
-def middle(plan: ms.Plan) -> range:
-    """The rows of a step in the middle, where a solver has its full order."""
-    first = next(row for row in range(len(plan) // 2, len(plan)) if plan.stages[row] == 0)
-    return range(first, next(row for row in range(first + 1, len(plan)) if plan.stages[row] == 0))
-
-
-def moved(plan: ms.Plan, row: int) -> int:
-    """Arrays that a row has to move: the operands of its sums, each once, and their results."""
-    tableau = plan.tableau.fold() if plan.denoised_transform is None else plan.tableau
-    sums = [[k for k, weight in enumerate(register) if weight] for register in tableau.weights[row].tolist()]
-    weights = tableau.weights[row].tolist()
-    made = [used for used, register in zip(sums, weights, strict=True) if used and not _copies(used, register)]
-    return len({k for used in made for k in used}) + len(made)
-
-
-def _copies(used: list[int], register: list[float]) -> bool:
-    return len(used) == 1 and register[used[0]] == 1.0
+    return sum(found.values()) / len(rows), sum(ours.moved(plan, row) for row in rows) / len(rows)
 
 
 def floor(backend: str, array: Any, seconds: float) -> float:
@@ -168,7 +149,7 @@ def report(
     plans: dict[str, ms.Plan],
 ) -> None:
     """The table of a dtype."""
-    arrays = {name: [moved(plan, row) for row in middle(plan)] for name, plan in plans.items()}
+    arrays = {name: [ours.moved(plan, row) for row in ours.middle(plan)] for name, plan in plans.items()}
     section.data[dtype] = {"over_floor": rows, "floor_GB_per_s": floors, "arrays_moved": arrays}
     shown = {name: {"arrays moved": " + ".join(map(str, arrays[name])), **row} for name, row in rows.items()}
     shown["copy, GB/s"] = dict(floors)

@@ -86,3 +86,22 @@ def no_compiling() -> str | None:
     """Why there are no compiled steps, or None where there are."""
     there = "compile" in inspect.signature(ms.Plan.step).parameters
     return None if there else "`Plan.step` has no keyword `compile`"
+
+
+def middle(plan: ms.Plan) -> range:
+    """The rows of a step in the middle, where a solver has its full order."""
+    first = next(row for row in range(len(plan) // 2, len(plan)) if plan.stages[row] == 0)
+    return range(first, next(row for row in range(first + 1, len(plan)) if plan.stages[row] == 0))
+
+
+def sums(plan: ms.Plan, row: int) -> list[set[int]]:
+    """The operands of each weighted sum of a row; a register that takes over another array as it is has none."""
+    tableau = plan.tableau.fold() if plan.denoised_transform is None else plan.tableau
+    registers = [{k: w for k, w in enumerate(register) if w} for register in tableau.weights[row].tolist()]
+    return [set(register) for register in registers if register and list(register.values()) != [1.0]]
+
+
+def moved(plan: ms.Plan, row: int) -> int:
+    """Arrays that a row has to move: the operands of its sums, each once, and their results."""
+    made = sums(plan, row)
+    return len(set().union(*made)) + len(made)

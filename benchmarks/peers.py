@@ -88,9 +88,12 @@ class Peer:
             self.scheduler.is_scale_input_called = True
         return STEPPING.get(self.name, plain)(self.scheduler, output, z)
 
-    def run(self, x: torch.Tensor, output: torch.Tensor, z: torch.Tensor) -> tuple[torch.Tensor, float]:
-        """The samples at the end, and seconds per model call, the setting excluded."""
+    def run(
+        self, x: torch.Tensor, output: torch.Tensor, z: torch.Tensor, calls: int | None = None
+    ) -> tuple[torch.Tensor, float]:
+        """The samples after so many calls, or at the end, and seconds per model call, the setting excluded."""
         timesteps, step = self.ready(output, z)
+        timesteps = timesteps[:calls]
         began = time.perf_counter()
         for t in timesteps:
             x = step(t, x)
