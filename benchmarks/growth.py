@@ -41,7 +41,7 @@ def measure(quick: bool) -> Section:
         section,
         "sample",
         sizes,
-        "From bytes where launching is what a step costs to those where memory traffic is; from 100 MB on the contestants",
+        "From bytes where launching is what a step costs to those where memory traffic is. From 100 MB on contestants",
         "follow one another.",
     )
     return section

@@ -16,7 +16,7 @@ NAME = "steps"
 SHAPES = ((1, 4, 8, 8), (1, 4, 64, 64))
 CALLED_OUT = ("UniPCMultistepScheduler", "SASolverScheduler")
 RATIO = "diffusers / torch"
-ALIKE = 5e-3  # of what both sides end at, else they do not do the same
+ALIKE = 5e-3  # of what both sides end at: a check that both are set alike; `tests/peers` compares coefficients
 
 
 def measure(quick: bool) -> Section:
