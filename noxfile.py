@@ -121,6 +121,13 @@ def types(session: nox.Session) -> None:
 
 @nox.session(default=False)
 def bench(session: nox.Session) -> None:
-    """Time per step and per plan, beside diffusers."""
-    _install(session, "peers", extras=[".[torch,jax,mlx]"])
+    """Time and memory of steps and plans, beside diffusers."""
+    _install(session, "bench", "peers", extras=[".[torch,jax,mlx]"])
     session.run("python", "-m", "benchmarks", *session.posargs)
+
+
+@nox.session(python="3.12", default=False)
+def bench_skrample(session: nox.Session) -> None:
+    """Time per step on NumPy arrays, beside skrample, which needs Python 3.12."""
+    _install(session, "bench-skrample")
+    session.run("python", "-m", "benchmarks.against_skrample", *session.posargs)

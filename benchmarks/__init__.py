@@ -1,1 +1,1 @@
-"""Speed, beside the peer, in one run on one machine."""
+"""Speed and memory, beside the peers, in one run on one machine: `python -m benchmarks`."""
