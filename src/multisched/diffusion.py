@@ -164,8 +164,8 @@ class DiffusionScheduler(Generic[B]):
         memory = self._memory
         if begins or memory is None:
             memory = plan.start(sample, **self._inputs).memory
-        if noise is None and row < len(plan) and plan.needs_noise(row):
-            noise = noise_sources.draw(self._source, *plan.noise_address(row), sample, plan.rows.interval(row))
+        if noise is None and row < len(plan):
+            noise = noise_sources.draw_row(self._source, plan, row, sample)
         after = plan.step(State(sample, memory, row), model_output, noise)
         self._index, self._memory, self._begun, self._tail = index + 1, after.memory, True, (tail, first)
         return after.sample

@@ -164,6 +164,9 @@ class Plan(Steps):
             row = self._rows[index]
             if row is not None:
                 return row, index + 1
+        number = self._number(state)
+        if number is not None and self._hosted:
+            return self._row(number), number + 1
         return super()._place(backend, state)
 
     @cached_property
@@ -174,7 +177,11 @@ class Plan(Steps):
     def _memory_count(self) -> int:
         return len(self.tableau.registers) - 1
 
+    def needs_noise(self, row: int) -> bool:
+        return self._row(row).noisy if self._hosted else self.layout.noisy
+
     def _row(self, number: int) -> Row:
+        """A row whose numbers are floats."""
         row = self._rows[number]
         if row is None:
             row = self._rows[number] = self._made(number)

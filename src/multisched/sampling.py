@@ -85,7 +85,7 @@ def _loop(
     for row in _rows(len(plan), plan.name, progress):
         before = state
         output = model(backend.astype(plan.model_input(before), narrow), timesteps[row, ...])
-        draws = _drawn(source, plan, row, before.sample)
+        draws = noise_sources.draw_row(source, plan, row, before.sample)
         state = plan.step(before, output, draws, compile=compile)
         backend.flush(state.sample, *state.memory)
         if callback is not None:
@@ -106,17 +106,10 @@ def _scan(
         noise = tuple(backend.asarray(one, "int32", backend.device(sample)) for one in zip(*addresses, strict=True))
     elif plan.stochastic:
         none = (backend.xp.zeros_like(sample),) * plan.noise_draws
-        rows = [_drawn(source, plan, row, sample) or none for row in range(len(plan))]
+        rows = [noise_sources.draw_row(source, plan, row, sample) or none for row in range(len(plan))]
         noise = tuple(map(backend.xp.stack, zip(*rows, strict=True)))
     body = _body(model, backend, plan.layout, narrow, source if inside else None)
     return backend.scan(body, (sample, state.memory), (table, noise))[0]
-
-
-def _drawn(source: Any, plan: Plan, row: int, sample: Any) -> tuple[Any, ...] | None:
-    """The noise of a row, if it needs any."""
-    if not plan.needs_noise(row):
-        return None
-    return noise_sources.draw(source, *plan.noise_address(row), sample, plan.rows.interval(row))
 
 
 @lru_cache(maxsize=32)

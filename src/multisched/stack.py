@@ -85,6 +85,10 @@ class Stack(Steps):
         """The index at which each plan begins."""
         return tuple(accumulate((len(plan) + 1 for plan in self.plans[:-1]), initial=0))
 
+    @property
+    def _hosted(self) -> bool:
+        return True
+
     @cached_property
     def _built(self) -> tuple[Layout, Any]:
         weights, folded = self._weights()

@@ -2,6 +2,7 @@
 
 import math
 import operator
+from abc import ABC, abstractmethod
 from functools import cached_property
 from typing import Any
 
@@ -15,7 +16,7 @@ from multisched.table import Layout, Row, Terms, gather
 from multisched.values import Value
 
 
-class Steps(Value):
+class Steps(Value, ABC):
     """A table and the way through it. A state's index is an int (not for stacks), or an integer array of the samples'
     library: 0-d, or (batch,) for a row per sample.
 
@@ -31,19 +32,23 @@ class Steps(Value):
         """What all rows have in common; plans of one layout share a compiled step."""
         return self._built[0]
 
-    @cached_property
+    @property
+    @abstractmethod
     def _built(self) -> tuple[Layout, Any]:
-        """The layout, and the table (rows, columns) on the host."""
-        raise NotImplementedError
+        """The layout, and the table (rows, columns) in the grid's library."""
 
+    @abstractmethod
     def _number(self, state: State[Any]) -> int | None:
         """The row that an int stands for, in range; None for an array, which is not read."""
-        raise NotImplementedError
 
-    @cached_property
+    @property
+    @abstractmethod
     def _hosted(self) -> bool:
-        """Whether the numbers of a row are at hand as floats."""
-        return isinstance(self._built[1], np.ndarray)
+        """Whether the table is NumPy's, so that it may be put on any device."""
+
+    def needs_noise(self, row: int) -> bool:
+        """Whether this row adds noise."""
+        return self.layout.noisy
 
     @cached_property
     def _of_step(self) -> Layout:
@@ -53,14 +58,6 @@ class Steps(Value):
     def _memory_count(self) -> int:
         """Registers beside the sample."""
         return len(self.layout.sums) - 1
-
-    def _row(self, number: int) -> Row:
-        """A row whose numbers are floats."""
-        raise NotImplementedError
-
-    def needs_noise(self, row: int) -> bool:
-        """Whether this row adds noise."""
-        return self._row(row).noisy if self._hosted else self.layout.noisy
 
     @cached_property
     def _kept(self) -> dict[tuple[str, str, str, str], Any]:
@@ -105,8 +102,6 @@ class Steps(Value):
     def _place(self, backend: Backend[Any], state: State[Any]) -> tuple[Row, Any]:
         """The row where a state stands, and the index of the next."""
         number = self._number(state)
-        if number is not None and self._hosted:
-            return self._row(number), number + 1
         if number is not None:
             row = self._table_for(backend, state.sample)[number, ...]
             return self.layout.row(backend, row, 0, ending=False), number + 1

@@ -33,6 +33,7 @@ __all__ = [
     "Source",
     "TorchCudaNoise",
     "draw",
+    "draw_row",
     "normal",
     "source",
 ]
@@ -72,7 +73,7 @@ def draw(
         source: where from.
         step, draws: their address, `Plan.noise_address(row)`; integer arrays of the backend for a `traceable` source.
         sample: (samples, ...); sample k takes the noise of sample k.
-        interval: what the row crosses, `Plan.noise_interval(row)`, for a source that is a path.
+        interval: what the row crosses, `Plan.rows.interval(row)`, for a source that is a path.
 
     Raises:
         ScheduleError: the sample has no axis that counts samples, the source is for another number of them, or it is a
@@ -91,6 +92,15 @@ def draw(
     path_of.check_batch(shape[0])
     increments = (path_of.increment(range(shape[0]), *interval, path, shape[1:]) for path in range(len(draws)))
     return tuple(backend.asarray(values, "float32", device) for values in increments)
+
+
+def draw_row(source: NoiseSource, plan: Any, row: int, sample: B) -> tuple[B, ...] | None:
+    """`draw` for a row of a plan; None for a row that adds no noise."""
+    if not plan.needs_noise(row):
+        return None
+    interval = plan.rows.interval(row) if getattr(source, "wants_interval", False) else None
+    step, draws = plan.noise_address(row)
+    return draw(source, step, draws, sample, interval)
 
 
 def _drawn(source: NoiseSource, backend: Any, device: Any, step: Any, draw: Any, shape: tuple[int, ...]) -> Any:

@@ -67,7 +67,7 @@ class Source(ABC):
         self, sample_ids: Sequence[int], start: float, end: float, path: int, shape: tuple[int, ...]
     ) -> np.ndarray:
         """float32 normals: the path's increment over an interval, divided by its deviation."""
-        raise NotImplementedError
+        raise ScheduleError(f"{type(self).__name__} is no path and has no increments.")
 
     def check_batch(self, samples: int) -> None:  # noqa: B027  # most sources serve any batch
         """Refuse a batch of another size than the source is for.
