@@ -82,7 +82,8 @@ def test_images_and_their_way_are_those_of_numpy(backend, device, digits, name, 
     _, recipe = cli.recipe_of(name)
     here = cli.Run(recipe, 28, backend.name, device, seed, count=8, frames=10).draw(digits)
     numpy = cli.Run(recipe, 28, "numpy", None, seed, count=8, frames=10).draw(digits)
-    assert np.abs(here.images - numpy.images).max() < 1e-4 * 2
+    # Of the range of the images, which Euler and Maruyama's few steps leave far behind them.
+    assert np.abs(here.images - numpy.images).max() < 1e-4 * max(2, np.abs(numpy.images).max())
     assert len(here.frames) == len(numpy.frames) == 10
     for one, other in zip(here.frames, numpy.frames, strict=True):
         # Where a sample is between two images rounding grows a thousandfold, to vanish at the image that it goes to.

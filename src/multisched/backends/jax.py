@@ -38,6 +38,10 @@ class JaxBackend(ArrayAPIBackend[jax.Array]):
         except (RuntimeError, IndexError, ValueError):
             raise ScheduleError(f"jax has no device {device!r}; it has {', '.join(self.devices())}.") from None
 
+    def dtype(self, dtype: Any) -> Any:
+        found = super().dtype(dtype)
+        return None if found is None else jnp.dtype(found)  # as arrays have it, not jnp.float32 itself
+
     def asarray(self, values: Any, dtype: Any = None, device: Any = None) -> jax.Array:
         return jnp.asarray(values, dtype=self.dtype(dtype), device=self._device(device))
 
