@@ -89,12 +89,15 @@ def test_the_reverse_process_of_a_linear_rate():
     np.testing.assert_allclose(found, X + (X / 2 - X0 / sigma) * rate + noisy * Z, rtol=1e-10)
 
 
-def test_langevin_steps_and_a_prediction(make, backend):
-    """Song et al. 2020 (arXiv 2011.13456, algorithms 2 and 4), the norms averaged over the batch."""
+@pytest.mark.parametrize("norms", ["sample", "batch"])
+def test_langevin_steps_and_a_prediction(norms, make, backend):
+    """Song et al. 2020 (arXiv 2011.13456, algorithms 2 and 4), with the norms of each sample or averaged over the
+    batch."""
     schedule = Geometric(0.1, 20.0, sigma_data=None, sigma_schedule="exponential", timestep="sigma", sampling_eps=0.3)
-    plan = ms.Scheduler(schedule, "score", ms.solvers.PredictorCorrector(0.2, 2)).plan(5)
+    plan = ms.Scheduler(schedule, "score", ms.solvers.PredictorCorrector(0.2, 2, norms)).plan(5)
     x, score, z = arrays(3)
-    size = [np.mean(np.sqrt(np.sum(one.astype(float) ** 2, axis=(1, 2)))) for one in (z, score)]
+    size = [np.sqrt(np.sum(one.astype(float) ** 2, axis=(1, 2), keepdims=True)) for one in (z, score)]
+    size = [np.mean(one) for one in size] if norms == "batch" else size
     step = 2 * (0.2 * size[0] / size[1]) ** 2
     lost = plan.sigmas[1] ** 2 - plan.grid.next_sigmas[1] ** 2
     for row, wanted in ((4, x + step * score + np.sqrt(2 * step) * z), (5, x + lost * score + np.sqrt(lost) * z)):

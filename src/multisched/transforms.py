@@ -129,10 +129,15 @@ class Langevin:
     """A Langevin step's size follows from the norms of the noise and of the score (Song et al. 2020, arXiv 2011.13456,
     algorithm 4): the score is returned times c^2, the noise times c.
 
-        c = snr * |z| / |score|,   norms of each sample, averaged over the batch
+        c = snr * |z| / |score|
 
     The parameter of a row is snr, the ratio that the step is to have; 0 leaves a row as it is.
+
+    Args:
+        over: "sample" for the norms of each sample, "batch" for their means over the batch.
     """
+
+    over: str = "sample"
 
     def __call__(
         self, backend: Backend[Any], parameters: tuple[Any, ...], output: Any, noise: tuple[Any, ...]
@@ -144,7 +149,12 @@ class Langevin:
         xp = backend.xp
         samples = output.shape[0] if output.ndim else 1
         flat = (xp.reshape(array, (samples, -1)) for array in (*noise, output))
-        drawn, score = (xp.mean(xp.sqrt(xp.sum(array * array, axis=1))) for array in flat)
+        drawn, score = (xp.sqrt(xp.sum(array * array, axis=1)) for array in flat)
+        if self.over == "batch":
+            drawn, score = xp.mean(drawn), xp.mean(score)
+        elif output.ndim:
+            shape = (samples, *(1 for _ in output.shape[1:]))
+            drawn, score = xp.reshape(drawn, shape), xp.reshape(score, shape)
         c = snr * drawn / xp.maximum(score, 1e-12 + 0.0 * score)
         if not given:
             c = xp.where(snr == 0, xp.ones_like(c), c)

@@ -25,7 +25,7 @@ class ScoreSdeVe(Recipe):
 
     Args:
         sigma_min, sigma_max, sampling_eps: see `schedules.trig.Geometric`.
-        snr, correct_steps: see `solvers.PredictorCorrector`.
+        snr, correct_steps, norms: see `solvers.PredictorCorrector`. A recipe from diffusers has the norms of the batch.
     """
 
     sigma_min: float = 0.01
@@ -33,6 +33,7 @@ class ScoreSdeVe(Recipe):
     sampling_eps: float = 1e-5
     snr: float = 0.15
     correct_steps: int = 1
+    norms: str = "sample"
 
     def parts(self) -> Parts:
         schedule = Geometric(
@@ -44,7 +45,9 @@ class ScoreSdeVe(Recipe):
             prior=0.0,
             sampling_eps=self.sampling_eps,
         )
-        return Parts(schedule, Prediction("score"), solvers.PredictorCorrector(self.snr, self.correct_steps))
+        return Parts(
+            schedule, Prediction("score"), solvers.PredictorCorrector(self.snr, self.correct_steps, self.norms)
+        )
 
 
 @dataclass(frozen=True)

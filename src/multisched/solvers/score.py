@@ -15,7 +15,7 @@ from multisched.solvers.ddpm import DDPM
 from multisched.solvers.euler import Churn
 from multisched.solvers.heun import Heun
 from multisched.transforms import Langevin
-from multisched.values import check_options, shown
+from multisched.values import check_options, option, shown
 
 
 @dataclass(frozen=True)
@@ -25,8 +25,10 @@ class PredictorCorrector(Solver):
         correct:  x      = x + 2 c^2 * score + 2 c * z,   c = snr * |z| / |score|     (`transforms.Langevin`)
         predict:  x_next = x + (sigma^2 - sigma_next^2) * score + sqrt(sigma^2 - sigma_next^2) * z
 
-    score = -noise / sigma. The second line, "reverse diffusion", is `DDPM` with the variance "fixed_large"; the last
-    step adds no noise. There are correct_steps corrections in a step, and the model is to predict the score for them.
+    The norms are those of each sample, or with norms = "batch" their means over the batch, as the paper's code has them
+    (samples then depend on their batch mates). score = -noise / sigma. The second line, "reverse diffusion", is `DDPM`
+    with the variance "fixed_large"; the last step adds no noise. There are correct_steps corrections in a step, and the
+    model is to predict the score for them.
     """
 
     order: ClassVar[int] = 0
@@ -34,9 +36,11 @@ class PredictorCorrector(Solver):
 
     snr: float = 0.15
     correct_steps: int = 1
+    norms: str = "sample"
 
     def __post_init__(self) -> None:
         check_options(self)
+        option("norms", self.norms, ("sample", "batch"))
         if not (self.snr >= 0 and self.correct_steps >= 0):
             raise ScheduleError(f"snr, correct_steps must be at least 0; given {self.snr!r}, {self.correct_steps!r}.")
 
@@ -47,7 +51,11 @@ class PredictorCorrector(Solver):
 
     def noise_transform(self, row: Rows) -> tuple[Langevin, Any] | None:
         corrects = row.stage < self.correct_steps
-        return (Langevin(), array_namespace(row.sigma).where(corrects, self.snr, 0.0)) if self.correct_steps else None
+        return (
+            (Langevin(self.norms), array_namespace(row.sigma).where(corrects, self.snr, 0.0))
+            if self.correct_steps
+            else None
+        )
 
     def estimate(self, row: Rows, prediction: Prediction, x: Any, outputs: tuple[Any, ...]) -> tuple[Any, Any]:
         if self.correct_steps and prediction.name != "score":

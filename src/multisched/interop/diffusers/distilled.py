@@ -22,7 +22,12 @@ PEERS = {
     "SCMScheduler": Peer(schedulers.SCM, ours=("max_timesteps", "intermediate_timesteps"), ignored=_LIMIT),
     "CMStochasticIterativeScheduler": Peer(schedulers.CMStochasticIterative),
     "ConsistencyDecoderScheduler": Peer(schedulers.ConsistencyDecoder),
-    "ScoreSdeVeScheduler": Peer(schedulers.ScoreSdeVe, ignored={"num_train_timesteps": "each run says its steps"}),
+    "ScoreSdeVeScheduler": Peer(
+        schedulers.ScoreSdeVe,
+        ours=("norms",),
+        faithful={"norms": "batch"},
+        ignored={"num_train_timesteps": "each run says its steps"},
+    ),
     "ScoreSdeVpScheduler": Peer(schedulers.ScoreSdeVp, ignored={"num_train_timesteps": "each run says its steps"}),
     "KarrasVeScheduler": Peer(schedulers.KarrasVe, ours=("squared",), faithful={"squared": True}),
 }
