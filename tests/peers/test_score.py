@@ -135,7 +135,10 @@ def step_with(scheduler: Any) -> Any:
 
 
 def test_ve():
-    rng, tally = np.random.default_rng(61), Tally("ScoreSdeVeScheduler")
+    rng, tally = (
+        np.random.default_rng(61),
+        Tally("ScoreSdeVeScheduler", defects="norms of Langevin steps are means over the batch"),
+    )
     with drawn(scheduling_sde_ve) as give:
         Ve.give = staticmethod(give)
         for _ in range(120):
