@@ -75,3 +75,21 @@ class Source(ABC):
         Raises:
             ScheduleError: it is.
         """
+
+
+class Around(Source):
+    """A source around another, which can what that one can."""
+
+    source: Any
+
+    @property
+    def on_device(self) -> bool:  # type: ignore[override]
+        return getattr(self.source, "on_device", False)
+
+    @property
+    def traceable(self) -> bool:  # type: ignore[override]
+        return getattr(self.source, "traceable", False)
+
+    @property
+    def wants_interval(self) -> bool:  # type: ignore[override]
+        return getattr(self.source, "wants_interval", False)

@@ -8,12 +8,12 @@ import numpy as np
 
 from multisched.backends import Backend
 from multisched.errors import ScheduleError
-from multisched.noise.base import Source
+from multisched.noise.base import Around, Source
 from multisched.noise.rng import source
 
 
 @dataclass(frozen=True)
-class Select(Source):
+class Select(Around):
     """Chosen samples of another source: sample k is its sample ids[k].
 
     With it one image of a batch, or a part of the batch on another device, is drawn as it is in the whole:
@@ -36,18 +36,6 @@ class Select(Source):
             raise ScheduleError(f"samples are numbered by whole numbers >= 0; given {ids!r}.")
         object.__setattr__(self, "ids", tuple(int(one) for one in ids))
         object.__setattr__(self, "source", source(self.source))
-
-    @property
-    def on_device(self) -> bool:  # type: ignore[override]
-        return getattr(self.source, "on_device", False)
-
-    @property
-    def traceable(self) -> bool:  # type: ignore[override]
-        return getattr(self.source, "traceable", False)
-
-    @property
-    def wants_interval(self) -> bool:  # type: ignore[override]
-        return getattr(self.source, "wants_interval", False)
 
     def normal(self, sample_ids: Sequence[int], step: int, draw: int, shape: tuple[int, ...]) -> np.ndarray:
         found: np.ndarray = self.source.normal(self._chosen(sample_ids), step, draw, shape)

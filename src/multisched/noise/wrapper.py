@@ -11,7 +11,7 @@ from multisched import backends
 from multisched.backends import Backend
 from multisched.errors import ScheduleError
 from multisched.noise.addresses import purpose
-from multisched.noise.base import Source
+from multisched.noise.base import Around, Source
 from multisched.noise.rng import source
 from multisched.values import check_options
 
@@ -22,7 +22,7 @@ Draw = Callable[[int, tuple[int, ...]], Any]
 
 
 @dataclass(frozen=True)
-class Wrapper(Source):
+class Wrapper(Around):
     """A linear map of a source's unit normals, and of further ones, to normals of variance 1 that are correlated.
 
     Computed in float64 and rounded once around a source of the host, on the device around one that draws there.
@@ -44,18 +44,6 @@ class Wrapper(Source):
             if isinstance(inner, type(self)):
                 raise ScheduleError(f"{type(self).__name__} goes around a source once; given one that has it already.")
             inner = getattr(inner, "source", None)
-
-    @property
-    def on_device(self) -> bool:  # type: ignore[override]
-        return getattr(self.source, "on_device", False)
-
-    @property
-    def traceable(self) -> bool:  # type: ignore[override]
-        return getattr(self.source, "traceable", False)
-
-    @property
-    def wants_interval(self) -> bool:  # type: ignore[override]
-        return getattr(self.source, "wants_interval", False)
 
     @abstractmethod
     def shaped(self, backend: Backend[Any], device: Any, white: Any, more: Draw, shape: tuple[int, ...]) -> Any:
