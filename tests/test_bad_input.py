@@ -122,7 +122,7 @@ CASES = [
     (lambda: ms.noise.normal((2,), rng=-1), "a whole number >= 0; given -1"),
     (lambda: ms.noise.normal((2,), rng="seed"), "rng must be a seed, a noise source or a numpy Generator"),
     (lambda: ms.Grid(np.ones(3), np.ones(3), np.ones(2)), "n [+] 1 timesteps, alphas, sigmas"),
-    (lambda: ms.Grid(np.ones(2), np.ones(2), np.array([1.0, -1.0])), "sigmas must not be negative"),
+    (lambda: ms.Grid(np.ones(2), np.ones(2), np.array([1.0, -1.0])), "sigmas must be finite and not negative"),
     (
         lambda: ms.Scheduler(
             ms.DDIM(previous_timestep="stride", timestep_spacing="linspace").parts().schedule,

@@ -4,10 +4,10 @@ import math
 from dataclasses import dataclass
 from typing import Any
 
-from array_api_compat import array_namespace, is_numpy_array
+import numpy as np
 
 from multisched.errors import ScheduleError
-from multisched.values import Value, anywhere, read_only, shown
+from multisched.values import Value, anywhere, namespace, read_only, shown
 
 
 @dataclass(frozen=True, eq=False)
@@ -45,7 +45,7 @@ class Grid(Value):
         parts = {
             "next_alphas": self.alphas[1:] if chained else self.next_alphas,
             "next_sigmas": self.sigmas[1:] if chained else self.next_sigmas,
-            "scales": array_namespace(self.sigmas).ones_like(self.sigmas) if self.scales is None else self.scales,
+            "scales": namespace(self.sigmas).ones_like(self.sigmas) if self.scales is None else self.scales,
         }
         for name, values in parts.items():
             object.__setattr__(self, name, read_only(values))
@@ -64,11 +64,10 @@ class Grid(Value):
                 f"given shapes {shapes}."
             )
         for name, values in zip(names, arrays, strict=True):
-            xp = array_namespace(values)
-            if anywhere(~xp.isfinite(values)):
-                raise ScheduleError(f"the grid's {name} must be finite; given {shown(values)}.")
-            if name != "timesteps" and anywhere(values < 0):
-                raise ScheduleError(f"the grid's {name} must not be negative; given {shown(values)}.")
+            least = -math.inf if name == "timesteps" else 0.0
+            if anywhere(~(abs(values) < math.inf) | (values < least)):
+                wanted = "be finite" if name == "timesteps" else "be finite and not negative"
+                raise ScheduleError(f"the grid's {name} must {wanted}; given {shown(values)}.")
 
     def __len__(self) -> int:
         """Number of steps."""
@@ -87,12 +86,14 @@ class Grid(Value):
         if self.prior is None or not len(self):
             return 1.0
         alpha, sigma = self.alphas[0], self.sigmas[0]
-        if is_numpy_array(self.sigmas):
+        if isinstance(self.sigmas, np.ndarray):
             return math.hypot(self.prior * float(alpha), float(sigma))
-        return array_namespace(sigma).sqrt((self.prior * alpha) ** 2 + sigma**2)
+        return namespace(sigma).sqrt((self.prior * alpha) ** 2 + sigma**2)
 
     def part(self, start: int, stop: int) -> "Grid":
         """Steps start..stop-1 of this grid."""
+        if (start, stop) == (0, len(self)):
+            return self
         points, steps = slice(start, stop + 1), slice(start, stop)
         return Grid(
             self.timesteps[points],

@@ -122,7 +122,7 @@ class Plan(Steps):
         )
         builder = Builder(np.arange(len(self) + 1) == len(self), self.sigmas)
         folded = self.denoised_transform is None
-        sums = tuple(builder.entries(weights[:, register, :]) for register in range(weights.shape[1]))
+        sums = builder.registers(weights)
         x0 = () if folded else builder.entries(x0_weights)
         layout = Layout(
             sums=sums,

@@ -10,11 +10,12 @@ from itertools import compress
 from typing import Any, NamedTuple
 
 import numpy as np
-from array_api_compat import array_namespace
+from array_api_compat import device
 
 from multisched import backends
 from multisched.backends import Backend
 from multisched.transforms import NoiseTransform, Transform
+from multisched.values import namespace
 
 
 class Terms(NamedTuple):
@@ -169,12 +170,21 @@ class Builder:
 
     def entries(self, weights: Any) -> tuple[Entry, ...]:
         """The weights (rows, operands) of one sum."""
+        return self.registers(weights[:, None, :])[0]
+
+    def registers(self, weights: Any) -> tuple[tuple[Entry, ...], ...]:
+        """The weights (rows, sums, operands) of several sums."""
         used, ones = self._used(weights)
-        return tuple(Entry(k, None if ones[k] else self.add(weights[:, k])) for k in range(len(used)) if used[k])
+        return tuple(
+            tuple(
+                Entry(k, None if ones[j][k] else self.add(weights[:, j, k])) for k, live in enumerate(operands) if live
+            )
+            for j, operands in enumerate(used)
+        )
 
     def unless_one(self, values: Any) -> int | None:
         """The column of the values (rows,), if they are not all 1."""
-        return None if self._used(values[:, None])[1][0] else self.add(values)
+        return None if self._used(values)[1] else self.add(values)
 
     def add(self, values: Any) -> int:
         """The column of the values (rows,)."""
@@ -188,13 +198,13 @@ class Builder:
 
     def table(self) -> Any:
         """(rows, columns)."""
-        return array_namespace(self._like).stack(self._columns, axis=1)
+        return namespace(self._like).stack(self._columns, axis=1)
 
-    def _used(self, weights: Any) -> tuple[list[bool], list[bool]]:
-        """Per column, whether it is not 0 in some row, and whether it is 1 in all."""
+    def _used(self, weights: Any) -> tuple[Any, Any]:
+        """Per weight, whether it is not 0 in some row, and whether it is 1 in all; of (rows, ...) lists (...)."""
         known = on_host(weights)
         if known is None:
-            return [True] * weights.shape[1], [False] * weights.shape[1]
+            return np.ones(weights.shape[1:], bool).tolist(), np.zeros(weights.shape[1:], bool).tolist()
         live = known[~self._ends]
         return (live != 0).any(axis=0).tolist(), (live == 1).all(axis=0).tolist()
 
@@ -211,6 +221,7 @@ def on_host(values: Any) -> np.ndarray | None:
 
 def with_end(values: Any, last: Any = None) -> Any:
     """The rows of `values`, and one more for the end of a run: `last`, or zeros."""
-    xp = array_namespace(values)
-    # A sum, as it is a row also of no rows, on the device of the others.
-    return xp.concat([values, xp.sum(values, axis=0, keepdims=True) * 0 if last is None else last], axis=0)
+    xp = namespace(values)
+    if last is None:
+        last = xp.zeros((1, *values.shape[1:]), dtype=values.dtype, device=device(values))
+    return xp.concat([values, last], axis=0)

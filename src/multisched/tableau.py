@@ -11,13 +11,12 @@ from itertools import islice
 from typing import Any
 
 import numpy as np
-from array_api_compat import array_namespace
 
 from multisched.errors import ScheduleError
 from multisched.grid import Grid
 from multisched.predictions import Prediction
 from multisched.solvers import Estimate, Rows, Solver
-from multisched.values import Value, anywhere, read_only
+from multisched.values import Value, anywhere, namespace, read_only
 
 # Cancellation in float64 leaves terms of this size where the algebra has none.
 DUST = 1e-15
@@ -54,7 +53,7 @@ class Tableau(Value):
             )
         if self.operands[: len(self.registers)] != self.registers:
             raise ScheduleError(f"the first operands are the registers {self.registers}; given {self.operands}.")
-        xp = array_namespace(self.weights)
+        xp = namespace(self.weights)
         if anywhere(~xp.isfinite(self.weights)) or anywhere(~xp.isfinite(self.x0_weights)):
             raise ScheduleError(
                 "a coefficient of the table is not finite: this solver cannot take a step of this grid."
@@ -82,7 +81,7 @@ class Tableau(Value):
         """The same table without the operand x0: W[.., sample] += p * W[.., x0], W[.., output] += q * W[.., x0]."""
         if self.folded:
             return self
-        xp = array_namespace(self.weights)
+        xp = namespace(self.weights)
         x0 = self.operands.index("x0")
         one_hot = np.eye(len(self.operands))
         targets = xp.asarray(np.stack([one_hot[0], *one_hot[len(self.registers) : x0]]))
@@ -110,7 +109,7 @@ def clear_dust(weights: Any, size: Any) -> Any:
 
     `size` is that of the terms that were summed, (rows, registers, operands).
     """
-    xp = array_namespace(weights)
+    xp = namespace(weights)
     nearest = xp.round(weights * 2) / 2
     dusty = (xp.abs(nearest) <= 1) & (xp.abs(weights - nearest) <= DUST * xp.max(size, axis=2, keepdims=True))
     return xp.where(dusty, nearest, weights)
@@ -124,7 +123,7 @@ def tabulate(solver: Solver, grid: Grid, prediction: Prediction, schedule: Any) 
     """
     rows = solver.rows(grid, schedule)
     _check_regular(rows, prediction)
-    xp = array_namespace(rows.sigma)
+    xp = namespace(rows.sigma)
     registers = ("sample", *solver.memory)
     outputs = ("output",) if solver.outputs == 1 else tuple(f"output_{k}" for k in range(solver.outputs))
     operands = (*registers, *outputs, "x0", *(f"noise_{k}" for k in range(solver.draws)))

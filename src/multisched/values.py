@@ -6,14 +6,20 @@ from numbers import Real
 from typing import Any
 
 import numpy as np
-from array_api_compat import array_namespace, is_numpy_array
+from array_api_compat import array_namespace
 
 from multisched.errors import ScheduleError
 
 
+def namespace(array: Any) -> Any:
+    """The array-API namespace of an array. NumPy's own, which is the standard's from 2.0 on, for NumPy's: it is called
+    hundreds of times for a plan, where looking it up would cost more than what is done with it."""
+    return np if isinstance(array, (np.ndarray, np.generic)) else array_namespace(array)
+
+
 def read_only(values: Any) -> Any:
     """A float64 NumPy copy that nobody can write to; arrays of other libraries pass as they are."""
-    if not is_numpy_array(values) and hasattr(values, "shape"):
+    if not isinstance(values, np.ndarray) and hasattr(values, "shape"):
         return values
     array = np.asarray(values, dtype=np.float64)
     return np.frombuffer(array.tobytes(), dtype=np.float64).reshape(array.shape)
@@ -21,6 +27,8 @@ def read_only(values: Any) -> Any:
 
 def anywhere(condition: Any) -> bool:
     """Whether a condition holds in some element; False where that is not known, since a function is being traced."""
+    if isinstance(condition, np.ndarray):
+        return bool(condition.any())
     try:
         return bool(array_namespace(condition).any(condition))
     except TypeError:

@@ -2,6 +2,7 @@
 
 from abc import ABC, abstractmethod
 from dataclasses import dataclass
+from functools import cached_property
 from typing import TYPE_CHECKING, Any, ClassVar, Literal, NamedTuple, overload
 
 from multisched import backends
@@ -51,11 +52,15 @@ class Recipe(ABC):
     def __post_init__(self) -> None:
         check_options(self)
         # Made once here, so that a bad option is refused where it is given.
-        self.parts()
+        _ = self._made
 
     @abstractmethod
     def parts(self) -> Parts:
         """The parts that the options stand for."""
+
+    @cached_property
+    def _made(self) -> Parts:
+        return self.parts()
 
     def plan(
         self,
@@ -81,7 +86,7 @@ class Recipe(ABC):
             ScheduleError: anything that makes no plan, in one sentence.
         """
         mu = None if mu is None else real("mu", mu)
-        grid = self.parts().schedule.grid(n, timesteps, sigmas, mu)
+        grid = self._made.schedule.grid(n, timesteps, sigmas, mu)
         return self.plan_over(grid.part(*_bounds(len(grid), start, stop, strength)))
 
     def plan_over(self, grid: Grid) -> Plan:
@@ -90,7 +95,7 @@ class Recipe(ABC):
         Raises:
             ScheduleError: the solver cannot take a step of it.
         """
-        parts = self.parts()
+        parts = self._made
         rows, tableau = tabulate(parts.solver, grid, parts.prediction, parts.schedule)
         noise_transform, noise_parameters = parts.solver.noise_transform(rows) or (None, None)
         return Plan(
@@ -171,7 +176,7 @@ class Recipe(ABC):
         backend = backends.of(sample)
         dtype = backend.compute_dtype(sample.dtype)
         on_device = hasattr(timesteps, "shape") and backends.of(timesteps) is backend and backend.name != "numpy"
-        levels = self.parts().schedule.levels(timesteps, backend if on_device else None)
+        levels = self._made.schedule.levels(timesteps, backend if on_device else None)
         count = 1 if levels[0].ndim == 0 else levels[0].shape[0]
         if levels[0].ndim > 1 or count not in (1, sample.shape[0] if sample.ndim else 1):
             raise ScheduleError(

@@ -4,13 +4,12 @@ from dataclasses import dataclass, replace
 from typing import Any, ClassVar
 
 import numpy as np
-from array_api_compat import array_namespace
 
 from multisched.errors import ScheduleError
 from multisched.grid import Grid
 from multisched.solvers.base import Estimate, Next, Rows, Solver, rows_of
 from multisched.solvers.exponential import _finite, _integrals, _nonzero
-from multisched.values import anywhere, check_options
+from multisched.values import anywhere, check_options, namespace
 
 # Weights for even steps of the call j steps ago, where a run has 0, 1, 2, 3 steps behind it.
 EVEN = ((1.0, 3 / 2, 23 / 12, 55 / 24), (0.0, -1 / 2, -4 / 3, -59 / 24), (0.0, 0.0, 5 / 12, 37 / 24), (0, 0, 0, -3 / 8))
@@ -77,7 +76,7 @@ class Adams(Solver):
         return (step >= first) & (step < min(first + STARTS[self.start][1], len(grid) - 1))
 
     def update(self, row: Rows, x: Any, model: Estimate, memory: tuple[Any, ...], noise: tuple[Any, ...]) -> Next:
-        xp, last = array_namespace(row.sigma), self.most - 1
+        xp, last = namespace(row.sigma), self.most - 1
         opening, first = self._opening(row.grid, row.step), row.stage == 0
         behind = xp.where(opening, 0, xp.where(row.step < last, row.step, last))
         call = row.alpha * model.noise - row.sigma * model.x0 if self.velocity else model.noise
@@ -101,7 +100,7 @@ class Adams(Solver):
 
     def _exact(self, row: Rows, behind: Any) -> list[Any]:
         start = _finite(row.start.ratio)
-        h = array_namespace(start).where(behind > 0, row.next.ratio - start, 1.0)
+        h = namespace(start).where(behind > 0, row.next.ratio - start, 1.0)
         nodes = [_finite(row.at(-j).ratio) - start for j in range(self.most)]
         earlier = [integral / _nonzero(h) for integral in _integrals(h, 0.0, nodes, behind + 1, "exact")]
         return [1 - sum(earlier), *earlier]
@@ -123,7 +122,7 @@ class VelocityAdams(Adams):
 
 def _pick(row: Rows, values: tuple[float, ...], index: Any) -> Any:
     """The value at `index`, a column of whole numbers."""
-    xp = array_namespace(row.sigma)
+    xp = namespace(row.sigma)
     return sum(xp.where(index == k, value, xp.zeros_like(row.sigma)) for k, value in enumerate(values))
 
 
@@ -149,7 +148,7 @@ def _inner(rows: Rows, schedule: Any, calls: int, several: np.ndarray) -> Rows:
 
 def _moved(rows: Rows, where: np.ndarray, times: Any, schedule: Any, end: str) -> Rows:
     """`rows` with the level at one end at other times, where so."""
-    xp, where = array_namespace(rows.sigma), where[:, None]
+    xp, where = namespace(rows.sigma), where[:, None]
     times = np.where(where, times[:, None], np.asarray(rows.timestep))
     alpha, sigma = schedule.levels(times)
     columns = {f"alpha{end}": alpha, f"sigma{end}": sigma}

@@ -5,12 +5,10 @@ import math
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
-from array_api_compat import array_namespace
-
 from multisched.errors import ScheduleError
 from multisched.solvers.base import Estimate, Level, Next, Rows, Solver
 from multisched.solvers.euler import PingPong
-from multisched.values import check_options
+from multisched.values import check_options, namespace
 
 
 def share(level: Level) -> Any:
@@ -55,7 +53,7 @@ class AncestralRF(Solver):
         return int(self.eta > 0 and self.s_noise > 0)
 
     def update(self, row: Rows, x: Any, model: Estimate, memory: tuple[Any, ...], noise: tuple[Any, ...]) -> Next:
-        xp = array_namespace(row.sigma)
+        xp = namespace(row.sigma)
         aim = share(row.next)
         down = aim * (1 + self.eta * (aim / share(row.here) - 1))
         ratio = down / (1 - down)
@@ -118,7 +116,7 @@ class RescaledSDE(Solver):
         return 1
 
     def update(self, row: Rows, x: Any, model: Estimate, memory: tuple[Any, ...], noise: tuple[Any, ...]) -> Next:
-        xp = array_namespace(row.sigma)
+        xp = namespace(row.sigma)
         s = share(row.here)
         t, dt, angle = 1 - s, s - share(row.next), math.pi / 2 * (1 - s)
         q = (row.alpha / row.sigma * self.tsr_sigma) ** 2

@@ -10,12 +10,11 @@ from dataclasses import dataclass, fields
 from typing import Any, NamedTuple
 
 import numpy as np
-from array_api_compat import array_namespace
 
 from multisched import backends
 from multisched.grid import Grid
 from multisched.predictions import Prediction
-from multisched.values import Value
+from multisched.values import Value, namespace
 
 
 class Estimate(NamedTuple):
@@ -50,21 +49,15 @@ class Level(NamedTuple):
     @property
     def ratio(self) -> Any:
         """sigma / alpha, the noise level of x / alpha; infinite at pure noise."""
-        return _quotient(self.sigma, self.alpha)
+        xp, pure = namespace(self.alpha), self.alpha == 0
+        return xp.where(pure, math.inf, self.sigma / xp.where(pure, 1.0, self.alpha))
 
     @property
     def lam(self) -> Any:
         """log(alpha / sigma), half the log-SNR; infinite at both ends."""
-        xp = array_namespace(self.sigma)
-        up, down = _quotient(self.alpha, self.sigma), _quotient(self.sigma, self.alpha)
-        safe = xp.where((up > 0) & (down > 0), up, xp.ones_like(up))
-        return xp.where(up == 0, -math.inf, xp.where(down == 0, math.inf, xp.log(safe)))
-
-
-def _quotient(one: Any, other: Any) -> Any:
-    xp = array_namespace(one)
-    zero = other == 0
-    return xp.where(zero, math.inf, one / xp.where(zero, xp.ones_like(other), other))
+        xp, pure, clean = namespace(self.sigma), self.alpha == 0, self.sigma == 0
+        ratio = xp.where(pure, 1.0, self.alpha) / xp.where(clean, 1.0, self.sigma)
+        return xp.where(pure, -math.inf, xp.where(clean, math.inf, xp.log(ratio)))
 
 
 @dataclass(frozen=True, eq=False)
@@ -125,13 +118,14 @@ class Rows(Value):
 
     def at(self, offset: int) -> Level:
         """The grid point `offset` steps away from where the step begins; the grid's first or last point beyond them."""
-        xp = array_namespace(self.sigma)
-        index = xp.clip(xp.asarray(self.step) + offset, 0, len(self.grid))
-        flat = xp.reshape(index, (-1,))
-        alpha, sigma = (
-            xp.reshape(xp.take(values, flat, axis=0), index.shape) for values in (self.grid.alphas, self.grid.sigmas)
-        )
-        return Level(alpha, sigma)
+        return Level(self.of(self.grid.alphas, offset), self.of(self.grid.sigmas, offset))
+
+    def of(self, values: Any, offset: int) -> Any:
+        """One of the values (steps + 1,) of the grid's points, chosen as by `at`."""
+        xp, last = namespace(self.sigma), len(self.grid)
+        index = xp.asarray(self.step) + offset
+        index = xp.where(index < 0, 0, xp.where(index > last, last, index))
+        return xp.reshape(xp.take(values, xp.reshape(index, (-1,)), axis=0), index.shape)
 
     @property
     def steps(self) -> float:
@@ -146,23 +140,23 @@ class Rows(Value):
 
 def rows_of(grid: Grid, step: np.ndarray, stage: np.ndarray, point: np.ndarray | None = None) -> Rows:
     """Rows for the given steps; the model is asked at the grid point given, or i + k for stage k of step i."""
-    xp, constant = array_namespace(grid.sigmas), backends.of(grid.sigmas).constant
+    xp, constant = namespace(grid.sigmas), backends.of(grid.sigmas).constant
+    first, at = constant(step), constant(step + stage if point is None else point)
 
-    def column(values: Any, index: np.ndarray) -> Any:
-        return xp.take(values, constant(index), axis=0)[:, None]
+    def column(values: Any, index: Any) -> Any:
+        return xp.take(values, index, axis=0)[:, None]
 
-    at = step + stage if point is None else point
     return Rows(
         timestep=column(grid.timesteps, at),
         alpha=column(grid.alphas, at),
         sigma=column(grid.sigmas, at),
         scale=column(grid.scales, at),
-        alpha_start=column(grid.alphas, step),
-        sigma_start=column(grid.sigmas, step),
-        alpha_next=column(grid.next_alphas, step),
-        sigma_next=column(grid.next_sigmas, step),
+        alpha_start=column(grid.alphas, first),
+        sigma_start=column(grid.sigmas, first),
+        alpha_next=column(grid.next_alphas, first),
+        sigma_next=column(grid.next_sigmas, first),
         stage=constant(stage[:, None]),
-        step=constant(step[:, None]),
+        step=first[:, None],
         grid=grid,
     )
 
@@ -170,7 +164,7 @@ def rows_of(grid: Grid, step: np.ndarray, stage: np.ndarray, point: np.ndarray |
 def orders(row: Rows, most: int, falling: Any = False) -> Any:
     """Order of each step of a multistep solver: `most`, or what the steps since the start of the run allow; where
     `falling`, also no more than the steps that are left; 1 for the step to sigma = 0, where lam is infinite."""
-    xp = array_namespace(row.sigma)
+    xp = namespace(row.sigma)
     order = xp.where(row.step + 1 < most, row.step + 1, most)
     order = xp.where(falling & (row.left < order), row.left, order)
     return xp.where(row.sigma_next == 0, 1, order)

@@ -3,11 +3,10 @@
 from dataclasses import dataclass, replace
 from typing import Any, ClassVar
 
-from array_api_compat import array_namespace
-
 from multisched.predictions import Prediction
 from multisched.solvers.base import Estimate, Next, Rows
 from multisched.solvers.euler import Euler, PingPong
+from multisched.values import namespace
 
 
 @dataclass(frozen=True)
@@ -56,7 +55,7 @@ class Consistency(PingPong):
         return f, (x - row.alpha * f) / row.sigma
 
     def update(self, row: Rows, x: Any, model: Estimate, memory: tuple[Any, ...], noise: tuple[Any, ...]) -> Next:
-        xp = array_namespace(row.sigma)
+        xp = namespace(row.sigma)
         added = row.sigma_next**2 - (self.sigma_min * row.alpha_next) ** 2
         row = replace(row, sigma_next=self.s_noise * xp.sqrt(xp.where(added > 0, added, xp.zeros_like(added))))
         return super().update(row, x, model, memory, noise)
@@ -82,7 +81,7 @@ def renoise(row: Rows, x: Any, z: Any, s_noise: float = 1.0) -> Any:
 
     a * x + s_noise * sqrt(sigma^2 - (a * sigma_s)^2) * z
     """
-    xp = array_namespace(row.sigma)
+    xp = namespace(row.sigma)
     point = row.at(1)
     kept = point.alpha / row.alpha_next
     added = point.sigma**2 - (kept * row.sigma_next) ** 2

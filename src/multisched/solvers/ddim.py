@@ -3,11 +3,9 @@
 from dataclasses import dataclass
 from typing import Any
 
-from array_api_compat import array_namespace
-
 from multisched.errors import ScheduleError
 from multisched.solvers.base import Estimate, Next, Rows, Solver
-from multisched.values import check_options
+from multisched.values import check_options, namespace
 
 
 @dataclass(frozen=True)
@@ -44,13 +42,13 @@ class DDIM(Solver):
         if not noise:
             return Next(row.alpha_next * model.x0 + row.sigma_next * direction)
         std = self.eta * posterior_std(row)
-        rest = array_namespace(std).sqrt(row.sigma_next**2 - std**2)
+        rest = namespace(std).sqrt(row.sigma_next**2 - std**2)
         return Next(row.alpha_next * model.x0 + rest * direction + std * noise[0])
 
 
 def posterior_std(row: Rows) -> Any:
     """Standard deviation of q(x_next | x, x0), sigma_next / sigma * sqrt(forgotten)."""
-    return row.sigma_next / row.sigma * array_namespace(row.sigma).sqrt(forgotten(row))
+    return row.sigma_next / row.sigma * namespace(row.sigma).sqrt(forgotten(row))
 
 
 def forgotten(row: Rows) -> Any:
@@ -58,6 +56,6 @@ def forgotten(row: Rows) -> Any:
 
     sigma^2 - (alpha * sigma_next / alpha_next)^2
     """
-    xp = array_namespace(row.sigma)
+    xp = namespace(row.sigma)
     lost = row.sigma**2 - (row.alpha * row.sigma_next / row.alpha_next) ** 2
     return xp.where(lost > 0, lost, xp.zeros_like(lost))

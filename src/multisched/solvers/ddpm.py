@@ -3,13 +3,11 @@
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
-from array_api_compat import array_namespace
-
 from multisched.errors import ScheduleError
 from multisched.solvers.base import Estimate, Next, Rows, Solver
 from multisched.solvers.ddim import forgotten, posterior_std
 from multisched.transforms import LearnedVariance
-from multisched.values import check_options
+from multisched.values import check_options, namespace
 
 VARIANCES = ("fixed_small", "fixed_small_log", "fixed_large", "fixed_large_log", "learned", "learned_range")
 _LEAST = 1e-20  # of a variance whose logarithm is taken
@@ -49,14 +47,14 @@ class DDPM(Solver):
     def noise_transform(self, row: Rows) -> tuple[LearnedVariance, Any] | None:
         if not self.variance_type.startswith("learned"):
             return None
-        xp = array_namespace(row.sigma)
+        xp = namespace(row.sigma)
         if self.variance_type == "learned":
             return LearnedVariance(), row.sigma[:, :0]
         variances = xp.concat([posterior_std(row) ** 2, forgotten(row)], axis=1)
         return LearnedVariance(), xp.log(xp.where(variances > _LEAST, variances, _LEAST))
 
     def update(self, row: Rows, x: Any, model: Estimate, memory: tuple[Any, ...], noise: tuple[Any, ...]) -> Next:
-        xp = array_namespace(row.sigma)
+        xp = namespace(row.sigma)
         std = xp.ones_like(row.sigma)  # the rest is the transform's, if the variance is learned
         if not self.variance_type.startswith("learned"):
             std = posterior_std(row) if self.variance_type.startswith("fixed_small") else xp.sqrt(forgotten(row))

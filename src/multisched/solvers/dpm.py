@@ -3,13 +3,11 @@
 from dataclasses import dataclass
 from typing import Any
 
-from array_api_compat import array_namespace
-
 from multisched.errors import ScheduleError
 from multisched.grid import Grid
 from multisched.predictions import Prediction
 from multisched.solvers.base import Estimate, Level, Next, Rows, Solver, orders
-from multisched.values import anywhere, check_options
+from multisched.values import anywhere, check_options, namespace
 
 _KNOWN: dict[str, tuple[Any, ...]] = {
     "solver_order": (1, 2, 3),
@@ -97,7 +95,7 @@ class DPM(Solver):
         self, start: Level, end: Level, x: Any, m: Any, first: Any, second: Any, midpoint: Any, noise: tuple[Any, ...]
     ) -> Any:
         """x at `end`, given m and its derivatives at `start`; `midpoint` where that rule is to be used."""
-        xp = array_namespace(start.sigma)
+        xp = namespace(start.sigma)
         h = gap(start, end)
         (a, b), (a_next, b_next) = (level if self._data else level[::-1] for level in (start, end))
         decay, scaled, times, added = b_next / b, h if self._data else -h, 1.0, 0.0
@@ -138,7 +136,7 @@ class DPMMultistep(DPM):
         return ("before", "before_that")[: self.solver_order - 1]
 
     def update(self, row: Rows, x: Any, model: Estimate, memory: tuple[Any, ...], noise: tuple[Any, ...]) -> Next:
-        xp = array_namespace(row.sigma)
+        xp = namespace(row.sigma)
         m = model.x0 if self._data else model.noise
         falling = (self.lower_order_final and row.steps < 15) | (self.euler_at_final & (row.left == 1))
         order = orders(row, self.solver_order, falling)
@@ -159,7 +157,7 @@ class DPMMultistep(DPM):
 
 def gap(start: Level, end: Level) -> Any:
     """lam_end - lam_start; 0 where that is infinite, for then nothing is to be had from the other end."""
-    xp = array_namespace(start.sigma)
+    xp = namespace(start.sigma)
     up, down = end.alpha * start.sigma, end.sigma * start.alpha
     finite = (up > 0) & (down > 0)
     return xp.where(finite, xp.log(xp.where(finite, up, 1.0) / xp.where(finite, down, 1.0)), 0.0)
@@ -167,5 +165,5 @@ def gap(start: Level, end: Level) -> Any:
 
 def one_over(value: Any) -> Any:
     """1 / value; 0 for 0."""
-    xp = array_namespace(value)
+    xp = namespace(value)
     return xp.where(value == 0, 0.0, 1 / xp.where(value == 0, 1.0, value))

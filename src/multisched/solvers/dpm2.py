@@ -4,12 +4,11 @@ from dataclasses import dataclass, replace
 from typing import Any, ClassVar
 
 import numpy as np
-from array_api_compat import array_namespace, is_numpy_array
 
 from multisched.errors import ScheduleError
 from multisched.grid import Grid
 from multisched.solvers.base import Estimate, Level, Next, Rows, Solver, rows_of
-from multisched.values import check_options
+from multisched.values import check_options, namespace
 
 
 @dataclass(frozen=True)
@@ -54,9 +53,9 @@ class Midpoint(Solver):
         return int(self.eta > 0)
 
     def rows(self, grid: Grid, schedule: Any) -> Rows:
-        if not is_numpy_array(grid.sigmas):
+        if not isinstance(grid.sigmas, np.ndarray):
             raise ScheduleError("levels between those of the grid are looked up on the host; give a grid of NumPy.")
-        xp = array_namespace(grid.sigmas)
+        xp = namespace(grid.sigmas)
         start, end = Level(grid.alphas[:-1], grid.sigmas[:-1]), Level(grid.next_alphas, grid.next_sigmas)
         aim = end if self.noisy_middle else Level(end.alpha, _split(start, end, self.eta)[1])
         paired = np.asarray(start.alpha * start.sigma * aim.alpha * aim.sigma > 0)
@@ -75,7 +74,7 @@ class Midpoint(Solver):
         )
 
     def update(self, row: Rows, x: Any, model: Estimate, memory: tuple[Any, ...], noise: tuple[Any, ...]) -> Next:
-        xp = array_namespace(row.sigma)
+        xp = namespace(row.sigma)
         (anchor,) = memory
         second = row.stage == 1
         to_middle = (row.stage == 0) & (row.alpha_start * row.sigma_start * row.alpha_next * row.sigma_next > 0)
@@ -93,7 +92,7 @@ class Midpoint(Solver):
 
 def _split(start: Level, end: Level, eta: Any) -> tuple[Any, Any]:
     """The noise at a step's end: the deviation that is drawn anew, and the weight of what is kept."""
-    xp = array_namespace(end.sigma)
+    xp = namespace(end.sigma)
     one = xp.ones_like(end.sigma)
     share = xp.where(start.ratio > end.ratio, end.ratio / xp.where(start.sigma > 0, start.ratio, one), one)
     return eta * end.sigma * xp.sqrt(1 - share**2), end.sigma * xp.sqrt(1 - eta**2 + (eta * share) ** 2)

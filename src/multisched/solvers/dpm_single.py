@@ -4,11 +4,11 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
-from array_api_compat import array_namespace
 
 from multisched.grid import Grid
 from multisched.solvers.base import Estimate, Next, Rows, rows_of
 from multisched.solvers.dpm import DPM, gap, one_over
+from multisched.values import namespace
 
 
 @dataclass(frozen=True)
@@ -55,7 +55,7 @@ class DPMSinglestep(DPM):
         return [size] * full + [calls for calls in last if calls > 0]
 
     def update(self, row: Rows, x: Any, model: Estimate, memory: tuple[Any, ...], noise: tuple[Any, ...]) -> Next:
-        xp = array_namespace(row.sigma)
+        xp = namespace(row.sigma)
         latest = m = model.x0 if self._data else model.noise
         kept: tuple[Any, ...] = ()
         if memory:

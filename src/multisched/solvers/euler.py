@@ -4,12 +4,10 @@ import math
 from dataclasses import dataclass, replace
 from typing import Any, ClassVar
 
-from array_api_compat import array_namespace
-
 from multisched.errors import ScheduleError
 from multisched.predictions import Prediction
 from multisched.solvers.base import Estimate, Next, Rows, Solver
-from multisched.values import check_options
+from multisched.values import check_options, namespace
 
 
 @dataclass(frozen=True)
@@ -50,7 +48,7 @@ class Churn(Solver):
         """sigma_hat where the step begins."""
         gamma = min(self.s_churn / max(calls, 1.0), math.sqrt(2) - 1)
         churned = (self.s_tmin <= row.sigma_start) & (row.sigma_start <= self.s_tmax)
-        return row.sigma_start * (1 + array_namespace(row.sigma).where(churned, gamma, 0.0))
+        return row.sigma_start * (1 + namespace(row.sigma).where(churned, gamma, 0.0))
 
 
 @dataclass(frozen=True)
@@ -82,7 +80,7 @@ class Euler(Churn):
         return super().estimate(row, prediction, x, outputs)
 
     def update(self, row: Rows, x: Any, model: Estimate, memory: tuple[Any, ...], noise: tuple[Any, ...]) -> Next:
-        xp = array_namespace(row.sigma)
+        xp = namespace(row.sigma)
         x0, direction = model.x0, model.noise
         if noise:
             sigma = self._raised(row, row.steps)

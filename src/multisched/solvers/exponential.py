@@ -19,13 +19,12 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
-from array_api_compat import array_namespace
 
 from multisched.errors import ScheduleError
 from multisched.grid import Grid
 from multisched.predictions import Prediction
 from multisched.solvers.base import Estimate, Level, Next, Rows, Solver, orders
-from multisched.values import anywhere, check_options, count, option, whole
+from multisched.values import anywhere, check_options, count, namespace, option, whole
 
 # Gauss and Legendre's 64 points integrate such an exponential times a polynomial to the last bits.
 _X, _W = (values / 2 for values in np.polynomial.legendre.leggauss(64))
@@ -124,7 +123,7 @@ class ExponentialAdams(Solver):
         return rows
 
     def update(self, row: Rows, x: Any, model: Estimate, memory: tuple[Any, ...], noise: tuple[Any, ...]) -> Next:
-        xp, kept, falling = array_namespace(row.sigma), len(self._kept), row.steps < self.falling
+        xp, kept, falling = namespace(row.sigma), len(self._kept), row.steps < self.falling
         own = len(self.memory) - (0 if self.solver_p is None else len(self.solver_p.memory))
         values = (model.x0 if self.data else model.noise, *memory[kept:own])
         said = (model.x0, model.noise)
@@ -136,7 +135,7 @@ class ExponentialAdams(Solver):
                 again = again & (row.grid.first + last.step != number)
             count = xp.where(again, orders(last, self.corrector - 1, falling) + 1, 1)
             before = self._said(last.start, memory[0], values[0])
-            x = xp.where(again, self._step(last, before, values, 1, count, memory[1:kept]), x)
+            x = xp.where(again, self._step(last, before, values[: self.corrector], 1, count, memory[1:kept]), x)
             # The noise's form would leave what was drawn in the sample at sigma = 0.
             again = again & (self.data | (self.tau == 0) | (row.sigma_next > 0))
             said = tuple(xp.where(again, *both) for both in zip(self._said(row.start, x, values[0]), said, strict=True))
@@ -144,7 +143,8 @@ class ExponentialAdams(Solver):
         if self.solver_p is not None:
             theirs = self.solver_p.update(row, x, Estimate(*said, said[1]), memory[own:], noise)
             return Next(theirs.sample, after + theirs.memory)
-        return Next(self._step(row, said, values, 0, orders(row, self.predictor, falling), noise), after)
+        count = orders(row, self.predictor, falling)
+        return Next(self._step(row, said, values[: self.predictor], 0, count, noise), after)
 
     def _said(self, level: Level, x: Any, value: Any) -> tuple[Any, Any]:
         """The x0 and the noise that x is made of, of which one is the value."""
@@ -157,9 +157,10 @@ class ExponentialAdams(Solver):
     ) -> Any:
         """The step of a row from a sample made of `said`, where p is values[0] + (p - values[0]). The values are of the
         grid points first, first - 1... from its start; `count` of them are used."""
-        xp, start, tau2 = array_namespace(row.sigma), _finite(row.start.lam), self._tau(row) ** 2
+        xp, start, tau2 = namespace(row.sigma), _finite(row.start.lam), self._tau(row) ** 2
         h = xp.where(count > 1, _finite(row.next.lam) - start, 0.0)
-        nodes = [_finite(row.at(first - k).lam) - start for k in range(len(values))]
+        lams = _finite(Level(row.grid.alphas, row.grid.sigmas).lam)
+        nodes = [row.of(lams, first - k) - start for k in range(len(values))]
         shares = _integrals(h, 1 + tau2 if self.data else -1.0, nodes, count, self.rule)
         bend = (1 + tau2) * sum(share * (one - values[0]) for share, one in zip(shares, values[1:], strict=True))
         if self.data:
@@ -180,13 +181,13 @@ class ExponentialAdams(Solver):
         # In the noise's form it would be infinite after pure noise, and some would be left at sigma = 0.
         sound = self.data | ((row.alpha_start > 0) & (row.sigma_next > 0))
         noisy = (self.tau_start <= row.timestep) & (row.timestep <= self.tau_end) & sound
-        return array_namespace(row.sigma).where(noisy, self.tau, 0.0) if self.tau else 0.0
+        return namespace(row.sigma).where(noisy, self.tau, 0.0) if self.tau else 0.0
 
 
 def _integrals(h: Any, rate: Any, nodes: list[Any], count: Any, rule: str) -> list[Any]:
     """For j = 1, 2... the integral over v in [0, h] of e^(-rate (h - v)) * L_j(v), with L_j Lagrange's polynomial that
     is 1 at node j and 0 at the others of the first `count` nodes; 0 for a node beyond them."""
-    xp = array_namespace(h)
+    xp = namespace(h)
     v = h * xp.asarray(0.5 + _X)
     weight = h * xp.asarray(_W) * xp.exp(rate * (v - h))
     integrals = []
@@ -206,7 +207,7 @@ def _integrals(h: Any, rate: Any, nodes: list[Any], count: Any, rule: str) -> li
 
 def _before(row: Rows) -> Rows:
     """The row of the step before; in the first row, a step that stays at its start."""
-    xp = array_namespace(row.sigma)
+    xp = namespace(row.sigma)
     level, step = row.at(-1), xp.asarray(row.step) - 1
     index = xp.reshape(xp.clip(step, 0, len(row.grid)), (-1,))
     return replace(
@@ -222,8 +223,8 @@ def _before(row: Rows) -> Rows:
 
 def _finite(lam: Any) -> Any:
     """An infinite lam as one so far away that a value there has no weight."""
-    return array_namespace(lam).clip(lam, -1e100, 1e100)
+    return namespace(lam).clip(lam, -1e100, 1e100)
 
 
 def _nonzero(gap: Any) -> Any:
-    return array_namespace(gap).where(gap == 0, 1.0, gap)
+    return namespace(gap).where(gap == 0, 1.0, gap)

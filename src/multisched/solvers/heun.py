@@ -4,12 +4,12 @@ from dataclasses import dataclass
 from typing import Any, ClassVar
 
 import numpy as np
-from array_api_compat import array_namespace
 
 from multisched.errors import ScheduleError
 from multisched.grid import Grid
 from multisched.solvers.base import Estimate, Next, Rows, rows_of
 from multisched.solvers.euler import Churn
+from multisched.values import namespace
 
 
 @dataclass(frozen=True)
@@ -48,7 +48,7 @@ class Heun(Churn):
         return rows_of(grid, step, stage)
 
     def update(self, row: Rows, x: Any, model: Estimate, memory: tuple[Any, ...], noise: tuple[Any, ...]) -> Next:
-        xp = array_namespace(row.sigma)
+        xp = namespace(row.sigma)
         (anchor,) = memory
         first = row.stage == 0
 

@@ -4,14 +4,12 @@ import math
 from dataclasses import dataclass
 from typing import Any
 
-from array_api_compat import array_namespace
-
 from multisched.errors import ScheduleError
 from multisched.grid import Grid
 from multisched.predictions import Prediction
 from multisched.solvers.ancestral_flow import share
 from multisched.solvers.base import Estimate, Next, Rows, Solver
-from multisched.values import anywhere, check_options
+from multisched.values import anywhere, check_options, namespace
 
 
 @dataclass(frozen=True)
@@ -72,13 +70,13 @@ class PiFlow(Solver):
 
     def _raw(self, row: Rows) -> tuple[Any, Any]:
         """Raw times at which the step begins and ends."""
-        xp = array_namespace(row.sigma)
+        xp = namespace(row.sigma)
         start, end = (s / (self.shift + (1 - self.shift) * s) for s in (share(row.here), share(row.next)))
         return start, xp.where(end > 0, end, self.eps)
 
     def _weights(self, row: Rows) -> Any:
         """Weights of the x0_j in their mean, along the last axis."""
-        xp = array_namespace(row.sigma)
+        xp = namespace(row.sigma)
         start, end = self._raw(row)
         count = xp.round((start - end) * self.substeps)
         count = xp.where(count > 1, count, 1.0)

@@ -3,11 +3,10 @@
 from dataclasses import dataclass, replace
 from typing import Any, ClassVar
 
-from array_api_compat import array_namespace
-
 from multisched.grid import Grid
 from multisched.solvers.base import Estimate, Next, Rows
 from multisched.solvers.ddim import DDIM
+from multisched.values import namespace
 
 
 @dataclass(frozen=True)
@@ -35,7 +34,7 @@ class RePaint(DDIM):
         return replace(rows, alpha=alpha, sigma=sigma)
 
     def update(self, row: Rows, x: Any, model: Estimate, memory: tuple[Any, ...], noise: tuple[Any, ...]) -> Next:
-        xp = array_namespace(row.sigma)
+        xp = namespace(row.sigma)
         original, mask, _ = memory
         z, again = noise
         known = row.alpha_next * original + row.sigma_next * z

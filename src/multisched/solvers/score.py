@@ -4,7 +4,6 @@ from dataclasses import dataclass, replace
 from typing import Any, ClassVar
 
 import numpy as np
-from array_api_compat import array_namespace
 
 from multisched.errors import ScheduleError
 from multisched.grid import Grid
@@ -15,7 +14,7 @@ from multisched.solvers.ddpm import DDPM
 from multisched.solvers.euler import Churn
 from multisched.solvers.heun import Heun
 from multisched.transforms import Langevin
-from multisched.values import check_options, option, shown
+from multisched.values import check_options, namespace, option, shown
 
 
 @dataclass(frozen=True)
@@ -52,9 +51,7 @@ class PredictorCorrector(Solver):
     def noise_transform(self, row: Rows) -> tuple[Langevin, Any] | None:
         corrects = row.stage < self.correct_steps
         return (
-            (Langevin(self.norms), array_namespace(row.sigma).where(corrects, self.snr, 0.0))
-            if self.correct_steps
-            else None
+            (Langevin(self.norms), namespace(row.sigma).where(corrects, self.snr, 0.0)) if self.correct_steps else None
         )
 
     def estimate(self, row: Rows, prediction: Prediction, x: Any, outputs: tuple[Any, ...]) -> tuple[Any, Any]:
@@ -63,7 +60,7 @@ class PredictorCorrector(Solver):
         return super().estimate(row, prediction, x, outputs)
 
     def update(self, row: Rows, x: Any, model: Estimate, memory: tuple[Any, ...], noise: tuple[Any, ...]) -> Next:
-        xp = array_namespace(row.sigma)
+        xp = namespace(row.sigma)
         corrected = x - 2 * model.raw_noise / row.sigma + 2 * noise[0]
         predicted = DDPM("fixed_large").update(row, x, model, memory, noise).sample
         return Next(xp.where(row.stage < self.correct_steps, corrected, predicted))
@@ -90,7 +87,7 @@ class EulerMaruyama(Solver):
         return super().rows(grid, schedule)
 
     def update(self, row: Rows, x: Any, model: Estimate, memory: tuple[Any, ...], noise: tuple[Any, ...]) -> Next:
-        xp = array_namespace(row.sigma)
+        xp = namespace(row.sigma)
         rate = (self.beta_min + row.timestep * (self.beta_max - self.beta_min)) / row.steps
         score = -model.raw_noise / row.sigma
         return Next(x + (x / 2 + score) * rate + xp.where(row.left > 1, xp.sqrt(rate), 0.0) * noise[0])
@@ -114,7 +111,7 @@ class ChurnedHeun(Churn):
         asked = Heun().rows(grid, schedule)
         if not self.s_churn:
             return asked
-        xp = array_namespace(asked.sigma)
+        xp = namespace(asked.sigma)
         step = np.asarray(asked.step[:, 0])
         begun = rows_of(self._raised_grid(grid, schedule), step, np.zeros_like(step))
         names = ("timestep", "alpha", "sigma", "scale")
@@ -131,7 +128,7 @@ class ChurnedHeun(Churn):
         return replace(grid, **raised)
 
     def update(self, row: Rows, x: Any, model: Estimate, memory: tuple[Any, ...], noise: tuple[Any, ...]) -> Next:
-        xp = array_namespace(row.sigma)
+        xp = namespace(row.sigma)
         after = Heun().update(row, x, model, memory, ())
         if not noise:
             return after
