@@ -1,6 +1,8 @@
 """NumPy: the host, and the reference that the other backends are held to."""
 
+import os
 from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import numpy as np
@@ -9,8 +11,11 @@ from array_api_compat import numpy as xp
 from multisched.backends.base import ArrayAPIBackend, Terms
 from multisched.errors import ScheduleError
 
-BLOCK = 1 << 14
+BLOCK = 1 << 17
 """Elements of a piece of large arrays that all sums are taken of at once, so that each is read from memory once."""
+
+SHARE = 1 << 20
+"""Elements that a core is given at least."""
 
 
 class NumPyBackend(ArrayAPIBackend[np.ndarray]):
@@ -55,21 +60,31 @@ class NumPyBackend(ArrayAPIBackend[np.ndarray]):
     def weighted_sums(
         self, sums: Sequence[Terms], arrays: Sequence[np.ndarray], dtype: Any, out: Sequence[np.ndarray] | None = None
     ) -> tuple[np.ndarray, ...]:
+        if not all(type(weight) is float for weights, _ in sums for weight in weights):
+            return self._with_arrays(sums, arrays, dtype, out)
         like, wide = arrays[0], self.compute_dtype(dtype)
-        if any(type(weight) is not float and np.size(weight) > 1 for weights, _ in sums for weight in weights):
-            results = tuple(np.empty(like.shape, dtype) for _ in sums) if out is None else tuple(out)
-            for k in range(like.shape[0]):
-                own = [(tuple(w if type(w) is float else w[k] for w in weights), chosen) for weights, chosen in sums]
-                for result, one in zip(results, self.weighted_sums(own, [a[k] for a in arrays], dtype), strict=True):
-                    result[k] = one
-            return results
-        sums = [(tuple(w if type(w) is float else w.item() for w in weights), chosen) for weights, chosen in sums]
         if like.size > BLOCK and all(array.flags.c_contiguous for array in (*arrays, *(out or ()))):
             return _in_blocks(sums, arrays, wide, dtype, out)
-        found = tuple(_sum(*one, arrays, wide, dtype) for one in sums)
-        for result, one in zip(out or (), found, strict=out is not None):
+        found = tuple([_sum(weights, chosen, arrays, wide, dtype) for weights, chosen in sums])
+        if out is None:
+            return found
+        for result, one in zip(out, found, strict=True):
             result[...] = one
-        return found if out is None else tuple(out)
+        return tuple(out)
+
+    def _with_arrays(
+        self, sums: Sequence[Terms], arrays: Sequence[np.ndarray], dtype: Any, out: Sequence[np.ndarray] | None
+    ) -> tuple[np.ndarray, ...]:
+        """Sums whose weights are arrays, of one number or of one to a sample: those of each sample by itself."""
+        if not any(np.size(weight) > 1 for weights, _ in sums for weight in weights):
+            plain = [(tuple([np.asarray(w).item() for w in weights]), chosen) for weights, chosen in sums]
+            return self.weighted_sums(plain, arrays, dtype, out)
+        results = tuple(np.empty(arrays[0].shape, dtype) for _ in sums) if out is None else tuple(out)
+        for k in range(arrays[0].shape[0]):
+            own = [(tuple([w if type(w) is float else w[k] for w in weights]), chosen) for weights, chosen in sums]
+            for result, one in zip(results, self.weighted_sums(own, [a[k] for a in arrays], dtype), strict=True):
+                result[k] = one
+        return results
 
     def normal(self, shape: tuple[int, ...], seed: int, dtype: Any = None, device: Any = None) -> np.ndarray:
         draws = np.random.default_rng(seed).standard_normal(shape, dtype=np.float32)
@@ -82,7 +97,9 @@ def _sum(
     """One sum, in the dtype `wide`, rounded to `dtype`; a single array of weight 1 is returned as it is."""
     total: Any = None
     for weight, k in zip(weights, chosen, strict=True):
-        array = arrays[k].astype(wide, copy=False)
+        array = arrays[k]
+        if array.dtype != wide:
+            array = array.astype(wide)
         term = array if weight == 1.0 else array * weight
         if total is None:
             total = term
@@ -90,8 +107,9 @@ def _sum(
             total = total + term
         else:
             total = np.add(total, term, out=term)
-    found = np.zeros_like(arrays[0], dtype=wide) if total is None else total
-    return np.asarray(found).astype(dtype, copy=False)
+    if total is None:
+        return np.zeros_like(arrays[0], dtype=dtype)
+    return np.asarray(total, dtype)
 
 
 def _in_blocks(
@@ -101,7 +119,7 @@ def _in_blocks(
     dtype: Any,
     out: Sequence[np.ndarray] | None,
 ) -> tuple[np.ndarray, ...]:
-    """The sums, piece by piece in cache."""
+    """The sums, piece by piece in cache, on all cores where the arrays are large. The same to the bit as `_sum`."""
     copies = [out is None and weights == (1.0,) and arrays[chosen[0]].dtype == dtype for weights, chosen in sums]
     found = tuple(
         arrays[chosen[0]] if copy else np.empty(arrays[0].shape, dtype) if out is None else out[k]
@@ -109,12 +127,42 @@ def _in_blocks(
     )
     flat = [array.reshape(-1) for array in arrays]
     into = [(one, result.reshape(-1)) for one, result, copy in zip(sums, found, copies, strict=True) if not copy]
-    for first in range(0, flat[0].size, BLOCK) if into else ():
-        block = slice(first, first + BLOCK)
-        pieces = [array[block] for array in flat]
-        for one, result in into:
-            result[block] = _sum(*one, pieces, wide, dtype)
+
+    def fill(first: int, last: int) -> None:
+        scratch = np.empty((1 if dtype == wide else 2, BLOCK), wide)
+        for start in range(first, last, BLOCK):
+            block = slice(start, min(start + BLOCK, last))
+            pieces = [array[block] for array in flat]
+            for one, result in into:
+                _sum_into(*one, pieces, result[block], scratch[:, : block.stop - start])
+
+    size = flat[0].size
+    parts = min(os.cpu_count() or 1, size // SHARE)
+    if into and parts > 1:
+        ends = [size * k // parts for k in range(parts + 1)]
+        with ThreadPoolExecutor(parts) as pool:
+            list(pool.map(fill, ends[:-1], ends[1:]))
+    elif into:
+        fill(0, size)
     return found
+
+
+def _sum_into(
+    weights: tuple[float, ...],
+    chosen: tuple[int, ...],
+    arrays: Sequence[np.ndarray],
+    out: np.ndarray,
+    scratch: np.ndarray,
+) -> None:
+    """One sum written to `out`, in the dtype of `scratch`: an array of its size, or two where that is not its own."""
+    total, product = (out if len(scratch) == 1 else scratch[0]), scratch[-1]
+    so_far: Any = None
+    for weight, k in zip(weights, chosen, strict=True):
+        term = arrays[k]
+        if weight != 1.0:
+            term = np.multiply(term, weight, out=total if so_far is None else product, dtype=product.dtype)
+        so_far = term if so_far is None else np.add(so_far, term, out=total, dtype=product.dtype)
+    np.copyto(out, 0.0 if so_far is None else so_far, casting="same_kind")
 
 
 BACKEND = NumPyBackend()

@@ -1,5 +1,6 @@
 """PyTorch: CPU, CUDA, MPS, and the data-less meta device."""
 
+import contextlib
 from collections.abc import Callable, Sequence
 from types import FunctionType
 from typing import Any
@@ -11,6 +12,9 @@ from torch._higher_order_ops.while_loop import while_loop
 
 from multisched.backends.base import ArrayAPIBackend, Terms
 from multisched.errors import ScheduleError
+
+BLOCK = 1 << 16
+"""Elements of a piece of large arrays on the CPU that all sums are taken of at once, in cache."""
 
 
 class TorchBackend(ArrayAPIBackend[torch.Tensor]):
@@ -60,7 +64,7 @@ class TorchBackend(ArrayAPIBackend[torch.Tensor]):
         return array if array.dtype is dtype else array.to(dtype)
 
     def weighted_sum(self, weights: Sequence[Any], arrays: Sequence[torch.Tensor]) -> torch.Tensor:
-        return _sum(weights, arrays, arrays[0].dtype, None)
+        return _sum(weights, range(len(arrays)), arrays, arrays[0].dtype, None)
 
     def weighted_sums(
         self,
@@ -70,17 +74,15 @@ class TorchBackend(ArrayAPIBackend[torch.Tensor]):
         out: Sequence[torch.Tensor] | None = None,
     ) -> tuple[torch.Tensor, ...]:
         wide = self.compute_dtype(dtype)
+        if arrays[0].is_cpu and arrays[0].numel() > BLOCK and _divisible(sums, arrays, wide, dtype):
+            with contextlib.suppress(RuntimeError):  # under vmap, where what is written to has no batch
+                return _in_blocks(sums, arrays, wide, dtype, out)
+        if out is not None:
+            return tuple(_sum_into(*one, arrays, wide, given) for one, given in zip(sums, out, strict=True))
         found = []
-        for k, (weights, chosen) in enumerate(sums):
-            given = None if out is None else out[k]
-            if not weights:
-                total = torch.zeros_like(arrays[0], dtype=dtype) if given is None else given.zero_()
-            elif len(weights) == 1 and isinstance(weights[0], float) and weights[0] == 1.0:
-                total = arrays[chosen[0]]
-                total = total if given is None else given.copy_(total)
-            else:
-                total = _sum(weights, [arrays[j] for j in chosen], wide, given if wide is dtype else None)
-            found.append(total if total.dtype is dtype else total.to(dtype) if given is None else given.copy_(total))
+        for weights, chosen in sums:
+            total = _sum(weights, chosen, arrays, wide, None) if weights else torch.zeros_like(arrays[0], dtype=dtype)
+            found.append(total if total.dtype is dtype else total.to(dtype))
         return tuple(found)
 
     def constant_rows(self, values: Any, dtype: Any = None, device: Any = None) -> tuple[torch.Tensor, ...]:
@@ -119,29 +121,92 @@ class TorchBackend(ArrayAPIBackend[torch.Tensor]):
             getattr(torch, kind).synchronize()
 
 
+_ZERO = torch.zeros(())
+
+
 def _sum(
-    weights: Sequence[Any], arrays: Sequence[torch.Tensor], wide: torch.dtype, out: torch.Tensor | None
+    weights: Sequence[Any],
+    chosen: Sequence[int],
+    arrays: Sequence[torch.Tensor],
+    wide: torch.dtype,
+    out: torch.Tensor | None,
 ) -> torch.Tensor:
     """The sum in the dtype `wide`. One fused kernel a term and no temporary: it rounds once, where a product and a sum
-    would round twice."""
-    first, total = weights[0], arrays[0] if arrays[0].dtype is wide else arrays[0].to(wide)
-    owned = total is not arrays[0]
-    if not (isinstance(first, float) and first == 1.0):
-        total = total.mul_(first) if owned else torch.mul(total, first, out=out)
+    would round twice. A single array of weight 1 in that dtype is returned as it is."""
+    first, total = weights[0], arrays[chosen[0]]
+    owned = total.dtype is not wide
+    if owned:
+        total = total.to(wide)
+    if type(first) is not float or first != 1.0:
+        if owned:
+            total = total.mul_(first)
+        elif type(first) is not float:
+            total = torch.mul(total, first, out=out)
+        else:  # torch makes a tensor of a number that it multiplies with, which takes longer than a small product does
+            total = torch.add(_ZERO, total, alpha=first, out=out)
         owned = True
-    for weight, array in zip(weights[1:], arrays[1:], strict=True):
+    for k in range(1, len(weights)):
+        weight, array = weights[k], arrays[chosen[k]]
         if owned:
             try:
-                total = total.add_(array, alpha=weight) if isinstance(weight, float) else total.addcmul_(array, weight)
+                total = total.add_(array, alpha=weight) if type(weight) is float else total.addcmul_(array, weight)
                 continue
             except RuntimeError:  # under vmap, where the sum so far has no batch and this array has one
                 out = None
-        if isinstance(weight, float):
+        if type(weight) is float:
             total = torch.add(total, array, alpha=weight, out=out)
         else:
             total = torch.addcmul(total, array.to(wide), weight, out=out)
         owned = True
     return total
+
+
+def _divisible(sums: Sequence[Terms], arrays: Sequence[torch.Tensor], wide: torch.dtype, dtype: torch.dtype) -> bool:
+    """Whether sums are better taken piece by piece, those of many terms and in half precision, and can be."""
+    return (
+        (wide is not dtype or any(len(weights) > 2 for weights, _ in sums))
+        and not torch.compiler.is_compiling()
+        and all(array.is_contiguous() for array in arrays)
+        and not (torch.is_grad_enabled() and any(array.requires_grad for array in arrays))
+        and all(type(weight) is float for weights, _ in sums for weight in weights)
+    )
+
+
+def _in_blocks(
+    sums: Sequence[Terms],
+    arrays: Sequence[torch.Tensor],
+    wide: torch.dtype,
+    dtype: torch.dtype,
+    out: Sequence[torch.Tensor] | None,
+) -> tuple[torch.Tensor, ...]:
+    """The sums, piece by piece, so that each array is read from memory once and none is widened as a whole."""
+    copies = [out is None and weights == (1.0,) and arrays[chosen[0]].dtype is dtype for weights, chosen in sums]
+    found = tuple(
+        arrays[chosen[0]] if copy else torch.empty_like(arrays[0], dtype=dtype) if out is None else out[k]
+        for k, (copy, (_, chosen)) in enumerate(zip(copies, sums, strict=True))
+    )
+    into = [(*one, result.view(-1)) for one, result, copy in zip(sums, found, copies, strict=True) if not copy]
+    flat = {k: arrays[k].view(-1) for _, chosen, _ in into for k in chosen}
+    for first in range(0, arrays[0].numel(), BLOCK) if into else ():
+        block = slice(first, first + BLOCK)
+        pieces: Any = {k: array[block].to(wide) for k, array in flat.items()}
+        for weights, chosen, result in into:
+            _sum_into(weights, chosen, pieces, wide, result[block])
+    return found
+
+
+def _sum_into(
+    weights: Sequence[Any],
+    chosen: Sequence[int],
+    arrays: Sequence[torch.Tensor],
+    wide: torch.dtype,
+    out: torch.Tensor,
+) -> torch.Tensor:
+    """`_sum`, written to `out`."""
+    if not weights:
+        return out.zero_()
+    total = _sum(weights, chosen, arrays, wide, out if out.dtype is wide else None)
+    return out if total is out else out.copy_(total)
 
 
 BACKEND = TorchBackend()
