@@ -157,13 +157,13 @@ class Steps(Value, ABC):
         backend = backends.of(state.sample)
         if compile:
             return self._step_compiled(backend, state, output, noise, out)
-        row, after = self._place(backend, state)
+        layout, (row, after) = self.layout, self._place(backend, state)
         draws = self._draws(state, noise) if row.noisy else ()
-        check_all(self.layout, state, output, draws)
+        check_all(layout, state, output, draws)
         if out is not None and backend.name in _WRITABLE:
             _check_apart(state, out)
-        sample, *memory = advance(backend, self.layout, row, state, output, draws, out)
-        return State(sample, tuple(memory), after)
+        registers = advance(backend, layout, row, state, output, draws, out)
+        return State(registers[0], registers[1:], after)
 
     def _step_compiled(
         self, backend: Backend[Any], state: State[Any], output: Any, noise: Any, out: State[Any] | None
