@@ -5,6 +5,8 @@ import time
 from collections.abc import Callable
 from typing import Any
 
+import torch
+
 import multisched as ms
 
 LAZY = ("jax", "mlx")  # return before the arrays are computed
@@ -82,6 +84,35 @@ class Inputs:
         return run
 
 
+def kernels(plan: ms.Plan, shape: tuple[int, ...]) -> Callable[[], float]:
+    """Seconds per row of torch's own kernels for the sums of a plan, one to a term, called with nothing around them:
+    what no step that takes the same sums by eager torch can do without."""
+    tableau, zero = folded(plan), torch.zeros(())
+    arrays = [draw("torch", shape, k) for k in range(len(tableau.operands))]
+    sums = []
+    for row, x0 in zip(tableau.weights.tolist(), tableau.x0_weights.tolist(), strict=True):
+        for register in (*row, *([] if tableau.folded else [x0])):
+            terms = [(array, weight) for array, weight in zip(arrays, register, strict=False) if weight]
+            if terms and [weight for _, weight in terms] != [1.0]:
+                first = terms.pop(0) if terms[0][1] == 1.0 else (zero, 1.0)
+                sums.append((first[0], terms[0], terms[1:]))
+
+    def run() -> float:
+        began = time.perf_counter()
+        for start, (array, weight), rest in sums:
+            total = torch.add(start, array, alpha=weight)
+            for array, weight in rest:
+                total.add_(array, alpha=weight)
+        return (time.perf_counter() - began) / len(plan)
+
+    return run
+
+
+def folded(plan: ms.Plan) -> ms.Tableau:
+    """The table that the steps of a plan go by."""
+    return plan.tableau.fold() if plan.denoised_transform is None else plan.tableau
+
+
 def no_compiling() -> str | None:
     """Why there are no compiled steps, or None where there are."""
     there = "compile" in inspect.signature(ms.Plan.step).parameters
@@ -96,8 +127,7 @@ def middle(plan: ms.Plan) -> range:
 
 def sums(plan: ms.Plan, row: int) -> list[set[int]]:
     """The operands of each weighted sum of a row; a register that takes over another array as it is has none."""
-    tableau = plan.tableau.fold() if plan.denoised_transform is None else plan.tableau
-    registers = [{k: w for k, w in enumerate(register) if w} for register in tableau.weights[row].tolist()]
+    registers = [{k: w for k, w in enumerate(register) if w} for register in folded(plan).weights[row].tolist()]
     return [set(register) for register in registers if register and list(register.values()) != [1.0]]
 
 
