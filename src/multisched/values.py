@@ -1,5 +1,6 @@
 """Values: frozen dataclasses that hold arrays and yet compare, hash, copy and pickle as numbers do."""
 
+import math
 from dataclasses import fields
 from functools import cached_property
 from numbers import Real
@@ -104,19 +105,42 @@ def option(name: str, value: Any, allowed: tuple[str, ...]) -> None:
 _KINDS = {float: real, int: whole, bool: flag, str: word}
 
 
-def check_options(options: Any) -> None:
+def check_options(
+    options: Any,
+    *,
+    positive: tuple[str, ...] = (),
+    not_negative: tuple[str, ...] = (),
+    counts: tuple[str, ...] = (),
+    **words: tuple[str, ...],
+) -> None:
     """Hold the fields of a frozen dataclass to their types float, int, bool and str, and store them as just that.
 
+    Args:
+        options: the dataclass.
+        positive, not_negative: names of fields that are finite numbers above 0, or from 0 on.
+        counts: names of fields that are whole numbers of at least 1.
+        words: the words that a field may be. None passes, where the field may be that.
+
     Raises:
-        ScheduleError: a value of another type.
+        ScheduleError: a value of another type, or not allowed.
     """
     for field in fields(options):
         value = getattr(options, field.name)
         kind = field.type
-        for option in (float, int, str):
-            kind = option if kind == option | None and value is not None else kind
+        for plain in (float, int, str):
+            kind = plain if kind == plain | None and value is not None else kind
         if kind in _KINDS:
             object.__setattr__(options, field.name, _KINDS[kind](field.name, value))
+    for names, least, wanted in ((positive, math.ulp(0.0), "a positive number"), (not_negative, 0.0, "a number >= 0")):
+        for name in names:
+            value = getattr(options, name)
+            if value is not None and not least <= value < math.inf:
+                raise ScheduleError(f"{name} must be {wanted}; given {value!r}.")
+    for name in counts:
+        count(name, getattr(options, name))
+    for name, allowed in words.items():
+        if getattr(options, name) is not None:
+            option(name, getattr(options, name), allowed)
 
 
 class Value:
