@@ -156,7 +156,7 @@ def rows_of(grid: Grid, step: np.ndarray, stage: np.ndarray, point: np.ndarray |
         alpha_next=column(grid.next_alphas, first),
         sigma_next=column(grid.next_sigmas, first),
         stage=constant(stage[:, None]),
-        step=first[:, None],
+        step=constant(step[:, None]),  # sliced there, it would be traced
         grid=grid,
     )
 
