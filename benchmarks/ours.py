@@ -87,7 +87,7 @@ class Inputs:
 def kernels(plan: ms.Plan, shape: tuple[int, ...]) -> Callable[[], float]:
     """Seconds per row of torch's own kernels for the sums of a plan, one to a term, called with nothing around them:
     what no step that takes the same sums by eager torch can do without."""
-    tableau, zero = folded(plan), torch.zeros(())
+    tableau, zero = plan.folded, torch.zeros(())
     arrays = [draw("torch", shape, k) for k in range(len(tableau.operands))]
     sums = []
     for row, x0 in zip(tableau.weights.tolist(), tableau.x0_weights.tolist(), strict=True):
@@ -108,11 +108,6 @@ def kernels(plan: ms.Plan, shape: tuple[int, ...]) -> Callable[[], float]:
     return run
 
 
-def folded(plan: ms.Plan) -> ms.Tableau:
-    """The table that the steps of a plan go by."""
-    return plan.tableau.fold() if plan.denoised_transform is None else plan.tableau
-
-
 def no_compiling() -> str | None:
     """Why there are no compiled steps, or None where there are."""
     there = "compile" in inspect.signature(ms.Plan.step).parameters
@@ -127,7 +122,7 @@ def middle(plan: ms.Plan) -> range:
 
 def sums(plan: ms.Plan, row: int) -> list[set[int]]:
     """The operands of each weighted sum of a row; a register that takes over another array as it is has none."""
-    registers = [{k: w for k, w in enumerate(register) if w} for register in folded(plan).weights[row].tolist()]
+    registers = [{k: w for k, w in enumerate(register) if w} for register in plan.folded.weights[row].tolist()]
     return [set(register) for register in registers if register and list(register.values()) != [1.0]]
 
 

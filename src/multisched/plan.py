@@ -108,17 +108,18 @@ class Plan(Steps):
         lines.append(" row  timestep     alpha     sigma")
         for row, (alpha, sigma) in enumerate(zip(self.rows.alpha[:, 0], self.rows.sigma[:, 0], strict=True)):
             place = f"{self.timesteps[row]:9.3f} {alpha:9.6f} {sigma:9.6f}"
-            lines.append(f"{row:4d} {place}  {self._folded.formula(row)}")
+            lines.append(f"{row:4d} {place}  {self.folded.formula(row)}")
         return "\n".join([*lines, f" end           {self.alphas[-1]:9.6f} {self.sigmas[-1]:9.6f}"])
 
     @cached_property
-    def _folded(self) -> Tableau:
+    def folded(self) -> Tableau:
+        """The table that steps go by: without x0, where nothing is done to it."""
         return self.tableau.fold() if self.denoised_transform is None else self.tableau
 
     @cached_property
     def _built(self) -> tuple[Layout, Any]:
         weights, x0_weights, parameters = (
-            with_end(values) for values in (self._folded.weights, self.tableau.x0_weights, self.noise_parameters)
+            with_end(values) for values in (self.folded.weights, self.tableau.x0_weights, self.noise_parameters)
         )
         builder = Builder(np.arange(len(self) + 1) == len(self), self.sigmas)
         folded = self.denoised_transform is None
@@ -193,7 +194,7 @@ class Plan(Steps):
         return [None] * len(self)
 
     def _made(self, number: int) -> Row:
-        sums = tuple(map(terms, self._folded.weights[number].tolist()))
+        sums = tuple(map(terms, self.folded.weights[number].tolist()))
         return Row(
             scale=float(self.rows.scale[number, 0]),
             x0=terms(self.tableau.x0_weights[number].tolist()),

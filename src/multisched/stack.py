@@ -98,7 +98,7 @@ class Stack(Steps):
         outputs = [_distinct(self.plans, "output_transform"), _distinct(self.plans, "denoised_transform")]
         builder = Builder(ends, weights)
         x0_weights = np.concatenate([with_end(plan.tableau.x0_weights) for plan in self.plans])
-        sums = tuple(builder.entries(weights[:, register]) for register in range(weights.shape[1]))
+        sums = builder.registers(weights)
         x0 = () if folded else builder.entries(x0_weights)
         first, second = (
             builder.unless_one(np.repeat(numbers, [len(plan) + 1 for plan in self.plans]).astype(np.float64))
@@ -130,7 +130,7 @@ class Stack(Steps):
         count = registers + outputs + (not folded) + draws
         parts = []
         for plan in self.plans:
-            table = plan.tableau.fold() if plan.denoised_transform is None else plan.tableau
+            table = plan.folded
             own = len(table.registers)
             places = [*range(own), *range(registers, registers + outputs)]
             places += [] if table.folded else [registers + outputs]
