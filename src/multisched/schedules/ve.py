@@ -58,12 +58,14 @@ class VE(Schedule):
     sigmas_as_ramp: bool = False
 
     def __post_init__(self) -> None:
-        check_options(self)
-        checks.count("num_train_timesteps", self.num_train_timesteps)
-        checks.option("sigma_schedule", self.sigma_schedule, tuple(ratios.RATIOS))
-        checks.option("timestep", self.timestep, tuple(TIMESTEPS))
-        checks.option("final_sigmas_type", self.final_sigmas_type, ("zero", "sigma_min", "last"))
-        checks.option("single_step", self.single_step, ("sigma_max", "sigma_min"))
+        check_options(
+            self,
+            counts=("num_train_timesteps",),
+            sigma_schedule=tuple(ratios.RATIOS),
+            timestep=tuple(TIMESTEPS),
+            final_sigmas_type=("zero", "sigma_min", "last"),
+            single_step=("sigma_max", "sigma_min"),
+        )
         if not 0 < self.sigma_min < self.sigma_max < math.inf:
             raise ScheduleError(
                 f"sigmas must obey 0 < sigma_min < sigma_max; given {self.sigma_min:g} and {self.sigma_max:g}."
@@ -95,13 +97,6 @@ class VE(Schedule):
         return Point(TIMESTEPS[self.timestep][0](np, sigma), one, sigma, self.scale(one, sigma))
 
     def grid(self, n: int | None = None, timesteps: Any = None, sigmas: Any = None, mu: float | None = None) -> Grid:
-        """The grid of n steps, or over noise levels or timesteps that fall strictly; a list may or may not include the
-        end of the run.
-
-        Raises:
-            ScheduleError: not exactly one of n, timesteps and sigmas (n may come along if it agrees), `mu` given, or
-                values out of range.
-        """
         if mu is not None:
             raise ScheduleError(f"mu belongs to flow schedules with use_dynamic_shifting; given {mu!r}.")
         final = self.sigma_min if self.final_sigmas_type == "sigma_min" else 0.0
@@ -111,8 +106,10 @@ class VE(Schedule):
         else:
             kind = checks.one_of(timesteps=timesteps, sigmas=sigmas)
             levels = checks.numbers(kind, sigmas if kind == "sigmas" else timesteps)
-            levels = self._along(levels) if kind == "sigmas" and self.sigmas_as_ramp else levels
-            levels = self.levels(levels)[1] if kind == "timesteps" else levels
+            if kind == "timesteps":
+                levels = self.levels(levels)[1]
+            elif self.sigmas_as_ramp:
+                levels = self._along(levels)
             levels = levels[:-1] if levels.size > 1 and levels[-1] == final else levels
             if not (np.all(np.diff(levels) < 0) and levels[-1] > 0):
                 raise ScheduleError(f"noise levels must fall strictly and stay above 0; given {shown(levels)}.")

@@ -13,7 +13,7 @@ from multisched.errors import ScheduleError
 from multisched.grid import Grid
 from multisched.schedules import betas as beta_schedules
 from multisched.schedules import checks, ratios, spacing
-from multisched.schedules.base import Point, Schedule
+from multisched.schedules.base import Point, Schedule, variance_preserving
 from multisched.schedules.ve import VE
 from multisched.values import check_options, read_only, shown
 
@@ -86,21 +86,21 @@ class DiscreteVP(Schedule):
     sigmas_end: bool = False
 
     def __post_init__(self) -> None:
-        check_options(self)
-        checks.count("num_train_timesteps", self.num_train_timesteps)
-        checks.option("beta_schedule", self.beta_schedule, beta_schedules.BETA_SCHEDULES)
-        checks.option("timestep_spacing", self.timestep_spacing, spacing.SPACINGS)
-        checks.option("previous_timestep", self.previous_timestep, ("list", "stride"))
-        checks.option("precision", self.precision, ("float32", "float64"))
-        checks.option("final_sigmas_type", self.final_sigmas_type, ("zero", "sigma_min", "last"))
-        checks.option("sigma_range", self.sigma_range, ("run", "table"))
-        checks.option("timestep_rounding", self.timestep_rounding, tuple(ROUNDINGS))
-        checks.option("timestep_type", self.timestep_type, ("discrete", "continuous"))
-        checks.option("space", self.space, ("ve", "vp")[: 2 - (self.timestep_type == "continuous")])
-        if self.sigma_schedule is not None:
-            checks.option("sigma_schedule", self.sigma_schedule, tuple(ratios.RATIOS))
-        if not 0 < self.snr_shift_scale < math.inf:
-            raise ScheduleError(f"snr_shift_scale must be a positive number; given {self.snr_shift_scale!r}.")
+        check_options(
+            self,
+            positive=("snr_shift_scale",),
+            counts=("num_train_timesteps",),
+            beta_schedule=beta_schedules.BETA_SCHEDULES,
+            timestep_spacing=spacing.SPACINGS,
+            previous_timestep=("list", "stride"),
+            precision=("float32", "float64"),
+            final_sigmas_type=("zero", "sigma_min", "last"),
+            sigma_range=("run", "table"),
+            timestep_rounding=tuple(ROUNDINGS),
+            timestep_type=("discrete", "continuous"),
+            space=("ve",) if self.timestep_type == "continuous" else ("ve", "vp"),
+            sigma_schedule=tuple(ratios.RATIOS),
+        )
         if self.trained_betas is not None:
             object.__setattr__(self, "trained_betas", trained(self.trained_betas))
         _alpha_bar(self)
@@ -133,9 +133,7 @@ class DiscreteVP(Schedule):
             return CONTINUOUS.levels(timesteps, backend)
         tables, last = self._tables, self.num_train_timesteps - 1
         if backend is None:
-            wanted = np.asarray(timesteps, dtype=np.float64)
-            if not np.all((wanted >= 0) & (wanted <= last)):
-                raise ScheduleError(f"timesteps must lie in [0, {last}]; given {shown(timesteps)}.")
+            wanted = checks.times(timesteps, last)
             alpha, sigma = (np.interp(wanted, np.arange(last + 1), table) for table in tables)
             return alpha, sigma
         xp, device = backend.xp, backend.device(timesteps)
@@ -163,20 +161,12 @@ class DiscreteVP(Schedule):
         timestep = np.interp(wanted, table[told], told)
         alpha, sigma = np.ones_like(ratio), ratio
         if self.space == "vp":
-            with np.errstate(divide="ignore"):
-                alpha, sigma = 1 / np.sqrt(1 + ratio**2), 1 / np.sqrt(1 + 1 / ratio**2)
+            alpha, sigma = variance_preserving(ratio)
         return Point(timestep, alpha, sigma, self.scale(alpha, sigma))
 
     def grid(self, n: int | None = None, timesteps: Any = None, sigmas: Any = None, mu: float | None = None) -> Grid:
-        """The grid of n steps, or over timesteps or noise levels that fall strictly.
-
-        In the space "vp" timesteps are whole and the levels are sqrt(1 - alpha_bar); in "ve" timesteps may lie between
-        and the levels are sigma / alpha. A list of levels may or may not include the end of the run.
-
-        Raises:
-            ScheduleError: not exactly one of n, timesteps and sigmas (n may come along if it agrees), `mu` given, or
-                values out of range.
-        """
+        """In the space "vp" timesteps are whole and the sigmas sqrt(1 - alpha_bar); in "ve" timesteps may lie between and
+        the sigmas are sigma / alpha."""
         if mu is not None:
             raise ScheduleError(f"mu belongs to flow schedules with use_dynamic_shifting; given {mu!r}.")
         if sigmas is not None or (timesteps is not None and not self.spare_sigma):
@@ -186,9 +176,10 @@ class DiscreteVP(Schedule):
             return made
         kind = checks.one_of(n=n, timesteps=timesteps, sigmas=sigmas)
         chosen = self._spaced(n) if kind == "n" else checks.descending("timesteps", timesteps)  # type: ignore[arg-type]
-        told, levels = self.timestep_type == "discrete", self._ratios_at(chosen)
+        told = self.timestep_type == "discrete"
         if self.sigma_schedule is None and told:
             return self._grid_of_timesteps(chosen)
+        levels = np.interp(chosen, np.arange(self.num_train_timesteps), self.ratios)
         if self.sigma_schedule is not None:
             ends = self.ratios[[-1, 0]] if self.sigma_range == "table" else levels[[0, -1]]
             top = float(ends[0]) if self.sigma_max is None else self.sigma_max
@@ -208,10 +199,6 @@ class DiscreteVP(Schedule):
         if self.sigma_schedule is not None and self.sigma_range == "table" and not self.spare_sigma:
             kind, offset = "linspace", 0  # only their number counts
         return spacing.timesteps(kind, n, total, offset, self.spare_step, self.whole_timesteps, last)
-
-    def _ratios_at(self, timesteps: np.ndarray) -> np.ndarray:
-        found: np.ndarray = np.interp(timesteps, np.arange(self.num_train_timesteps), self.ratios)
-        return found
 
     def _final(self) -> tuple[float, float]:
         if self.final_sigmas_type == "zero":
@@ -255,9 +242,7 @@ class DiscreteVP(Schedule):
             before = timesteps - self.num_train_timesteps // timesteps.size
             next_alphas, next_sigmas = self.levels(np.maximum(np.round(before), 0))
             aims = (np.where(before < 0, alpha, next_alphas), np.where(before < 0, sigma, next_sigmas))
-        prior = None
-        if self.space == "ve":
-            prior = 1.0 if self.timestep_spacing == "leading" else 0.0
+        prior = float(self.timestep_spacing == "leading") if self.space == "ve" else None
         return Grid(times, *ends, *aims, scales=self.scale(*ends), prior=prior)
 
 
