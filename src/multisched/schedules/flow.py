@@ -25,15 +25,6 @@ def shift(sigmas: Any, factor: float) -> Any:
     return factor * sigmas / (factor * sigmas + (1 - sigmas))
 
 
-def stretch_to_terminal(sigmas: np.ndarray, terminal: float) -> np.ndarray:
-    """The grid stretched so that its last noise level is `terminal`. A single level of 1 stays as it is.
-
-    1 - (1 - sigma) * (1 - terminal) / (1 - sigma_last)
-    """
-    last = sigmas[-1]
-    return sigmas if last == 1 else 1 - (1 - sigmas) * ((1 - terminal) / (1 - last))
-
-
 @dataclass(frozen=True)
 class Flow(Schedule):
     """The straight path with T training timesteps t = T * sigma.
@@ -54,7 +45,8 @@ class Flow(Schedule):
         final_sigmas_type: whether a run ends at sigma = 0 ("zero") or stays at its last level ("last").
         use_dynamic_shifting, time_shift_type: whether each run is shifted by its own `mu` instead, which follows the
             image size: by the factor exp(mu) ("exponential") or mu ("linear").
-        shift_terminal: last noise level before 0 that the grid is stretched to, or None.
+        shift_terminal: last noise level before 0 that the grid is stretched to, or None. Each becomes
+            1 - (1 - sigma) * (1 - shift_terminal) / (1 - sigma_last); a single level of 1 stays as it is.
         double_shift: whether the grid is made as ACE-Step and diffusers 0.42.1 make it: between end points that are
             shifted already, the shift is applied again, to `sigmas=` and `timesteps=` too.
         final_sigma: noise level that a run ends at, instead.
@@ -129,7 +121,7 @@ class Flow(Schedule):
         """The grid of n steps, or over the noise levels or timesteps given, taken as they are.
 
         Without `double_shift` or `shift_given`, given levels are not shifted: feeding a plan's own sigmas back gives
-        the same plan. A list may or may not include the end of the run, 0.
+        the same plan.
 
         Args:
             n: number of steps, 1..T, or any with a `sigma_min`.
@@ -139,8 +131,7 @@ class Flow(Schedule):
             mu: the dynamic shift of this run; needed, and allowed, only where it is applied.
 
         Raises:
-            ScheduleError: none of n, timesteps and sigmas given (n may come along if it agrees), mu missing or of no
-                use, or values out of range.
+            ScheduleError: as `Schedule.grid`, and a `mu` that is missing; timesteps and sigmas may come together.
         """
         if sigmas is None and timesteps is None:
             checks.one_of(n=n, timesteps=timesteps, sigmas=sigmas)
@@ -187,8 +178,8 @@ class Flow(Schedule):
             if not abs(mu) <= 700 or (self.time_shift_type == "linear" and mu <= 0):
                 raise ScheduleError(f"mu must be in [-700, 700], and positive for the linear time shift; given {mu!r}.")
             shifted = shift(sigmas, math.exp(mu) if self.time_shift_type == "exponential" else mu)
-        if self.shift_terminal is not None:
-            shifted = stretch_to_terminal(shifted, self.shift_terminal)
+        if self.shift_terminal is not None and shifted[-1] != 1:
+            shifted = 1 - (1 - shifted) * ((1 - self.shift_terminal) / (1 - shifted[-1]))
         if self.sigma_schedule is not None:
             shifted = ratios.between(self.sigma_schedule, float(shifted[0]), float(shifted[-1]), shifted.size)
         return shifted

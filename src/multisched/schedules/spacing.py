@@ -68,5 +68,4 @@ def linear_quadratic(n: int, threshold: float = 0.025) -> np.ndarray:
     """
     even, step = max(n // 2, 1), np.arange(n)
     rate = threshold / even
-    levels: np.ndarray = 1 - rate * step - (1 - rate * n) * (np.maximum(step - even, 0) / max(n - even, 1)) ** 2
-    return levels
+    return 1 - rate * step - (1 - rate * n) * (np.maximum(step - even, 0) / max(n - even, 1)) ** 2

@@ -128,7 +128,7 @@ class DiscreteVP(Schedule):
         return np.ones(self.num_train_timesteps), self.ratios
 
     def levels(self, timesteps: Any, backend: Backend[Any] | None = None) -> tuple[Any, Any]:
-        """(alpha, sigma) at timesteps; between two whole ones, both are interpolated linearly."""
+        """As `Schedule.levels`; between two whole timesteps, both are interpolated linearly."""
         if self.timestep_type == "continuous":
             return CONTINUOUS.levels(timesteps, backend)
         tables, last = self._tables, self.num_train_timesteps - 1
@@ -165,8 +165,8 @@ class DiscreteVP(Schedule):
         return Point(timestep, alpha, sigma, self.scale(alpha, sigma))
 
     def grid(self, n: int | None = None, timesteps: Any = None, sigmas: Any = None, mu: float | None = None) -> Grid:
-        """In the space "vp" timesteps are whole and the sigmas sqrt(1 - alpha_bar); in "ve" timesteps may lie between and
-        the sigmas are sigma / alpha."""
+        """As `Schedule.grid`. In the space "vp" timesteps are whole, and the levels are sqrt(1 - alpha_bar); in "ve"
+        timesteps may lie between, and the levels are sigma / alpha."""
         if mu is not None:
             raise ScheduleError(f"mu belongs to flow schedules with use_dynamic_shifting; given {mu!r}.")
         if sigmas is not None or (timesteps is not None and not self.spare_sigma):

@@ -49,8 +49,10 @@ class Inverse(Schedule):
             stays = schedule.timestep_spacing == "trailing" or schedule.sigma_schedule is not None
             top = replace(schedule, timestep_spacing="trailing").grid(1)
         down = schedule.grid(n if self.repeated and stays else n + 1, mu=mu)
-        pairs = ((getattr(grid, name) for grid in (top or down, down)) for name in ("timesteps", "alphas", "sigmas"))
-        timesteps, alphas, sigmas = (np.append(first[:1], rest[-1 - n : -1])[::-1] for first, rest in pairs)
+        timesteps, alphas, sigmas = (
+            np.append(getattr(top or down, name)[:1], getattr(down, name)[-1 - n : -1])[::-1]
+            for name in ("timesteps", "alphas", "sigmas")
+        )
         return Grid(timesteps, alphas, sigmas)
 
 
@@ -63,10 +65,8 @@ class Ascending(DiscreteVP):
         """The grid of `DiscreteVP` the other way; lists are given as there, falling."""
         down = super().grid(n, timesteps, sigmas, mu)
         times = np.append(down.timesteps[-2::-1], down.timesteps[0])
-        alphas, sigmas = (
-            np.append(aims[::-1], points[0])
-            for aims, points in ((down.next_alphas, down.alphas), (down.next_sigmas, down.sigmas))
-        )
+        alphas = np.append(down.next_alphas[::-1], down.alphas[0])
+        sigmas = np.append(down.next_sigmas[::-1], down.sigmas[0])
         return Grid(times, alphas, sigmas, down.alphas[-2::-1], down.sigmas[-2::-1])
 
 
