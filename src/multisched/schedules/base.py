@@ -42,11 +42,7 @@ class Schedule(ABC):
 
     @abstractmethod
     def levels(self, timesteps: Any, backend: Backend[Any] | None = None) -> tuple[Any, Any]:
-        """(alpha, sigma) at training timesteps: float64 for host numbers, or on the device for arrays of `backend`.
-
-        Raises:
-            ScheduleError: host numbers out of range; those of device arrays are not read.
-        """
+        """(alpha, sigma) at training timesteps: float64 for host numbers, or on the device for arrays of `backend`."""
 
     @abstractmethod
     def point(self, ratio: Any) -> Point:

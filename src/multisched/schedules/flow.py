@@ -32,8 +32,7 @@ class Flow(Schedule):
     Args:
         num_train_timesteps: T.
         shift: factor of `shift`, applied once.
-        sigma_max, sigma_min: noise levels between which the steps are even before the shift, in [0, 1]; sigma_min is
-            1 / T by default.
+        sigma_max, sigma_min (None for 1 / T): levels in [0, 1] between which the steps are even before the shift.
         spare_step: whether n + 1 points are placed there and the lowest is left out.
         spacing: "even", or "linear_quadratic" below sigma_max (`schedules.spacing.linear_quadratic`).
         last_step: size of the step before that point, as a share of the others, in (0, 1].
@@ -118,10 +117,8 @@ class Flow(Schedule):
         return np.trunc(times + 1e-6) if self.timestep_rounding == "down" else times
 
     def grid(self, n: int | None = None, timesteps: Any = None, sigmas: Any = None, mu: float | None = None) -> Grid:
-        """The grid of n steps, or over the noise levels or timesteps given, taken as they are.
-
-        Without `double_shift` or `shift_given`, given levels are not shifted: feeding a plan's own sigmas back gives
-        the same plan.
+        """The grid of n steps, or over the noise levels or timesteps given. Without `double_shift` or `shift_given`
+        those are not shifted: feeding a plan's own sigmas back gives the same plan.
 
         Args:
             n: number of steps, 1..T, or any with a `sigma_min`.
@@ -167,10 +164,9 @@ class Flow(Schedule):
         return np.linspace(top, bottom, n)
 
     def _apply_shift(self, sigmas: np.ndarray, mu: float | None) -> np.ndarray:
-        if self.use_dynamic_shifting != (mu is not None):
-            raise ScheduleError(
-                f"mu must be given exactly if use_dynamic_shifting is on; it is {self.use_dynamic_shifting}, mu={mu!r}."
-            )
+        on = self.use_dynamic_shifting
+        if on != (mu is not None):
+            raise ScheduleError(f"mu must be given exactly if use_dynamic_shifting is on; it is {on}, mu={mu!r}.")
         if mu is None:
             shifted = sigmas if self.shift == 1 else shift(sigmas, self.shift)
         else:
@@ -217,8 +213,7 @@ class ProteinFlow(Flow):
 
     Args:
         schedule_mode: "log" or "power".
-        tail_steps, tail_step_multiplier: how many of the n steps are finer, and how many of them make one of the
-            others; as many as n has room for.
+        tail_steps, tail_step_multiplier: how many steps are finer, where n has room, and how many make one other.
 
     Raises:
         ScheduleError: another mode, less than 0 finer steps, or a multiplier below 2.

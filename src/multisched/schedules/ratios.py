@@ -27,8 +27,7 @@ def polyexponential(top: float, bottom: float, n: int, rho: float = 1.0) -> np.n
 
 
 def lu(top: float, bottom: float, n: int, rho: float = 1.0) -> np.ndarray:
-    """Even in the power 1 / rho of the half log-SNR (Lu et al. 2022, arXiv 2211.01095, section 6.1); rho = 1 is
-    `exponential`."""
+    """Even in (half log-SNR)^(1 / rho) (Lu et al. 2022, arXiv 2211.01095, section 6.1); rho = 1 is `exponential`."""
     ends = [math.copysign(abs(lam) ** (1 / rho), lam) for lam in (math.log(top), math.log(bottom))]
     ramp = np.linspace(ends[0], ends[1], n)
     return np.exp(np.copysign(np.abs(ramp) ** rho, ramp))

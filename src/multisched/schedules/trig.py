@@ -20,7 +20,7 @@ class _Timed(Schedule):
     num_train_timesteps = 1  # time is continuous
     top: float = 1  # the latest time
     end: float = 0.0  # of a run
-    prior: float | None = 1.0  # of a run, see `Grid`
+    sigma_data: float | None = 1.0  # of what a run begins with; None where that is unit normals
 
     @abstractmethod
     def _times(self, n: int) -> np.ndarray:
@@ -54,29 +54,26 @@ class _Timed(Schedule):
             times = times[:-1] if times.size > 1 and times[-1] == self.end else times
             checks.same_length(n, times.size)
         times = np.append(times, self.end)
-        return Grid(times, *self.levels(times), prior=self.prior)
+        return Grid(times, *self.levels(times), prior=self.sigma_data)
 
 
 @dataclass(frozen=True)
 class Cosine(_Timed):
-    """alpha^2 = alpha_bar(t / T), sigma^2 = 1 - alpha_bar(t / T), with
+    """alpha^2 = alpha_bar(t), sigma^2 = 1 - alpha_bar(t), kept within [0.0001, 0.9999], so that a run ends with a
+    little noise left (Nichol and Dhariwal 2021, arXiv 2102.09672, eq. 17).
 
         alpha_bar(t) = cos((t + s) / (1 + s) * pi / 2)^2 / cos(s / (1 + s) * pi / 2)^2
-
-    kept within [0.0001, 0.9999], so that a run ends with a little noise left (Nichol and Dhariwal 2021, arXiv
-    2102.09672, eq. 17).
 
     Args:
         scaler: above 1, t is 1 - (1 - t)^scaler; below, t^scaler (Pernias et al. 2023, arXiv 2306.00637, its code).
         s: offset that keeps the first steps from being too small.
-        num_train_timesteps: T, what the model is told at t = 1.
+        num_train_timesteps: what the model is told at t = 1.
 
     Raises:
         ScheduleError: a number out of range.
     """
 
-    prior = None
-
+    sigma_data = None
     scaler: float = 1.0
     s: float = 0.008
     num_train_timesteps: int = 1
@@ -140,16 +137,10 @@ class TrigFlow(_Timed):
 
     def __post_init__(self) -> None:
         check_options(self)
-        middle = self.max_timesteps / 2 if self.intermediate_timesteps is None else self.intermediate_timesteps
-        if not 0 < middle < self.max_timesteps <= self.top:
-            raise ScheduleError(
-                "timesteps must obey 0 < intermediate_timesteps < max_timesteps <= pi / 2; "
-                f"given {self.intermediate_timesteps!r} and {self.max_timesteps!r}."
-            )
-
-    @property
-    def prior(self) -> float:  # type: ignore[override]
-        return self.sigma_data
+        middle, most = self.intermediate_timesteps, self.max_timesteps
+        if not 0 < (most / 2 if middle is None else middle) < most <= self.top:
+            wanted = "0 < intermediate_timesteps < max_timesteps <= pi / 2"
+            raise ScheduleError(f"timesteps must obey {wanted}; given {middle!r} and {most!r}.")
 
     def _times(self, n: int) -> np.ndarray:
         if n == 2 and self.intermediate_timesteps is not None:

@@ -33,8 +33,7 @@ class VE(Schedule):
         sigma_schedule, rho: a kind of `schedules.ratios` that spaces the levels, and the power of "karras".
         timestep: what the model is told: "quarter_log" (log(sigma) / 4), "log_1000_4" (250 log(sigma)), "arctan"
             (2 / pi * arctan(sigma)) or "sigma".
-        final_sigmas_type: whether a run ends at 0 ("zero"), at sigma_min ("sigma_min") or stays at its last level
-            ("last").
+        final_sigmas_type: where a run ends: at 0 ("zero"), at sigma_min ("sigma_min") or at its last level ("last").
         single_step: where a run of one step begins, at "sigma_max" or at "sigma_min".
         sigmas_as_ramp: whether given sigmas are shares of the way from sigma_max to sigma_min in the powers 1 / rho of
             "karras"; of other kinds only their number counts.
@@ -66,10 +65,9 @@ class VE(Schedule):
             final_sigmas_type=("zero", "sigma_min", "last"),
             single_step=("sigma_max", "sigma_min"),
         )
-        if not 0 < self.sigma_min < self.sigma_max < math.inf:
-            raise ScheduleError(
-                f"sigmas must obey 0 < sigma_min < sigma_max; given {self.sigma_min:g} and {self.sigma_max:g}."
-            )
+        low, high = self.sigma_min, self.sigma_max
+        if not 0 < low < high < math.inf:
+            raise ScheduleError(f"sigmas must obey 0 < sigma_min < sigma_max; given {low:g} and {high:g}.")
         if not 0.1 <= self.rho < math.inf:
             raise ScheduleError(f"rho must be a number of at least 0.1; given {self.rho!r}.")
         if self.sigma_data is not None and not 0 < self.sigma_data < math.inf:

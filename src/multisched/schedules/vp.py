@@ -45,8 +45,7 @@ class DiscreteVP(Schedule):
             chosen; continuous ones are told for it too, and the run goes on to its end.
         timestep_rounding: of the timesteps of a run: "none", "nearest" or "down".
         timestep_type: whether the model is told the timestep ("discrete") or log(sigma) / 4 ("continuous", for "ve").
-        final_sigmas_type: whether a run ends at the clean sample ("zero"), at timestep 0 ("sigma_min"), or stays at its
-            last level ("last").
+        final_sigmas_type: where a run ends: at x0 ("zero"), at timestep 0 ("sigma_min") or at its last level ("last").
         sigmas_end: whether a list of sigmas always includes the end of its run, whatever that is.
         previous_timestep: "list" to aim each step at the next timestep of the run; "stride" to aim it at
             t - T // n, as DDIM implementations did before the other spacings came (they part for linspace, and for
@@ -159,9 +158,7 @@ class DiscreteVP(Schedule):
         # A terminal_alpha_bar may lie above some before it, which are then passed over.
         told = np.flatnonzero((table < table[-1]) | (np.arange(table.size) == table.size - 1))
         timestep = np.interp(wanted, table[told], told)
-        alpha, sigma = np.ones_like(ratio), ratio
-        if self.space == "vp":
-            alpha, sigma = variance_preserving(ratio)
+        alpha, sigma = variance_preserving(ratio) if self.space == "vp" else (np.ones_like(ratio), ratio)
         return Point(timestep, alpha, sigma, self.scale(alpha, sigma))
 
     def grid(self, n: int | None = None, timesteps: Any = None, sigmas: Any = None, mu: float | None = None) -> Grid:
@@ -209,9 +206,8 @@ class DiscreteVP(Schedule):
     def _grid_of_timesteps(self, timesteps: Any) -> Grid:
         chosen = checks.descending("timesteps", timesteps)
         if self.space == "vp" and np.any(chosen != np.round(chosen)):
-            raise ScheduleError(
-                f"timesteps must be whole numbers in 0..{self.num_train_timesteps - 1}; given {shown(chosen)}."
-            )
+            last = self.num_train_timesteps - 1
+            raise ScheduleError(f"timesteps must be whole numbers in 0..{last}; given {shown(chosen)}.")
         return self._close(chosen, *self.levels(chosen))
 
     def _grid_of_sigmas(self, sigmas: Any) -> Grid:
@@ -257,8 +253,7 @@ def trained(betas: Any) -> tuple[float, ...]:
 
 @lru_cache(maxsize=64)
 def _alpha_bar(schedule: DiscreteVP) -> np.ndarray:
-    dtype = {"float32": np.float32, "float64": np.float64}[schedule.precision]
-    total = schedule.num_train_timesteps
+    total, dtype = schedule.num_train_timesteps, np.dtype(schedule.precision).type
     if schedule.trained_betas is None:
         chosen = beta_schedules.betas(schedule.beta_schedule, total, schedule.beta_start, schedule.beta_end, dtype)
     else:
