@@ -3,6 +3,8 @@
 from abc import ABC, abstractmethod
 from typing import Any, NamedTuple
 
+import numpy as np
+
 from multisched.backends import Backend
 from multisched.grid import Grid
 
@@ -16,6 +18,12 @@ class Point(NamedTuple):
     scale: Any
 
 
+def variance_preserving(ratio: Any) -> tuple[Any, Any]:
+    """(alpha, sigma) with alpha^2 + sigma^2 = 1 where sigma / alpha is `ratio`."""
+    with np.errstate(divide="ignore"):
+        return 1 / np.sqrt(1 + ratio**2), 1 / np.sqrt(1 + 1 / ratio**2)
+
+
 class Schedule(ABC):
     """A noise schedule with its inference grids; a subclass is frozen and hashable."""
 
@@ -23,7 +31,14 @@ class Schedule(ABC):
 
     @abstractmethod
     def grid(self, n: int | None = None, timesteps: Any = None, sigmas: Any = None, mu: float | None = None) -> Grid:
-        """The grid of a run: of n steps, or over the timesteps or noise levels given."""
+        """The grid of a run: of n steps, or over the timesteps or noise levels given, which fall strictly.
+
+        A list may or may not include the end of the run.
+
+        Raises:
+            ScheduleError: not exactly one of n, timesteps and sigmas (n may come along if it agrees), one of them or a
+                `mu` that the schedule does not take, or values out of range.
+        """
 
     @abstractmethod
     def levels(self, timesteps: Any, backend: Backend[Any] | None = None) -> tuple[Any, Any]:

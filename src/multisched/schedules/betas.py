@@ -33,13 +33,12 @@ def betas(schedule: str, total: int, start: float, end: float, dtype: Any = np.f
     if not 0 < start <= end < 1:
         raise ScheduleError(f"beta_start and beta_end must obey 0 < beta_start <= beta_end < 1; given {start}, {end}.")
     if schedule == "linear":
-        return np.linspace(start, end, total, dtype=dtype)
-    if schedule == "sigmoid":
-        logistic: np.ndarray = 1 / (1 + np.exp(-np.linspace(-6, 6, total, dtype=dtype))) * dtype(end - start)
-        shifted: np.ndarray = logistic + dtype(start)
-        return shifted
-    root: np.ndarray = np.linspace(start**0.5, end**0.5, total, dtype=dtype) ** 2
-    return root
+        chosen = np.linspace(start, end, total, dtype=dtype)
+    elif schedule == "sigmoid":
+        chosen = 1 / (1 + np.exp(-np.linspace(-6, 6, total, dtype=dtype))) * dtype(end - start) + dtype(start)
+    else:
+        chosen = np.linspace(start**0.5, end**0.5, total, dtype=dtype) ** 2
+    return chosen
 
 
 def betas_for_alpha_bar(
@@ -70,10 +69,8 @@ def betas_for_alpha_bar(
     checks.option("alpha_transform_type", alpha_transform_type, tuple(_ALPHA_BARS))
     if not 0 < max_beta <= 1:
         raise ScheduleError(f"max_beta must be in (0, 1]; given {max_beta!r}.")
-    alpha_bar = _ALPHA_BARS[alpha_transform_type]
-    edges = np.arange(total + 1) / total
-    levels = np.array([alpha_bar(edge) for edge in edges])
-    betas: np.ndarray = np.minimum(1 - levels[1:] / levels[:-1], max_beta)
+    alpha_bar = np.array([_ALPHA_BARS[alpha_transform_type](t) for t in np.arange(total + 1) / total])
+    betas: np.ndarray = np.minimum(1 - alpha_bar[1:] / alpha_bar[:-1], max_beta)
     return betas
 
 
@@ -91,11 +88,10 @@ _ALPHA_BARS = {
 
 
 def rescale_zero_terminal_snr(betas: Any) -> np.ndarray:
-    """Betas shifted and scaled so that the last step is pure noise, the first unchanged.
+    """Betas shifted and scaled so that the last step is pure noise, the first unchanged (Lin et al. 2023, arXiv
+    2305.08891, algorithm 1).
 
         r_t <- (r_t - r_T) * r_1 / (r_1 - r_T),   r_t = sqrt(alpha_bar_t)
-
-    Lin et al. 2023 (arXiv 2305.08891, algorithm 1).
 
     Args:
         betas: (T,) numbers in (0, 1), T at least 2.
@@ -123,14 +119,11 @@ def zero_terminal_snr(alpha_bar: np.ndarray) -> np.ndarray:
 
 
 def shift_snr(alpha_bar: np.ndarray, scale: float) -> np.ndarray:
-    """alpha_bar with its signal-to-noise ratio divided by `scale` (Yang et al. 2024, arXiv 2408.06072, its code).
-
-    alpha_bar / (scale + (1 - scale) * alpha_bar)
-    """
+    """alpha_bar / (scale + (1 - scale) * alpha_bar): the signal-to-noise ratio divided by `scale` (Yang et al. 2024,
+    arXiv 2408.06072, its code)."""
     return alpha_bar / (scale + (1 - scale) * alpha_bar)
 
 
 def alphas_cumprod(betas: np.ndarray) -> np.ndarray:
     """alpha_bar_t, the product of 1 - beta up to t, in the dtype of `betas`."""
-    product: np.ndarray = np.cumprod(1 - betas, dtype=np.float64).astype(betas.dtype)
-    return product
+    return np.cumprod(1 - betas, dtype=np.float64).astype(betas.dtype)

@@ -8,7 +8,7 @@ from multisched import backends
 from multisched.errors import ScheduleError
 from multisched.values import count, option, shown
 
-__all__ = ["count", "descending", "numbers", "one_of", "option", "same_length", "within"]
+__all__ = ["count", "descending", "numbers", "one_of", "option", "same_length", "times", "within"]
 
 
 def numbers(name: str, values: Any) -> np.ndarray:
@@ -37,6 +37,14 @@ def within(name: str, values: np.ndarray, low: float, high: float) -> None:
     """Every value lies in [low, high]."""
     if np.any(values < low) or np.any(values > high):
         raise ScheduleError(f"{name} must lie in [{low:g}, {high:g}]; given {values.min():g} to {values.max():g}.")
+
+
+def times(timesteps: Any, last: float) -> np.ndarray:
+    """Numbers of the host as a float64 array of any shape, each in [0, last]."""
+    array = np.asarray(timesteps, dtype=np.float64)
+    if not np.all((array >= 0) & (array <= last)):
+        raise ScheduleError(f"timesteps must lie in [0, {last}]; given {shown(timesteps)}.")
+    return array
 
 
 def one_of(**given: Any) -> str:

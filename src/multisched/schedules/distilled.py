@@ -38,8 +38,7 @@ class Skipping(DiscreteVP):
     def _spaced(self, n: int) -> np.ndarray:
         used = int(self.original_inference_steps * self.strength)
         skipped = np.floor(np.linspace(0, used, checks.count("the number of steps", n, used), endpoint=False))
-        chosen: np.ndarray = (used - skipped) * (self.num_train_timesteps // self.original_inference_steps) - 1
-        return chosen
+        return (used - skipped) * (self.num_train_timesteps // self.original_inference_steps) - 1
 
     def _close(self, *points: Any) -> Grid:
         grid = super()._close(*points)

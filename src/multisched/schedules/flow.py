@@ -17,28 +17,12 @@ from multisched.schedules.base import Point, Schedule
 from multisched.schedules.spacing import linear_quadratic
 from multisched.values import check_options, shown
 
-TIME_SHIFTS = ("exponential", "linear")
-
 
 def shift(sigmas: Any, factor: float) -> Any:
     """factor * sigma / (1 + (factor - 1) * sigma): more steps at high noise for factor > 1 (Esser et al. 2024, arXiv
     2403.03206, eq. 23)."""
     # The denominator is written so that sigma = 1 stays exactly 1.
     return factor * sigmas / (factor * sigmas + (1 - sigmas))
-
-
-def dynamic_shift(sigmas: Any, mu: float, kind: str = "exponential") -> Any:
-    """The shift by a factor that follows the image size: exp(mu) ("exponential") or mu ("linear")."""
-    return shift(sigmas, math.exp(mu) if kind == "exponential" else mu)
-
-
-def stretch_to_terminal(sigmas: np.ndarray, terminal: float) -> np.ndarray:
-    """The grid stretched so that its last noise level is `terminal`. A single level of 1 stays as it is.
-
-    1 - (1 - sigma) * (1 - terminal) / (1 - sigma_last)
-    """
-    last = sigmas[-1]
-    return sigmas if last == 1 else 1 - (1 - sigmas) * ((1 - terminal) / (1 - last))
 
 
 @dataclass(frozen=True)
@@ -48,8 +32,7 @@ class Flow(Schedule):
     Args:
         num_train_timesteps: T.
         shift: factor of `shift`, applied once.
-        sigma_max, sigma_min: noise levels between which the steps are even before the shift, in [0, 1]; sigma_min is
-            1 / T by default.
+        sigma_max, sigma_min (None for 1 / T): levels in [0, 1] between which the steps are even before the shift.
         spare_step: whether n + 1 points are placed there and the lowest is left out.
         spacing: "even", or "linear_quadratic" below sigma_max (`schedules.spacing.linear_quadratic`).
         last_step: size of the step before that point, as a share of the others, in (0, 1].
@@ -59,9 +42,10 @@ class Flow(Schedule):
         timestep_rounding: "none", or "down" to whole timesteps.
         inverted: whether the model is told T * (1 - sigma), how much data there is.
         final_sigmas_type: whether a run ends at sigma = 0 ("zero") or stays at its last level ("last").
-        use_dynamic_shifting: whether each run is shifted by its own `mu` instead.
-        time_shift_type: kind of the dynamic shift, "exponential" or "linear".
-        shift_terminal: last noise level before 0 that the grid is stretched to, or None.
+        use_dynamic_shifting, time_shift_type: whether each run is shifted by its own `mu` instead, which follows the
+            image size: by the factor exp(mu) ("exponential") or mu ("linear").
+        shift_terminal: last noise level before 0 that the grid is stretched to, or None. Each becomes
+            1 - (1 - sigma) * (1 - shift_terminal) / (1 - sigma_last); a single level of 1 stays as it is.
         double_shift: whether the grid is made as ACE-Step and diffusers 0.42.1 make it: between end points that are
             shifted already, the shift is applied again, to `sigmas=` and `timesteps=` too.
         final_sigma: noise level that a run ends at, instead.
@@ -95,16 +79,16 @@ class Flow(Schedule):
     spacing: str = "even"
 
     def __post_init__(self) -> None:
-        check_options(self)
-        checks.count("num_train_timesteps", self.num_train_timesteps)
-        checks.option("time_shift_type", self.time_shift_type, TIME_SHIFTS)
-        if not (self.shift > 0 and math.isfinite(self.shift)):
-            raise ScheduleError(f"shift must be a positive number; given {self.shift!r}.")
-        checks.option("timestep_rounding", self.timestep_rounding, ("none", "down"))
-        checks.option("spacing", self.spacing, ("even", "linear_quadratic"))
-        checks.option("final_sigmas_type", self.final_sigmas_type, ("zero", "last"))
-        if self.sigma_schedule is not None:
-            checks.option("sigma_schedule", self.sigma_schedule, tuple(ratios.RATIOS))
+        check_options(
+            self,
+            positive=("shift",),
+            counts=("num_train_timesteps",),
+            time_shift_type=("exponential", "linear"),
+            timestep_rounding=("none", "down"),
+            spacing=("even", "linear_quadratic"),
+            final_sigmas_type=("zero", "last"),
+            sigma_schedule=tuple(ratios.RATIOS),
+        )
         if not 1 / self.num_train_timesteps <= self.sigma_max <= 1:
             raise ScheduleError(f"sigma_max must be in [1 / num_train_timesteps, 1]; given {self.sigma_max!r}.")
         if self.sigma_min is not None and not 0 <= self.sigma_min <= self.sigma_max:
@@ -117,9 +101,7 @@ class Flow(Schedule):
 
     def levels(self, timesteps: Any, backend: Backend[Any] | None = None) -> tuple[Any, Any]:
         if backend is None:
-            timesteps = np.asarray(timesteps, dtype=np.float64)
-            if not np.all((timesteps >= 0) & (timesteps <= self.num_train_timesteps)):
-                raise ScheduleError(f"timesteps must lie in [0, {self.num_train_timesteps}]; given {shown(timesteps)}.")
+            timesteps = checks.times(timesteps, self.num_train_timesteps)
         elif not str(timesteps.dtype).endswith(("float32", "float64")):
             timesteps = backend.xp.astype(timesteps, backend.xp.float32)
         share = timesteps / self.num_train_timesteps
@@ -135,10 +117,8 @@ class Flow(Schedule):
         return np.trunc(times + 1e-6) if self.timestep_rounding == "down" else times
 
     def grid(self, n: int | None = None, timesteps: Any = None, sigmas: Any = None, mu: float | None = None) -> Grid:
-        """The grid of n steps, or over the noise levels or timesteps given, taken as they are.
-
-        Without `double_shift` or `shift_given`, given levels are not shifted: feeding a plan's own sigmas back gives
-        the same plan. A list may or may not include the end of the run, 0.
+        """The grid of n steps, or over the noise levels or timesteps given. Without `double_shift` or `shift_given`
+        those are not shifted: feeding a plan's own sigmas back gives the same plan.
 
         Args:
             n: number of steps, 1..T, or any with a `sigma_min`.
@@ -148,13 +128,15 @@ class Flow(Schedule):
             mu: the dynamic shift of this run; needed, and allowed, only where it is applied.
 
         Raises:
-            ScheduleError: none of n, timesteps and sigmas given (n may come along if it agrees), mu missing or of no
-                use, or values out of range.
+            ScheduleError: as `Schedule.grid`, and a `mu` that is missing; timesteps and sigmas may come together.
         """
         if sigmas is None and timesteps is None:
             checks.one_of(n=n, timesteps=timesteps, sigmas=sigmas)
             n = checks.count("the number of steps", n, self.num_train_timesteps if self.sigma_min is None else None)
-            levels = self._apply_shift(self._even(n), mu) if self.ratio_range is None else self._of_ratios(n)
+            if self.ratio_range is None:
+                levels = self._apply_shift(self._even(n), mu)
+            else:
+                levels = self.point(ratios.between(str(self.sigma_schedule), *self.ratio_range, n)).sigma
         else:
             levels, timesteps = self._given(timesteps, sigmas)
             if self.double_shift or self.shift_given:
@@ -181,26 +163,19 @@ class Flow(Schedule):
             bottom = top - (top - bottom) * (n - 1) / (n - 1 + self.last_step)
         return np.linspace(top, bottom, n)
 
-    def _of_ratios(self, n: int) -> np.ndarray:
-        assert self.sigma_schedule is not None and self.ratio_range is not None
-        ratio = ratios.between(self.sigma_schedule, *self.ratio_range, n)
-        levels: np.ndarray = ratio / (1 + ratio)
-        return levels
-
     def _apply_shift(self, sigmas: np.ndarray, mu: float | None) -> np.ndarray:
-        if self.use_dynamic_shifting != (mu is not None):
-            raise ScheduleError(
-                f"mu must be given exactly if use_dynamic_shifting is on; it is {self.use_dynamic_shifting}, mu={mu!r}."
-            )
+        on = self.use_dynamic_shifting
+        if on != (mu is not None):
+            raise ScheduleError(f"mu must be given exactly if use_dynamic_shifting is on; it is {on}, mu={mu!r}.")
         if mu is None:
             shifted = sigmas if self.shift == 1 else shift(sigmas, self.shift)
         else:
             # exp(700) is about the largest float64
             if not abs(mu) <= 700 or (self.time_shift_type == "linear" and mu <= 0):
                 raise ScheduleError(f"mu must be in [-700, 700], and positive for the linear time shift; given {mu!r}.")
-            shifted = dynamic_shift(sigmas, mu, self.time_shift_type)
-        if self.shift_terminal is not None:
-            shifted = stretch_to_terminal(shifted, self.shift_terminal)
+            shifted = shift(sigmas, math.exp(mu) if self.time_shift_type == "exponential" else mu)
+        if self.shift_terminal is not None and shifted[-1] != 1:
+            shifted = 1 - (1 - shifted) * ((1 - self.shift_terminal) / (1 - shifted[-1]))
         if self.sigma_schedule is not None:
             shifted = ratios.between(self.sigma_schedule, float(shifted[0]), float(shifted[-1]), shifted.size)
         return shifted
@@ -238,8 +213,7 @@ class ProteinFlow(Flow):
 
     Args:
         schedule_mode: "log" or "power".
-        tail_steps, tail_step_multiplier: how many of the n steps are finer, and how many of them make one of the
-            others; as many as n has room for.
+        tail_steps, tail_step_multiplier: how many steps are finer, where n has room, and how many make one other.
 
     Raises:
         ScheduleError: another mode, less than 0 finer steps, or a multiplier below 2.

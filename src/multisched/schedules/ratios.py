@@ -12,8 +12,7 @@ from multisched.schedules import checks
 
 def karras(top: float, bottom: float, n: int, rho: float = 7.0) -> np.ndarray:
     """Even in k^(1/rho) (Karras et al. 2022, arXiv 2206.00364, eq. 5)."""
-    levels: np.ndarray = np.linspace(top ** (1 / rho), bottom ** (1 / rho), n) ** rho
-    return levels
+    return np.linspace(top ** (1 / rho), bottom ** (1 / rho), n) ** rho
 
 
 def exponential(top: float, bottom: float, n: int) -> np.ndarray:
@@ -24,17 +23,14 @@ def exponential(top: float, bottom: float, n: int) -> np.ndarray:
 def polyexponential(top: float, bottom: float, n: int, rho: float = 1.0) -> np.ndarray:
     """log k falls as the power rho of an even ramp; rho = 1 is `exponential`."""
     ramp = np.linspace(1, 0, n) ** rho
-    levels: np.ndarray = np.exp(ramp * math.log(top) + (1 - ramp) * math.log(bottom))
-    return levels
+    return np.exp(ramp * math.log(top) + (1 - ramp) * math.log(bottom))
 
 
 def lu(top: float, bottom: float, n: int, rho: float = 1.0) -> np.ndarray:
-    """Even in the power 1 / rho of the half log-SNR (Lu et al. 2022, arXiv 2211.01095, section 6.1); rho = 1 is
-    `exponential`."""
+    """Even in (half log-SNR)^(1 / rho) (Lu et al. 2022, arXiv 2211.01095, section 6.1); rho = 1 is `exponential`."""
     ends = [math.copysign(abs(lam) ** (1 / rho), lam) for lam in (math.log(top), math.log(bottom))]
     ramp = np.linspace(ends[0], ends[1], n)
-    levels: np.ndarray = np.exp(np.copysign(np.abs(ramp) ** rho, ramp))
-    return levels
+    return np.exp(np.copysign(np.abs(ramp) ** rho, ramp))
 
 
 def beta(top: float, bottom: float, n: int, a: float = 0.6, b: float = 0.6) -> np.ndarray:
@@ -44,8 +40,7 @@ def beta(top: float, bottom: float, n: int, a: float = 0.6, b: float = 0.6) -> n
 
 def kl_optimal(top: float, bottom: float, n: int) -> np.ndarray:
     """Even in arctan k (Sabour et al. 2024, arXiv 2404.14507, theorem 3.1)."""
-    levels: np.ndarray = np.tan(np.linspace(math.atan(top), math.atan(bottom), n))
-    return levels
+    return np.tan(np.linspace(math.atan(top), math.atan(bottom), n))
 
 
 def linear(top: float, bottom: float, n: int) -> np.ndarray:
@@ -116,5 +111,4 @@ def _incomplete(x: np.ndarray, a: np.ndarray | float, b: np.ndarray | float) -> 
     for k in range(1, 60):
         term = term * (k - b) / k * x
         total = total + term / (a + k)
-    result: np.ndarray = x**a * total
-    return result
+    return x**a * total

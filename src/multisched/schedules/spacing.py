@@ -1,6 +1,5 @@
 """Which of the training timesteps 0..T-1 a run of n steps visits, from the noisiest. Lin et al. 2023 (arXiv
-2305.08891, table 2) compares the first three; the others are ComfyUI's, of Stability's generative-models and of the
-first DDIM code.
+2305.08891, table 2) compares the first three; the others: ComfyUI, Stability's generative-models, the first DDIM code.
 """
 
 import numpy as np
@@ -52,7 +51,7 @@ def timesteps(
         points = n + 1 if spacing == "sgm_uniform" else points
         chosen = np.linspace(0, top - 1, points)[::-1]
         chosen = np.round(chosen) if whole else chosen
-    chosen = chosen[:n] if spacing != "trailing" else chosen
+    chosen = chosen[:n]
     if chosen.size == 0 or chosen[0] > total - 1 or chosen[-1] < 0 or np.any(np.diff(chosen) >= 0):
         raise ScheduleError(
             f"{n} steps of the {top} timesteps with {spacing!r} spacing and steps_offset={offset} make the timesteps "
@@ -68,5 +67,4 @@ def linear_quadratic(n: int, threshold: float = 0.025) -> np.ndarray:
     """
     even, step = max(n // 2, 1), np.arange(n)
     rate = threshold / even
-    levels: np.ndarray = 1 - rate * step - (1 - rate * n) * (np.maximum(step - even, 0) / max(n - even, 1)) ** 2
-    return levels
+    return 1 - rate * step - (1 - rate * n) * (np.maximum(step - even, 0) / max(n - even, 1)) ** 2

@@ -3,7 +3,7 @@
 import math
 from abc import abstractmethod
 from dataclasses import dataclass, replace
-from typing import Any, ClassVar
+from typing import Any
 
 import numpy as np
 
@@ -11,15 +11,16 @@ from multisched.backends import Backend
 from multisched.errors import ScheduleError
 from multisched.grid import Grid
 from multisched.schedules import checks
-from multisched.schedules.base import Point, Schedule
+from multisched.schedules.base import Point, Schedule, variance_preserving
 from multisched.schedules.ve import VE
-from multisched.values import check_options, shown
+from multisched.values import check_options
 
 
 class _Timed(Schedule):
-    num_train_timesteps: ClassVar[int] = 1  # type: ignore[misc]  # time is continuous
-    top: ClassVar[float] = 1.0  # the latest time
+    num_train_timesteps = 1  # time is continuous
+    top: float = 1  # the latest time
     end: float = 0.0  # of a run
+    sigma_data: float | None = 1.0  # of what a run begins with; None where that is unit normals
 
     @abstractmethod
     def _times(self, n: int) -> np.ndarray:
@@ -36,17 +37,13 @@ class _Timed(Schedule):
     def levels(self, timesteps: Any, backend: Backend[Any] | None = None) -> tuple[Any, Any]:
         if backend is not None:
             return self._levels(backend.xp, timesteps * 1.0)
-        times = np.asarray(timesteps, dtype=np.float64)
-        if not np.all((times >= 0) & (times <= self.top)):
-            raise ScheduleError(f"timesteps must lie in [0, {self.top:g}]; given {shown(timesteps)}.")
-        return self._levels(np, times)
+        return self._levels(np, checks.times(timesteps, self.top))
 
     def point(self, ratio: Any) -> Point:
         time = self._time(np.asarray(ratio, dtype=np.float64))
         return Point(time, *self._levels(np, time), np.ones_like(time))
 
     def grid(self, n: int | None = None, timesteps: Any = None, sigmas: Any = None, mu: float | None = None) -> Grid:
-        """The grid of n steps, or over times that fall strictly; a list may or may not include the end of the run."""
         if sigmas is not None or mu is not None:
             raise ScheduleError(f"{type(self).__name__} takes n or timesteps; given sigmas={sigmas!r}, mu={mu!r}.")
         if timesteps is None:
@@ -57,7 +54,67 @@ class _Timed(Schedule):
             times = times[:-1] if times.size > 1 and times[-1] == self.end else times
             checks.same_length(n, times.size)
         times = np.append(times, self.end)
-        return Grid(times, *self.levels(times), prior=getattr(self, "sigma_data", 1.0))
+        return Grid(times, *self.levels(times), prior=self.sigma_data)
+
+
+@dataclass(frozen=True)
+class Cosine(_Timed):
+    """alpha^2 = alpha_bar(t), sigma^2 = 1 - alpha_bar(t), kept within [0.0001, 0.9999], so that a run ends with a
+    little noise left (Nichol and Dhariwal 2021, arXiv 2102.09672, eq. 17).
+
+        alpha_bar(t) = cos((t + s) / (1 + s) * pi / 2)^2 / cos(s / (1 + s) * pi / 2)^2
+
+    Args:
+        scaler: above 1, t is 1 - (1 - t)^scaler; below, t^scaler (Pernias et al. 2023, arXiv 2306.00637, its code).
+        s: offset that keeps the first steps from being too small.
+        num_train_timesteps: what the model is told at t = 1.
+
+    Raises:
+        ScheduleError: a number out of range.
+    """
+
+    sigma_data = None
+    scaler: float = 1.0
+    s: float = 0.008
+    num_train_timesteps: int = 1
+
+    def __post_init__(self) -> None:
+        check_options(self, counts=("num_train_timesteps",))
+        if not (0 < self.scaler < math.inf and 0 <= self.s < math.inf):
+            raise ScheduleError(f"scaler must be above 0 and s at least 0; given {self.scaler!r} and {self.s!r}.")
+
+    @property
+    def top(self) -> float:  # type: ignore[override]
+        return self.num_train_timesteps
+
+    def levels(self, timesteps: Any, backend: Backend[Any] | None = None) -> tuple[Any, Any]:
+        single = timesteps if backend is None else backend.xp.astype(timesteps, backend.xp.float32)
+        return super().levels(single, backend)
+
+    def point(self, ratio: Any) -> Point:
+        ratio = np.asarray(ratio, dtype=np.float64)
+        return Point(self._time(ratio), *variance_preserving(ratio), np.ones_like(ratio))
+
+    def _times(self, n: int) -> np.ndarray:
+        return np.linspace(self.num_train_timesteps, 0, n + 1)[:-1]
+
+    def _warped(self, share: Any, power: float) -> Any:
+        return 1 - (1 - share) ** power if self.scaler > 1 else share**power
+
+    @property
+    def _norm(self) -> float:
+        return math.cos(self.s / (1 + self.s) * math.pi / 2)
+
+    def _levels(self, xp: Any, t: Any) -> tuple[Any, Any]:
+        share = self._warped(t / self.num_train_timesteps, self.scaler)
+        alpha = xp.cos((share + self.s) * (math.pi / 2 / (1 + self.s))) / self._norm
+        alpha_bar = xp.clip(alpha * alpha, 0.0001, 0.9999)
+        return alpha_bar**0.5, (1 - alpha_bar) ** 0.5
+
+    def _time(self, ratio: Any) -> Any:
+        alpha, _ = variance_preserving(ratio)
+        share = np.arccos(np.clip(alpha * self._norm, 0, 1)) * (2 / math.pi * (1 + self.s)) - self.s
+        return self._warped(np.clip(share, 0, 1), 1 / self.scaler) * self.num_train_timesteps
 
 
 @dataclass(frozen=True)
@@ -72,7 +129,7 @@ class TrigFlow(_Timed):
         intermediate_timesteps: where a run of two steps asks the second time; None for half of the first.
     """
 
-    top: ClassVar[float] = 1.5708
+    top = 1.5708
 
     sigma_data: float = 0.5
     max_timesteps: float = 1.5708
@@ -80,12 +137,10 @@ class TrigFlow(_Timed):
 
     def __post_init__(self) -> None:
         check_options(self)
-        middle = self.max_timesteps / 2 if self.intermediate_timesteps is None else self.intermediate_timesteps
-        if not 0 < middle < self.max_timesteps <= self.top:
-            raise ScheduleError(
-                "timesteps must obey 0 < intermediate_timesteps < max_timesteps <= pi / 2; "
-                f"given {self.intermediate_timesteps!r} and {self.max_timesteps!r}."
-            )
+        middle, most = self.intermediate_timesteps, self.max_timesteps
+        if not 0 < (most / 2 if middle is None else middle) < most <= self.top:
+            wanted = "0 < intermediate_timesteps < max_timesteps <= pi / 2"
+            raise ScheduleError(f"timesteps must obey {wanted}; given {middle!r} and {most!r}.")
 
     def _times(self, n: int) -> np.ndarray:
         if n == 2 and self.intermediate_timesteps is not None:

@@ -33,8 +33,7 @@ class VE(Schedule):
         sigma_schedule, rho: a kind of `schedules.ratios` that spaces the levels, and the power of "karras".
         timestep: what the model is told: "quarter_log" (log(sigma) / 4), "log_1000_4" (250 log(sigma)), "arctan"
             (2 / pi * arctan(sigma)) or "sigma".
-        final_sigmas_type: whether a run ends at 0 ("zero"), at sigma_min ("sigma_min") or stays at its last level
-            ("last").
+        final_sigmas_type: where a run ends: at 0 ("zero"), at sigma_min ("sigma_min") or at its last level ("last").
         single_step: where a run of one step begins, at "sigma_max" or at "sigma_min".
         sigmas_as_ramp: whether given sigmas are shares of the way from sigma_max to sigma_min in the powers 1 / rho of
             "karras"; of other kinds only their number counts.
@@ -58,16 +57,17 @@ class VE(Schedule):
     sigmas_as_ramp: bool = False
 
     def __post_init__(self) -> None:
-        check_options(self)
-        checks.count("num_train_timesteps", self.num_train_timesteps)
-        checks.option("sigma_schedule", self.sigma_schedule, tuple(ratios.RATIOS))
-        checks.option("timestep", self.timestep, tuple(TIMESTEPS))
-        checks.option("final_sigmas_type", self.final_sigmas_type, ("zero", "sigma_min", "last"))
-        checks.option("single_step", self.single_step, ("sigma_max", "sigma_min"))
-        if not 0 < self.sigma_min < self.sigma_max < math.inf:
-            raise ScheduleError(
-                f"sigmas must obey 0 < sigma_min < sigma_max; given {self.sigma_min:g} and {self.sigma_max:g}."
-            )
+        check_options(
+            self,
+            counts=("num_train_timesteps",),
+            sigma_schedule=tuple(ratios.RATIOS),
+            timestep=tuple(TIMESTEPS),
+            final_sigmas_type=("zero", "sigma_min", "last"),
+            single_step=("sigma_max", "sigma_min"),
+        )
+        low, high = self.sigma_min, self.sigma_max
+        if not 0 < low < high < math.inf:
+            raise ScheduleError(f"sigmas must obey 0 < sigma_min < sigma_max; given {low:g} and {high:g}.")
         if not 0.1 <= self.rho < math.inf:
             raise ScheduleError(f"rho must be a number of at least 0.1; given {self.rho!r}.")
         if self.sigma_data is not None and not 0 < self.sigma_data < math.inf:
@@ -95,13 +95,6 @@ class VE(Schedule):
         return Point(TIMESTEPS[self.timestep][0](np, sigma), one, sigma, self.scale(one, sigma))
 
     def grid(self, n: int | None = None, timesteps: Any = None, sigmas: Any = None, mu: float | None = None) -> Grid:
-        """The grid of n steps, or over noise levels or timesteps that fall strictly; a list may or may not include the
-        end of the run.
-
-        Raises:
-            ScheduleError: not exactly one of n, timesteps and sigmas (n may come along if it agrees), `mu` given, or
-                values out of range.
-        """
         if mu is not None:
             raise ScheduleError(f"mu belongs to flow schedules with use_dynamic_shifting; given {mu!r}.")
         final = self.sigma_min if self.final_sigmas_type == "sigma_min" else 0.0
@@ -111,8 +104,10 @@ class VE(Schedule):
         else:
             kind = checks.one_of(timesteps=timesteps, sigmas=sigmas)
             levels = checks.numbers(kind, sigmas if kind == "sigmas" else timesteps)
-            levels = self._along(levels) if kind == "sigmas" and self.sigmas_as_ramp else levels
-            levels = self.levels(levels)[1] if kind == "timesteps" else levels
+            if kind == "timesteps":
+                levels = self.levels(levels)[1]
+            elif self.sigmas_as_ramp:
+                levels = self._along(levels)
             levels = levels[:-1] if levels.size > 1 and levels[-1] == final else levels
             if not (np.all(np.diff(levels) < 0) and levels[-1] > 0):
                 raise ScheduleError(f"noise levels must fall strictly and stay above 0; given {shown(levels)}.")

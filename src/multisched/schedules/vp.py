@@ -13,7 +13,7 @@ from multisched.errors import ScheduleError
 from multisched.grid import Grid
 from multisched.schedules import betas as beta_schedules
 from multisched.schedules import checks, ratios, spacing
-from multisched.schedules.base import Point, Schedule
+from multisched.schedules.base import Point, Schedule, variance_preserving
 from multisched.schedules.ve import VE
 from multisched.values import check_options, read_only, shown
 
@@ -45,8 +45,7 @@ class DiscreteVP(Schedule):
             chosen; continuous ones are told for it too, and the run goes on to its end.
         timestep_rounding: of the timesteps of a run: "none", "nearest" or "down".
         timestep_type: whether the model is told the timestep ("discrete") or log(sigma) / 4 ("continuous", for "ve").
-        final_sigmas_type: whether a run ends at the clean sample ("zero"), at timestep 0 ("sigma_min"), or stays at its
-            last level ("last").
+        final_sigmas_type: where a run ends: at x0 ("zero"), at timestep 0 ("sigma_min") or at its last level ("last").
         sigmas_end: whether a list of sigmas always includes the end of its run, whatever that is.
         previous_timestep: "list" to aim each step at the next timestep of the run; "stride" to aim it at
             t - T // n, as DDIM implementations did before the other spacings came (they part for linspace, and for
@@ -86,21 +85,21 @@ class DiscreteVP(Schedule):
     sigmas_end: bool = False
 
     def __post_init__(self) -> None:
-        check_options(self)
-        checks.count("num_train_timesteps", self.num_train_timesteps)
-        checks.option("beta_schedule", self.beta_schedule, beta_schedules.BETA_SCHEDULES)
-        checks.option("timestep_spacing", self.timestep_spacing, spacing.SPACINGS)
-        checks.option("previous_timestep", self.previous_timestep, ("list", "stride"))
-        checks.option("precision", self.precision, ("float32", "float64"))
-        checks.option("final_sigmas_type", self.final_sigmas_type, ("zero", "sigma_min", "last"))
-        checks.option("sigma_range", self.sigma_range, ("run", "table"))
-        checks.option("timestep_rounding", self.timestep_rounding, tuple(ROUNDINGS))
-        checks.option("timestep_type", self.timestep_type, ("discrete", "continuous"))
-        checks.option("space", self.space, ("ve", "vp")[: 2 - (self.timestep_type == "continuous")])
-        if self.sigma_schedule is not None:
-            checks.option("sigma_schedule", self.sigma_schedule, tuple(ratios.RATIOS))
-        if not 0 < self.snr_shift_scale < math.inf:
-            raise ScheduleError(f"snr_shift_scale must be a positive number; given {self.snr_shift_scale!r}.")
+        check_options(
+            self,
+            positive=("snr_shift_scale",),
+            counts=("num_train_timesteps",),
+            beta_schedule=beta_schedules.BETA_SCHEDULES,
+            timestep_spacing=spacing.SPACINGS,
+            previous_timestep=("list", "stride"),
+            precision=("float32", "float64"),
+            final_sigmas_type=("zero", "sigma_min", "last"),
+            sigma_range=("run", "table"),
+            timestep_rounding=tuple(ROUNDINGS),
+            timestep_type=("discrete", "continuous"),
+            space=("ve",) if self.timestep_type == "continuous" else ("ve", "vp"),
+            sigma_schedule=tuple(ratios.RATIOS),
+        )
         if self.trained_betas is not None:
             object.__setattr__(self, "trained_betas", trained(self.trained_betas))
         _alpha_bar(self)
@@ -128,14 +127,12 @@ class DiscreteVP(Schedule):
         return np.ones(self.num_train_timesteps), self.ratios
 
     def levels(self, timesteps: Any, backend: Backend[Any] | None = None) -> tuple[Any, Any]:
-        """(alpha, sigma) at timesteps; between two whole ones, both are interpolated linearly."""
+        """As `Schedule.levels`; between two whole timesteps, both are interpolated linearly."""
         if self.timestep_type == "continuous":
             return CONTINUOUS.levels(timesteps, backend)
         tables, last = self._tables, self.num_train_timesteps - 1
         if backend is None:
-            wanted = np.asarray(timesteps, dtype=np.float64)
-            if not np.all((wanted >= 0) & (wanted <= last)):
-                raise ScheduleError(f"timesteps must lie in [0, {last}]; given {shown(timesteps)}.")
+            wanted = checks.times(timesteps, last)
             alpha, sigma = (np.interp(wanted, np.arange(last + 1), table) for table in tables)
             return alpha, sigma
         xp, device = backend.xp, backend.device(timesteps)
@@ -161,22 +158,12 @@ class DiscreteVP(Schedule):
         # A terminal_alpha_bar may lie above some before it, which are then passed over.
         told = np.flatnonzero((table < table[-1]) | (np.arange(table.size) == table.size - 1))
         timestep = np.interp(wanted, table[told], told)
-        alpha, sigma = np.ones_like(ratio), ratio
-        if self.space == "vp":
-            with np.errstate(divide="ignore"):
-                alpha, sigma = 1 / np.sqrt(1 + ratio**2), 1 / np.sqrt(1 + 1 / ratio**2)
+        alpha, sigma = variance_preserving(ratio) if self.space == "vp" else (np.ones_like(ratio), ratio)
         return Point(timestep, alpha, sigma, self.scale(alpha, sigma))
 
     def grid(self, n: int | None = None, timesteps: Any = None, sigmas: Any = None, mu: float | None = None) -> Grid:
-        """The grid of n steps, or over timesteps or noise levels that fall strictly.
-
-        In the space "vp" timesteps are whole and the levels are sqrt(1 - alpha_bar); in "ve" timesteps may lie between
-        and the levels are sigma / alpha. A list of levels may or may not include the end of the run.
-
-        Raises:
-            ScheduleError: not exactly one of n, timesteps and sigmas (n may come along if it agrees), `mu` given, or
-                values out of range.
-        """
+        """As `Schedule.grid`. In the space "vp" timesteps are whole, and the levels are sqrt(1 - alpha_bar); in "ve"
+        timesteps may lie between, and the levels are sigma / alpha."""
         if mu is not None:
             raise ScheduleError(f"mu belongs to flow schedules with use_dynamic_shifting; given {mu!r}.")
         if sigmas is not None or (timesteps is not None and not self.spare_sigma):
@@ -186,9 +173,10 @@ class DiscreteVP(Schedule):
             return made
         kind = checks.one_of(n=n, timesteps=timesteps, sigmas=sigmas)
         chosen = self._spaced(n) if kind == "n" else checks.descending("timesteps", timesteps)  # type: ignore[arg-type]
-        told, levels = self.timestep_type == "discrete", self._ratios_at(chosen)
+        told = self.timestep_type == "discrete"
         if self.sigma_schedule is None and told:
             return self._grid_of_timesteps(chosen)
+        levels = np.interp(chosen, np.arange(self.num_train_timesteps), self.ratios)
         if self.sigma_schedule is not None:
             ends = self.ratios[[-1, 0]] if self.sigma_range == "table" else levels[[0, -1]]
             top = float(ends[0]) if self.sigma_max is None else self.sigma_max
@@ -209,10 +197,6 @@ class DiscreteVP(Schedule):
             kind, offset = "linspace", 0  # only their number counts
         return spacing.timesteps(kind, n, total, offset, self.spare_step, self.whole_timesteps, last)
 
-    def _ratios_at(self, timesteps: np.ndarray) -> np.ndarray:
-        found: np.ndarray = np.interp(timesteps, np.arange(self.num_train_timesteps), self.ratios)
-        return found
-
     def _final(self) -> tuple[float, float]:
         if self.final_sigmas_type == "zero":
             return 1.0, 0.0
@@ -222,9 +206,8 @@ class DiscreteVP(Schedule):
     def _grid_of_timesteps(self, timesteps: Any) -> Grid:
         chosen = checks.descending("timesteps", timesteps)
         if self.space == "vp" and np.any(chosen != np.round(chosen)):
-            raise ScheduleError(
-                f"timesteps must be whole numbers in 0..{self.num_train_timesteps - 1}; given {shown(chosen)}."
-            )
+            last = self.num_train_timesteps - 1
+            raise ScheduleError(f"timesteps must be whole numbers in 0..{last}; given {shown(chosen)}.")
         return self._close(chosen, *self.levels(chosen))
 
     def _grid_of_sigmas(self, sigmas: Any) -> Grid:
@@ -255,9 +238,7 @@ class DiscreteVP(Schedule):
             before = timesteps - self.num_train_timesteps // timesteps.size
             next_alphas, next_sigmas = self.levels(np.maximum(np.round(before), 0))
             aims = (np.where(before < 0, alpha, next_alphas), np.where(before < 0, sigma, next_sigmas))
-        prior = None
-        if self.space == "ve":
-            prior = 1.0 if self.timestep_spacing == "leading" else 0.0
+        prior = float(self.timestep_spacing == "leading") if self.space == "ve" else None
         return Grid(times, *ends, *aims, scales=self.scale(*ends), prior=prior)
 
 
@@ -272,8 +253,7 @@ def trained(betas: Any) -> tuple[float, ...]:
 
 @lru_cache(maxsize=64)
 def _alpha_bar(schedule: DiscreteVP) -> np.ndarray:
-    dtype = {"float32": np.float32, "float64": np.float64}[schedule.precision]
-    total = schedule.num_train_timesteps
+    total, dtype = schedule.num_train_timesteps, np.dtype(schedule.precision).type
     if schedule.trained_betas is None:
         chosen = beta_schedules.betas(schedule.beta_schedule, total, schedule.beta_start, schedule.beta_end, dtype)
     else:
