@@ -107,6 +107,7 @@ CASES = [
     (lambda: DDIM.plan(sigmas=[0.5, 0.9]), "must fall strictly"),
     (lambda: DDIM.plan(sigmas=[math.nan]), "must be finite"),
     (lambda: DDIM.plan(sigmas=[1.0]), "sigmas must lie in"),
+    (lambda: ms.ScoreSdeVp(sampling_eps=math.nan), r"sampling_eps must lie in \[0, 1\]; given nan"),
     (lambda: DDIM.plan(timesteps=[500.5]), r"whole numbers in 0..999; given"),
     (lambda: DDIM.plan(timesteps=[1000]), r"timesteps must lie in \[0, 999\]; given"),
     (lambda: DDIM.plan(timesteps=[500], sigmas=[0.5]), "exactly one of timesteps, sigmas"),

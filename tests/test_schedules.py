@@ -9,7 +9,7 @@ import multisched as ms
 from multisched import schedules
 from multisched.schedules import flow
 from multisched.schedules.spacing import timesteps
-from multisched.schedules.trig import Crash, LinearVP, TrigFlow
+from multisched.schedules.trig import Cosine, Crash, LinearVP, TrigFlow
 
 
 @pytest.mark.parametrize("spacing", ["leading", "trailing", "linspace"])
@@ -233,3 +233,24 @@ def test_retrieve_timesteps(backend, make, device):
     np.testing.assert_allclose(backend.to_numpy(found), [500, 250])
     found, _ = ms.retrieve_timesteps("numpy", levels, 1, 1000)
     assert list(found) == [1000]
+
+
+@pytest.mark.host
+@pytest.mark.parametrize("space", ["vp", "ve"])
+def test_on_the_way_to_the_noise_the_model_sees_what_it_sees_on_the_way_back(space):
+    down = ms.schedules.DiscreteVP(space=space)
+    up = ms.schedules.Inverse(down).grid(5)
+    np.testing.assert_array_equal(up.scales, down.scale(up.alphas, up.sigmas))
+    assert (up.scales[-1] < 0.01) == (space == "ve")
+
+
+@pytest.mark.parametrize("path", [Cosine(), TrigFlow(), LinearVP(), Crash()])
+def test_timesteps_in_half_precision_have_the_levels_of_their_values(path, make, backend):
+    times = np.array([0.125, 0.75], np.float32)
+    found = path.levels(make(times), backend)
+    try:
+        narrow = path.levels(make(times, "float16"), backend)
+    except ms.ScheduleError:
+        pytest.skip("the array-API standard has no half precision")
+    for one, other in zip(narrow, found, strict=True):
+        np.testing.assert_array_equal(backend.to_numpy(one), backend.to_numpy(other))

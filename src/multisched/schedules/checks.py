@@ -35,7 +35,7 @@ def descending(name: str, values: Any) -> np.ndarray:
 
 def within(name: str, values: np.ndarray, low: float, high: float) -> None:
     """Every value lies in [low, high]."""
-    if np.any(values < low) or np.any(values > high):
+    if not np.all((values >= low) & (values <= high)):
         raise ScheduleError(f"{name} must lie in [{low:g}, {high:g}]; given {values.min():g} to {values.max():g}.")
 
 

@@ -36,7 +36,8 @@ class _Timed(Schedule):
 
     def levels(self, timesteps: Any, backend: Backend[Any] | None = None) -> tuple[Any, Any]:
         if backend is not None:
-            return self._levels(backend.xp, timesteps * 1.0)
+            single = str(timesteps.dtype).endswith(("float32", "float64"))
+            return self._levels(backend.xp, timesteps if single else backend.xp.astype(timesteps, backend.xp.float32))
         return self._levels(np, checks.times(timesteps, self.top))
 
     def point(self, ratio: Any) -> Point:
@@ -86,10 +87,6 @@ class Cosine(_Timed):
     @property
     def top(self) -> float:  # type: ignore[override]
         return self.num_train_timesteps
-
-    def levels(self, timesteps: Any, backend: Backend[Any] | None = None) -> tuple[Any, Any]:
-        single = timesteps if backend is None else backend.xp.astype(timesteps, backend.xp.float32)
-        return super().levels(single, backend)
 
     def point(self, ratio: Any) -> Point:
         ratio = np.asarray(ratio, dtype=np.float64)

@@ -38,6 +38,9 @@ class Inverse(Schedule):
     def point(self, ratio: Any) -> Point:
         return self.schedule.point(ratio)
 
+    def scale(self, alpha: Any, sigma: Any) -> Any:
+        return self.schedule.scale(alpha, sigma)
+
     def grid(self, n: int | None = None, timesteps: Any = None, sigmas: Any = None, mu: float | None = None) -> Grid:
         """The grid of n steps; there are no others."""
         if timesteps is not None or sigmas is not None:
@@ -53,7 +56,7 @@ class Inverse(Schedule):
             np.append(getattr(top or down, name)[:1], getattr(down, name)[-1 - n : -1])[::-1]
             for name in ("timesteps", "alphas", "sigmas")
         )
-        return Grid(timesteps, alphas, sigmas)
+        return Grid(timesteps, alphas, sigmas, scales=self.scale(alphas, sigmas))
 
 
 @dataclass(frozen=True)
