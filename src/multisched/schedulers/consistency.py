@@ -6,7 +6,7 @@ from typing import Any
 from multisched import solvers
 from multisched.predictions import Prediction
 from multisched.schedulers.base import Parts, Recipe
-from multisched.schedulers.options import Trained, clip, threshold
+from multisched.schedulers.options import PREDICTIONS, Clipped, Thresholded, Trained
 from multisched.schedules import checks
 from multisched.schedules.distilled import Decoder, Ramp, Skipping
 from multisched.schedules.trig import TrigFlow
@@ -23,14 +23,14 @@ class _Distilled(Trained):
     original_inference_steps: int = 50
     strength: float = 1.0
 
-    def _skipping(self, **options: Any) -> Skipping:
-        checks.option("prediction_type", self.prediction_type, ("epsilon", "sample", "v_prediction"))
-        options |= {name: getattr(self, name) for name in ("original_inference_steps", "strength")}
-        return Skipping(**vars(self._vp(rescale_betas_zero_snr=self.rescale_betas_zero_snr)) | options)
+    def _skipping(self, solver: solvers.Solver, **options: Any) -> Parts:
+        checks.option("prediction_type", self.prediction_type, PREDICTIONS)
+        schedule = self._build(Skipping, **options)
+        return Parts(schedule, Prediction(self.prediction_type), solver, denoised_transform=self._change())
 
 
 @dataclass(frozen=True)
-class LCM(_Distilled):
+class LCM(Thresholded, Clipped, _Distilled):
     """Latent consistency models (Luo et al. 2023, arXiv 2310.04378).
 
     Args: those of `DDIM` that are here, and
@@ -39,17 +39,10 @@ class LCM(_Distilled):
     """
 
     clip_sample: bool = False
-    clip_sample_range: float = 1.0
-    thresholding: bool = False
-    dynamic_thresholding_ratio: float = 0.995
-    sample_max_value: float = 1.0
     timestep_scaling: float = 10.0
 
     def parts(self) -> Parts:
-        change = threshold(self.thresholding, self.dynamic_thresholding_ratio, self.sample_max_value)
-        change = change or clip(self.clip_sample, self.clip_sample_range)
-        solver = solvers.LCM(self.timestep_scaling)
-        return Parts(self._skipping(), Prediction(self.prediction_type), solver, denoised_transform=change)
+        return self._skipping(solvers.LCM(self.timestep_scaling))
 
 
 @dataclass(frozen=True)
@@ -63,8 +56,7 @@ class TCD(_Distilled):
     eta: float = 0.3
 
     def parts(self) -> Parts:
-        schedule = self._skipping(final_sigmas_type="sigma_min", eta=self.eta)
-        return Parts(schedule, Prediction(self.prediction_type), solvers.TCD() if self.eta else solvers.Euler())
+        return self._skipping(solvers.TCD() if self.eta else solvers.Euler(), final_sigmas_type="sigma_min")
 
 
 @dataclass(frozen=True)
@@ -83,8 +75,7 @@ class SCM(Recipe):
 
     def parts(self) -> Parts:
         checks.option("prediction_type", self.prediction_type, ("trigflow",))
-        schedule = TrigFlow(self.sigma_data, self.max_timesteps, self.intermediate_timesteps)
-        return Parts(schedule, Prediction("v_prediction", self.sigma_data), solvers.PingPong())
+        return Parts(self._build(TrigFlow), Prediction("v_prediction", self.sigma_data), solvers.PingPong())
 
 
 @dataclass(frozen=True)
@@ -106,12 +97,10 @@ class CMStochasticIterative(Recipe):
     clip_denoised: bool = True
 
     def parts(self) -> Parts:
-        names = ("num_train_timesteps", "sigma_min", "sigma_max", "sigma_data", "rho")
-        options = {name: getattr(self, name) for name in names}
-        schedule = Ramp(**options, timestep="log_1000_4", final_sigmas_type="sigma_min", prior=0.0)
-        solver = solvers.Consistency(self.sigma_min, self.sigma_data, self.s_noise)
+        schedule = self._build(Ramp, timestep="log_1000_4", final_sigmas_type="sigma_min", prior=0.0)
         change = Clip() if self.clip_denoised else None
-        return Parts(schedule, Prediction("edm", self.sigma_data), solver, denoised_transform=change)
+        prediction, solver = Prediction("edm", self.sigma_data), self._build(solvers.Consistency)
+        return Parts(schedule, prediction, solver, denoised_transform=change)
 
 
 @dataclass(frozen=True)
@@ -126,5 +115,5 @@ class ConsistencyDecoder(Recipe):
     sigma_data: float = 0.5
 
     def parts(self) -> Parts:
-        schedule = Decoder(self.num_train_timesteps, beta_schedule="squaredcos_cap_v2", sigma_data=self.sigma_data)
+        schedule = self._build(Decoder, beta_schedule="squaredcos_cap_v2")
         return Parts(schedule, Prediction("edm", self.sigma_data), solvers.PingPong())

@@ -1,59 +1,20 @@
 """DDIM and its kin on the discrete variance-preserving schedule."""
 
 from dataclasses import dataclass
-from typing import Any
 
 from multisched import solvers
-from multisched.predictions import Prediction
 from multisched.schedulers.base import Parts
-from multisched.schedulers.options import Trained, clip, threshold
-from multisched.schedules import Ascending, checks
-from multisched.solvers import Solver
-from multisched.transforms import Transform
+from multisched.schedulers.options import Clipped, Spaced, Thresholded, final
+from multisched.schedules import Ascending
 
 
 @dataclass(frozen=True)
-class _Spaced(Trained):
-    """A recipe on timesteps of the training schedule."""
-
-    prediction_type: str = "epsilon"
-    timestep_spacing: str = "leading"
-    steps_offset: int = 0
+class _VP(Spaced):
     rescale_betas_zero_snr: bool = False
 
-    def _parts(self, solver: Solver, change: Transform | None = None, **options: Any) -> Parts:
-        """The parts, with further options of `schedules.DiscreteVP`."""
-        checks.option("prediction_type", self.prediction_type, ("epsilon", "sample", "v_prediction"))
-        schedule = self._vp(
-            timestep_spacing=self.timestep_spacing,
-            steps_offset=self.steps_offset,
-            rescale_betas_zero_snr=self.rescale_betas_zero_snr,
-            **options,
-        )
-        return Parts(schedule, Prediction(self.prediction_type), solver, denoised_transform=change)
-
 
 @dataclass(frozen=True)
-class _Cut(_Spaced):
-    """The same with x0 cut, or thresholded instead."""
-
-    clip_sample: bool = True
-    clip_sample_range: float = 1.0
-    thresholding: bool = False
-    dynamic_thresholding_ratio: float = 0.995
-    sample_max_value: float = 1.0
-
-    def _change(self) -> Transform | None:
-        clipped = clip(self.clip_sample, self.clip_sample_range)
-        return threshold(self.thresholding, self.dynamic_thresholding_ratio, self.sample_max_value) or clipped
-
-
-def _final(set_alpha_to_one: bool) -> str:
-    return "zero" if set_alpha_to_one else "sigma_min"
-
-
-@dataclass(frozen=True)
-class DDIM(_Cut):
+class DDIM(Thresholded, Clipped, _VP):
     """Denoising diffusion implicit models (Song et al. 2020, arXiv 2010.02502); order 1.
 
     Option names and defaults are diffusers'; the last three are not options there.
@@ -79,9 +40,7 @@ class DDIM(_Cut):
     previous_timestep: str = "list"
 
     def parts(self) -> Parts:
-        solver = solvers.DDIM(self.eta, self.use_clipped_model_output)
-        final, before = _final(self.set_alpha_to_one), self.previous_timestep
-        return self._parts(solver, self._change(), final_sigmas_type=final, previous_timestep=before)
+        return self._parts(self._build(solvers.DDIM), final_sigmas_type=final(self.set_alpha_to_one))
 
     def _get_variance(self, timestep: int, prev_timestep: int) -> float:
         """Variance that eta = 1 gives a step between two timesteps (arXiv 2010.02502, eq. 16); a negative
@@ -99,27 +58,22 @@ class DDIM(_Cut):
 
 
 @dataclass(frozen=True)
-class DDIMInverse(_Spaced):
+class DDIMInverse(Clipped, _VP):
     """DDIM from data to noise on `schedules.Ascending`; order 1. Options as `DDIM`'s.
 
     It begins where `DDIM` ends. Without noise there, a model that predicts the sample says nothing of the noise, so
     that takes `set_alpha_to_one=False`.
     """
 
-    clip_sample: bool = True
-    clip_sample_range: float = 1.0
     set_alpha_to_one: bool = True
     previous_timestep: str = "list"
 
     def parts(self) -> Parts:
-        final, before = _final(self.set_alpha_to_one), self.previous_timestep
-        change = clip(self.clip_sample, self.clip_sample_range)
-        parts = self._parts(solvers.DDIM(), change, final_sigmas_type=final, previous_timestep=before)
-        return parts._replace(schedule=Ascending(**vars(parts.schedule)))
+        return self._parts(solvers.DDIM(), Ascending, final_sigmas_type=final(self.set_alpha_to_one))
 
 
 @dataclass(frozen=True)
-class CogVideoXDDIM(_Spaced):
+class CogVideoXDDIM(_VP):
     """DDIM with a shifted signal-to-noise ratio (Yang et al. 2024, arXiv 2408.06072); order 1. Options as `DDIM`'s, and
     `snr_shift_scale`, see `schedules.DiscreteVP`."""
 
@@ -135,8 +89,6 @@ class CogVideoXDDIM(_Spaced):
         double = self.beta_schedule == "scaled_linear" and self.trained_betas is None
         return self._parts(
             solvers.Euler(),
-            final_sigmas_type=_final(self.set_alpha_to_one),
-            previous_timestep=self.previous_timestep,
-            snr_shift_scale=self.snr_shift_scale,
+            final_sigmas_type=final(self.set_alpha_to_one),
             precision="float64" if double else "float32",
         )

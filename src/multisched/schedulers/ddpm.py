@@ -5,13 +5,15 @@ from dataclasses import dataclass
 from multisched import solvers
 from multisched.predictions import Prediction
 from multisched.schedulers.base import Parts, Recipe
-from multisched.schedulers.ddim import _Cut
-from multisched.schedulers.options import Trained, clip
-from multisched.schedules import Cosine, DiscreteVP, Jumping, checks
+from multisched.schedulers.ddim import _VP
+from multisched.schedulers.options import Clipped, Thresholded, Trained
+from multisched.schedules import Cosine, DiscreteVP, Jumping
+from multisched.transforms import Clip
+from multisched.values import check_options
 
 
 @dataclass(frozen=True)
-class DDPM(_Cut):
+class DDPM(Thresholded, Clipped, _VP):
     """Denoising diffusion probabilistic models (Ho et al. 2020, arXiv 2006.11239).
 
     Options as `DDIM`'s, and `solvers.DDPM`'s. For "learned" and "learned_range" the model's output has twice the
@@ -22,7 +24,7 @@ class DDPM(_Cut):
     final_noise: bool = False
 
     def parts(self) -> Parts:
-        return self._parts(solvers.DDPM(self.variance_type, self.final_noise), self._change())
+        return self._parts(self._build(solvers.DDPM))
 
 
 @dataclass(frozen=True)
@@ -39,12 +41,11 @@ class UnCLIP(Recipe):
     prediction_type: str = "epsilon"
 
     def parts(self) -> Parts:
-        checks.option("variance_type", self.variance_type, ("fixed_small_log", "learned_range"))
-        checks.option("prediction_type", self.prediction_type, ("epsilon", "sample"))
-        schedule = DiscreteVP(self.num_train_timesteps, beta_schedule="squaredcos_cap_v2", timestep_spacing="linspace")
-        change = clip(self.clip_sample, self.clip_sample_range)
-        solver = solvers.DDPM(self.variance_type)
-        return Parts(schedule, Prediction(self.prediction_type), solver, denoised_transform=change)
+        variances = ("fixed_small_log", "learned_range")
+        check_options(self, variance_type=variances, prediction_type=("epsilon", "sample"))
+        schedule = self._build(DiscreteVP, beta_schedule="squaredcos_cap_v2", timestep_spacing="linspace")
+        prediction, change = Prediction(self.prediction_type), Clip(self.clip_sample_range)
+        return Parts(schedule, prediction, self._build(solvers.DDPM), None, change if self.clip_sample else None)
 
 
 @dataclass(frozen=True)
@@ -55,7 +56,7 @@ class DDPMWuerstchen(Recipe):
     s: float = 0.008
 
     def parts(self) -> Parts:
-        return Parts(Cosine(self.scaler, self.s), Prediction("epsilon"), solvers.DDPM())
+        return Parts(self._build(Cosine), Prediction("epsilon"), solvers.DDPM())
 
 
 @dataclass(frozen=True)
@@ -74,7 +75,6 @@ class RePaint(Trained):
     late_undo: bool = False
 
     def parts(self) -> Parts:
-        names = ("jump_length", "jump_n_sample", "late_undo")
-        schedule = Jumping(**vars(self._vp()), **{name: getattr(self, name) for name in names})
-        solver = solvers.RePaint(self.eta)
-        return Parts(schedule, Prediction("epsilon"), solver, denoised_transform=clip(self.clip_sample, 1.0))
+        change = Clip() if self.clip_sample else None
+        solver = self._build(solvers.RePaint)
+        return Parts(self._build(Jumping), Prediction("epsilon"), solver, denoised_transform=change)

@@ -11,7 +11,8 @@ from multisched import solvers
 from multisched.errors import ScheduleError
 from multisched.predictions import Prediction
 from multisched.schedulers.base import Parts, Recipe
-from multisched.schedules import Flow, ratios
+from multisched.schedulers.options import spacing_of_sigmas
+from multisched.schedules import Flow
 from multisched.transforms import MeanShift
 
 
@@ -60,19 +61,13 @@ class FlowMatch(Recipe):
         return self.base_shift + slope * (image_seq_len - self.base_image_seq_len)
 
     def _flow(self, solver: solvers.Solver, omega: float = 0.0, omega_mean: str = "sample", **options: Any) -> Parts:
-        names = ("num_train_timesteps", "shift", "sigma_max", "use_dynamic_shifting", "time_shift_type")
-        same = {name: getattr(self, name) for name in (*names, "shift_terminal", "double_shift")}
-        kind = ratios.one_kind(
-            karras_sigmas=self.use_karras_sigmas,
-            exponential_sigmas=self.use_exponential_sigmas,
-            beta_sigmas=self.use_beta_sigmas,
-        )
         # diffusers overwrites the timesteps given to an inverted schedule.
         as_levels = self.invert_sigmas and self.double_shift
-        own = {"sigma_schedule": kind, "inverted": self.invert_sigmas, "timesteps_as_levels": as_levels}
+        own = {"inverted": self.invert_sigmas, "timesteps_as_levels": as_levels, **options}
+        schedule = self._build(Flow, sigma_schedule=spacing_of_sigmas(self), **own)
         prediction = Prediction("flow_to_data" if self.invert_sigmas else "flow_prediction")
         mean_shift = MeanShift(omega, omega_mean)
-        return Parts(Flow(**{**same, **own, **options}), prediction, solver, mean_shift if omega else None)
+        return Parts(schedule, prediction, solver, mean_shift if omega else None)
 
 
 @dataclass(frozen=True)
@@ -115,8 +110,7 @@ class FlowMatchHeun(FlowMatch):
     omega_mean: str = "sample"
 
     def parts(self) -> Parts:
-        solver = solvers.Heun(self.s_churn, self.s_tmin, self.s_tmax, self.s_noise)
-        return self._flow(solver, self.omega, self.omega_mean)
+        return self._flow(self._build(solvers.Heun), self.omega, self.omega_mean)
 
 
 @dataclass(frozen=True)

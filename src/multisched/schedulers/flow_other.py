@@ -28,7 +28,7 @@ class LTXEulerAncestralRF(FlowMatch):
     rescaled: bool = True
 
     def parts(self) -> Parts:
-        solver = solvers.AncestralRF(self.eta, self.s_noise, self.rescaled)
+        solver = self._build(solvers.AncestralRF)
         if not self.double_shift or self.use_dynamic_shifting:
             return self._flow(solver, double_shift=False)
         ends = (shift(self.sigma_max, self.shift), shift(1 / self.num_train_timesteps, self.shift))
@@ -55,8 +55,7 @@ class FlowMapEuler(Recipe):
     shift_given: bool = False
 
     def parts(self) -> Parts:
-        given: dict[str, Any] = {"shift_given": self.shift_given, "timesteps_as_levels": self.shift_given}
-        schedule = Flow(self.num_train_timesteps, self.shift, sigma_min=0.0, spare_step=True, **given)
+        schedule = self._build(Flow, sigma_min=0.0, spare_step=True, timesteps_as_levels=self.shift_given)
         return Parts(schedule, Prediction("flow_prediction"), solvers.Euler())
 
 
@@ -107,9 +106,8 @@ class Piflow(Recipe):
     num_policy_substeps: int = 128
 
     def parts(self) -> Parts:
-        last = self.final_step_size_scale
-        schedule = Flow(self.num_train_timesteps, self.shift, sigma_min=0.0, spare_step=True, last_step=last)
-        solver = solvers.PiFlow(self.n_grid, self.shift, self.num_policy_substeps, self.eps)
+        schedule = self._build(Flow, sigma_min=0.0, spare_step=True, last_step=self.final_step_size_scale)
+        solver = self._build(solvers.PiFlow, substeps=self.num_policy_substeps)
         return Parts(schedule, Prediction("flow_prediction"), solver)
 
 
@@ -139,8 +137,5 @@ class RFD4Proteina(Recipe):
     noisy_end: bool = False
 
     def parts(self) -> Parts:
-        names = ("schedule_mode", "tail_steps", "tail_step_multiplier")
-        schedule = ProteinFlow(**{name: getattr(self, name) for name in names})
-        window = (self.t_lim_ode_below, self.t_lim_ode, self.noisy_end)
-        solver = solvers.RescaledSDE(self.noise_mode, self.tsr_k, self.tsr_sigma, *window)
-        return Parts(schedule, Prediction("flow_to_data"), solver)
+        solver = self._build(solvers.RescaledSDE, t_from=self.t_lim_ode_below, t_to=self.t_lim_ode)
+        return Parts(self._build(ProteinFlow), Prediction("flow_to_data"), solver)

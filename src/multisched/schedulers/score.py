@@ -36,18 +36,8 @@ class ScoreSdeVe(Recipe):
     norms: str = "sample"
 
     def parts(self) -> Parts:
-        schedule = Geometric(
-            self.sigma_min,
-            self.sigma_max,
-            sigma_data=None,
-            sigma_schedule="exponential",
-            timestep="sigma",
-            prior=0.0,
-            sampling_eps=self.sampling_eps,
-        )
-        return Parts(
-            schedule, Prediction("score"), solvers.PredictorCorrector(self.snr, self.correct_steps, self.norms)
-        )
+        schedule = self._build(Geometric, sigma_data=None, sigma_schedule="exponential", timestep="sigma", prior=0.0)
+        return Parts(schedule, Prediction("score"), self._build(solvers.PredictorCorrector))
 
 
 @dataclass(frozen=True)
@@ -64,8 +54,7 @@ class ScoreSdeVp(Recipe):
     sampling_eps: float = 0.001
 
     def parts(self) -> Parts:
-        schedule = LinearVP(self.beta_min, self.beta_max, self.sampling_eps)
-        return Parts(schedule, Prediction("epsilon"), solvers.EulerMaruyama(self.beta_min, self.beta_max))
+        return Parts(self._build(LinearVP), Prediction("epsilon"), self._build(solvers.EulerMaruyama))
 
 
 @dataclass(frozen=True)
