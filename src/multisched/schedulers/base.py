@@ -43,7 +43,8 @@ class Parts(NamedTuple):
 
 
 class Recipe(ABC):
-    """What every scheduler shares. A subclass is a frozen dataclass of options that says what its parts are.
+    """What every scheduler shares. A subclass is a frozen dataclass of options that says what its parts are; an option
+    that its schedule or its solver has under the same name goes to that, and is explained there.
 
     Attributes:
         report: what became of the configuration that `from_diffusers` read it from; None otherwise.
@@ -208,13 +209,12 @@ class Recipe(ABC):
 
 @dataclass(frozen=True)
 class Scheduler(Recipe):
-    """A recipe composed freely of its parts.
+    """A recipe composed freely of its parts, see `Parts`.
 
     Args:
         schedule: `schedules.DiscreteVP`, `schedules.Flow`, or anything with their methods.
         prediction: a `Prediction`, or its name.
-        solver: from `multisched.solvers`.
-        output_transform, denoised_transform: from `multisched.transforms`, or None.
+        solver, output_transform, denoised_transform: from `multisched.solvers` and `multisched.transforms`.
 
     Raises:
         ScheduleError: an unknown prediction type.

@@ -31,12 +31,8 @@ class _Distilled(Trained):
 
 @dataclass(frozen=True)
 class LCM(Thresholded, Clipped, _Distilled):
-    """Latent consistency models (Luo et al. 2023, arXiv 2310.04378).
-
-    Args: those of `DDIM` that are here, and
-        original_inference_steps, strength: see `schedules.distilled.Skipping`.
-        timestep_scaling: see `solvers.LCM`.
-    """
+    """Latent consistency models (Luo et al. 2023, arXiv 2310.04378). Options as `DDIM`'s,
+    `schedules.distilled.Skipping`'s and `solvers.LCM`'s."""
 
     clip_sample: bool = False
     timestep_scaling: float = 10.0
@@ -48,10 +44,8 @@ class LCM(Thresholded, Clipped, _Distilled):
 @dataclass(frozen=True)
 class TCD(_Distilled):
     """Trajectory consistency distillation (Zheng et al. 2024, arXiv 2402.19159); order 1 at eta = 0, which is `Euler`.
-
-    Args: those of `LCM` that are here, and
-        eta: the paper's gamma, in [0, 1]: share of each step's way to the clean sample that is noised again.
-    """
+    Options as `LCM`'s, and eta: the paper's gamma, in [0, 1], the share of each step's way to the clean sample that is
+    noised again."""
 
     eta: float = 0.3
 
@@ -61,12 +55,8 @@ class TCD(_Distilled):
 
 @dataclass(frozen=True)
 class SCM(Recipe):
-    """Consistency models on TrigFlow (Lu and Song 2024, arXiv 2410.11081): denoise, then add fresh noise.
-
-    Args:
-        sigma_data, max_timesteps, intermediate_timesteps: see `schedules.trig.TrigFlow`.
-        prediction_type: "trigflow" alone.
-    """
+    """Consistency models on TrigFlow (Lu and Song 2024, arXiv 2410.11081): denoise, then add fresh noise. Options:
+    `schedules.trig.TrigFlow`'s, and prediction_type: "trigflow" alone."""
 
     prediction_type: str = "trigflow"
     sigma_data: float = 0.5
@@ -80,13 +70,8 @@ class SCM(Recipe):
 
 @dataclass(frozen=True)
 class CMStochasticIterative(Recipe):
-    """Consistency models (Song et al. 2023, arXiv 2303.01469). A run ends at sigma_min.
-
-    Args:
-        num_train_timesteps, sigma_min, sigma_max, rho: the schedule, see `schedules.distilled.Ramp`.
-        sigma_data, s_noise: see `solvers.Consistency`.
-        clip_denoised: whether the clean sample is cut to [-1, 1].
-    """
+    """Consistency models (Song et al. 2023, arXiv 2303.01469). A run ends at sigma_min. Options:
+    `schedules.distilled.Ramp`'s and `solvers.Consistency`'s; `clip_denoised` cuts the clean sample to [-1, 1]."""
 
     num_train_timesteps: int = 40
     sigma_min: float = 0.002
@@ -105,11 +90,8 @@ class CMStochasticIterative(Recipe):
 
 @dataclass(frozen=True)
 class ConsistencyDecoder(Recipe):
-    """The consistency decoder of DALL-E 3 (Betker et al. 2023, its code). Two steps are what it was made for.
-
-    Args:
-        num_train_timesteps, sigma_data: see `schedules.distilled.Decoder`.
-    """
+    """The consistency decoder of DALL-E 3 (Betker et al. 2023, its code). Two steps are what it was made for. Options:
+    `schedules.distilled.Decoder`'s."""
 
     num_train_timesteps: int = 1024
     sigma_data: float = 0.5

@@ -50,10 +50,9 @@ class DDIM(Thresholded, Clipped, _VP):
         """
         schedule = self.parts().schedule
         ends = schedule.grid(timesteps=[0])
+        end = (ends.alphas[-1], ends.sigmas[-1])
         alpha, sigma = schedule.levels(timestep)
-        next_alpha, next_sigma = (
-            schedule.levels(prev_timestep) if prev_timestep >= 0 else (ends.alphas[-1], ends.sigmas[-1])
-        )
+        next_alpha, next_sigma = schedule.levels(prev_timestep) if prev_timestep >= 0 else end
         return float((next_sigma / sigma) ** 2 * (1 - (alpha / next_alpha) ** 2))
 
 

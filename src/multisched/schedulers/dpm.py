@@ -29,22 +29,19 @@ class _Discrete(_DPM, Multistep):
     use_lu_lambdas: bool = False
     variance_type: str | None = None
 
-    def _discrete(self, kind: type[DPMMultistep | DPMSinglestep], spare: bool = True) -> Parts:
+    def _discrete(self, kind: type[DPMMultistep | DPMSinglestep], **options: Any) -> Parts:
+        """The parts, with further options of the discrete schedule."""
         checks.option("variance_type", self.variance_type or "learned", ("learned", "learned_range"))
         variance = self.variance_type is not None and self.prediction_type == "epsilon"
-        lowest = float(self._build(DiscreteVP, terminal_alpha_bar=2.0**-24).ratios[0])
-        end = lowest if self.final_sigmas_type == "sigma_min" else None
-        flow = {"final_sigmas_type": "zero", "final_sigma": end}
-        parts = self._on_path(self._build(kind, parts=1 + variance), flow, terminal_alpha_bar=2.0**-24)
-        if self.use_flow_sigmas:
-            return parts
-        changes: dict[str, Any] = {"final_sigmas_type": self.final_sigmas_type, "spare_step": spare}
+        vp: dict[str, Any] = {"terminal_alpha_bar": 2.0**-24, "final_sigmas_type": self.final_sigmas_type}
+        flow: dict[str, Any] = {"final_sigmas_type": "zero"}
+        if self.final_sigmas_type == "sigma_min":
+            flow["final_sigma"] = float(self._build(DiscreteVP, **vp).ratios[0])
         if (spacing := spacing_of_sigmas(self)) is not None:
             # from end to end of the training schedule, whatever timesteps there are
-            rounding = "nearest" if spacing in ("karras", "lu") else "down"
-            changes |= {"timestep_spacing": "linspace", "spare_step": False, "timestep_rounding": rounding}
-            changes["lambda_min_clipped"] = -math.inf
-        return parts._replace(schedule=replace(parts.schedule, **changes))  # type: ignore[type-var]
+            vp |= {"timestep_spacing": "linspace", "spare_step": False, "lambda_min_clipped": -math.inf}
+            vp["timestep_rounding"] = "nearest" if spacing in ("karras", "lu") else "down"
+        return self._on_path(self._build(kind, parts=1 + variance), flow, **vp | options)
 
 
 @dataclass(frozen=True)
@@ -66,11 +63,9 @@ class DPMSolverMultistep(_Discrete):
     euler_at_final: bool = False
 
     def parts(self) -> Parts:
-        parts = self._discrete(DPMMultistep)
-        if spacing_of_sigmas(self) is None or self.use_flow_sigmas or self.beta_schedule != "squaredcos_cap_v2":
-            return parts
         # As in diffusers, timesteps of the cosine schedule are cut where those of others are rounded.
-        return parts._replace(schedule=replace(parts.schedule, timestep_rounding="down"))  # type: ignore[type-var]
+        cut = {"timestep_rounding": "down"} if self.beta_schedule == "squaredcos_cap_v2" else {}
+        return self._discrete(DPMMultistep, **cut)
 
 
 @dataclass(frozen=True)
@@ -99,7 +94,7 @@ class DPMSolverMultistepInverse(_Discrete):
 
     def parts(self) -> Parts:
         checks.option("final_sigmas_type", self.final_sigmas_type, ("zero",))
-        parts = self._discrete(DPMMultistep, spare=False)
+        parts = self._discrete(DPMMultistep, spare_step=False)
         if self.diffusers_grid and self.use_flow_sigmas:
             return parts._replace(schedule=replace(parts.schedule, final_sigmas_type="last"))  # type: ignore[type-var]
         return parts._replace(schedule=Inverse(parts.schedule, self.diffusers_grid))  # type: ignore[arg-type]

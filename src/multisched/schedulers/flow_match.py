@@ -95,12 +95,8 @@ class FlowMatchEuler(FlowMatch):
 @dataclass(frozen=True)
 class FlowMatchHeun(FlowMatch):
     """Heun steps on the flow's velocity, two model calls a step and one on the last; order 2 without churn.
-    Further options: `FlowMatch`.
-
-    Args:
-        s_churn, s_tmin, s_tmax, s_noise: noise added in each step, see `solvers.Heun`.
-        omega, omega_mean: as for `FlowMatchEuler`, in both calls.
-    """
+    Further options: `FlowMatch`; of the noise added in each step, `solvers.Heun`; omega and omega_mean as for
+    `FlowMatchEuler`, in both calls."""
 
     s_churn: float = 0.0
     s_tmin: float = 0.0
@@ -116,11 +112,7 @@ class FlowMatchHeun(FlowMatch):
 @dataclass(frozen=True)
 class FlowMatchPingPong(FlowMatch):
     """Denoise, then add fresh Gaussian noise: (1 - sigma_next) * x0 + sigma_next * z. For few-step models.
-    Further options: `FlowMatch`.
-
-    Args:
-        swapped: see `FlowMatchEuler`.
-    """
+    Further options: `FlowMatch`; swapped as for `FlowMatchEuler`."""
 
     swapped: bool = False
 

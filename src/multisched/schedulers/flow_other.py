@@ -17,11 +17,8 @@ class LTXEulerAncestralRF(FlowMatch):
     """Ancestral Euler steps of rectified flow; order 1 at eta = 0. Further options: `FlowMatch`.
 
     diffusers reads the last of `sigmas=` as the end of the run, whatever it is: end at another level than 0 by `stop=`.
-    With `double_shift` it leaves given sigmas as they are.
-
-    Args:
-        eta, s_noise, rescaled: see `solvers.AncestralRF`; not rescaled is a defect of diffusers.
-    """
+    With `double_shift` it leaves given sigmas as they are. eta, s_noise, rescaled: see `solvers.AncestralRF`; not
+    rescaled is a defect of diffusers."""
 
     eta: float = 1.0
     s_noise: float = 1.0
@@ -40,11 +37,8 @@ class FlowMapEuler(Recipe):
     """Any-step sampling of a flow map, whose output is the mean velocity over the step (Boffi et al. 2024, arXiv
     2406.07507; Gu et al. 2026, "AnyFlow", arXiv 2605.13724): x + (sigma_next - sigma) * output; exact for such a model.
 
-    The model is told the step's end too, `plan.grid.timesteps[1:]`.
-
-    Args:
-        num_train_timesteps, shift: see `schedules.Flow`.
-        shift_given: whether `sigmas=` and `timesteps=` are shifted too, as in diffusers.
+    The model is told the step's end too, `plan.grid.timesteps[1:]`. Options: `schedules.Flow`'s; in diffusers
+    `shift_given` is True.
 
     Raises:
         ScheduleError: a number out of range.

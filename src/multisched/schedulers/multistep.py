@@ -9,6 +9,7 @@ from multisched.predictions import Prediction
 from multisched.schedulers.base import Parts, Recipe
 from multisched.schedulers.options import PREDICTIONS, Respaced, Thresholded, spacing_of_sigmas
 from multisched.schedules import DiscreteVP, Flow, Schedule, checks
+from multisched.schedules.spacing import SPACINGS
 from multisched.solvers import ExponentialAdams, Solver
 from multisched.values import check_options
 
@@ -30,12 +31,13 @@ class Multistep(Thresholded, Respaced):
         """The parts, with further options of the two schedules. The straight path is from 1 - 1 / T to 0."""
         words = (*PREDICTIONS, "flow_prediction")
         check_options(self, prediction_type=words, final_sigmas_type=("zero", "sigma_min"))
+        checks.option("timestep_spacing", self.timestep_spacing, SPACINGS)
         kind, straight = spacing_of_sigmas(self), self.use_flow_sigmas
         rounding = "nearest" if kind == "karras" and not straight else "down"
         common: dict[str, Any] = {"spare_step": True, "sigma_schedule": kind, "timestep_rounding": rounding}
         if self.final_sigmas_type == "sigma_min" and (straight or kind is not None):
             common["final_sigmas_type"] = "last"
-        trained = self._build(DiscreteVP, sigma_range="table", **common, **vp)
+        trained = self._build(DiscreteVP, sigma_range="table", **{**common, **vp})
         schedule: Schedule = trained
         if straight:
             top, bottom = trained.sigma_max or trained.ratios[-1], trained.sigma_min or trained.ratios[0]

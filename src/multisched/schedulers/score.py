@@ -21,12 +21,8 @@ class _Opposite(Prediction):
 @dataclass(frozen=True)
 class ScoreSdeVe(Recipe):
     """The variance-exploding process, by Langevin steps at each level and a step down. The model is told sigma and
-    returns the score. The last step adds no noise.
-
-    Args:
-        sigma_min, sigma_max, sampling_eps: see `schedules.trig.Geometric`.
-        snr, correct_steps, norms: see `solvers.PredictorCorrector`. A recipe from diffusers has the norms of the batch.
-    """
+    returns the score. The last step adds no noise. Options: `schedules.trig.Geometric`'s and
+    `solvers.PredictorCorrector`'s. A recipe from diffusers has the norms of the batch."""
 
     sigma_min: float = 0.01
     sigma_max: float = 1348.0
@@ -43,11 +39,7 @@ class ScoreSdeVe(Recipe):
 @dataclass(frozen=True)
 class ScoreSdeVp(Recipe):
     """The variance-preserving process, by Euler and Maruyama's method. The model is told t in (0, 1] and returns the
-    noise. The last step adds none.
-
-    Args:
-        beta_min, beta_max, sampling_eps: see `schedules.trig.LinearVP`.
-    """
+    noise. The last step adds none. Options: `schedules.trig.LinearVP`'s."""
 
     beta_min: float = 0.1
     beta_max: float = 20.0

@@ -50,13 +50,11 @@ class Euler(_Sigma, Respaced):
 
     def parts(self) -> Parts:
         checks.option("interpolation_type", self.interpolation_type, ("linear", "log_linear"))
-        options: dict[str, Any] = {}
-        if self.interpolation_type == "log_linear":
-            options["sigma_range"] = "table"
-            if spacing_of_sigmas(self) is None:
-                options |= {"sigma_schedule": "exponential", "spare_sigma": self.log_linear_spare}
-                # such levels have ends of their own
-                options |= {"sigma_min": None, "sigma_max": None} if self.log_linear_spare else {}
+        even, kind = self.interpolation_type == "log_linear", spacing_of_sigmas(self)
+        spare = even and kind is None and self.log_linear_spare
+        options: dict[str, Any] = {"sigma_min": None, "sigma_max": None} if spare else {}
+        if even:
+            options |= {"sigma_schedule": kind or "exponential", "sigma_range": "table", "spare_sigma": spare}
         return self._sigma(self._build(solvers.Euler, reread=self.prediction_type != "v_prediction"), **options)
 
 
