@@ -6,13 +6,13 @@ from multisched import solvers
 from multisched.predictions import Prediction
 from multisched.schedulers.base import Parts, Recipe
 from multisched.schedulers.options import Respaced, Trained, final
-from multisched.schedulers.sigma import _Sigma
+from multisched.schedulers.sigma import OnSigma
 from multisched.schedules import DiscreteVP, checks
 from multisched.schedules.trig import Crash
 
 
 @dataclass(frozen=True)
-class LMS(_Sigma, Respaced):
+class LMS(OnSigma, Respaced):
     """Linear multistep on sigma, with "exact" weights of `solvers.Adams` (Karras et al. 2022, arXiv 2206.00364, for the
     space); order min(order, 2). Options as of `Euler`, and order: calls that a step combines, 1 to 4."""
 

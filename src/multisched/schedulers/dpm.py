@@ -5,10 +5,10 @@ from dataclasses import dataclass, replace
 from typing import Any, ClassVar
 
 from multisched.schedulers.base import Parts, Recipe
-from multisched.schedulers.ddim import CogVideoXDDIM
 from multisched.schedulers.edm import OnEDM
 from multisched.schedulers.multistep import Multistep
 from multisched.schedulers.options import Thresholded, spacing_of_sigmas
+from multisched.schedulers.vp import CogVideoXDDIM
 from multisched.schedules import DiscreteVP, Inverse, checks
 from multisched.solvers import DPMMultistep, DPMSinglestep
 

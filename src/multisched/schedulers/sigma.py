@@ -11,7 +11,9 @@ from multisched.schedules import checks
 
 
 @dataclass(frozen=True)
-class _Sigma(Spaced):
+class OnSigma(Spaced):
+    """A recipe on x0 + sigma * noise, its sigmas of their own spacing if it has the options of `Respaced`."""
+
     timestep_spacing: str = "linspace"
 
     def _sigma(self, solver: solvers.Solver, **options: Any) -> Parts:
@@ -21,7 +23,7 @@ class _Sigma(Spaced):
 
 
 @dataclass(frozen=True)
-class Euler(_Sigma, Respaced):
+class Euler(OnSigma, Respaced):
     """Euler steps on sigma (Karras et al. 2022, arXiv 2206.00364); order 1 without churn.
 
     Args: options of `schedules.DiscreteVP` under their names there, and
@@ -59,7 +61,7 @@ class Euler(_Sigma, Respaced):
 
 
 @dataclass(frozen=True)
-class EulerAncestral(_Sigma):
+class EulerAncestral(OnSigma):
     """Euler steps with the noise drawn anew, which is DDIM with eta = 1 on x0 + sigma * noise (Song et al. 2020, arXiv
     2010.02502, eq. 16). Options and errors are those of `Euler`."""
 
@@ -70,7 +72,7 @@ class EulerAncestral(_Sigma):
 
 
 @dataclass(frozen=True)
-class _TwoCalls(_Sigma, Respaced):
+class _TwoCalls(OnSigma, Respaced):
     beta_start: float = 0.00085
     beta_end: float = 0.012
 
