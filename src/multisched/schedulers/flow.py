@@ -19,7 +19,7 @@ from multisched.transforms import MeanShift
 
 @dataclass(frozen=True)
 class FlowMatch(Recipe):
-    """What they share; option names and defaults are diffusers', which lacks `sigma_max` and `double_shift`.
+    """Options of flow matching; names and defaults are diffusers', which lacks `sigma_max` and `double_shift`.
 
     Args:
         num_train_timesteps, shift, sigma_max, use_dynamic_shifting, time_shift_type, shift_terminal, double_shift:
@@ -79,7 +79,7 @@ class FlowMatchEuler(FlowMatch):
         stochastic_sampling: whether the noise is drawn anew in each step, which is `FlowMatchPingPong`.
         swapped: whether it is the noise that is kept, and the data drawn anew, under `invert_sigmas`; a defect of
             diffusers.
-        omega: ACE-Step's scaling of the velocity about its mean, 0 = none (see `step.MeanShift`).
+        omega: ACE-Step's scaling of the velocity about its mean, 0 = none (see `transforms.MeanShift`).
         omega_mean: the mean is that of each "sample", or of the whole "batch" as in ACE-Step.
     """
 

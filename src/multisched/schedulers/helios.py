@@ -45,7 +45,7 @@ class Helios(WithUniPC, _Staged):
         shift: of the whole path; of one stage it is the mu of time_shift_type, and 1 for none.
         scheduler_type: "euler" or "unipc", with the options of `UniPCMultistep`.
         prediction_type: "epsilon", "sample", "v_prediction" or "flow_prediction".
-        thresholding: see `step.DynamicThreshold`.
+        thresholding: see `transforms.DynamicThreshold`.
         final_sigma: noise level that UniPC ends at; in diffusers 1e-8.
 
     Raises:

@@ -30,8 +30,7 @@ class Multistep(Thresholded, Respaced):
     def _on_path(self, solver: Solver, flow: dict[str, Any], **vp: Any) -> Parts:
         """The parts, with further options of the two schedules. The straight path is from 1 - 1 / T to 0."""
         words = (*PREDICTIONS, "flow_prediction")
-        check_options(self, prediction_type=words, final_sigmas_type=("zero", "sigma_min"))
-        checks.option("timestep_spacing", self.timestep_spacing, SPACINGS)
+        check_options(self, prediction_type=words, final_sigmas_type=("zero", "sigma_min"), timestep_spacing=SPACINGS)
         kind, straight = spacing_of_sigmas(self), self.use_flow_sigmas
         rounding = "nearest" if kind == "karras" and not straight else "down"
         common: dict[str, Any] = {"spare_step": True, "sigma_schedule": kind, "timestep_rounding": rounding}
@@ -57,7 +56,7 @@ class DEISMultistep(Multistep):
         solver_order: values of the model that a step uses.
         lower_order_final: whether the last steps use fewer, in runs of fewer than 15.
         prediction_type: "epsilon", "sample", "v_prediction" or "flow_prediction".
-        thresholding, dynamic_thresholding_ratio, sample_max_value: see `step.DynamicThreshold`.
+        thresholding, dynamic_thresholding_ratio, sample_max_value: see `transforms.DynamicThreshold`.
         use_karras_sigmas, use_exponential_sigmas, use_beta_sigmas: spacing of the ratios sigma / alpha.
         use_flow_sigmas, flow_shift, use_dynamic_shifting, time_shift_type: the straight path, see `schedules.Flow`.
         final_sigmas_type: "zero" for the clean sample. "sigma_min" ends at timestep 0; with a spacing of sigmas or on

@@ -29,7 +29,7 @@ class DDIM(Thresholded, Clipped, _VP):
         prediction_type: "epsilon", "sample" or "v_prediction".
         clip_sample, clip_sample_range: whether x0 is cut, and to what absolute value.
         thresholding, dynamic_thresholding_ratio, sample_max_value: whether x0 is thresholded instead, see
-            `step.DynamicThreshold`.
+            `transforms.DynamicThreshold`.
         eta: 0 is deterministic, 1 is DDPM.
         use_clipped_model_output: whether the noise is taken from the clipped x0.
 
