@@ -3,8 +3,6 @@
 from multisched.schedulers.adams import IPNDM, LMS, PNDM
 from multisched.schedulers.base import Parts, Recipe, Scheduler
 from multisched.schedulers.consistency import LCM, SCM, TCD, CMStochasticIterative, ConsistencyDecoder
-from multisched.schedulers.ddim import DDIM, CogVideoXDDIM, DDIMInverse
-from multisched.schedulers.ddpm import DDPM, DDPMWuerstchen, RePaint, UnCLIP
 from multisched.schedulers.dpm import (
     CogVideoXDPM,
     CosineDPMSolverMultistep,
@@ -14,12 +12,22 @@ from multisched.schedulers.dpm import (
     EDMDPMSolverMultistep,
 )
 from multisched.schedulers.edm import EDMEuler
-from multisched.schedulers.flow_match import FlowMatchEuler, FlowMatchHeun, FlowMatchLCM, FlowMatchPingPong
-from multisched.schedulers.flow_other import FlowMapEuler, LTXEulerAncestralRF, MiniMaxH3, Piflow, RFD4Proteina
+from multisched.schedulers.flow import (
+    FlowMapEuler,
+    FlowMatchEuler,
+    FlowMatchHeun,
+    FlowMatchLCM,
+    FlowMatchPingPong,
+    LTXEulerAncestralRF,
+    MiniMaxH3,
+    Piflow,
+    RFD4Proteina,
+)
 from multisched.schedulers.helios import Helios, HeliosDMD
 from multisched.schedulers.multistep import DEISMultistep, SASolver, UniPCMultistep
 from multisched.schedulers.score import KarrasVe, ScoreSdeVe, ScoreSdeVp
 from multisched.schedulers.sigma import KDPM2, DPMSolverSDE, Euler, EulerAncestral, Heun, KDPM2Ancestral
+from multisched.schedulers.vp import DDIM, DDPM, CogVideoXDDIM, DDIMInverse, DDPMWuerstchen, RePaint, UnCLIP
 
 __all__ = [
     "DDIM",

@@ -5,32 +5,21 @@ from dataclasses import dataclass
 from multisched import solvers
 from multisched.predictions import Prediction
 from multisched.schedulers.base import Parts, Recipe
-from multisched.schedulers.options import Respaced, Trained
-from multisched.schedules import checks
+from multisched.schedulers.options import Respaced, Trained, final
+from multisched.schedulers.sigma import OnSigma
+from multisched.schedules import DiscreteVP, checks
 from multisched.schedules.trig import Crash
-from multisched.schedules.vp import trained
 
 
 @dataclass(frozen=True)
-class LMS(Respaced):
+class LMS(OnSigma, Respaced):
     """Linear multistep on sigma, with "exact" weights of `solvers.Adams` (Karras et al. 2022, arXiv 2206.00364, for the
     space); order min(order, 2). Options as of `Euler`, and order: calls that a step combines, 1 to 4."""
 
-    prediction_type: str = "epsilon"
-    timestep_spacing: str = "linspace"
-    steps_offset: int = 0
     order: int = 4
 
     def parts(self) -> Parts:
-        checks.option("prediction_type", self.prediction_type, ("epsilon", "sample", "v_prediction"))
-        schedule = self._vp(
-            timestep_spacing=self.timestep_spacing,
-            steps_offset=self.steps_offset,
-            whole_timesteps=False,
-            sigma_schedule=self._sigma_schedule(),
-            space="ve",
-        )
-        return Parts(schedule, Prediction(self.prediction_type), solvers.Adams("exact", most=self.order))
+        return self._sigma(solvers.Adams("exact", most=self.order))
 
 
 @dataclass(frozen=True)
@@ -56,12 +45,7 @@ class PNDM(Trained):
 
     def parts(self) -> Parts:
         checks.option("prediction_type", self.prediction_type, ("epsilon", "v_prediction"))
-        schedule = self._vp(
-            timestep_spacing=self.timestep_spacing,
-            steps_offset=self.steps_offset,
-            final_sigmas_type="zero" if self.set_alpha_to_one else "sigma_min",
-            previous_timestep=self.previous_timestep,
-        )
+        schedule = self._build(DiscreteVP, final_sigmas_type=final(self.set_alpha_to_one))
         velocity = self.average_velocity and self.prediction_type == "v_prediction"
         kind = solvers.VelocityAdams if velocity else solvers.Adams
         solver = kind("even", "heun" if self.skip_prk_steps else "runge_kutta")
@@ -81,10 +65,7 @@ class IPNDM(Recipe):
     trained_betas: tuple[float, ...] | None = None
     blind_start: bool = False
 
-    def __post_init__(self) -> None:
-        if self.trained_betas is not None:
-            object.__setattr__(self, "trained_betas", trained(self.trained_betas))
-        super().__post_init__()
+    _lists = ("trained_betas",)
 
     def parts(self) -> Parts:
         solver = solvers.BlindAdams if self.blind_start else solvers.Adams

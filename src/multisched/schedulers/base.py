@@ -1,9 +1,9 @@
 """Recipe: schedule x prediction x solver, and the plans that follow from it. Pure, frozen, hashable, of no backend."""
 
 from abc import ABC, abstractmethod
-from dataclasses import dataclass
-from functools import cached_property
-from typing import TYPE_CHECKING, Any, ClassVar, Literal, NamedTuple, overload
+from dataclasses import dataclass, fields
+from functools import cached_property, partial
+from typing import TYPE_CHECKING, Any, ClassVar, Literal, NamedTuple, TypeVar, overload
 
 from multisched import backends
 from multisched.backends import B, Backend
@@ -11,7 +11,7 @@ from multisched.errors import ScheduleError
 from multisched.grid import Grid
 from multisched.plan import Plan
 from multisched.predictions import Prediction
-from multisched.schedules import Schedule
+from multisched.schedules import Schedule, checks
 from multisched.solvers import Solver
 from multisched.step import mix
 from multisched.tableau import tabulate
@@ -21,6 +21,8 @@ from multisched.values import check_options, real, whole
 if TYPE_CHECKING:
     from multisched.backends.types import JaxArray, MLXArray, NumPyArray, TorchTensor
     from multisched.diffusion import DiffusionScheduler
+
+Part = TypeVar("Part")
 
 
 class Parts(NamedTuple):
@@ -41,15 +43,20 @@ class Parts(NamedTuple):
 
 
 class Recipe(ABC):
-    """What every scheduler shares. A subclass is a frozen dataclass of options that says what its parts are.
+    """What every scheduler shares. A subclass is a frozen dataclass of options that says what its parts are; an option
+    that its schedule or its solver has under the same name goes to that, and is explained there.
 
     Attributes:
         report: what became of the configuration that `from_diffusers` read it from; None otherwise.
     """
 
     report: ClassVar[Any] = None
+    _lists: ClassVar[tuple[str, ...]] = ()  # options that are lists of numbers, kept as tuples, or None
 
     def __post_init__(self) -> None:
+        for name in self._lists:
+            if (values := getattr(self, name)) is not None:
+                object.__setattr__(self, name, tuple(checks.numbers(name, values).tolist()))
         check_options(self)
         # Made once here, so that a bad option is refused where it is given.
         _ = self._made
@@ -61,6 +68,15 @@ class Recipe(ABC):
     @cached_property
     def _made(self) -> Parts:
         return self.parts()
+
+    def _build(self, kind: type[Part], **more: Any) -> Part:
+        """A schedule or a solver with every option that the recipe has under the same name, and with more."""
+        names = {field.name for field in fields(kind)}  # type: ignore[arg-type]
+        return kind(**{name: value for name, value in vars(self).items() if name in names} | more)
+
+    def _change(self) -> Transform | None:
+        """What the options do to the estimate of x0."""
+        return None
 
     def plan(
         self,
@@ -184,28 +200,21 @@ class Recipe(ABC):
                 f"for samples {tuple(sample.shape)}."
             )
         if not on_device and count == 1:
-            return float(levels[0].reshape(())), float(levels[1].reshape(()))
+            return levels[0].item(), levels[1].item()
         shape = (count, *(1 for _ in sample.shape[1:])) if sample.ndim else ()
-        device = backend.device(sample)
-        alpha, sigma = (
-            backend.xp.reshape(
-                backend.astype(level, dtype) if on_device else backend.asarray(level, dtype, device),
-                shape,
-            )
-            for level in levels
-        )
+        cast = backend.astype if on_device else partial(backend.asarray, device=backend.device(sample))
+        alpha, sigma = (backend.xp.reshape(cast(level, dtype), shape) for level in levels)
         return alpha, sigma
 
 
 @dataclass(frozen=True)
 class Scheduler(Recipe):
-    """A recipe composed freely of its parts.
+    """A recipe composed freely of its parts, see `Parts`.
 
     Args:
         schedule: `schedules.DiscreteVP`, `schedules.Flow`, or anything with their methods.
         prediction: a `Prediction`, or its name.
-        solver: from `multisched.solvers`.
-        output_transform, denoised_transform: from `multisched.transforms`, or None.
+        solver, output_transform, denoised_transform: from `multisched.solvers` and `multisched.transforms`.
 
     Raises:
         ScheduleError: an unknown prediction type.

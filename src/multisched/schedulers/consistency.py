@@ -6,7 +6,7 @@ from typing import Any
 from multisched import solvers
 from multisched.predictions import Prediction
 from multisched.schedulers.base import Parts, Recipe
-from multisched.schedulers.options import Trained, clip, threshold
+from multisched.schedulers.options import PREDICTIONS, Clipped, Thresholded, Trained
 from multisched.schedules import checks
 from multisched.schedules.distilled import Decoder, Ramp, Skipping
 from multisched.schedules.trig import TrigFlow
@@ -23,58 +23,40 @@ class _Distilled(Trained):
     original_inference_steps: int = 50
     strength: float = 1.0
 
-    def _skipping(self, **options: Any) -> Skipping:
-        checks.option("prediction_type", self.prediction_type, ("epsilon", "sample", "v_prediction"))
-        options |= {name: getattr(self, name) for name in ("original_inference_steps", "strength")}
-        return Skipping(**vars(self._vp(rescale_betas_zero_snr=self.rescale_betas_zero_snr)) | options)
+    def _skipping(self, solver: solvers.Solver, **options: Any) -> Parts:
+        checks.option("prediction_type", self.prediction_type, PREDICTIONS)
+        schedule = self._build(Skipping, **options)
+        return Parts(schedule, Prediction(self.prediction_type), solver, denoised_transform=self._change())
 
 
 @dataclass(frozen=True)
-class LCM(_Distilled):
-    """Latent consistency models (Luo et al. 2023, arXiv 2310.04378).
-
-    Args: those of `DDIM` that are here, and
-        original_inference_steps, strength: see `schedules.distilled.Skipping`.
-        timestep_scaling: see `solvers.LCM`.
-    """
+class LCM(Thresholded, Clipped, _Distilled):
+    """Latent consistency models (Luo et al. 2023, arXiv 2310.04378). Options as `DDIM`'s,
+    `schedules.distilled.Skipping`'s and `solvers.LCM`'s."""
 
     clip_sample: bool = False
-    clip_sample_range: float = 1.0
-    thresholding: bool = False
-    dynamic_thresholding_ratio: float = 0.995
-    sample_max_value: float = 1.0
     timestep_scaling: float = 10.0
 
     def parts(self) -> Parts:
-        change = threshold(self.thresholding, self.dynamic_thresholding_ratio, self.sample_max_value)
-        change = change or clip(self.clip_sample, self.clip_sample_range)
-        solver = solvers.LCM(self.timestep_scaling)
-        return Parts(self._skipping(), Prediction(self.prediction_type), solver, denoised_transform=change)
+        return self._skipping(solvers.LCM(self.timestep_scaling))
 
 
 @dataclass(frozen=True)
 class TCD(_Distilled):
     """Trajectory consistency distillation (Zheng et al. 2024, arXiv 2402.19159); order 1 at eta = 0, which is `Euler`.
-
-    Args: those of `LCM` that are here, and
-        eta: the paper's gamma, in [0, 1]: share of each step's way to the clean sample that is noised again.
-    """
+    Options as `LCM`'s, and eta: the paper's gamma, in [0, 1], the share of each step's way to the clean sample that is
+    noised again."""
 
     eta: float = 0.3
 
     def parts(self) -> Parts:
-        schedule = self._skipping(final_sigmas_type="sigma_min", eta=self.eta)
-        return Parts(schedule, Prediction(self.prediction_type), solvers.TCD() if self.eta else solvers.Euler())
+        return self._skipping(solvers.TCD() if self.eta else solvers.Euler(), final_sigmas_type="sigma_min")
 
 
 @dataclass(frozen=True)
 class SCM(Recipe):
-    """Consistency models on TrigFlow (Lu and Song 2024, arXiv 2410.11081): denoise, then add fresh noise.
-
-    Args:
-        sigma_data, max_timesteps, intermediate_timesteps: see `schedules.trig.TrigFlow`.
-        prediction_type: "trigflow" alone.
-    """
+    """Consistency models on TrigFlow (Lu and Song 2024, arXiv 2410.11081): denoise, then add fresh noise. Options:
+    `schedules.trig.TrigFlow`'s, and prediction_type: "trigflow" alone."""
 
     prediction_type: str = "trigflow"
     sigma_data: float = 0.5
@@ -83,19 +65,13 @@ class SCM(Recipe):
 
     def parts(self) -> Parts:
         checks.option("prediction_type", self.prediction_type, ("trigflow",))
-        schedule = TrigFlow(self.sigma_data, self.max_timesteps, self.intermediate_timesteps)
-        return Parts(schedule, Prediction("v_prediction", self.sigma_data), solvers.PingPong())
+        return Parts(self._build(TrigFlow), Prediction("v_prediction", self.sigma_data), solvers.PingPong())
 
 
 @dataclass(frozen=True)
 class CMStochasticIterative(Recipe):
-    """Consistency models (Song et al. 2023, arXiv 2303.01469). A run ends at sigma_min.
-
-    Args:
-        num_train_timesteps, sigma_min, sigma_max, rho: the schedule, see `schedules.distilled.Ramp`.
-        sigma_data, s_noise: see `solvers.Consistency`.
-        clip_denoised: whether the clean sample is cut to [-1, 1].
-    """
+    """Consistency models (Song et al. 2023, arXiv 2303.01469). A run ends at sigma_min. Options:
+    `schedules.distilled.Ramp`'s and `solvers.Consistency`'s; `clip_denoised` cuts the clean sample to [-1, 1]."""
 
     num_train_timesteps: int = 40
     sigma_min: float = 0.002
@@ -106,25 +82,20 @@ class CMStochasticIterative(Recipe):
     clip_denoised: bool = True
 
     def parts(self) -> Parts:
-        names = ("num_train_timesteps", "sigma_min", "sigma_max", "sigma_data", "rho")
-        options = {name: getattr(self, name) for name in names}
-        schedule = Ramp(**options, timestep="log_1000_4", final_sigmas_type="sigma_min", prior=0.0)
-        solver = solvers.Consistency(self.sigma_min, self.sigma_data, self.s_noise)
+        schedule = self._build(Ramp, timestep="log_1000_4", final_sigmas_type="sigma_min", prior=0.0)
         change = Clip() if self.clip_denoised else None
-        return Parts(schedule, Prediction("edm", self.sigma_data), solver, denoised_transform=change)
+        prediction, solver = Prediction("edm", self.sigma_data), self._build(solvers.Consistency)
+        return Parts(schedule, prediction, solver, denoised_transform=change)
 
 
 @dataclass(frozen=True)
 class ConsistencyDecoder(Recipe):
-    """The consistency decoder of DALL-E 3 (Betker et al. 2023, its code). Two steps are what it was made for.
-
-    Args:
-        num_train_timesteps, sigma_data: see `schedules.distilled.Decoder`.
-    """
+    """The consistency decoder of DALL-E 3 (Betker et al. 2023, its code). Two steps are what it was made for. Options:
+    `schedules.distilled.Decoder`'s."""
 
     num_train_timesteps: int = 1024
     sigma_data: float = 0.5
 
     def parts(self) -> Parts:
-        schedule = Decoder(self.num_train_timesteps, beta_schedule="squaredcos_cap_v2", sigma_data=self.sigma_data)
+        schedule = self._build(Decoder, beta_schedule="squaredcos_cap_v2")
         return Parts(schedule, Prediction("edm", self.sigma_data), solvers.PingPong())

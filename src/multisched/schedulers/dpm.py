@@ -2,14 +2,14 @@
 
 import math
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import Any, ClassVar
 
-from multisched.predictions import Prediction
 from multisched.schedulers.base import Parts, Recipe
-from multisched.schedulers.ddim import CogVideoXDDIM
+from multisched.schedulers.edm import OnEDM
 from multisched.schedulers.multistep import Multistep
-from multisched.schedulers.options import threshold
-from multisched.schedules import VE, Inverse, checks
+from multisched.schedulers.options import Thresholded, spacing_of_sigmas
+from multisched.schedulers.vp import CogVideoXDDIM
+from multisched.schedules import DiscreteVP, Inverse, checks
 from multisched.solvers import DPMMultistep, DPMSinglestep
 
 
@@ -21,10 +21,6 @@ class _DPM(Recipe):
     lower_order_final: bool = True
     third_order: str = "exact"
 
-    def _solver(self, kind: type[DPMMultistep | DPMSinglestep] = DPMMultistep, **more: Any) -> Any:
-        names = ("solver_order", "algorithm_type", "solver_type", "lower_order_final", "third_order")
-        return kind(**{name: getattr(self, name) for name in names}, **more)
-
 
 @dataclass(frozen=True)
 class _Discrete(_DPM, Multistep):
@@ -33,25 +29,19 @@ class _Discrete(_DPM, Multistep):
     use_lu_lambdas: bool = False
     variance_type: str | None = None
 
-    def _sigma_schedule(self, **more: bool) -> str | None:
-        return super()._sigma_schedule(lu_lambdas=self.use_lu_lambdas, **more)
-
-    def _discrete(self, kind: type[DPMMultistep | DPMSinglestep], spare: bool = True, **more: Any) -> Parts:
+    def _discrete(self, kind: type[DPMMultistep | DPMSinglestep], **options: Any) -> Parts:
+        """The parts, with further options of the discrete schedule."""
         checks.option("variance_type", self.variance_type or "learned", ("learned", "learned_range"))
         variance = self.variance_type is not None and self.prediction_type == "epsilon"
-        vp = {"rescale_betas_zero_snr": self.rescale_betas_zero_snr, "terminal_alpha_bar": 2.0**-24}
-        end = float(self._vp(**vp).ratios[0]) if self.final_sigmas_type == "sigma_min" else None
-        flow = {**self._below_one(), "final_sigmas_type": "zero", "final_sigma": end}
-        parts = self._on_path(self._solver(kind, parts=1 + variance, **more), flow, **vp)
-        if self.use_flow_sigmas:
-            return parts
-        changes: dict[str, Any] = {"final_sigmas_type": self.final_sigmas_type, "spare_step": spare}
-        if (spacing := self._sigma_schedule()) is None:
-            changes["lambda_min_clipped"] = self.lambda_min_clipped
-        else:  # from end to end of the training schedule, whatever timesteps there are
-            rounding = "nearest" if spacing in ("karras", "lu") else "down"
-            changes |= {"timestep_spacing": "linspace", "spare_step": False, "timestep_rounding": rounding}
-        return parts._replace(schedule=replace(parts.schedule, **changes))  # type: ignore[type-var]
+        vp: dict[str, Any] = {"terminal_alpha_bar": 2.0**-24, "final_sigmas_type": self.final_sigmas_type}
+        flow: dict[str, Any] = {"final_sigmas_type": "zero"}
+        if self.final_sigmas_type == "sigma_min":
+            flow["final_sigma"] = float(self._build(DiscreteVP, **vp).ratios[0])
+        if (spacing := spacing_of_sigmas(self)) is not None:
+            # from end to end of the training schedule, whatever timesteps there are
+            vp |= {"timestep_spacing": "linspace", "spare_step": False, "lambda_min_clipped": -math.inf}
+            vp["timestep_rounding"] = "nearest" if spacing in ("karras", "lu") else "down"
+        return self._on_path(self._build(kind, parts=1 + variance), flow, **vp | options)
 
 
 @dataclass(frozen=True)
@@ -73,11 +63,9 @@ class DPMSolverMultistep(_Discrete):
     euler_at_final: bool = False
 
     def parts(self) -> Parts:
-        parts = self._discrete(DPMMultistep, euler_at_final=self.euler_at_final)
-        if self._sigma_schedule() is None or self.use_flow_sigmas or self.beta_schedule != "squaredcos_cap_v2":
-            return parts
         # As in diffusers, timesteps of the cosine schedule are cut where those of others are rounded.
-        return parts._replace(schedule=replace(parts.schedule, timestep_rounding="down"))  # type: ignore[type-var]
+        cut = {"timestep_rounding": "down"} if self.beta_schedule == "squaredcos_cap_v2" else {}
+        return self._discrete(DPMMultistep, **cut)
 
 
 @dataclass(frozen=True)
@@ -106,7 +94,7 @@ class DPMSolverMultistepInverse(_Discrete):
 
     def parts(self) -> Parts:
         checks.option("final_sigmas_type", self.final_sigmas_type, ("zero",))
-        parts = self._discrete(DPMMultistep, False, euler_at_final=self.euler_at_final)
+        parts = self._discrete(DPMMultistep, spare_step=False)
         if self.diffusers_grid and self.use_flow_sigmas:
             return parts._replace(schedule=replace(parts.schedule, final_sigmas_type="last"))  # type: ignore[type-var]
         return parts._replace(schedule=Inverse(parts.schedule, self.diffusers_grid))  # type: ignore[arg-type]
@@ -124,7 +112,7 @@ class CogVideoXDPM(CogVideoXDDIM):
 
 
 @dataclass(frozen=True)
-class EDMDPMSolverMultistep(_DPM):
+class EDMDPMSolverMultistep(Thresholded, OnEDM, _DPM):
     """DPM-Solver++ multistep on the noise levels of EDM (Karras et al. 2022, arXiv 2206.00364); order 2, or 1 with
     solver_order 1.
 
@@ -138,33 +126,14 @@ class EDMDPMSolverMultistep(_DPM):
         ScheduleError: an option that is not one of those named, or a number out of range.
     """
 
-    sigma_min: float = 0.002
-    sigma_max: float = 80.0
-    sigma_data: float = 0.5
-    sigma_schedule: str = "karras"
-    prediction_type: str = "epsilon"
-    rho: float = 7.0
-    thresholding: bool = False
-    dynamic_thresholding_ratio: float = 0.995
-    sample_max_value: float = 1.0
     euler_at_final: bool = False
     final_sigmas_type: str = "zero"
     diffusers_grid: bool = False
 
-    def parts(self) -> Parts:
-        return self._parts("quarter_log")
+    _timestep: ClassVar[str] = "quarter_log"
 
-    def _parts(self, timestep: str) -> Parts:
-        checks.option("prediction_type", self.prediction_type, ("epsilon", "v_prediction"))
-        checks.option("sigma_schedule", self.sigma_schedule, ("karras", "exponential"))
-        checks.option("final_sigmas_type", self.final_sigmas_type, ("zero", "sigma_min"))
-        single = "sigma_min" if self.diffusers_grid and self.sigma_schedule == "exponential" else "sigma_max"
-        names = ("sigma_min", "sigma_max", "sigma_data", "sigma_schedule", "rho", "final_sigmas_type")
-        schedule = VE(**{name: getattr(self, name) for name in names}, timestep=timestep, single_step=single)
-        prediction = Prediction("edm" if self.prediction_type == "epsilon" else "v_prediction", self.sigma_data)
-        change = threshold(self.thresholding, self.dynamic_thresholding_ratio, self.sample_max_value)
-        solver = self._solver(euler_at_final=self.euler_at_final)
-        return Parts(schedule, prediction, solver, denoised_transform=change)
+    def parts(self) -> Parts:
+        return self._edm(self._build(DPMMultistep), self.diffusers_grid, timestep=self._timestep)
 
 
 @dataclass(frozen=True)
@@ -179,5 +148,4 @@ class CosineDPMSolverMultistep(EDMDPMSolverMultistep):
     prediction_type: str = "v_prediction"
     algorithm_type: str = "sde-dpmsolver++"
 
-    def parts(self) -> Parts:
-        return self._parts("arctan")
+    _timestep = "arctan"

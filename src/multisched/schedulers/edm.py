@@ -3,15 +3,38 @@ sigma_data."""
 
 import math
 from dataclasses import dataclass
+from typing import Any
 
 from multisched import solvers
 from multisched.predictions import Prediction
 from multisched.schedulers.base import Parts, Recipe
-from multisched.schedules import VE, checks
+from multisched.schedules import VE
+from multisched.values import check_options
 
 
 @dataclass(frozen=True)
-class EDMEuler(Recipe):
+class OnEDM(Recipe):
+    """Options of `schedules.VE`, and what the network's output means."""
+
+    sigma_min: float = 0.002
+    sigma_max: float = 80.0
+    sigma_data: float = 0.5
+    sigma_schedule: str = "karras"
+    prediction_type: str = "epsilon"
+    rho: float = 7.0
+
+    def _edm(self, solver: solvers.Solver, diffusers_grid: bool, **options: Any) -> Parts:
+        """The parts, with further options of the schedule."""
+        kinds = {"prediction_type": ("epsilon", "v_prediction"), "sigma_schedule": ("karras", "exponential")}
+        check_options(self, **kinds, final_sigmas_type=("zero", "sigma_min"))
+        single = "sigma_min" if diffusers_grid and self.sigma_schedule == "exponential" else "sigma_max"
+        schedule = self._build(VE, single_step=single, **options)
+        prediction = Prediction("edm" if self.prediction_type == "epsilon" else "v_prediction", self.sigma_data)
+        return Parts(schedule, prediction, solver, denoised_transform=self._change())
+
+
+@dataclass(frozen=True)
+class EDMEuler(OnEDM):
     """Euler steps on sigma; order 1 without churn.
 
     Args: options of `schedules.VE` under their names there, sigma_schedule "karras" or "exponential" alone, and
@@ -24,12 +47,6 @@ class EDMEuler(Recipe):
         ScheduleError: an option that is not one of those named, or a number out of range.
     """
 
-    sigma_min: float = 0.002
-    sigma_max: float = 80.0
-    sigma_data: float = 0.5
-    sigma_schedule: str = "karras"
-    prediction_type: str = "epsilon"
-    rho: float = 7.0
     final_sigmas_type: str = "zero"
     s_churn: float = 0.0
     s_tmin: float = 0.0
@@ -38,16 +55,6 @@ class EDMEuler(Recipe):
     diffusers_grid: bool = False
 
     def parts(self) -> Parts:
-        checks.option("prediction_type", self.prediction_type, ("epsilon", "v_prediction"))
-        checks.option("sigma_schedule", self.sigma_schedule, ("karras", "exponential"))
-        checks.option("final_sigmas_type", self.final_sigmas_type, ("zero", "sigma_min"))
-        stays = self.diffusers_grid and self.final_sigmas_type == "sigma_min"
-        names = ("sigma_min", "sigma_max", "sigma_data", "sigma_schedule", "rho")
-        schedule = VE(
-            **{name: getattr(self, name) for name in names},
-            final_sigmas_type="last" if stays else self.final_sigmas_type,
-            single_step="sigma_min" if self.diffusers_grid and self.sigma_schedule == "exponential" else "sigma_max",
-            sigmas_as_ramp=self.diffusers_grid,
-        )
-        prediction = Prediction("edm" if self.prediction_type == "epsilon" else "v_prediction", self.sigma_data)
-        return Parts(schedule, prediction, solvers.Euler(self.s_churn, self.s_tmin, self.s_tmax, self.s_noise))
+        solver, as_diffusers = self._build(solvers.Euler), self.diffusers_grid
+        final = "last" if as_diffusers and self.final_sigmas_type == "sigma_min" else self.final_sigmas_type
+        return self._edm(solver, as_diffusers, final_sigmas_type=final, sigmas_as_ramp=as_diffusers)

@@ -6,10 +6,12 @@ from typing import Any
 
 from multisched.predictions import Prediction
 from multisched.schedulers.base import Parts, Recipe
-from multisched.schedulers.multistep import PREDICTIONS, WithUniPC
-from multisched.schedulers.options import threshold
-from multisched.schedules import StagedFlow, checks
+from multisched.schedulers.multistep import WithUniPC
+from multisched.schedulers.options import PREDICTIONS
+from multisched.schedules import StagedFlow
 from multisched.solvers import Euler, PingPong
+from multisched.transforms import DynamicThreshold
+from multisched.values import check_options
 
 
 @dataclass(frozen=True)
@@ -23,18 +25,14 @@ class _Staged(Recipe):
     time_shift_type: str = "exponential"
     stage: int = 0
 
-    def __post_init__(self) -> None:
-        object.__setattr__(self, "stage_range", tuple(checks.numbers("stage_range", self.stage_range).tolist()))
-        super().__post_init__()
+    _lists = ("stage_range",)
 
     def _staged(self, **options: Any) -> StagedFlow:
         factor = 1.0
         if self.stages == 1 and self.shift != 1:
             factor = math.exp(self.shift) if self.time_shift_type == "exponential" else self.shift
-        names = ("num_train_timesteps", "use_dynamic_shifting", "time_shift_type", "stages", "stage", "gamma")
-        given = {name: getattr(self, name) for name in names}
         shifts: dict[str, Any] = {"shift": factor, "whole_shift": self.shift, "shift_given": self.use_dynamic_shifting}
-        return StagedFlow(**given, **shifts, stage_range=self.stage_range, **options)
+        return self._build(StagedFlow, **shifts, **options)
 
 
 @dataclass(frozen=True)
@@ -47,7 +45,7 @@ class Helios(WithUniPC, _Staged):
         shift: of the whole path; of one stage it is the mu of time_shift_type, and 1 for none.
         scheduler_type: "euler" or "unipc", with the options of `UniPCMultistep`.
         prediction_type: "epsilon", "sample", "v_prediction" or "flow_prediction".
-        thresholding: see `step.DynamicThreshold`.
+        thresholding: see `transforms.DynamicThreshold`.
         final_sigma: noise level that UniPC ends at; in diffusers 1e-8.
 
     Raises:
@@ -60,11 +58,10 @@ class Helios(WithUniPC, _Staged):
     final_sigma: float = 0.0
 
     def parts(self) -> Parts:
-        checks.option("scheduler_type", self.scheduler_type, ("euler", "unipc"))
-        checks.option("prediction_type", self.prediction_type, PREDICTIONS)
+        check_options(self, scheduler_type=("euler", "unipc"), prediction_type=(*PREDICTIONS, "flow_prediction"))
         unipc = self.scheduler_type == "unipc"
         schedule = self._staged(final_sigma=self.final_sigma if unipc else 0.0)
-        change = threshold(self.thresholding, 0.995, 1.0)
+        change = DynamicThreshold(0.995, 1.0) if self.thresholding else None
         solver = self._unipc() if unipc else Euler()
         return Parts(schedule, Prediction(self.prediction_type), solver, denoised_transform=change)
 

@@ -7,21 +7,17 @@ from typing import Any
 from multisched.errors import ScheduleError
 from multisched.predictions import Prediction
 from multisched.schedulers.base import Parts, Recipe
-from multisched.schedulers.options import Respaced, threshold
-from multisched.schedules import Flow, checks
+from multisched.schedulers.options import PREDICTIONS, Respaced, Thresholded, spacing_of_sigmas
+from multisched.schedules import DiscreteVP, Flow, Schedule, checks
+from multisched.schedules.spacing import SPACINGS
 from multisched.solvers import ExponentialAdams, Solver
-
-PREDICTIONS = ("epsilon", "sample", "v_prediction", "flow_prediction")
+from multisched.values import check_options
 
 
 @dataclass(frozen=True)
-class Multistep(Respaced):
+class Multistep(Thresholded, Respaced):
     """Options of the exponential multistep solvers."""
 
-    prediction_type: str = "epsilon"
-    thresholding: bool = False
-    dynamic_thresholding_ratio: float = 0.995
-    sample_max_value: float = 1.0
     lower_order_final: bool = True
     use_flow_sigmas: bool = False
     flow_shift: float = 1.0
@@ -32,30 +28,22 @@ class Multistep(Respaced):
     final_sigmas_type: str = "zero"
 
     def _on_path(self, solver: Solver, flow: dict[str, Any], **vp: Any) -> Parts:
-        """The parts, with further options of the two schedules."""
-        checks.option("prediction_type", self.prediction_type, PREDICTIONS)
-        checks.option("final_sigmas_type", self.final_sigmas_type, ("zero", "sigma_min"))
-        kind, straight = self._sigma_schedule(), self.use_flow_sigmas
-        stays = self.final_sigmas_type == "sigma_min" and (straight or kind is not None)
-        common: dict[str, Any] = {
-            "spare_step": True,
-            "sigma_schedule": kind,
-            "timestep_rounding": "nearest" if kind == "karras" and not straight else "down",
-            "final_sigmas_type": "last" if stays else self.final_sigmas_type,
-        }
-        spacing = {"timestep_spacing": self.timestep_spacing, "steps_offset": self.steps_offset}
-        trained = self._vp(sigma_range="table", **common, **spacing, **vp)
-        top, bottom = trained.sigma_max or trained.ratios[-1], trained.sigma_min or trained.ratios[0]
-        shifting = {"use_dynamic_shifting": self.use_dynamic_shifting, "time_shift_type": self.time_shift_type}
-        ratio_range = None if kind is None else (float(top), float(bottom))
-        options: dict[str, Any] = {**shifting, "ratio_range": ratio_range, **common, **flow}
-        schedule = Flow(self.num_train_timesteps, self.flow_shift, **options) if straight else trained
-        change = threshold(self.thresholding, self.dynamic_thresholding_ratio, self.sample_max_value)
-        return Parts(schedule, Prediction(self.prediction_type), solver, denoised_transform=change)
-
-    def _below_one(self) -> dict[str, Any]:
-        """The straight path from 1 - 1 / T to 0."""
-        return {"sigma_max": 1 - 1 / self.num_train_timesteps, "sigma_min": 0.0}
+        """The parts, with further options of the two schedules. The straight path is from 1 - 1 / T to 0."""
+        words = (*PREDICTIONS, "flow_prediction")
+        check_options(self, prediction_type=words, final_sigmas_type=("zero", "sigma_min"), timestep_spacing=SPACINGS)
+        kind, straight = spacing_of_sigmas(self), self.use_flow_sigmas
+        rounding = "nearest" if kind == "karras" and not straight else "down"
+        common: dict[str, Any] = {"spare_step": True, "sigma_schedule": kind, "timestep_rounding": rounding}
+        if self.final_sigmas_type == "sigma_min" and (straight or kind is not None):
+            common["final_sigmas_type"] = "last"
+        trained = self._build(DiscreteVP, sigma_range="table", **{**common, **vp})
+        schedule: Schedule = trained
+        if straight:
+            top, bottom = trained.sigma_max or trained.ratios[-1], trained.sigma_min or trained.ratios[0]
+            common["ratio_range"] = None if kind is None else (float(top), float(bottom))
+            path = {"shift": self.flow_shift, "sigma_max": 1 - 1 / self.num_train_timesteps, "sigma_min": 0.0}
+            schedule = self._build(Flow, **{**path, **common, **flow})
+        return Parts(schedule, Prediction(self.prediction_type), solver, denoised_transform=self._change())
 
 
 @dataclass(frozen=True)
@@ -68,7 +56,7 @@ class DEISMultistep(Multistep):
         solver_order: values of the model that a step uses.
         lower_order_final: whether the last steps use fewer, in runs of fewer than 15.
         prediction_type: "epsilon", "sample", "v_prediction" or "flow_prediction".
-        thresholding, dynamic_thresholding_ratio, sample_max_value: see `step.DynamicThreshold`.
+        thresholding, dynamic_thresholding_ratio, sample_max_value: see `transforms.DynamicThreshold`.
         use_karras_sigmas, use_exponential_sigmas, use_beta_sigmas: spacing of the ratios sigma / alpha.
         use_flow_sigmas, flow_shift, use_dynamic_shifting, time_shift_type: the straight path, see `schedules.Flow`.
         final_sigmas_type: "zero" for the clean sample. "sigma_min" ends at timestep 0; with a spacing of sigmas or on
@@ -82,7 +70,7 @@ class DEISMultistep(Multistep):
 
     def parts(self) -> Parts:
         solver = ExponentialAdams(False, self.solver_order, falling=15 if self.lower_order_final else 0)
-        return self._on_path(solver, self._below_one())
+        return self._on_path(solver, {})
 
 
 @dataclass(frozen=True)
@@ -133,14 +121,8 @@ class UniPCMultistep(WithUniPC, Multistep):
     def parts(self) -> Parts:
         if self.shift_terminal is not None and not self.use_flow_sigmas:
             raise ScheduleError(f"shift_terminal belongs to use_flow_sigmas; given {self.shift_terminal!r}.")
-        return self._on_path(
-            self._unipc(),
-            {"sigma_limit": 1 - 1e-6, "shift_terminal": self.shift_terminal, "shift_given": self.shift_given},
-            rescale_betas_zero_snr=self.rescale_betas_zero_snr,
-            terminal_alpha_bar=2.0**-24,
-            sigma_min=self.sigma_min,
-            sigma_max=self.sigma_max,
-        )
+        flow = {"sigma_limit": 1 - 1e-6, "sigma_max": 1.0, "sigma_min": None}
+        return self._on_path(self._unipc(), flow, terminal_alpha_bar=2.0**-24)
 
 
 @dataclass(frozen=True)
@@ -173,15 +155,13 @@ class SASolver(Multistep):
         checks.option("variance_type", self.variance_type or "learned", ("learned", "learned_range"))
         checks.option("algorithm_type", self.algorithm_type, ("data_prediction", "noise_prediction"))
         data = self.algorithm_type == "data_prediction"
-        solver = ExponentialAdams(
-            data,
-            self.predictor_order,
-            self.corrector_order,
-            "bh1" if data else "exact",
-            math.inf if self.lower_order_final else 0,
-            tau=self.tau,
-            tau_start=self.tau_start,
-            tau_end=self.tau_end,
+        solver = self._build(
+            ExponentialAdams,
+            data=data,
+            predictor=self.predictor_order,
+            corrector=self.corrector_order,
+            rule="bh1" if data else "exact",
+            falling=math.inf if self.lower_order_final else 0,
             parts=2 if self.variance_type and self.prediction_type == "epsilon" else 1,
         )
-        return self._on_path(solver, self._below_one(), lambda_min_clipped=self.lambda_min_clipped)
+        return self._on_path(solver, {})

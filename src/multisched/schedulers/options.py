@@ -3,10 +3,13 @@
 from dataclasses import dataclass
 from typing import Any
 
-from multisched.schedulers.base import Recipe
-from multisched.schedules import DiscreteVP, ratios
-from multisched.schedules.vp import trained
+from multisched.predictions import Prediction
+from multisched.schedulers.base import Parts, Recipe
+from multisched.schedules import DiscreteVP, checks, ratios
+from multisched.solvers import Solver
 from multisched.transforms import Clip, DynamicThreshold, Transform
+
+PREDICTIONS = ("epsilon", "sample", "v_prediction")
 
 
 @dataclass(frozen=True)
@@ -19,15 +22,22 @@ class Trained(Recipe):
     beta_schedule: str = "linear"
     trained_betas: tuple[float, ...] | None = None
 
-    def __post_init__(self) -> None:
-        if self.trained_betas is not None:
-            object.__setattr__(self, "trained_betas", trained(self.trained_betas))
-        super().__post_init__()
+    _lists = ("trained_betas",)
 
-    def _vp(self, **options: Any) -> DiscreteVP:
-        """The schedule, with further options of `schedules.DiscreteVP`."""
-        names = ("num_train_timesteps", "beta_start", "beta_end", "beta_schedule", "trained_betas")
-        return DiscreteVP(**{name: getattr(self, name) for name in names}, **options)
+
+@dataclass(frozen=True)
+class Spaced(Trained):
+    """The same on timesteps of a chosen spacing."""
+
+    prediction_type: str = "epsilon"
+    timestep_spacing: str = "leading"
+    steps_offset: int = 0
+
+    def _parts(self, solver: Solver, kind: type[DiscreteVP] = DiscreteVP, **options: Any) -> Parts:
+        """The parts, with further options of the schedule."""
+        checks.option("prediction_type", self.prediction_type, PREDICTIONS)
+        schedule = self._build(kind, **options)
+        return Parts(schedule, Prediction(self.prediction_type), solver, denoised_transform=self._change())
 
 
 @dataclass(frozen=True)
@@ -37,24 +47,40 @@ class Respaced(Trained):
     use_karras_sigmas: bool = False
     use_exponential_sigmas: bool = False
     use_beta_sigmas: bool = False
-
-    def _sigma_schedule(self, **more: bool) -> str | None:
-        """The kind of `schedules.ratios` that the flags ask for."""
-        return ratios.one_kind(
-            karras_sigmas=self.use_karras_sigmas,
-            exponential_sigmas=self.use_exponential_sigmas,
-            beta_sigmas=self.use_beta_sigmas,
-            **more,
-        )
+    prediction_type: str = "epsilon"
 
 
-def clip(clip_sample: bool, clip_sample_range: float) -> Transform | None:
-    """x0 cut, if so."""
-    change = Clip(clip_sample_range)
-    return change if clip_sample else None
+def spacing_of_sigmas(recipe: Recipe) -> str | None:
+    """The kind of `schedules.ratios` that the flags use_... of a recipe ask for."""
+    flags = ("karras_sigmas", "exponential_sigmas", "beta_sigmas", "lu_lambdas")
+    return ratios.one_kind(**{flag: getattr(recipe, f"use_{flag}", False) for flag in flags})
 
 
-def threshold(thresholding: bool, dynamic_thresholding_ratio: float, sample_max_value: float) -> Transform | None:
-    """x0 thresholded, if so."""
-    change = DynamicThreshold(dynamic_thresholding_ratio, sample_max_value)
-    return change if thresholding else None
+def final(set_alpha_to_one: bool) -> str:
+    """The `final_sigmas_type` of `schedules.DiscreteVP` that this option of diffusers stands for."""
+    return "zero" if set_alpha_to_one else "sigma_min"
+
+
+@dataclass(frozen=True)
+class Clipped(Recipe):
+    """A recipe that may cut x0."""
+
+    clip_sample: bool = True
+    clip_sample_range: float = 1.0
+
+    def _change(self) -> Transform | None:
+        change = Clip(self.clip_sample_range)
+        return change if self.clip_sample else None
+
+
+@dataclass(frozen=True)
+class Thresholded(Recipe):
+    """A recipe that may threshold x0, in place of any other change."""
+
+    thresholding: bool = False
+    dynamic_thresholding_ratio: float = 0.995
+    sample_max_value: float = 1.0
+
+    def _change(self) -> Transform | None:
+        change, other = DynamicThreshold(self.dynamic_thresholding_ratio, self.sample_max_value), super()._change()
+        return change if self.thresholding else other

@@ -21,12 +21,8 @@ class _Opposite(Prediction):
 @dataclass(frozen=True)
 class ScoreSdeVe(Recipe):
     """The variance-exploding process, by Langevin steps at each level and a step down. The model is told sigma and
-    returns the score. The last step adds no noise.
-
-    Args:
-        sigma_min, sigma_max, sampling_eps: see `schedules.trig.Geometric`.
-        snr, correct_steps, norms: see `solvers.PredictorCorrector`. A recipe from diffusers has the norms of the batch.
-    """
+    returns the score. The last step adds no noise. Options: `schedules.trig.Geometric`'s and
+    `solvers.PredictorCorrector`'s. A recipe from diffusers has the norms of the batch."""
 
     sigma_min: float = 0.01
     sigma_max: float = 1348.0
@@ -36,36 +32,21 @@ class ScoreSdeVe(Recipe):
     norms: str = "sample"
 
     def parts(self) -> Parts:
-        schedule = Geometric(
-            self.sigma_min,
-            self.sigma_max,
-            sigma_data=None,
-            sigma_schedule="exponential",
-            timestep="sigma",
-            prior=0.0,
-            sampling_eps=self.sampling_eps,
-        )
-        return Parts(
-            schedule, Prediction("score"), solvers.PredictorCorrector(self.snr, self.correct_steps, self.norms)
-        )
+        schedule = self._build(Geometric, sigma_data=None, sigma_schedule="exponential", timestep="sigma", prior=0.0)
+        return Parts(schedule, Prediction("score"), self._build(solvers.PredictorCorrector))
 
 
 @dataclass(frozen=True)
 class ScoreSdeVp(Recipe):
     """The variance-preserving process, by Euler and Maruyama's method. The model is told t in (0, 1] and returns the
-    noise. The last step adds none.
-
-    Args:
-        beta_min, beta_max, sampling_eps: see `schedules.trig.LinearVP`.
-    """
+    noise. The last step adds none. Options: `schedules.trig.LinearVP`'s."""
 
     beta_min: float = 0.1
     beta_max: float = 20.0
     sampling_eps: float = 0.001
 
     def parts(self) -> Parts:
-        schedule = LinearVP(self.beta_min, self.beta_max, self.sampling_eps)
-        return Parts(schedule, Prediction("epsilon"), solvers.EulerMaruyama(self.beta_min, self.beta_max))
+        return Parts(self._build(LinearVP), Prediction("epsilon"), self._build(solvers.EulerMaruyama))
 
 
 @dataclass(frozen=True)

@@ -5,34 +5,25 @@ from dataclasses import dataclass
 from typing import Any, ClassVar
 
 from multisched import solvers
-from multisched.predictions import Prediction
 from multisched.schedulers.base import Parts
-from multisched.schedulers.options import Respaced, Trained, clip
+from multisched.schedulers.options import Clipped, Respaced, Spaced, spacing_of_sigmas
 from multisched.schedules import checks
-from multisched.transforms import Transform
 
 
 @dataclass(frozen=True)
-class _Sigma(Trained):
-    prediction_type: str = "epsilon"
+class OnSigma(Spaced):
+    """A recipe on x0 + sigma * noise, its sigmas of their own spacing if it has the options of `Respaced`."""
+
     timestep_spacing: str = "linspace"
-    steps_offset: int = 0
 
-    def _sigma(self, solver: solvers.Solver, change: Transform | None = None, **options: Any) -> Parts:
-        checks.option("prediction_type", self.prediction_type, ("epsilon", "sample", "v_prediction"))
-        schedule = self._vp(
-            timestep_spacing=self.timestep_spacing,
-            steps_offset=self.steps_offset,
-            whole_timesteps=False,
-            terminal_alpha_bar=2.0**-24,
-            space="ve",
-            **options,
-        )
-        return Parts(schedule, Prediction(self.prediction_type), solver, denoised_transform=change)
+    def _sigma(self, solver: solvers.Solver, **options: Any) -> Parts:
+        """The parts, with further options of the schedule."""
+        own = {"whole_timesteps": False, "terminal_alpha_bar": 2.0**-24, "sigma_schedule": spacing_of_sigmas(self)}
+        return self._parts(solver, space="ve", **own | options)
 
 
 @dataclass(frozen=True)
-class Euler(_Sigma, Respaced):
+class Euler(OnSigma, Respaced):
     """Euler steps on sigma (Karras et al. 2022, arXiv 2206.00364); order 1 without churn.
 
     Args: options of `schedules.DiscreteVP` under their names there, and
@@ -61,50 +52,40 @@ class Euler(_Sigma, Respaced):
 
     def parts(self) -> Parts:
         checks.option("interpolation_type", self.interpolation_type, ("linear", "log_linear"))
-        even, kind = self.interpolation_type == "log_linear", self._sigma_schedule()
+        even, kind = self.interpolation_type == "log_linear", spacing_of_sigmas(self)
         spare = even and kind is None and self.log_linear_spare
-        names = ["rescale_betas_zero_snr", "final_sigmas_type", "timestep_type", "sigmas_end"]
-        names += [] if spare else ["sigma_min", "sigma_max"]
-        reread = self.prediction_type != "v_prediction"
-        return self._sigma(
-            solvers.Euler(self.s_churn, self.s_tmin, self.s_tmax, self.s_noise, reread),
-            sigma_schedule="exponential" if even and kind is None else kind,
-            sigma_range="table" if even else "run",
-            spare_sigma=spare,
-            **{name: getattr(self, name) for name in names},
-        )
+        options: dict[str, Any] = {"sigma_min": None, "sigma_max": None} if spare else {}
+        if even:
+            options |= {"sigma_schedule": kind or "exponential", "sigma_range": "table", "spare_sigma": spare}
+        return self._sigma(self._build(solvers.Euler, reread=self.prediction_type != "v_prediction"), **options)
 
 
 @dataclass(frozen=True)
-class EulerAncestral(_Sigma):
+class EulerAncestral(OnSigma):
     """Euler steps with the noise drawn anew, which is DDIM with eta = 1 on x0 + sigma * noise (Song et al. 2020, arXiv
     2010.02502, eq. 16). Options and errors are those of `Euler`."""
 
     rescale_betas_zero_snr: bool = False
 
     def parts(self) -> Parts:
-        return self._sigma(solvers.DDIM(eta=1.0), rescale_betas_zero_snr=self.rescale_betas_zero_snr)
+        return self._sigma(solvers.DDIM(eta=1.0))
 
 
 @dataclass(frozen=True)
-class _TwoCalls(_Sigma, Respaced):
+class _TwoCalls(OnSigma, Respaced):
     beta_start: float = 0.00085
     beta_end: float = 0.012
 
-    def _two_calls(self, solver: solvers.Solver, change: Transform | None = None, rounding: str = "none") -> Parts:
-        return self._sigma(solver, change, sigma_schedule=self._sigma_schedule(), timestep_rounding=rounding)
-
 
 @dataclass(frozen=True)
-class Heun(_TwoCalls):
+class Heun(Clipped, _TwoCalls):
     """Heun's method on sigma (Karras et al. 2022, arXiv 2206.00364, algorithm 1), two calls a step; order 2. Options
     and errors are those of `Euler`, and `clip_sample` cuts x0 to the absolute value `clip_sample_range`."""
 
     clip_sample: bool = False
-    clip_sample_range: float = 1.0
 
     def parts(self) -> Parts:
-        return self._two_calls(solvers.Heun(), clip(self.clip_sample, self.clip_sample_range))
+        return self._sigma(solvers.Heun())
 
 
 @dataclass(frozen=True)
@@ -115,7 +96,8 @@ class KDPM2(_TwoCalls):
     _eta: ClassVar[float] = 0.0
 
     def parts(self) -> Parts:
-        return self._two_calls(solvers.Midpoint(eta=self._eta), None, "nearest" if self.use_karras_sigmas else "none")
+        rounding = "nearest" if self.use_karras_sigmas else "none"
+        return self._sigma(solvers.Midpoint(eta=self._eta), timestep_rounding=rounding)
 
 
 @dataclass(frozen=True)
@@ -133,4 +115,4 @@ class DPMSolverSDE(_TwoCalls):
     s_noise: float = 1.0
 
     def parts(self) -> Parts:
-        return self._two_calls(solvers.Midpoint("x0", 1.0, True, self.s_noise))
+        return self._sigma(solvers.Midpoint("x0", 1.0, True, self.s_noise))
