@@ -6,11 +6,12 @@ from typing import Any, ClassVar
 
 from multisched.schedulers.base import Parts, Recipe
 from multisched.schedulers.edm import OnEDM
-from multisched.schedulers.multistep import Multistep
+from multisched.schedulers.multistep import VARIANCES, Multistep
 from multisched.schedulers.options import Thresholded, spacing_of_sigmas
 from multisched.schedulers.vp import CogVideoXDDIM
 from multisched.schedules import DiscreteVP, Inverse, checks
 from multisched.solvers import DPMMultistep, DPMSinglestep
+from multisched.values import check_options
 
 
 @dataclass(frozen=True)
@@ -31,7 +32,7 @@ class _Discrete(_DPM, Multistep):
 
     def _discrete(self, kind: type[DPMMultistep | DPMSinglestep], **options: Any) -> Parts:
         """The parts, with further options of the discrete schedule."""
-        checks.option("variance_type", self.variance_type or "learned", ("learned", "learned_range"))
+        check_options(self, variance_type=VARIANCES)
         variance = self.variance_type is not None and self.prediction_type == "epsilon"
         vp: dict[str, Any] = {"terminal_alpha_bar": 2.0**-24, "final_sigmas_type": self.final_sigmas_type}
         flow: dict[str, Any] = {"final_sigmas_type": "zero"}

@@ -15,6 +15,7 @@ from multisched.schedulers.options import spacing_of_sigmas
 from multisched.schedules import Flow
 from multisched.schedules.flow import ProteinFlow, shift
 from multisched.transforms import MeanShift
+from multisched.values import count
 
 
 @dataclass(frozen=True)
@@ -200,7 +201,7 @@ class MiniMaxH3(Recipe):
 
     def plan(self, n: int | None = None, **arguments: Any) -> Plan:
         if self.count_end and n is not None and arguments.get("sigmas") is arguments.get("timesteps") is None:
-            n = n - 1
+            n = count("n", n) - 1
         return super().plan(n, **arguments)
 
 

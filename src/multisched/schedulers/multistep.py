@@ -13,6 +13,8 @@ from multisched.schedules.spacing import SPACINGS
 from multisched.solvers import ExponentialAdams, Solver
 from multisched.values import check_options
 
+VARIANCES = ("learned", "learned_range")  # that a model may give beside the noise
+
 
 @dataclass(frozen=True)
 class Multistep(Thresholded, Respaced):
@@ -152,8 +154,7 @@ class SASolver(Multistep):
     tau_end: float = 800.0
 
     def parts(self) -> Parts:
-        checks.option("variance_type", self.variance_type or "learned", ("learned", "learned_range"))
-        checks.option("algorithm_type", self.algorithm_type, ("data_prediction", "noise_prediction"))
+        check_options(self, variance_type=VARIANCES, algorithm_type=("data_prediction", "noise_prediction"))
         data = self.algorithm_type == "data_prediction"
         solver = self._build(
             ExponentialAdams,
