@@ -87,7 +87,7 @@ class Euler(Churn):
             added = self.s_noise * xp.sqrt(sigma**2 - row.sigma**2) * noise[0]
             x0 = x0 + model.slope * added
             churned = sigma > row.sigma
-            direction = (x + added - row.alpha * x0) / xp.where(churned, sigma, xp.ones_like(sigma))
+            direction = (x + added - row.alpha * x0) / xp.where(churned, sigma, 1.0)
             direction = xp.where(churned, direction, model.noise)
         return Next(row.alpha_next * x0 + row.sigma_next * direction)
 
@@ -104,11 +104,16 @@ class PingPong(Solver):
     """
 
     order: ClassVar[int] = 0
-
-    @property
-    def draws(self) -> int:
-        return 1
+    draws: ClassVar[int] = 1
 
     def update(self, row: Rows, x: Any, model: Estimate, memory: tuple[Any, ...], noise: tuple[Any, ...]) -> Next:
-        (z,) = noise
-        return Next(row.alpha_next * model.x0 + row.sigma_next * z)
+        return Next(row.alpha_next * model.x0 + row.sigma_next * noise[0])
+
+
+@dataclass(frozen=True)
+class SwappedPingPong(PingPong):
+    """Ping-pong that keeps the noise and draws the clean sample anew, sigma_next * noise + alpha_next * z: no sampler
+    of data, but what diffusers' `stochastic_sampling` computes under `invert_sigmas`."""
+
+    def update(self, row: Rows, x: Any, model: Estimate, memory: tuple[Any, ...], noise: tuple[Any, ...]) -> Next:
+        return Next(row.sigma_next * model.noise + row.alpha_next * noise[0])
