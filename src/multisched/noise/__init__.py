@@ -9,14 +9,12 @@ from multisched.errors import ScheduleError
 from multisched.noise.addresses import START
 from multisched.noise.base import NoiseSource, Source
 from multisched.noise.brownian import BrownianNoise
-from multisched.noise.coloured import ColouredNoise
-from multisched.noise.host import HostNoise
+from multisched.noise.host import HostNoise, source
 from multisched.noise.native import NativeNoise
 from multisched.noise.philox import PhiloxNoise
-from multisched.noise.rng import source
-from multisched.noise.select import Select
-from multisched.noise.shaped import OffsetNoise, PyramidNoise
+from multisched.noise.shaped import ColouredNoise, OffsetNoise, PyramidNoise
 from multisched.noise.torch_cuda import TorchCudaNoise
+from multisched.noise.wrapper import Select
 from multisched.values import whole
 
 __all__ = [

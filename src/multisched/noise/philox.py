@@ -16,6 +16,7 @@ import numpy as np
 from multisched import backends
 from multisched.backends import Backend
 from multisched.noise.addresses import check_place, keys
+from multisched.noise.base import Ids, Shape
 from multisched.noise.host import Seeded
 from multisched.noise.words import MULTIPLIERS, ROUNDS, WEYL
 
@@ -35,26 +36,15 @@ class PhiloxNoise(Seeded):
     on_device = True
     traceable = True
 
-    def normal(self, sample_ids: Sequence[int], step: int, draw: int, shape: tuple[int, ...]) -> np.ndarray:
-        found: np.ndarray = self.normal_on(backends.get("numpy"), None, sample_ids, step, draw, shape)
-        return found
+    def normal(self, sample_ids: Ids, step: int, draw: int, shape: Shape) -> np.ndarray:
+        return np.asarray(self.normal_on(backends.get("numpy"), None, sample_ids, step, draw, shape))
 
-    def normal_on(
-        self,
-        backend: Backend[Any],
-        device: Any,
-        sample_ids: Sequence[int],
-        step: Any,
-        draw: Any,
-        shape: tuple[int, ...],
-    ) -> Any:
+    def normal_on(self, backend: Backend[Any], device: Any, sample_ids: Ids, step: Any, draw: Any, shape: Shape) -> Any:
         size = math.prod(shape)
         found = normals(backend, self.words_on(backend, device, sample_ids, step, draw, size))
         return backend.xp.reshape(found[:, :size], (len(sample_ids), *shape))
 
-    def words_on(
-        self, backend: Backend[Any], device: Any, sample_ids: Sequence[int], step: Any, draw: Any, count: int
-    ) -> Words:
+    def words_on(self, backend: Backend[Any], device: Any, sample_ids: Ids, step: Any, draw: Any, count: int) -> Words:
         """The words of each sample: four int32 arrays (samples, blocks) with the bits of the unsigned words."""
         check_place(step, draw)
         seeds, samples = keys(self.seed, sample_ids)

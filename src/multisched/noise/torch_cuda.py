@@ -1,16 +1,16 @@
 """The numbers of torch.randn on a CUDA device, without the device."""
 
 import math
-from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
 
 from multisched.errors import ScheduleError
 from multisched.noise.addresses import START, check_place, keys
+from multisched.noise.base import Ids, Shape
 from multisched.noise.host import Seeded
 from multisched.noise.words import rounds
-from multisched.values import count
+from multisched.values import check_options
 
 WAVE = 40_960
 """Threads that the smallest known GPU runs at once (a T4)."""
@@ -47,10 +47,9 @@ class TorchCudaNoise(Seeded):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        for name in ("wave", "calls"):
-            object.__setattr__(self, name, count(name, getattr(self, name)))
+        check_options(self, counts=("wave", "calls"))
 
-    def normal(self, sample_ids: Sequence[int], step: int, draw: int, shape: tuple[int, ...]) -> np.ndarray:
+    def normal(self, sample_ids: Ids, step: int, draw: int, shape: Shape) -> np.ndarray:
         check_place(step, draw)
         size = math.prod(shape)
         seeds, samples = keys(self.seed, sample_ids)
@@ -77,8 +76,7 @@ class TorchCudaNoise(Seeded):
 def _normals(radius: np.ndarray, angle: np.ndarray) -> np.ndarray:
     u = _uniform(radius, 2.0**-32)
     v = _uniform(angle, float(np.float32(2.0**-32 * 2 * math.pi)))
-    found: np.ndarray = (np.sqrt(-2 * np.log(u)) * np.sin(v)).astype(np.float32)
-    return found
+    return np.asarray(np.sqrt(-2 * np.log(u)) * np.sin(v), np.float32)
 
 
 def _uniform(word: np.ndarray, unit: float) -> np.ndarray:
