@@ -48,8 +48,7 @@ def normal(shape: tuple[int, ...], rng: Any = 0, backend: Any = "numpy", device:
         dtype: the library's own or a name; float32 by default.
 
     Raises:
-        ScheduleError: an empty shape, or a backend, device, dtype or rng that is not known, or as many seeds as there
-            are not samples.
+        ScheduleError: an empty shape, an unknown backend, device, dtype or rng, or more or fewer seeds than samples.
     """
     if not isinstance(shape, (tuple, list)) or not shape:
         raise ScheduleError(f"the shape of noise begins with the number of samples; given {shape!r}.")

@@ -34,8 +34,7 @@ class Source(ABC):
         on_device: whether `normal_on` computes on the device, in place of moving what `normal` drew on the host.
         traceable: whether `normal_on` takes a step and a draw that are integer arrays of the backend: traced numbers
             inside jit, scan or compile.
-        wants_interval: whether the noise of a row is the increment of a path over the interval that the row crosses
-            (`increment`).
+        wants_interval: whether the noise of a row is a path's `increment` over the interval that the row crosses.
     """
 
     on_device: ClassVar[bool] = False

@@ -1,5 +1,4 @@
-"""Noise drawn on the host: the same numbers on every backend, for every batch size and order of work; and what
-`rng=` takes."""
+"""Noise drawn on the host: the same numbers on every backend, for every batch size and order of work."""
 
 import math
 from collections.abc import Sequence
@@ -66,8 +65,7 @@ def source(rng: Any) -> NoiseSource:
     """The noise source that `rng=` stands for.
 
     Args:
-        rng: a seed, a sequence of seeds (one per sample), a NumPy Generator (which gives a seed), or a source, which is
-            returned as it is.
+        rng: a seed, a sequence of seeds (one per sample), a NumPy Generator (it gives a seed), or a source as it is.
 
     Raises:
         ScheduleError: anything else, or a seed that is none.

@@ -19,9 +19,8 @@ class NativeNoise(Seeded):
     """The generator of the sample's own library, seeded anew for each (seed, sample, step, draw).
 
     Fast on a device, and it promises what the library promises: other numbers on another library, and maybe on another
-    device or version of it. Images still do not depend on the batch, its order or where a run is resumed. The seed
-    given to the library is a hash (BLAKE2b) of the address, cut to 63 bits, so that two addresses may in principle
-    meet.
+    device or version of it. Images still do not depend on the batch, its order or where a run is resumed. The library's
+    seed is a hash (BLAKE2b) of the address, cut to 63 bits, so that two addresses may in principle meet.
 
     Args: those of `Seeded`.
     """

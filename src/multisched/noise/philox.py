@@ -25,8 +25,7 @@ Words = tuple[Any, ...]
 
 @dataclass(frozen=True)
 class PhiloxNoise(Seeded):
-    """`HostNoise` computed on the device: its words, and its normals to within 5e-7 (one unit in the last place of the
-    largest ones).
+    """`HostNoise` computed on the device: its words, and its normals to within 5e-7, a last bit of the largest.
 
     Inside jit, scan and compile the step may be a traced integer array, 0-d or one per sample.
 
@@ -53,7 +52,8 @@ class PhiloxNoise(Seeded):
             if isinstance(values, (int, np.integer)):
                 values = [values]
             if isinstance(values, list):
-                return backend.asarray(_signed(values)[:, None], "int32", device)
+                signed = np.asarray(values, np.int64).astype(np.uint32).view(np.int32)
+                return backend.asarray(signed[:, None], "int32", device)
             return backend.xp.reshape(backend.astype(values, backend.dtype("int32")), (-1, 1))
 
         block = backend.asarray(np.arange(-(-count // 4), dtype=np.int32)[None, :], "int32", device)
@@ -62,10 +62,6 @@ class PhiloxNoise(Seeded):
         key = sorted(set(seeds)) if len(set(seeds)) == 1 else seeds
         halves = (column([seed & 0xFFFFFFFF for seed in key]), column([seed >> 32 for seed in key]))
         return rounds(backend, counter, halves)
-
-
-def _signed(words: Sequence[int]) -> np.ndarray:
-    return np.asarray(words, np.int64).astype(np.uint32).view(np.int32)
 
 
 def rounds(backend: Backend[Any], counter: Words, key: Words) -> Words:

@@ -1,5 +1,4 @@
-"""Noise correlated in space: offset and pyramid noise, normals that neighbours share a part of, and coloured noise, a
-power law over spatial frequencies."""
+"""Noise correlated in space: offset and pyramid noise, which neighbours share a part of, and coloured noise."""
 
 import math
 from dataclasses import dataclass
@@ -52,8 +51,7 @@ class PyramidNoise(Wrapper):
     over 2^k neighbours along each. It ends where one number spreads over all.
 
     J. Whitaker, "Multi-resolution noise for diffusion model training" (2023). There sizes shrink by random factors of 2
-    to 4, are interpolated linearly and the sum is divided by its measured deviation; here by the exact one, so that the
-    variance is 1 everywhere.
+    to 4, are interpolated linearly and the sum is divided by its measured deviation. Here the variance is 1 everywhere.
 
     Args:
         source: anything that `rng=` takes.

@@ -12,9 +12,6 @@ from multisched.noise.host import Seeded
 from multisched.noise.words import rounds
 from multisched.values import check_options
 
-WAVE = 40_960
-"""Threads that the smallest known GPU runs at once (a T4)."""
-
 
 @dataclass(frozen=True)
 class TorchCudaNoise(Seeded):
@@ -42,7 +39,7 @@ class TorchCudaNoise(Seeded):
         ScheduleError: a wave or number of calls below 1, a batch of more than `wave` elements, a draw beyond `calls`.
     """
 
-    wave: int = WAVE
+    wave: int = 40_960
     calls: int = 1
 
     def __post_init__(self) -> None:
@@ -69,14 +66,9 @@ class TorchCudaNoise(Seeded):
             thread = np.arange(sample * size, (sample + 1) * size, dtype=np.uint64)
             counter = (np.full_like(thread, call), np.zeros_like(thread), thread, np.zeros_like(thread))
             w0, w1, _, _ = rounds(counter, (np.uint64(seed & 0xFFFFFFFF), np.uint64(seed >> 32)))
-            out[row] = _normals(w0, w1)
+            radius, angle = _uniform(w0, 2.0**-32), _uniform(w1, float(np.float32(2.0**-32 * 2 * math.pi)))
+            out[row] = np.sqrt(-2 * np.log(radius)) * np.sin(angle)
         return out.reshape((len(seeds), *shape))
-
-
-def _normals(radius: np.ndarray, angle: np.ndarray) -> np.ndarray:
-    u = _uniform(radius, 2.0**-32)
-    v = _uniform(angle, float(np.float32(2.0**-32 * 2 * math.pi)))
-    return np.asarray(np.sqrt(-2 * np.log(u)) * np.sin(v), np.float32)
 
 
 def _uniform(word: np.ndarray, unit: float) -> np.ndarray:

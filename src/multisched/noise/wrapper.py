@@ -140,8 +140,7 @@ class Wrapper(Around):
             self.source.check_batch(samples)
 
     def _on_host(self, white: np.ndarray, more: Draw, shape: Shape) -> np.ndarray:
-        found = self.shaped(backends.get("numpy"), None, white.astype(np.float64), more, shape)
-        return np.asarray(found).astype(np.float32)
+        return np.asarray(self.shaped(backends.get("numpy"), None, white.astype(np.float64), more, shape), np.float32)
 
     @property
     def _white(self) -> Any:

@@ -53,8 +53,7 @@ class Level(NamedTuple):
 
     @property
     def share(self) -> Any:
-        """sigma / (alpha + sigma), from 0, the clean sample, to 1, pure noise: x / (alpha + sigma) stands there on the
-        straight path."""
+        """sigma / (alpha + sigma): from 0, the clean sample, to 1, pure noise."""
         return self.sigma / (self.alpha + self.sigma)
 
     @property
@@ -115,8 +114,7 @@ class Rows(Value):
         return Level(self.alpha_next, self.sigma_next)
 
     def interval(self, index: int) -> tuple[float, float]:
-        """The shares of noise where the step of a row begins and where the row ends: times of a Brownian path
-        (`multisched.noise.BrownianNoise`)."""
+        """The shares where a row's step begins and where the row ends, on `noise.BrownianNoise`'s path."""
         row = self.row(index)
         return float(row.start.share), float(row.next.share)
 
@@ -228,8 +226,8 @@ class Solver(ABC):
         return prediction.denoised(seen, outputs[0], alpha, sigma), prediction.noise(seen, outputs[0], alpha, sigma)
 
     def noise_transform(self, row: Rows) -> Any:
-        """(a `transforms.NoiseTransform`, its parameters (rows, any number)) for a run over these rows, where the noise
-        depends on the model's output, or None."""
+        """(a `transforms.NoiseTransform`, its parameters (rows, any number)) where the noise depends on the model's
+        output, else None."""
         return None
 
     @abstractmethod

@@ -1,5 +1,4 @@
-"""DDIM, from the deterministic implicit model (eta = 0) to ancestral sampling (eta = 1), and RePaint, which fills in an
-image around what is known of it with it."""
+"""DDIM, from the deterministic implicit model (eta = 0) to ancestral sampling (eta = 1), and inpainting by it."""
 
 from dataclasses import dataclass, replace
 from typing import Any, ClassVar

@@ -1,5 +1,4 @@
-"""DPM-Solver and DPM-Solver++, multistep and singlestep: exponential integrators in the half log-SNR, one engine for
-four algorithms."""
+"""DPM-Solver and DPM-Solver++, multistep and singlestep: one exponential integrator in the half log-SNR."""
 
 from dataclasses import dataclass, replace
 from typing import Any
@@ -117,9 +116,8 @@ class DPMMultistep(DPM):
     """DPM-Solver multistep: m' and m'' from the parabola through the last estimates (Lu et al. 2022, arXiv 2211.01095,
     algorithm 2).
 
-    A run starts with order 1, and the step to sigma = 0 has order 1. The first step leaves an error of second order, so
-    the order is 1 for solver_order 1, else 2; a third-order solver only makes the constant smaller. The SDE algorithms
-    follow no probability flow.
+    The first step of a run and one to sigma = 0 have order 1. The first leaves an error of second order, so the order
+    is min(solver_order, 2), and 3 only makes the constant smaller. The SDE algorithms follow no probability flow.
 
     Args: those of `DPM`, of which lower_order_final acts in runs of fewer than 15 steps, and
         euler_at_final: whether the last step has order 1 in any case.
@@ -161,8 +159,7 @@ class DPMSinglestep(DPM):
     2/3 of the group in lam. A run is planned as groups of `solver_order` calls; with `lower_order_final`, and where
     these do not fill it or it ends at sigma = 0, a smaller group and a single call close it.
 
-    Order solver_order if the groups fill the run, else min(solver_order, 2). The SDE algorithms follow no probability
-    flow.
+    Order solver_order if the groups fill the run, else min(solver_order, 2); 0 for the SDE algorithms.
 
     Args: those of `DPM`.
     """

@@ -62,8 +62,7 @@ class Euler(Churn):
 
     Under churn, x0 and noise are those that the model's output implies of x_hat.
 
-    Args:
-        s_churn, s_tmin, s_tmax, s_noise: see `Churn`.
+    Args: those of `Churn`, and
         reread: whether the output is then taken for one at sigma_hat, else at sigma.
 
     Raises:
@@ -94,8 +93,7 @@ class Euler(Churn):
 
 @dataclass(frozen=True)
 class PingPong(Solver):
-    """Denoise, then noise again with fresh draws: multistep consistency sampling (Song et al. 2023, arXiv 2303.01469,
-    algorithm 1).
+    """Denoise, then noise anew: multistep consistency sampling (Song et al. 2023, arXiv 2303.01469, algorithm 1).
 
         x_next = alpha_next * x0 + sigma_next * z,   z ~ N(0, I)
 

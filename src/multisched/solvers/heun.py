@@ -22,12 +22,10 @@ class Heun(Churn):
                  x_next = x_hat + d1
         call 2:  x_next = x_hat + (d1 + d2) / 2
 
-    On the straight path d is (sigma_next - sigma) * velocity. The memory holds x_hat; x_hat + d1 is the sample that
-    the first call leaves, so call 2 is (x_hat + x) / 2 + d2 / 2. The trapezoidal rule needs no division by alpha or
-    sigma, so it holds on any path.
+    On the straight path d is (sigma_next - sigma) * velocity; no division by alpha or sigma, so it holds on any path.
+    The memory holds x_hat; call 1 leaves x = x_hat + d1, so call 2 is (x_hat + x) / 2 + d2 / 2.
 
-    Under churn d1 is scaled by (sigma_next - sigma_hat) / (sigma_next - sigma) * sigma / sigma_hat, d2 by the first
-    factor.
+    Under churn d2 is scaled by (sigma_next - sigma_hat) / (sigma_next - sigma), d1 by that and by sigma / sigma_hat.
 
     Args:
         s_churn, s_tmin, s_tmax, s_noise: see `Churn`, with 2 * steps - 1 calls.
