@@ -9,14 +9,12 @@ from multisched.errors import ScheduleError
 from multisched.noise.addresses import START
 from multisched.noise.base import NoiseSource, Source
 from multisched.noise.brownian import BrownianNoise
-from multisched.noise.coloured import ColouredNoise
-from multisched.noise.host import HostNoise
+from multisched.noise.host import HostNoise, source
 from multisched.noise.native import NativeNoise
 from multisched.noise.philox import PhiloxNoise
-from multisched.noise.rng import source
-from multisched.noise.select import Select
-from multisched.noise.shaped import OffsetNoise, PyramidNoise
+from multisched.noise.shaped import ColouredNoise, OffsetNoise, PyramidNoise
 from multisched.noise.torch_cuda import TorchCudaNoise
+from multisched.noise.wrapper import Select
 from multisched.values import whole
 
 __all__ = [
@@ -50,8 +48,7 @@ def normal(shape: tuple[int, ...], rng: Any = 0, backend: Any = "numpy", device:
         dtype: the library's own or a name; float32 by default.
 
     Raises:
-        ScheduleError: an empty shape, or a backend, device, dtype or rng that is not known, or as many seeds as there
-            are not samples.
+        ScheduleError: an empty shape, an unknown backend, device, dtype or rng, or more or fewer seeds than samples.
     """
     if not isinstance(shape, (tuple, list)) or not shape:
         raise ScheduleError(f"the shape of noise begins with the number of samples; given {shape!r}.")

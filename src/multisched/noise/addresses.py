@@ -6,8 +6,7 @@ A block of four words stands at
     counter  (block of the sample, sample, step - START, draw)     four words
 
 so that two addresses share a word only if they are the same address. A draw's number takes the low 16 bits of its
-word; the high bits say what it is for, so that what is drawn beside the noise itself (the nodes of a Brownian path, the
-levels of a pyramid) meets nothing else.
+word; the high bits keep apart what is drawn beside the noise itself: nodes of a Brownian path, levels of a pyramid.
 """
 
 from collections.abc import Sequence

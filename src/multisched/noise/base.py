@@ -10,6 +10,12 @@ from multisched.backends import Backend
 from multisched.errors import ScheduleError
 from multisched.noise.addresses import check_place
 
+Ids = Sequence[int]
+"""Numbers of samples."""
+
+Shape = tuple[int, ...]
+"""The shape of one sample."""
+
 
 class NoiseSource(Protocol):
     """Unit normals by address; no state, so nothing is carried along and resuming is free.
@@ -28,8 +34,7 @@ class Source(ABC):
         on_device: whether `normal_on` computes on the device, in place of moving what `normal` drew on the host.
         traceable: whether `normal_on` takes a step and a draw that are integer arrays of the backend: traced numbers
             inside jit, scan or compile.
-        wants_interval: whether the noise of a row is the increment of a path over the interval that the row crosses
-            (`increment`).
+        wants_interval: whether the noise of a row is a path's `increment` over the interval that the row crosses.
     """
 
     on_device: ClassVar[bool] = False
@@ -37,18 +42,10 @@ class Source(ABC):
     wants_interval: ClassVar[bool] = False
 
     @abstractmethod
-    def normal(self, sample_ids: Sequence[int], step: int, draw: int, shape: tuple[int, ...]) -> np.ndarray:
+    def normal(self, sample_ids: Ids, step: int, draw: int, shape: Shape) -> np.ndarray:
         """float32 normals (len(sample_ids), *shape) on the host, each sample's its own."""
 
-    def normal_on(
-        self,
-        backend: Backend[Any],
-        device: Any,
-        sample_ids: Sequence[int],
-        step: Any,
-        draw: Any,
-        shape: tuple[int, ...],
-    ) -> Any:
+    def normal_on(self, backend: Backend[Any], device: Any, sample_ids: Ids, step: Any, draw: Any, shape: Shape) -> Any:
         """The same as an array of a backend, on its device.
 
         Raises:
@@ -63,9 +60,7 @@ class Source(ABC):
                 )
         return backend.asarray(self.normal(sample_ids, int(step), int(draw), shape), "float32", device)
 
-    def increment(
-        self, sample_ids: Sequence[int], start: float, end: float, path: int, shape: tuple[int, ...]
-    ) -> np.ndarray:
+    def increment(self, sample_ids: Ids, start: float, end: float, path: int, shape: Shape) -> np.ndarray:
         """float32 normals: the path's increment over an interval, divided by its deviation."""
         raise ScheduleError(f"{type(self).__name__} is no path and has no increments.")
 
@@ -75,21 +70,3 @@ class Source(ABC):
         Raises:
             ScheduleError: it is.
         """
-
-
-class Around(Source):
-    """A source around another, which can what that one can."""
-
-    source: Any
-
-    @property
-    def on_device(self) -> bool:  # type: ignore[override]
-        return getattr(self.source, "on_device", False)
-
-    @property
-    def traceable(self) -> bool:  # type: ignore[override]
-        return getattr(self.source, "traceable", False)
-
-    @property
-    def wants_interval(self) -> bool:  # type: ignore[override]
-        return getattr(self.source, "wants_interval", False)

@@ -1,13 +1,13 @@
 """Brownian paths: the noise of a run as increments of one path, whatever the number of steps."""
 
 import math
-from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
 
 from multisched.errors import ScheduleError
 from multisched.noise.addresses import BROWNIAN, START, keys, purpose
+from multisched.noise.base import Ids, Shape
 from multisched.noise.host import Seeded, drawn
 from multisched.values import count, real
 
@@ -47,14 +47,12 @@ class BrownianNoise(Seeded):
         super().__post_init__()
         object.__setattr__(self, "depth", count("depth", self.depth, 30))
 
-    def normal(self, sample_ids: Sequence[int], step: int, draw: int, shape: tuple[int, ...]) -> np.ndarray:
+    def normal(self, sample_ids: Ids, step: int, draw: int, shape: Shape) -> np.ndarray:
         if step != START:
             raise ScheduleError("BrownianNoise has no noise of a step by its number; ask for the increment of a row.")
         return drawn(*keys(self.seed, sample_ids), 0, draw, shape)
 
-    def increment(
-        self, sample_ids: Sequence[int], start: float, end: float, path: int, shape: tuple[int, ...]
-    ) -> np.ndarray:
+    def increment(self, sample_ids: Ids, start: float, end: float, path: int, shape: Shape) -> np.ndarray:
         """float32 (samples, *shape): the unit normals above, for tau from `start` down to `end`."""
         start, end = real("tau", start), real("tau", end)
         if not 0 <= end < start <= 1:
@@ -65,10 +63,9 @@ class BrownianNoise(Seeded):
         if self._leaf(start) == self._leaf(end):
             raise ScheduleError(f"tau from {start!r} to {end!r} lies within one leaf of depth {self.depth}; raise it.")
         change = self.value(sample_ids, end, path, shape) - self.value(sample_ids, start, path, shape)
-        found: np.ndarray = (change / math.sqrt(start - end)).astype(np.float32)
-        return found
+        return np.asarray(change / math.sqrt(start - end), np.float32)
 
-    def value(self, sample_ids: Sequence[int], time: float, path: int, shape: tuple[int, ...]) -> np.ndarray:
+    def value(self, sample_ids: Ids, time: float, path: int, shape: Shape) -> np.ndarray:
         """W(time), 0 <= time <= 1: float64 (samples, *shape) of variance `time`."""
         seeds, samples = keys(self.seed, sample_ids)
         stream = purpose(BROWNIAN, path)

@@ -3,12 +3,14 @@
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
+from types import ModuleType
+from typing import Any
 
 import numpy as np
 
 from multisched.errors import ScheduleError
 from multisched.noise.addresses import check_place, check_seed, keys
-from multisched.noise.base import Source
+from multisched.noise.base import Ids, NoiseSource, Shape, Source
 from multisched.noise.words import blocks, normals
 
 
@@ -43,11 +45,11 @@ class HostNoise(Seeded):
     Args: those of `Seeded`.
     """
 
-    def normal(self, sample_ids: Sequence[int], step: int, draw: int, shape: tuple[int, ...]) -> np.ndarray:
+    def normal(self, sample_ids: Ids, step: int, draw: int, shape: Shape) -> np.ndarray:
         check_place(step, draw)
         return drawn(*keys(self.seed, sample_ids), step + 1, draw, shape)
 
-    def words(self, sample_ids: Sequence[int], step: int, draw: int, count: int) -> np.ndarray:
+    def words(self, sample_ids: Ids, step: int, draw: int, count: int) -> np.ndarray:
         """The words themselves: uint32 (samples, count), of the first blocks of each sample."""
         check_place(step, draw)
         seeds, samples = keys(self.seed, sample_ids)
@@ -59,7 +61,28 @@ class HostNoise(Seeded):
         return out.reshape(len(samples), -1)[:, :count]
 
 
-def drawn(seeds: Sequence[int], samples: Sequence[int], third: int, fourth: int, shape: tuple[int, ...]) -> np.ndarray:
+def source(rng: Any) -> NoiseSource:
+    """The noise source that `rng=` stands for.
+
+    Args:
+        rng: a seed, a sequence of seeds (one per sample), a NumPy Generator (it gives a seed), or a source as it is.
+
+    Raises:
+        ScheduleError: anything else, or a seed that is none.
+    """
+    if isinstance(rng, np.random.Generator):
+        return HostNoise(int(rng.integers(2**63)))
+    if isinstance(rng, (int, np.integer, list, tuple, range)) or (isinstance(rng, np.ndarray) and rng.ndim == 1):
+        return HostNoise(rng)  # type: ignore[arg-type]  # which makes a tuple of a sequence
+    if hasattr(rng, "normal") and not isinstance(rng, (np.random.RandomState, ModuleType)):
+        found: NoiseSource = rng
+        return found
+    raise ScheduleError(
+        f"rng must be a seed, a noise source or a numpy Generator, or a sequence of seeds; given {type(rng).__name__}."
+    )
+
+
+def drawn(seeds: Sequence[int], samples: Sequence[int], third: int, fourth: int, shape: Shape) -> np.ndarray:
     """float32 normals (samples, *shape) whose counters end in the words `third` and `fourth`."""
     size = math.prod(shape)
     per_sample = -(-size // 4)

@@ -1,7 +1,6 @@
 """Noise of the framework's own generator."""
 
 import hashlib
-from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -11,6 +10,7 @@ from multisched import backends
 from multisched.backends import Backend
 from multisched.errors import ScheduleError
 from multisched.noise.addresses import check_place, keys
+from multisched.noise.base import Ids, Shape
 from multisched.noise.host import Seeded
 
 
@@ -19,28 +19,18 @@ class NativeNoise(Seeded):
     """The generator of the sample's own library, seeded anew for each (seed, sample, step, draw).
 
     Fast on a device, and it promises what the library promises: other numbers on another library, and maybe on another
-    device or version of it. Images still do not depend on the batch, its order or where a run is resumed. The seed
-    given to the library is a hash (BLAKE2b) of the address, cut to 63 bits, so that two addresses may in principle
-    meet.
+    device or version of it. Images still do not depend on the batch, its order or where a run is resumed. The library's
+    seed is a hash (BLAKE2b) of the address, cut to 63 bits, so that two addresses may in principle meet.
 
     Args: those of `Seeded`.
     """
 
     on_device = True
 
-    def normal(self, sample_ids: Sequence[int], step: int, draw: int, shape: tuple[int, ...]) -> np.ndarray:
-        found: np.ndarray = self.normal_on(backends.get("numpy"), None, sample_ids, step, draw, shape)
-        return found
+    def normal(self, sample_ids: Ids, step: int, draw: int, shape: Shape) -> np.ndarray:
+        return np.asarray(self.normal_on(backends.get("numpy"), None, sample_ids, step, draw, shape))
 
-    def normal_on(
-        self,
-        backend: Backend[Any],
-        device: Any,
-        sample_ids: Sequence[int],
-        step: Any,
-        draw: Any,
-        shape: tuple[int, ...],
-    ) -> Any:
+    def normal_on(self, backend: Backend[Any], device: Any, sample_ids: Ids, step: Any, draw: Any, shape: Shape) -> Any:
         check_place(step, draw)
         if not all(isinstance(number, (int, np.integer)) for number in (step, draw)):
             raise ScheduleError(

@@ -16,6 +16,7 @@ import numpy as np
 from multisched import backends
 from multisched.backends import Backend
 from multisched.noise.addresses import check_place, keys
+from multisched.noise.base import Ids, Shape
 from multisched.noise.host import Seeded
 from multisched.noise.words import MULTIPLIERS, ROUNDS, WEYL
 
@@ -24,8 +25,7 @@ Words = tuple[Any, ...]
 
 @dataclass(frozen=True)
 class PhiloxNoise(Seeded):
-    """`HostNoise` computed on the device: its words, and its normals to within 5e-7 (one unit in the last place of the
-    largest ones).
+    """`HostNoise` computed on the device: its words, and its normals to within 5e-7, a last bit of the largest.
 
     Inside jit, scan and compile the step may be a traced integer array, 0-d or one per sample.
 
@@ -35,26 +35,15 @@ class PhiloxNoise(Seeded):
     on_device = True
     traceable = True
 
-    def normal(self, sample_ids: Sequence[int], step: int, draw: int, shape: tuple[int, ...]) -> np.ndarray:
-        found: np.ndarray = self.normal_on(backends.get("numpy"), None, sample_ids, step, draw, shape)
-        return found
+    def normal(self, sample_ids: Ids, step: int, draw: int, shape: Shape) -> np.ndarray:
+        return np.asarray(self.normal_on(backends.get("numpy"), None, sample_ids, step, draw, shape))
 
-    def normal_on(
-        self,
-        backend: Backend[Any],
-        device: Any,
-        sample_ids: Sequence[int],
-        step: Any,
-        draw: Any,
-        shape: tuple[int, ...],
-    ) -> Any:
+    def normal_on(self, backend: Backend[Any], device: Any, sample_ids: Ids, step: Any, draw: Any, shape: Shape) -> Any:
         size = math.prod(shape)
         found = normals(backend, self.words_on(backend, device, sample_ids, step, draw, size))
         return backend.xp.reshape(found[:, :size], (len(sample_ids), *shape))
 
-    def words_on(
-        self, backend: Backend[Any], device: Any, sample_ids: Sequence[int], step: Any, draw: Any, count: int
-    ) -> Words:
+    def words_on(self, backend: Backend[Any], device: Any, sample_ids: Ids, step: Any, draw: Any, count: int) -> Words:
         """The words of each sample: four int32 arrays (samples, blocks) with the bits of the unsigned words."""
         check_place(step, draw)
         seeds, samples = keys(self.seed, sample_ids)
@@ -63,7 +52,8 @@ class PhiloxNoise(Seeded):
             if isinstance(values, (int, np.integer)):
                 values = [values]
             if isinstance(values, list):
-                return backend.asarray(_signed(values)[:, None], "int32", device)
+                signed = np.asarray(values, np.int64).astype(np.uint32).view(np.int32)
+                return backend.asarray(signed[:, None], "int32", device)
             return backend.xp.reshape(backend.astype(values, backend.dtype("int32")), (-1, 1))
 
         block = backend.asarray(np.arange(-(-count // 4), dtype=np.int32)[None, :], "int32", device)
@@ -72,10 +62,6 @@ class PhiloxNoise(Seeded):
         key = sorted(set(seeds)) if len(set(seeds)) == 1 else seeds
         halves = (column([seed & 0xFFFFFFFF for seed in key]), column([seed >> 32 for seed in key]))
         return rounds(backend, counter, halves)
-
-
-def _signed(words: Sequence[int]) -> np.ndarray:
-    return np.asarray(words, np.int64).astype(np.uint32).view(np.int32)
 
 
 def rounds(backend: Backend[Any], counter: Words, key: Words) -> Words:

@@ -1,4 +1,4 @@
-"""Offset and pyramid noise: normals that neighbours share a part of."""
+"""Noise correlated in space: offset and pyramid noise, which neighbours share a part of, and coloured noise."""
 
 import math
 from dataclasses import dataclass
@@ -9,7 +9,9 @@ import numpy as np
 from multisched.backends import Backend
 from multisched.errors import ScheduleError
 from multisched.noise.addresses import OFFSET, PYRAMID
+from multisched.noise.base import Shape
 from multisched.noise.wrapper import Draw, Wrapper
+from multisched.values import check_options
 
 
 @dataclass(frozen=True)
@@ -32,10 +34,9 @@ class OffsetNoise(Wrapper):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        if not 0 <= self.strength < math.inf:
-            raise ScheduleError(f"strength must be a number >= 0; given {self.strength!r}.")
+        check_options(self, not_negative=("strength",))
 
-    def shaped(self, backend: Backend[Any], device: Any, white: Any, more: Draw, shape: tuple[int, ...]) -> Any:
+    def shaped(self, backend: Backend[Any], device: Any, white: Any, more: Draw, shape: Shape) -> Any:
         channels = _channels(self.channel_axis, shape)
         constant = more(OFFSET, tuple(size if axis in channels else 1 for axis, size in enumerate(shape)))
         scale = 1 / math.sqrt(1 + self.strength**2)
@@ -50,8 +51,7 @@ class PyramidNoise(Wrapper):
     over 2^k neighbours along each. It ends where one number spreads over all.
 
     J. Whitaker, "Multi-resolution noise for diffusion model training" (2023). There sizes shrink by random factors of 2
-    to 4, are interpolated linearly and the sum is divided by its measured deviation; here by the exact one, so that the
-    variance is 1 everywhere.
+    to 4, are interpolated linearly and the sum is divided by its measured deviation. Here the variance is 1 everywhere.
 
     Args:
         source: anything that `rng=` takes.
@@ -73,7 +73,7 @@ class PyramidNoise(Wrapper):
             given = f"{self.discount!r} and {self.levels!r}"
             raise ScheduleError(f"discount must be in [0, 1] and levels in 1..16; given {given}.")
 
-    def shaped(self, backend: Backend[Any], device: Any, white: Any, more: Draw, shape: tuple[int, ...]) -> Any:
+    def shaped(self, backend: Backend[Any], device: Any, white: Any, more: Draw, shape: Shape) -> Any:
         channels = _channels(self.channel_axis, shape)
         spread = [axis for axis in range(len(shape)) if axis not in channels]
         longest = max((shape[axis] for axis in spread), default=1)
@@ -89,10 +89,58 @@ class PyramidNoise(Wrapper):
         return total * (1 / math.sqrt(sum(self.discount ** (2 * level) for level in range(levels + 1))))
 
 
-def _channels(axis: int | None, shape: tuple[int, ...]) -> tuple[int, ...]:
+@dataclass(frozen=True)
+class ColouredNoise(Wrapper):
+    """White noise filtered to the power spectrum 1 / f^beta over the last axes (Timmer and Koenig 1995, section 4).
+
+        z = F^-1(g F(white)),   g = max(f, f_1)^(-beta / 2) / c,   mean of g^2 over all frequencies = 1
+
+    f is the length of the frequency vector in cycles per element, f_1 the lowest above zero along the longest axis,
+    which the mean is given too. The variance of each element is 1. beta = 0 is white, 1 pink, 2 red (Brownian), and
+    negative values are blue.
+
+    Args:
+        source: anything that `rng=` takes.
+        beta: exponent of the power spectrum, -8..8.
+        axes: how many of a sample's last axes are space (or time).
+
+    Raises:
+        ScheduleError: beta or axes outside these, or a sample of fewer axes.
+    """
+
+    beta: float = 1.0
+    axes: int = 2
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if not -8 <= self.beta <= 8 or self.axes < 1:
+            raise ScheduleError(f"beta must be in [-8, 8] and axes at least 1; given {self.beta!r} and {self.axes!r}.")
+
+    def shaped(self, backend: Backend[Any], device: Any, white: Any, more: Draw, shape: Shape) -> Any:
+        if len(shape) < self.axes:
+            raise ScheduleError(f"axes={self.axes} axes of a sample are filtered; its shape is {shape}.")
+        size = shape[len(shape) - self.axes :]
+        if 0 in white.shape or math.prod(size) == 1:
+            return white
+        fft = backend.xp.fft
+        axes = tuple(range(white.ndim - self.axes, white.ndim))
+        gain = backend.asarray(_gain(size, self.beta), white.dtype, device)
+        spectrum = fft.rfftn(white, axes=axes)
+        return fft.irfftn(spectrum * gain, s=size, axes=axes)
+
+
+def _channels(axis: int | None, shape: Shape) -> tuple[int, ...]:
     """The axis that counts channels, if there is one beside others."""
     if axis is None or len(shape) < 2:
         return ()
     if not -len(shape) <= axis < len(shape):
         raise ScheduleError(f"channel_axis is an axis of a sample; given {axis} for the shape {shape}.")
     return (axis % len(shape),)
+
+
+def _gain(size: tuple[int, ...], beta: float) -> np.ndarray:
+    """Per frequency of rfftn, what its amplitude is multiplied with."""
+    along = [np.fft.fftfreq(n) for n in size]
+    frequency = np.sqrt(sum(f**2 for f in np.meshgrid(*along, indexing="ij")))
+    gain = np.maximum(frequency, 1 / max(size)) ** (-beta / 2)
+    return np.asarray(gain / np.sqrt(np.mean(gain**2)))[..., : size[-1] // 2 + 1]

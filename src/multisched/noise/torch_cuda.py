@@ -1,19 +1,16 @@
 """The numbers of torch.randn on a CUDA device, without the device."""
 
 import math
-from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
 
 from multisched.errors import ScheduleError
 from multisched.noise.addresses import START, check_place, keys
+from multisched.noise.base import Ids, Shape
 from multisched.noise.host import Seeded
 from multisched.noise.words import rounds
-from multisched.values import count
-
-WAVE = 40_960
-"""Threads that the smallest known GPU runs at once (a T4)."""
+from multisched.values import check_options
 
 
 @dataclass(frozen=True)
@@ -42,15 +39,14 @@ class TorchCudaNoise(Seeded):
         ScheduleError: a wave or number of calls below 1, a batch of more than `wave` elements, a draw beyond `calls`.
     """
 
-    wave: int = WAVE
+    wave: int = 40_960
     calls: int = 1
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        for name in ("wave", "calls"):
-            object.__setattr__(self, name, count(name, getattr(self, name)))
+        check_options(self, counts=("wave", "calls"))
 
-    def normal(self, sample_ids: Sequence[int], step: int, draw: int, shape: tuple[int, ...]) -> np.ndarray:
+    def normal(self, sample_ids: Ids, step: int, draw: int, shape: Shape) -> np.ndarray:
         check_place(step, draw)
         size = math.prod(shape)
         seeds, samples = keys(self.seed, sample_ids)
@@ -70,15 +66,9 @@ class TorchCudaNoise(Seeded):
             thread = np.arange(sample * size, (sample + 1) * size, dtype=np.uint64)
             counter = (np.full_like(thread, call), np.zeros_like(thread), thread, np.zeros_like(thread))
             w0, w1, _, _ = rounds(counter, (np.uint64(seed & 0xFFFFFFFF), np.uint64(seed >> 32)))
-            out[row] = _normals(w0, w1)
+            radius, angle = _uniform(w0, 2.0**-32), _uniform(w1, float(np.float32(2.0**-32 * 2 * math.pi)))
+            out[row] = np.sqrt(-2 * np.log(radius)) * np.sin(angle)
         return out.reshape((len(seeds), *shape))
-
-
-def _normals(radius: np.ndarray, angle: np.ndarray) -> np.ndarray:
-    u = _uniform(radius, 2.0**-32)
-    v = _uniform(angle, float(np.float32(2.0**-32 * 2 * math.pi)))
-    found: np.ndarray = (np.sqrt(-2 * np.log(u)) * np.sin(v)).astype(np.float32)
-    return found
 
 
 def _uniform(word: np.ndarray, unit: float) -> np.ndarray:

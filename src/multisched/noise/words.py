@@ -45,15 +45,10 @@ def rounds(counter: Sequence[np.ndarray], key: Sequence[np.ndarray | np.uint64])
             np.bitwise_and(spare, _LOW, out=spare)  # the halves that are only mixed in are not cut before
         c0, c1, c2, c3, spare0, spare1 = spare0, c2, spare1, c0, c1, c3
         if number < ROUNDS - 1:
-            k0, k1 = (_advance(k, w) for k, w in zip((k0, k1), WEYL, strict=True))
+            k0, k1 = ((k + np.uint64(w)) & _LOW for k, w in zip((k0, k1), WEYL, strict=True))
     np.bitwise_and(c1, _LOW, out=c1)
     np.bitwise_and(c3, _LOW, out=c3)
     return c0, c1, c2, c3
-
-
-def _advance(key: np.ndarray | np.uint64, step: int) -> np.ndarray | np.uint64:
-    moved: np.ndarray | np.uint64 = (key + np.uint64(step)) & _LOW
-    return moved
 
 
 def blocks(

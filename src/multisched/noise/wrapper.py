@@ -1,7 +1,7 @@
-"""What a wrapper around a source is."""
+"""Sources around another: chosen samples of it, and linear maps of its normals."""
 
 from abc import abstractmethod
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
@@ -11,14 +11,71 @@ from multisched import backends
 from multisched.backends import Backend
 from multisched.errors import ScheduleError
 from multisched.noise.addresses import purpose
-from multisched.noise.base import Around, Source
-from multisched.noise.rng import source
+from multisched.noise.base import Ids, Shape, Source
+from multisched.noise.host import source
 from multisched.values import check_options
 
 PATHS = 1 << 8
 """Paths of a row that a wrapper leaves to the noise itself."""
 
-Draw = Callable[[int, tuple[int, ...]], Any]
+Draw = Callable[[int, Shape], Any]
+
+
+class Around(Source):
+    """A source around another, which can what that one can."""
+
+    source: Any
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "source", source(self.source))
+        for power in ("on_device", "traceable", "wants_interval"):
+            object.__setattr__(self, power, getattr(self.source, power, False))
+
+
+@dataclass(frozen=True)
+class Select(Around):
+    """Chosen samples of another source: sample k is its sample ids[k].
+
+    With it one image of a batch, or a part of the batch on another device, is drawn as it is in the whole:
+    `ms.sample(model, plan, noise[8:], rng=ms.noise.Select(7, range(8, 16)))`.
+
+    Args:
+        source: where the noise comes from; anything that `rng=` takes.
+        ids: numbers of its samples, >= 0.
+
+    Raises:
+        ScheduleError: an id that is no whole number >= 0, or a batch that has not as many samples.
+    """
+
+    source: Any
+    ids: tuple[int, ...]
+
+    def __post_init__(self) -> None:
+        ids = tuple(self.ids)
+        if not all(isinstance(one, (int, np.integer)) and not isinstance(one, bool) and one >= 0 for one in ids):
+            raise ScheduleError(f"samples are numbered by whole numbers >= 0; given {ids!r}.")
+        object.__setattr__(self, "ids", tuple(int(one) for one in ids))
+        super().__post_init__()
+
+    def normal(self, sample_ids: Ids, step: int, draw: int, shape: Shape) -> np.ndarray:
+        return np.asarray(self.source.normal(self._chosen(sample_ids), step, draw, shape))
+
+    def normal_on(self, backend: Backend[Any], device: Any, sample_ids: Ids, step: Any, draw: Any, shape: Shape) -> Any:
+        if not isinstance(self.source, Source):
+            return super().normal_on(backend, device, sample_ids, step, draw, shape)
+        return self.source.normal_on(backend, device, self._chosen(sample_ids), step, draw, shape)
+
+    def increment(self, sample_ids: Ids, start: float, end: float, path: int, shape: Shape) -> np.ndarray:
+        return np.asarray(self.source.increment(self._chosen(sample_ids), start, end, path, shape))
+
+    def check_batch(self, samples: int) -> None:
+        if samples != len(self.ids):
+            raise ScheduleError(f"{len(self.ids)} samples are selected; the batch has {samples}.")
+
+    def _chosen(self, sample_ids: Ids) -> list[int]:
+        if any(not 0 <= sample < len(self.ids) for sample in sample_ids):
+            raise ScheduleError(f"{len(self.ids)} samples are selected; given {list(sample_ids)}.")
+        return [self.ids[sample] for sample in sample_ids]
 
 
 @dataclass(frozen=True)
@@ -38,7 +95,7 @@ class Wrapper(Around):
 
     def __post_init__(self) -> None:
         check_options(self)
-        object.__setattr__(self, "source", source(self.source))
+        super().__post_init__()
         inner = self.source
         while inner is not None:
             if isinstance(inner, type(self)):
@@ -46,7 +103,7 @@ class Wrapper(Around):
             inner = getattr(inner, "source", None)
 
     @abstractmethod
-    def shaped(self, backend: Backend[Any], device: Any, white: Any, more: Draw, shape: tuple[int, ...]) -> Any:
+    def shaped(self, backend: Backend[Any], device: Any, white: Any, more: Draw, shape: Shape) -> Any:
         """The correlated noise.
 
         Args:
@@ -56,37 +113,25 @@ class Wrapper(Around):
             shape: of a sample.
         """
 
-    def normal(self, sample_ids: Sequence[int], step: int, draw: int, shape: tuple[int, ...]) -> np.ndarray:
-        def more(kind: int, size: tuple[int, ...]) -> np.ndarray:
-            drawn: np.ndarray = self._white.normal(sample_ids, step, purpose(kind, draw), size)
-            return drawn.astype(np.float64)
+    def normal(self, sample_ids: Ids, step: int, draw: int, shape: Shape) -> np.ndarray:
+        def more(kind: int, size: Shape) -> np.ndarray:
+            return np.asarray(self._white.normal(sample_ids, step, purpose(kind, draw), size), np.float64)
 
         return self._on_host(self.source.normal(sample_ids, step, draw, shape), more, shape)
 
-    def normal_on(
-        self,
-        backend: Backend[Any],
-        device: Any,
-        sample_ids: Sequence[int],
-        step: Any,
-        draw: Any,
-        shape: tuple[int, ...],
-    ) -> Any:
+    def normal_on(self, backend: Backend[Any], device: Any, sample_ids: Ids, step: Any, draw: Any, shape: Shape) -> Any:
         if not self.on_device:
             return super().normal_on(backend, device, sample_ids, step, draw, shape)
 
-        def more(kind: int, size: tuple[int, ...]) -> Any:
+        def more(kind: int, size: Shape) -> Any:
             return self._white.normal_on(backend, device, sample_ids, step, purpose(kind, draw), size)
 
         white = self.source.normal_on(backend, device, sample_ids, step, draw, shape)
         return self.shaped(backend, device, white, more, shape)
 
-    def increment(
-        self, sample_ids: Sequence[int], start: float, end: float, path: int, shape: tuple[int, ...]
-    ) -> np.ndarray:
-        def more(kind: int, size: tuple[int, ...]) -> np.ndarray:
-            drawn: np.ndarray = self._white.increment(sample_ids, start, end, path + kind * PATHS, size)
-            return drawn.astype(np.float64)
+    def increment(self, sample_ids: Ids, start: float, end: float, path: int, shape: Shape) -> np.ndarray:
+        def more(kind: int, size: Shape) -> np.ndarray:
+            return np.asarray(self._white.increment(sample_ids, start, end, path + kind * PATHS, size), np.float64)
 
         return self._on_host(self.source.increment(sample_ids, start, end, path, shape), more, shape)
 
@@ -94,9 +139,8 @@ class Wrapper(Around):
         if isinstance(self.source, Source):
             self.source.check_batch(samples)
 
-    def _on_host(self, white: np.ndarray, more: Draw, shape: tuple[int, ...]) -> np.ndarray:
-        found = self.shaped(backends.get("numpy"), None, white.astype(np.float64), more, shape)
-        return np.asarray(found).astype(np.float32)
+    def _on_host(self, white: np.ndarray, more: Draw, shape: Shape) -> np.ndarray:
+        return np.asarray(self.shaped(backends.get("numpy"), None, white.astype(np.float64), more, shape), np.float32)
 
     @property
     def _white(self) -> Any:

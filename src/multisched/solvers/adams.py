@@ -5,11 +5,10 @@ from typing import Any, ClassVar
 
 import numpy as np
 
-from multisched.errors import ScheduleError
 from multisched.grid import Grid
-from multisched.solvers.base import Estimate, Next, Rows, Solver, rows_of
-from multisched.solvers.exponential import _finite, _integrals, _nonzero
-from multisched.values import anywhere, check_options, namespace
+from multisched.solvers.base import Estimate, Next, Rows, Solver, nonzero, rows_of
+from multisched.solvers.exponential import _finite, _integrals
+from multisched.values import anywhere, check_options, count, namespace
 
 # Weights for even steps of the call j steps ago, where a run has 0, 1, 2, 3 steps behind it.
 EVEN = ((1.0, 3 / 2, 23 / 12, 55 / 24), (0.0, -1 / 2, -4 / 3, -59 / 24), (0.0, 0.0, 5 / 12, 37 / 24), (0, 0, 0, -3 / 8))
@@ -48,10 +47,8 @@ class Adams(Solver):
     most: int = 4
 
     def __post_init__(self) -> None:
-        check_options(self)
-        for name, allowed in {"weights": ("exact", "even"), "start": tuple(STARTS), "most": (1, 2, 3, 4)}.items():
-            if getattr(self, name) not in allowed:
-                raise ScheduleError(f"{name} must be one of {allowed}; given {getattr(self, name)!r}.")
+        check_options(self, weights=("exact", "even"), start=tuple(STARTS))
+        count("most", self.most, 4)
 
     @property
     def order(self) -> int:
@@ -93,7 +90,7 @@ class Adams(Solver):
             after = (*after, x, xp.where(opening, gathered, total))
         if self.velocity:
             mean = (row.alpha_start * mean + row.sigma_start * x) / (row.alpha_start**2 + row.sigma_start**2)
-        grow = row.alpha_next / _nonzero(row.alpha_start)
+        grow = row.alpha_next / nonzero(row.alpha_start)
         moved = grow * x + (row.sigma_next - grow * row.sigma_start) * mean
         euler = (not self.blind) * row.alpha_next * model.x0 + row.sigma_next * mean
         return Next(xp.where(row.alpha_start == 0, euler, moved), after)
@@ -102,7 +99,7 @@ class Adams(Solver):
         start = _finite(row.start.ratio)
         h = namespace(start).where(behind > 0, row.next.ratio - start, 1.0)
         nodes = [_finite(row.at(-j).ratio) - start for j in range(self.most)]
-        earlier = [integral / _nonzero(h) for integral in _integrals(h, 0.0, nodes, behind + 1, "exact")]
+        earlier = [integral / nonzero(h) for integral in _integrals(h, 0.0, nodes, behind + 1, "exact")]
         return [1 - sum(earlier), *earlier]
 
 

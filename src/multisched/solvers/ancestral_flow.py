@@ -1,19 +1,12 @@
 """Stochastic steps written for the straight path. On any other, x / (alpha + sigma) stands on it, with the share of
-noise s = sigma / (alpha + sigma)."""
+noise s = sigma / (alpha + sigma) (`Level.share`)."""
 
 import math
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
-from multisched.errors import ScheduleError
-from multisched.solvers.base import Estimate, Level, Next, Rows, Solver
-from multisched.solvers.euler import PingPong
+from multisched.solvers.base import Estimate, Next, Rows, Solver, root
 from multisched.values import check_options, namespace
-
-
-def share(level: Level) -> Any:
-    """sigma / (alpha + sigma)."""
-    return level.sigma / (level.alpha + level.sigma)
 
 
 @dataclass(frozen=True)
@@ -39,10 +32,7 @@ class AncestralRF(Solver):
     rescaled: bool = True
 
     def __post_init__(self) -> None:
-        check_options(self)
-        for name in ("eta", "s_noise"):
-            if not 0 <= getattr(self, name) < math.inf:
-                raise ScheduleError(f"{name} must be a number >= 0; given {getattr(self, name)!r}.")
+        check_options(self, not_negative=("eta", "s_noise"))
 
     @property
     def order(self) -> int:
@@ -53,24 +43,13 @@ class AncestralRF(Solver):
         return int(self.eta > 0 and self.s_noise > 0)
 
     def update(self, row: Rows, x: Any, model: Estimate, memory: tuple[Any, ...], noise: tuple[Any, ...]) -> Next:
-        xp = namespace(row.sigma)
-        aim = share(row.next)
-        down = aim * (1 + self.eta * (aim / share(row.here) - 1))
+        aim = row.next.share
+        down = aim * (1 + self.eta * (aim / row.here.share - 1))
         ratio = down / (1 - down)
         signal = row.alpha_next if noise or self.rescaled else (row.alpha_next + row.sigma_next) * (1 - down)
-        lost = row.sigma_next**2 - (row.alpha_next * ratio) ** 2
-        added = self.s_noise * xp.sqrt(xp.where(lost > 0, lost, 0.0))
+        added = self.s_noise * root(row.sigma_next**2 - (row.alpha_next * ratio) ** 2)
         x_next = signal * (model.x0 + ratio * model.noise)
         return Next(x_next + added * noise[0] if noise else x_next)
-
-
-@dataclass(frozen=True)
-class SwappedPingPong(PingPong):
-    """Ping-pong that keeps the noise and draws the clean sample anew, sigma_next * noise + alpha_next * z: no sampler
-    of data, but what diffusers' `stochastic_sampling` computes under `invert_sigmas`."""
-
-    def update(self, row: Rows, x: Any, model: Estimate, memory: tuple[Any, ...], noise: tuple[Any, ...]) -> Next:
-        return Next(row.sigma_next * model.noise + row.alpha_next * noise[0])
 
 
 @dataclass(frozen=True)
@@ -95,6 +74,7 @@ class RescaledSDE(Solver):
     """
 
     order: ClassVar[int] = 0
+    draws: ClassVar[int] = 1
 
     noise_mode: str = "1/t"
     tsr_k: float = 1.0
@@ -104,21 +84,12 @@ class RescaledSDE(Solver):
     noisy_end: bool = False
 
     def __post_init__(self) -> None:
-        check_options(self)
-        if self.noise_mode not in ("1/t", "tan"):
-            raise ScheduleError(f"noise_mode must be '1/t' or 'tan'; given {self.noise_mode!r}.")
-        for name in ("tsr_k", "tsr_sigma"):
-            if not 0 < getattr(self, name) < math.inf:
-                raise ScheduleError(f"{name} must be a positive number; given {getattr(self, name)!r}.")
-
-    @property
-    def draws(self) -> int:
-        return 1
+        check_options(self, positive=("tsr_k", "tsr_sigma"), noise_mode=("1/t", "tan"))
 
     def update(self, row: Rows, x: Any, model: Estimate, memory: tuple[Any, ...], noise: tuple[Any, ...]) -> Next:
         xp = namespace(row.sigma)
-        s = share(row.here)
-        t, dt, angle = 1 - s, s - share(row.next), math.pi / 2 * (1 - s)
+        s = row.here.share
+        t, dt, angle = 1 - s, s - row.next.share, math.pi / 2 * (1 - s)
         q = (row.alpha / row.sigma * self.tsr_sigma) ** 2
         rho = (q + 1) / (q / self.tsr_k + 1)
         # (rho - 1) / t, without a division by t, which is 0 at pure noise.

@@ -49,15 +49,19 @@ class Level(NamedTuple):
     @property
     def ratio(self) -> Any:
         """sigma / alpha, the noise level of x / alpha; infinite at pure noise."""
-        xp, pure = namespace(self.alpha), self.alpha == 0
-        return xp.where(pure, math.inf, self.sigma / xp.where(pure, 1.0, self.alpha))
+        return namespace(self.alpha).where(self.alpha == 0, math.inf, self.sigma / nonzero(self.alpha))
+
+    @property
+    def share(self) -> Any:
+        """sigma / (alpha + sigma): from 0, the clean sample, to 1, pure noise."""
+        return self.sigma / (self.alpha + self.sigma)
 
     @property
     def lam(self) -> Any:
         """log(alpha / sigma), half the log-SNR; infinite at both ends."""
-        xp, pure, clean = namespace(self.sigma), self.alpha == 0, self.sigma == 0
-        ratio = xp.where(pure, 1.0, self.alpha) / xp.where(clean, 1.0, self.sigma)
-        return xp.where(pure, -math.inf, xp.where(clean, math.inf, xp.log(ratio)))
+        xp = namespace(self.sigma)
+        lam = xp.log(nonzero(self.alpha) / nonzero(self.sigma))
+        return xp.where(self.alpha == 0, -math.inf, xp.where(self.sigma == 0, math.inf, lam))
 
 
 @dataclass(frozen=True, eq=False)
@@ -110,11 +114,9 @@ class Rows(Value):
         return Level(self.alpha_next, self.sigma_next)
 
     def interval(self, index: int) -> tuple[float, float]:
-        """Where the step of a row begins and where the row ends, on the axis sigma / (alpha + sigma): from 0, the clean
-        sample, to 1, pure noise. The axis of a Brownian path (`multisched.noise.BrownianNoise`)."""
+        """The shares where a row's step begins and where the row ends, on `noise.BrownianNoise`'s path."""
         row = self.row(index)
-        start, end = (float(level.sigma / (level.alpha + level.sigma)) for level in (row.start, row.next))
-        return start, end
+        return float(row.start.share), float(row.next.share)
 
     def at(self, offset: int) -> Level:
         """The grid point `offset` steps away from where the step begins; the grid's first or last point beyond them."""
@@ -122,9 +124,8 @@ class Rows(Value):
 
     def of(self, values: Any, offset: int) -> Any:
         """One of the values (steps + 1,) of the grid's points, chosen as by `at`."""
-        xp, last = namespace(self.sigma), len(self.grid)
-        index = xp.asarray(self.step) + offset
-        index = xp.where(index < 0, 0, xp.where(index > last, last, index))
+        xp = namespace(self.sigma)
+        index = xp.clip(xp.asarray(self.step) + offset, 0, len(self.grid))
         return xp.reshape(xp.take(values, xp.reshape(index, (-1,)), axis=0), index.shape)
 
     @property
@@ -170,6 +171,17 @@ def orders(row: Rows, most: int, falling: Any = False) -> Any:
     return xp.where(row.sigma_next == 0, 1, order)
 
 
+def root(variance: Any) -> Any:
+    """The square root; 0 for what is negative, where a step has no noise to add or rounding says so."""
+    xp = namespace(variance)
+    return xp.sqrt(xp.where(variance > 0, variance, 0.0))
+
+
+def nonzero(value: Any) -> Any:
+    """`value`; 1 for 0, to divide where another choice is made."""
+    return namespace(value).where(value == 0, 1.0, value)
+
+
 class Solver(ABC):
     """A solver: `rows(grid)` and `update(...)`. One model call a step unless a subclass says otherwise.
 
@@ -208,14 +220,14 @@ class Solver(ABC):
         return rows_of(grid, step, np.zeros_like(step))
 
     def estimate(self, row: Rows, prediction: Prediction, x: Any, outputs: tuple[Any, ...]) -> tuple[Any, Any]:
-        """(x0, noise) that the model's output implies by itself. The model saw scale * x, at the level scaled alike."""
-        (output,) = outputs
+        """(x0, noise) that the model's output implies by itself, or the first part of it. The model saw scale * x, at
+        the level scaled alike."""
         seen, alpha, sigma = row.scale * x, row.scale * row.alpha, row.scale * row.sigma
-        return prediction.denoised(seen, output, alpha, sigma), prediction.noise(seen, output, alpha, sigma)
+        return prediction.denoised(seen, outputs[0], alpha, sigma), prediction.noise(seen, outputs[0], alpha, sigma)
 
     def noise_transform(self, row: Rows) -> Any:
-        """(a `transforms.NoiseTransform`, its parameters (rows, any number)) for a run over these rows, where the noise
-        depends on the model's output, or None."""
+        """(a `transforms.NoiseTransform`, its parameters (rows, any number)) where the noise depends on the model's
+        output, else None."""
         return None
 
     @abstractmethod

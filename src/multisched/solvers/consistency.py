@@ -4,9 +4,8 @@ from dataclasses import dataclass, replace
 from typing import Any, ClassVar
 
 from multisched.predictions import Prediction
-from multisched.solvers.base import Estimate, Next, Rows
+from multisched.solvers.base import Estimate, Next, Rows, root
 from multisched.solvers.euler import Euler, PingPong
-from multisched.values import namespace
 
 
 @dataclass(frozen=True)
@@ -55,10 +54,8 @@ class Consistency(PingPong):
         return f, (x - row.alpha * f) / row.sigma
 
     def update(self, row: Rows, x: Any, model: Estimate, memory: tuple[Any, ...], noise: tuple[Any, ...]) -> Next:
-        xp = namespace(row.sigma)
-        added = row.sigma_next**2 - (self.sigma_min * row.alpha_next) ** 2
-        row = replace(row, sigma_next=self.s_noise * xp.sqrt(xp.where(added > 0, added, xp.zeros_like(added))))
-        return super().update(row, x, model, memory, noise)
+        added = self.s_noise * root(row.sigma_next**2 - (self.sigma_min * row.alpha_next) ** 2)
+        return super().update(replace(row, sigma_next=added), x, model, memory, noise)
 
 
 @dataclass(frozen=True)
@@ -81,8 +78,6 @@ def renoise(row: Rows, x: Any, z: Any, s_noise: float = 1.0) -> Any:
 
     a * x + s_noise * sqrt(sigma^2 - (a * sigma_s)^2) * z
     """
-    xp = namespace(row.sigma)
     point = row.at(1)
     kept = point.alpha / row.alpha_next
-    added = point.sigma**2 - (kept * row.sigma_next) ** 2
-    return kept * x + s_noise * xp.sqrt(xp.where(added > 0, added, xp.zeros_like(added))) * z
+    return kept * x + s_noise * root(point.sigma**2 - (kept * row.sigma_next) ** 2) * z

@@ -1,9 +1,10 @@
-"""DDIM: from the deterministic implicit model (eta = 0) to ancestral sampling (eta = 1)."""
+"""DDIM, from the deterministic implicit model (eta = 0) to ancestral sampling (eta = 1), and inpainting by it."""
 
-from dataclasses import dataclass
-from typing import Any
+from dataclasses import dataclass, replace
+from typing import Any, ClassVar
 
 from multisched.errors import ScheduleError
+from multisched.grid import Grid
 from multisched.solvers.base import Estimate, Next, Rows, Solver
 from multisched.values import check_options, namespace
 
@@ -46,6 +47,44 @@ class DDIM(Solver):
         return Next(row.alpha_next * model.x0 + rest * direction + std * noise[0])
 
 
+@dataclass(frozen=True)
+class RePaint(DDIM):
+    """Inpainting by resampling (Lugmayr et al. 2022, arXiv 2201.09865, eq. 8 and algorithm 1). Options of `DDIM`.
+
+        known  = alpha_next * original + sigma_next * z
+        x_next = mask * known + (1 - mask) * DDIM(x, z)
+
+    Where the step after this begins at a noisier level (alpha_up, sigma_up), x_next is then noised up to it:
+
+        x_up = a * x_next + sqrt(sigma_up^2 - (a * sigma_next)^2) * z',   a = alpha_up / alpha_next
+    """
+
+    order: ClassVar[int] = 0
+    memory: ClassVar[tuple[str, ...]] = ("original", "mask", "known")
+    inputs: ClassVar[tuple[str, ...]] = ("original", "mask")
+    draws: ClassVar[int] = 2
+
+    def rows(self, grid: Grid, schedule: Any) -> Rows:
+        rows = super().rows(grid, schedule)
+        if not getattr(schedule, "late_undo", False):
+            return rows
+        alpha, sigma = schedule.levels(rows.timestep)  # where the model takes the sample to be, which it is not
+        return replace(rows, alpha=alpha, sigma=sigma)
+
+    def update(self, row: Rows, x: Any, model: Estimate, memory: tuple[Any, ...], noise: tuple[Any, ...]) -> Next:
+        xp = namespace(row.sigma)
+        original, mask, _ = memory
+        z, again = noise
+        known = row.alpha_next * original + row.sigma_next * z
+        unknown = super().update(row, x, model, (), (z,)).sample
+
+        up = row.at(1)
+        noisier = up.sigma * row.alpha_next > row.sigma_next * up.alpha
+        a = xp.where(noisier, up.alpha / row.alpha_next, 1.0)
+        added = xp.sqrt(xp.where(noisier, up.sigma**2 - (a * row.sigma_next) ** 2, 0.0)) * again
+        return Next(a * unknown + added, (original, mask, a * known + added))
+
+
 def posterior_std(row: Rows) -> Any:
     """Standard deviation of q(x_next | x, x0), sigma_next / sigma * sqrt(forgotten)."""
     return row.sigma_next / row.sigma * namespace(row.sigma).sqrt(forgotten(row))
@@ -56,6 +95,5 @@ def forgotten(row: Rows) -> Any:
 
     sigma^2 - (alpha * sigma_next / alpha_next)^2
     """
-    xp = namespace(row.sigma)
     lost = row.sigma**2 - (row.alpha * row.sigma_next / row.alpha_next) ** 2
-    return xp.where(lost > 0, lost, xp.zeros_like(lost))
+    return namespace(lost).where(lost > 0, lost, 0.0)

@@ -3,7 +3,6 @@
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
-from multisched.errors import ScheduleError
 from multisched.solvers.base import Estimate, Next, Rows, Solver
 from multisched.solvers.ddim import forgotten, posterior_std
 from multisched.transforms import LearnedVariance
@@ -39,10 +38,7 @@ class DDPM(Solver):
     final_noise: bool = False
 
     def __post_init__(self) -> None:
-        check_options(self)
-        if self.variance_type not in VARIANCES:
-            known = ", ".join(map(repr, VARIANCES))
-            raise ScheduleError(f"variance_type must be one of {known}; given {self.variance_type!r}.")
+        check_options(self, variance_type=VARIANCES)
 
     def noise_transform(self, row: Rows) -> tuple[LearnedVariance, Any] | None:
         if not self.variance_type.startswith("learned"):

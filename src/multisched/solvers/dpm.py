@@ -1,12 +1,13 @@
-"""DPM-Solver and DPM-Solver++: exponential integrators in the half log-SNR, one engine for four algorithms."""
+"""DPM-Solver and DPM-Solver++, multistep and singlestep: one exponential integrator in the half log-SNR."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
+
+import numpy as np
 
 from multisched.errors import ScheduleError
 from multisched.grid import Grid
-from multisched.predictions import Prediction
-from multisched.solvers.base import Estimate, Level, Next, Rows, Solver, orders
+from multisched.solvers.base import Estimate, Level, Next, Rows, Solver, nonzero, orders, rows_of
 from multisched.values import anywhere, check_options, namespace
 
 _KNOWN: dict[str, tuple[Any, ...]] = {
@@ -55,10 +56,7 @@ class DPM(Solver):
     parts: int = 1
 
     def __post_init__(self) -> None:
-        check_options(self)
-        for name, known in _KNOWN.items():
-            if (given := getattr(self, name)) not in known:
-                raise ScheduleError(f"{name} must be one of {', '.join(map(repr, known))}; given {given!r}.")
+        check_options(self, **_KNOWN)
 
     @property
     def _data(self) -> bool:
@@ -76,9 +74,6 @@ class DPM(Solver):
     def draws(self) -> int:
         return int(self.algorithm_type.startswith("sde"))
 
-    def estimate(self, row: Rows, prediction: Prediction, x: Any, outputs: tuple[Any, ...]) -> tuple[Any, Any]:
-        return super().estimate(row, prediction, x, outputs[:1])
-
     def rows(self, grid: Grid, schedule: Any) -> Rows:
         return self._checked(super().rows(grid, schedule))
 
@@ -92,10 +87,10 @@ class DPM(Solver):
         return rows
 
     def _advance(
-        self, start: Level, end: Level, x: Any, m: Any, first: Any, second: Any, midpoint: Any, noise: tuple[Any, ...]
+        self, row: Rows, x: Any, m: Any, first: Any, second: Any, midpoint: Any, noise: tuple[Any, ...]
     ) -> Any:
-        """x at `end`, given m and its derivatives at `start`; `midpoint` where that rule is to be used."""
-        xp = namespace(start.sigma)
+        """x where the step ends, given m and its derivatives at its start; `midpoint` where that rule is to be used."""
+        xp, start, end = namespace(row.sigma), row.start, row.next
         h = gap(start, end)
         (a, b), (a_next, b_next) = (level if self._data else level[::-1] for level in (start, end))
         decay, scaled, times, added = b_next / b, h if self._data else -h, 1.0, 0.0
@@ -121,9 +116,8 @@ class DPMMultistep(DPM):
     """DPM-Solver multistep: m' and m'' from the parabola through the last estimates (Lu et al. 2022, arXiv 2211.01095,
     algorithm 2).
 
-    A run starts with order 1, and the step to sigma = 0 has order 1. The first step leaves an error of second order, so
-    the order is 1 for solver_order 1, else 2; a third-order solver only makes the constant smaller. The SDE algorithms
-    follow no probability flow.
+    The first step of a run and one to sigma = 0 have order 1. The first leaves an error of second order, so the order
+    is min(solver_order, 2), and 3 only makes the constant smaller. The SDE algorithms follow no probability flow.
 
     Args: those of `DPM`, of which lower_order_final acts in runs of fewer than 15 steps, and
         euler_at_final: whether the last step has order 1 in any case.
@@ -151,8 +145,69 @@ class DPMMultistep(DPM):
         first = xp.where(order > 1, slope - back * curve, 0.0)
         second = curve if self.third_order == "published" else 2 * curve
         midpoint = (order == 2) & (self.solver_type == "midpoint")
-        after = self._advance(row.start, row.next, x, m, first, second, midpoint, noise)
+        after = self._advance(row, x, m, first, second, midpoint, noise)
         return Next(after, (m, *memory)[: self.solver_order - 1])
+
+
+@dataclass(frozen=True)
+class DPMSinglestep(DPM):
+    """DPM-Solver-2 and -3, Runge and Kutta's way, with grid points for stages (Lu et al. 2022, arXiv 2206.00927,
+    algorithms 1 and 2; arXiv 2211.01095, algorithm 1).
+
+    Call k of a group that begins at x goes from x to the k-th grid point after it, with order k: m' and m'' come from
+    the estimates in the group. With order 3 "midpoint" leaves m'' out, which is right where the middle point lies at
+    2/3 of the group in lam. A run is planned as groups of `solver_order` calls; with `lower_order_final`, and where
+    these do not fill it or it ends at sigma = 0, a smaller group and a single call close it.
+
+    Order solver_order if the groups fill the run, else min(solver_order, 2); 0 for the SDE algorithms.
+
+    Args: those of `DPM`.
+    """
+
+    lower_order_final: bool = False
+
+    @property
+    def order(self) -> int:
+        return self.solver_order if not (self.draws or self.lower_order_final) else super().order
+
+    @property
+    def memory(self) -> tuple[str, ...]:
+        return ("anchor", "first", "second")[: self.solver_order if self.solver_order > 1 else 0]
+
+    def rows(self, grid: Grid, schedule: Any) -> Rows:
+        sizes = self._groups(len(grid), bool(grid.sigmas[-1] == 0))
+        stage = np.concatenate([np.arange(size) for size in (0, *sizes)])
+        rows = rows_of(grid, np.arange(len(grid)) - stage, stage)
+        ends = {"alpha_next": grid.next_alphas[:, None], "sigma_next": grid.next_sigmas[:, None]}
+        return self._checked(replace(rows, **ends))
+
+    def _groups(self, steps: int, clean: bool) -> list[int]:
+        """Calls of each group."""
+        size = self.solver_order
+        if not (self.lower_order_final or clean or steps % size):
+            return [size] * (steps // size)
+        full = max(steps - 1, 0) // size
+        rest = steps - full * size
+        last = [rest - 1, 1] if rest == size or clean else [rest]
+        return [size] * full + [calls for calls in last if calls > 0]
+
+    def update(self, row: Rows, x: Any, model: Estimate, memory: tuple[Any, ...], noise: tuple[Any, ...]) -> Next:
+        xp = namespace(row.sigma)
+        latest = m = model.x0 if self._data else model.noise
+        kept: tuple[Any, ...] = ()
+        if memory:
+            pairs = zip((x, latest), memory[:2], strict=True)
+            x, m = kept = tuple(xp.where(row.stage == 0, now, old) for now, old in pairs)
+        away = gap(row.start, row.here)
+        first, curve = (latest - m) * one_over(away), 0.0 * away
+        if self.solver_order > 2:
+            middle = row.at(1)
+            slope = (memory[2] - m) * one_over(gap(row.start, middle))
+            curve = (first - slope) * one_over(gap(middle, row.here))
+            curve = xp.where((row.stage == 2) & (self.solver_type == "heun"), curve, 0.0)
+            kept = (*kept, xp.where(row.stage == 1, latest, memory[2]))
+        midpoint = (row.stage == 1) & (self.solver_type == "midpoint")
+        return Next(self._advance(row, x, m, first - away * curve, 2 * curve, midpoint, noise), kept)
 
 
 def gap(start: Level, end: Level) -> Any:
@@ -165,5 +220,4 @@ def gap(start: Level, end: Level) -> Any:
 
 def one_over(value: Any) -> Any:
     """1 / value; 0 for 0."""
-    xp = namespace(value)
-    return xp.where(value == 0, 0.0, 1 / xp.where(value == 0, 1.0, value))
+    return namespace(value).where(value == 0, 0.0, 1 / nonzero(value))

@@ -7,7 +7,7 @@ import numpy as np
 
 from multisched.errors import ScheduleError
 from multisched.grid import Grid
-from multisched.solvers.base import Estimate, Level, Next, Rows, Solver, rows_of
+from multisched.solvers.base import Estimate, Level, Next, Rows, Solver, nonzero, rows_of
 from multisched.values import check_options, namespace
 
 
@@ -55,23 +55,19 @@ class Midpoint(Solver):
     def rows(self, grid: Grid, schedule: Any) -> Rows:
         if not isinstance(grid.sigmas, np.ndarray):
             raise ScheduleError("levels between those of the grid are looked up on the host; give a grid of NumPy.")
-        xp = namespace(grid.sigmas)
         start, end = Level(grid.alphas[:-1], grid.sigmas[:-1]), Level(grid.next_alphas, grid.next_sigmas)
         aim = end if self.noisy_middle else Level(end.alpha, _split(start, end, self.eta)[1])
-        paired = np.asarray(start.alpha * start.sigma * aim.alpha * aim.sigma > 0)
-        ratio = np.where(paired, np.asarray(start.ratio), 1.0) * np.where(paired, np.asarray(aim.ratio), 1.0)
+        paired = start.alpha * start.sigma * aim.alpha * aim.sigma > 0
+        ratio = np.where(paired, start.ratio, 1.0) * np.where(paired, aim.ratio, 1.0)
         step = np.repeat(np.arange(len(grid)), 1 + paired)
         stage = np.append(0, step[1:] == step[:-1]).astype(int)[: len(step)]
         rows = rows_of(grid, step, stage, point=step)
-        first, second = (xp.asarray(mask[:, None]) for mask in ((stage == 0) & paired[step], stage == 1))
-        middle = schedule.point(np.sqrt(ratio))._asdict()
-        middle = {name: xp.asarray(np.asarray(values)[step, None]) for name, values in middle.items()}
-        return replace(
-            rows,
-            **{name: xp.where(second, values, getattr(rows, name)) for name, values in middle.items()},
-            alpha_next=xp.where(first, middle["alpha"], rows.alpha_next),
-            sigma_next=xp.where(first, middle["sigma"], rows.sigma_next),
-        )
+        first, second = (rows.stage == 0) & paired[step, None], rows.stage == 1
+        middle = {name: values[step, None] for name, values in schedule.point(np.sqrt(ratio))._asdict().items()}
+        columns = {name: np.where(second, values, getattr(rows, name)) for name, values in middle.items()}
+        for name in ("alpha", "sigma"):
+            columns[f"{name}_next"] = np.where(first, middle[name], getattr(rows, f"{name}_next"))
+        return replace(rows, **columns)
 
     def update(self, row: Rows, x: Any, model: Estimate, memory: tuple[Any, ...], noise: tuple[Any, ...]) -> Next:
         xp = namespace(row.sigma)
@@ -82,17 +78,16 @@ class Midpoint(Solver):
         std, rest = _split(row.start, row.next, eta)
 
         end, begin = (row.alpha_next, row.alpha_start) if self.held == "noise" else (rest, row.sigma_start)
-        gain = end / xp.where(second, begin, xp.ones_like(begin))
+        gain = end / xp.where(second, begin, 1.0)
         miss = anchor - row.alpha_start * model.x0 - row.sigma_start * model.noise
-        sample = row.alpha_next * model.x0 + rest * model.noise + xp.where(second, gain * miss, 0.0)
+        x_next = row.alpha_next * model.x0 + rest * model.noise + xp.where(second, gain * miss, 0.0)
         if noise:
-            sample = sample + self.s_noise * std * noise[0]
-        return Next(sample, (xp.where(second, anchor, x),))
+            x_next = x_next + self.s_noise * std * noise[0]
+        return Next(x_next, (xp.where(second, anchor, x),))
 
 
 def _split(start: Level, end: Level, eta: Any) -> tuple[Any, Any]:
     """The noise at a step's end: the deviation that is drawn anew, and the weight of what is kept."""
     xp = namespace(end.sigma)
-    one = xp.ones_like(end.sigma)
-    share = xp.where(start.ratio > end.ratio, end.ratio / xp.where(start.sigma > 0, start.ratio, one), one)
+    share = xp.where(start.ratio > end.ratio, end.ratio / nonzero(start.ratio), 1.0)
     return eta * end.sigma * xp.sqrt(1 - share**2), end.sigma * xp.sqrt(1 - eta**2 + (eta * share) ** 2)

@@ -62,8 +62,7 @@ class Euler(Churn):
 
     Under churn, x0 and noise are those that the model's output implies of x_hat.
 
-    Args:
-        s_churn, s_tmin, s_tmax, s_noise: see `Churn`.
+    Args: those of `Churn`, and
         reread: whether the output is then taken for one at sigma_hat, else at sigma.
 
     Raises:
@@ -87,15 +86,14 @@ class Euler(Churn):
             added = self.s_noise * xp.sqrt(sigma**2 - row.sigma**2) * noise[0]
             x0 = x0 + model.slope * added
             churned = sigma > row.sigma
-            direction = (x + added - row.alpha * x0) / xp.where(churned, sigma, xp.ones_like(sigma))
+            direction = (x + added - row.alpha * x0) / xp.where(churned, sigma, 1.0)
             direction = xp.where(churned, direction, model.noise)
         return Next(row.alpha_next * x0 + row.sigma_next * direction)
 
 
 @dataclass(frozen=True)
 class PingPong(Solver):
-    """Denoise, then noise again with fresh draws: multistep consistency sampling (Song et al. 2023, arXiv 2303.01469,
-    algorithm 1).
+    """Denoise, then noise anew: multistep consistency sampling (Song et al. 2023, arXiv 2303.01469, algorithm 1).
 
         x_next = alpha_next * x0 + sigma_next * z,   z ~ N(0, I)
 
@@ -104,11 +102,16 @@ class PingPong(Solver):
     """
 
     order: ClassVar[int] = 0
-
-    @property
-    def draws(self) -> int:
-        return 1
+    draws: ClassVar[int] = 1
 
     def update(self, row: Rows, x: Any, model: Estimate, memory: tuple[Any, ...], noise: tuple[Any, ...]) -> Next:
-        (z,) = noise
-        return Next(row.alpha_next * model.x0 + row.sigma_next * z)
+        return Next(row.alpha_next * model.x0 + row.sigma_next * noise[0])
+
+
+@dataclass(frozen=True)
+class SwappedPingPong(PingPong):
+    """Ping-pong that keeps the noise and draws the clean sample anew, sigma_next * noise + alpha_next * z: no sampler
+    of data, but what diffusers' `stochastic_sampling` computes under `invert_sigmas`."""
+
+    def update(self, row: Rows, x: Any, model: Estimate, memory: tuple[Any, ...], noise: tuple[Any, ...]) -> Next:
+        return Next(row.sigma_next * model.noise + row.alpha_next * noise[0])

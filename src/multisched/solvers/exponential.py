@@ -22,8 +22,7 @@ import numpy as np
 
 from multisched.errors import ScheduleError
 from multisched.grid import Grid
-from multisched.predictions import Prediction
-from multisched.solvers.base import Estimate, Level, Next, Rows, Solver, orders
+from multisched.solvers.base import Estimate, Level, Next, Rows, Solver, nonzero, orders, root
 from multisched.values import anywhere, check_options, count, namespace, option, whole
 
 # Gauss and Legendre's 64 points integrate such an exponential times a polynomial to the last bits.
@@ -105,9 +104,6 @@ class ExponentialAdams(Solver):
     def outputs(self) -> int:
         return self.parts
 
-    def estimate(self, row: Rows, prediction: Prediction, x: Any, outputs: tuple[Any, ...]) -> tuple[Any, Any]:
-        return super().estimate(row, prediction, x, outputs[:1])
-
     def rows(self, grid: Grid, schedule: Any) -> Rows:
         rows = super().rows(grid, schedule)
         if self.corrector and not grid.chained:
@@ -150,11 +146,9 @@ class ExponentialAdams(Solver):
         """The x0 and the noise that x is made of, of which one is the value."""
         if self.data:
             return value, (x - level.alpha * value) / level.sigma
-        return (x - level.sigma * value) / _nonzero(level.alpha), value
+        return (x - level.sigma * value) / nonzero(level.alpha), value
 
-    def _step(
-        self, row: Rows, said: tuple[Any, Any], values: Any, first: int, count: Any, noise: tuple[Any, ...]
-    ) -> Any:
+    def _step(self, row: Rows, said: Any, values: Any, first: int, count: Any, noise: tuple[Any, ...]) -> Any:
         """The step of a row from a sample made of `said`, where p is values[0] + (p - values[0]). The values are of the
         grid points first, first - 1... from its start; `count` of them are used."""
         xp, start, tau2 = namespace(row.sigma), _finite(row.start.lam), self._tau(row) ** 2
@@ -164,18 +158,15 @@ class ExponentialAdams(Solver):
         shares = _integrals(h, 1 + tau2 if self.data else -1.0, nodes, count, self.rule)
         bend = (1 + tau2) * sum(share * (one - values[0]) for share, one in zip(shares, values[1:], strict=True))
         if self.data:
-            keep = (row.sigma_next * row.alpha_start / (_nonzero(row.alpha_next) * row.sigma_start)) ** tau2
+            keep = (row.sigma_next * row.alpha_start / (nonzero(row.alpha_next) * row.sigma_start)) ** tau2
             after = row.alpha_next * (said[0] + bend) + keep * row.sigma_next * said[1]
             variance = row.sigma_next**2 * (1 - keep**2)
         else:
-            scaled = row.alpha_next * row.sigma_start / _nonzero(row.alpha_start)
-            after = (
-                row.alpha_next * said[0]
-                + row.sigma_next * (said[1] - bend)
-                - tau2 * (scaled - row.sigma_next) * said[1]
-            )
+            scaled = row.alpha_next * row.sigma_start / nonzero(row.alpha_start)
+            after = row.alpha_next * said[0] + row.sigma_next * (said[1] - bend)
+            after = after - tau2 * (scaled - row.sigma_next) * said[1]
             variance = tau2 * (scaled**2 - row.sigma_next**2)
-        return after + xp.sqrt(xp.where(variance > 0, variance, 0.0)) * noise[0] if noise else after
+        return after + root(variance) * noise[0] if noise else after
 
     def _tau(self, row: Rows) -> Any:
         # In the noise's form it would be infinite after pure noise, and some would be left at sigma = 0.
@@ -195,36 +186,29 @@ def _integrals(h: Any, rate: Any, nodes: list[Any], count: Any, rule: str) -> li
         integrand = weight
         for m, other in enumerate(nodes):
             if m != j:
-                integrand = xp.where(count > m, integrand * (v - other) / _nonzero(node - other), integrand)
+                integrand = xp.where(count > m, integrand * (v - other) / nonzero(node - other), integrand)
         integral = xp.sum(integrand, axis=-1, keepdims=True)
         if rule != "exact" and j == 1:
             whole = -xp.expm1(-rate * h) / rate
             moment = h / 2 * (h if rule == "bh1" else whole)
-            integral = xp.where(count == 2, (moment - nodes[0] * whole) / _nonzero(node - nodes[0]), integral)
+            integral = xp.where(count == 2, (moment - nodes[0] * whole) / nonzero(node - nodes[0]), integral)
         integrals.append(xp.where(count > j, integral, 0.0))
     return integrals
 
 
 def _before(row: Rows) -> Rows:
     """The row of the step before; in the first row, a step that stays at its start."""
-    xp = namespace(row.sigma)
-    level, step = row.at(-1), xp.asarray(row.step) - 1
-    index = xp.reshape(xp.clip(step, 0, len(row.grid)), (-1,))
     return replace(
         row,
-        timestep=xp.reshape(xp.take(row.grid.timesteps, index, axis=0), step.shape),
-        alpha_start=level.alpha,
-        sigma_start=level.sigma,
+        timestep=row.of(row.grid.timesteps, -1),
+        alpha_start=row.of(row.grid.alphas, -1),
+        sigma_start=row.of(row.grid.sigmas, -1),
         alpha_next=row.alpha_start,
         sigma_next=row.sigma_start,
-        step=step,
+        step=namespace(row.sigma).asarray(row.step) - 1,
     )
 
 
 def _finite(lam: Any) -> Any:
     """An infinite lam as one so far away that a value there has no weight."""
     return namespace(lam).clip(lam, -1e100, 1e100)
-
-
-def _nonzero(gap: Any) -> Any:
-    return namespace(gap).where(gap == 0, 1.0, gap)

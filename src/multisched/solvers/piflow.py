@@ -1,13 +1,11 @@
 """Policies: one model call that says x0 for all of its step."""
 
-import math
 from dataclasses import dataclass
 from typing import Any
 
 from multisched.errors import ScheduleError
 from multisched.grid import Grid
 from multisched.predictions import Prediction
-from multisched.solvers.ancestral_flow import share
 from multisched.solvers.base import Estimate, Next, Rows, Solver
 from multisched.values import anywhere, check_options, namespace
 
@@ -39,10 +37,7 @@ class PiFlow(Solver):
     eps: float = 1e-6
 
     def __post_init__(self) -> None:
-        check_options(self)
-        for name in ("n_grid", "shift", "substeps", "eps"):
-            if not 0 < getattr(self, name) < math.inf:
-                raise ScheduleError(f"{name} must be a positive number; given {getattr(self, name)!r}.")
+        check_options(self, positive=("n_grid", "shift", "substeps", "eps"))
 
     @property
     def outputs(self) -> int:
@@ -71,7 +66,7 @@ class PiFlow(Solver):
     def _raw(self, row: Rows) -> tuple[Any, Any]:
         """Raw times at which the step begins and ends."""
         xp = namespace(row.sigma)
-        start, end = (s / (self.shift + (1 - self.shift) * s) for s in (share(row.here), share(row.next)))
+        start, end = (s / (self.shift + (1 - self.shift) * s) for s in (row.here.share, row.next.share))
         return start, xp.where(end > 0, end, self.eps)
 
     def _weights(self, row: Rows) -> Any:

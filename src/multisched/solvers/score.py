@@ -1,6 +1,6 @@
-"""Solvers of score-based models: predictor and corrector, Euler and Maruyama's, Heun's with noise before the call."""
+"""Solvers of score-based models: predictor and corrector, Euler and Maruyama's."""
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any, ClassVar
 
 import numpy as np
@@ -9,12 +9,9 @@ from multisched.errors import ScheduleError
 from multisched.grid import Grid
 from multisched.predictions import Prediction
 from multisched.solvers.base import Estimate, Next, Rows, Solver, rows_of
-from multisched.solvers.consistency import renoise
 from multisched.solvers.ddpm import DDPM
-from multisched.solvers.euler import Churn
-from multisched.solvers.heun import Heun
 from multisched.transforms import Langevin
-from multisched.values import check_options, namespace, option, shown
+from multisched.values import check_options, namespace, shown
 
 
 @dataclass(frozen=True)
@@ -38,8 +35,7 @@ class PredictorCorrector(Solver):
     norms: str = "sample"
 
     def __post_init__(self) -> None:
-        check_options(self)
-        option("norms", self.norms, ("sample", "batch"))
+        check_options(self, norms=("sample", "batch"))
         if not (self.snr >= 0 and self.correct_steps >= 0):
             raise ScheduleError(f"snr, correct_steps must be at least 0; given {self.snr!r}, {self.correct_steps!r}.")
 
@@ -49,10 +45,9 @@ class PredictorCorrector(Solver):
         return rows_of(grid, step, np.tile(np.arange(calls), len(grid)), point=step)
 
     def noise_transform(self, row: Rows) -> tuple[Langevin, Any] | None:
-        corrects = row.stage < self.correct_steps
-        return (
-            (Langevin(self.norms), namespace(row.sigma).where(corrects, self.snr, 0.0)) if self.correct_steps else None
-        )
+        if not self.correct_steps:
+            return None
+        return Langevin(self.norms), namespace(row.sigma).where(row.stage < self.correct_steps, self.snr, 0.0)
 
     def estimate(self, row: Rows, prediction: Prediction, x: Any, outputs: tuple[Any, ...]) -> tuple[Any, Any]:
         if self.correct_steps and prediction.name != "score":
@@ -91,47 +86,3 @@ class EulerMaruyama(Solver):
         rate = (self.beta_min + row.timestep * (self.beta_max - self.beta_min)) / row.steps
         score = -model.raw_noise / row.sigma
         return Next(x + (x / 2 + score) * rate + xp.where(row.left > 1, xp.sqrt(rate), 0.0) * noise[0])
-
-
-@dataclass(frozen=True)
-class ChurnedHeun(Churn):
-    """Heun's method with churn as published: the model is asked at the raised level (Karras et al. 2022, arXiv
-    2206.00364, algorithm 2); order 2 without churn, where it is `Heun`.
-
-    The noise that a step begins with is added at the end of the step before, and a run starts from the raised level.
-
-    Args:
-        s_churn, s_tmin, s_tmax, s_noise: see `Churn`, with as many calls as steps.
-    """
-
-    order: ClassVar[int] = 2
-    memory: ClassVar[tuple[str, ...]] = ("anchor",)
-
-    def rows(self, grid: Grid, schedule: Any) -> Rows:
-        asked = Heun().rows(grid, schedule)
-        if not self.s_churn:
-            return asked
-        xp = namespace(asked.sigma)
-        step = np.asarray(asked.step[:, 0])
-        begun = rows_of(self._raised_grid(grid, schedule), step, np.zeros_like(step))
-        names = ("timestep", "alpha", "sigma", "scale")
-        columns = {name: xp.where(asked.stage == 0, getattr(begun, name), getattr(asked, name)) for name in names}
-        return replace(begun, stage=asked.stage, **columns)
-
-    def _raised_grid(self, grid: Grid, schedule: Any) -> Grid:
-        """The grid with its points at the raised levels. The steps aim where they did."""
-        gamma = min(self.s_churn / grid.total, 2**0.5 - 1)
-        churned = (grid.sigmas >= self.s_tmin) & (grid.sigmas <= self.s_tmax) & (grid.sigmas * grid.alphas > 0)
-        ratio = np.divide(grid.sigmas, grid.alphas, out=np.ones_like(grid.sigmas), where=churned)
-        points = zip(("timesteps", "alphas", "sigmas", "scales"), schedule.point(ratio * (1 + gamma)), strict=True)
-        raised = {name: np.where(churned, point, getattr(grid, name)) for name, point in points}
-        return replace(grid, **raised)
-
-    def update(self, row: Rows, x: Any, model: Estimate, memory: tuple[Any, ...], noise: tuple[Any, ...]) -> Next:
-        xp = namespace(row.sigma)
-        after = Heun().update(row, x, model, memory, ())
-        if not noise:
-            return after
-        return after._replace(
-            sample=xp.where(row.stage == 1, renoise(row, after.sample, noise[0], self.s_noise), after.sample)
-        )
