@@ -353,3 +353,14 @@ def test_gradients_with_respect_to_the_sigmas(solver, make, backend):
             return
         found = gradient(make(levels))
     np.testing.assert_allclose(found, wanted, rtol=1e-3, atol=1e-4)
+
+
+@pytest.mark.parametrize("solver", [ms.solvers.Midpoint(), ms.solvers.ChurnedHeun(s_churn=1.0)])
+def test_levels_between_those_of_a_grid_are_looked_up_on_the_host(solver, make, backend):
+    levels = make(np.linspace(0.99, 0.05, 6, dtype=np.float32))
+    recipe, grid = ms.Scheduler(ms.schedules.Flow(), "flow_prediction", solver), (levels * 1000.0, 1 - levels, levels)
+    if backend.name == "numpy":
+        assert len(recipe.plan_over(ms.Grid(*grid))) == 10
+        return
+    with pytest.raises(ms.ScheduleError, match="give a grid of NumPy"):
+        recipe.plan_over(ms.Grid(*grid))

@@ -19,7 +19,7 @@ class LMS(OnSigma, Respaced):
     order: int = 4
 
     def parts(self) -> Parts:
-        return self._sigma(solvers.Adams("exact", most=self.order))
+        return self._sigma(solvers.Adams("exact", most=checks.count("order", self.order, 4)))
 
 
 @dataclass(frozen=True)

@@ -12,6 +12,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from multisched import backends
+from multisched.errors import ScheduleError
 from multisched.grid import Grid
 from multisched.predictions import Prediction
 from multisched.values import Value, namespace
@@ -124,8 +125,9 @@ class Rows(Value):
 
     def of(self, values: Any, offset: int) -> Any:
         """One of the values (steps + 1,) of the grid's points, chosen as by `at`."""
-        xp = namespace(self.sigma)
-        index = xp.clip(xp.asarray(self.step) + offset, 0, len(self.grid))
+        xp, last = namespace(self.sigma), len(self.grid)
+        index = xp.asarray(self.step) + offset
+        index = xp.where(index < 0, 0, xp.where(index > last, last, index))  # NumPy's clip takes thrice as long
         return xp.reshape(xp.take(values, xp.reshape(index, (-1,)), axis=0), index.shape)
 
     @property
@@ -180,6 +182,16 @@ def root(variance: Any) -> Any:
 def nonzero(value: Any) -> Any:
     """`value`; 1 for 0, to divide where another choice is made."""
     return namespace(value).where(value == 0, 1.0, value)
+
+
+def on_host(grid: Grid) -> None:
+    """Refuse a grid between whose points levels cannot be looked up.
+
+    Raises:
+        ScheduleError: it is not NumPy's.
+    """
+    if not isinstance(grid.sigmas, np.ndarray):
+        raise ScheduleError("levels between those of the grid are looked up on the host; give a grid of NumPy.")
 
 
 class Solver(ABC):

@@ -7,7 +7,7 @@ import numpy as np
 
 from multisched.errors import ScheduleError
 from multisched.grid import Grid
-from multisched.solvers.base import Estimate, Level, Next, Rows, Solver, nonzero, rows_of
+from multisched.solvers.base import Estimate, Level, Next, Rows, Solver, nonzero, on_host, rows_of
 from multisched.values import check_options, namespace
 
 
@@ -53,8 +53,7 @@ class Midpoint(Solver):
         return int(self.eta > 0)
 
     def rows(self, grid: Grid, schedule: Any) -> Rows:
-        if not isinstance(grid.sigmas, np.ndarray):
-            raise ScheduleError("levels between those of the grid are looked up on the host; give a grid of NumPy.")
+        on_host(grid)
         start, end = Level(grid.alphas[:-1], grid.sigmas[:-1]), Level(grid.next_alphas, grid.next_sigmas)
         aim = end if self.noisy_middle else Level(end.alpha, _split(start, end, self.eta)[1])
         paired = start.alpha * start.sigma * aim.alpha * aim.sigma > 0

@@ -7,7 +7,7 @@ import numpy as np
 
 from multisched.errors import ScheduleError
 from multisched.grid import Grid
-from multisched.solvers.base import Estimate, Next, Rows, rows_of
+from multisched.solvers.base import Estimate, Next, Rows, on_host, rows_of
 from multisched.solvers.consistency import renoise
 from multisched.solvers.euler import Churn
 from multisched.values import namespace
@@ -79,11 +79,11 @@ class ChurnedHeun(Churn):
         asked = Heun().rows(grid, schedule)
         if not self.s_churn:
             return asked
-        xp = namespace(asked.sigma)
-        step = np.asarray(asked.step[:, 0])
+        on_host(grid)
+        step = asked.step[:, 0]
         begun = rows_of(self._raised_grid(grid, schedule), step, np.zeros_like(step))
         names = ("timestep", "alpha", "sigma", "scale")
-        columns = {name: xp.where(asked.stage == 0, getattr(begun, name), getattr(asked, name)) for name in names}
+        columns = {name: np.where(asked.stage == 0, getattr(begun, name), getattr(asked, name)) for name in names}
         return replace(begun, stage=asked.stage, **columns)
 
     def _raised_grid(self, grid: Grid, schedule: Any) -> Grid:
