@@ -1,9 +1,11 @@
 """What does a plan cost beside `set_timesteps`, and an import?"""
 
 import math
+import os
 import statistics
 import subprocess
 import sys
+import tempfile
 import time
 from typing import Any
 
@@ -30,16 +32,16 @@ def measure(quick: bool) -> Section:
     rows = {name: measure_one(name, 0.0 if quick else 0.5) for name in peers.NAMES}
     section.data["ms"] = rows
     section.say(
-        "Milliseconds of a plan with its first step on one number, by which time its table is complete, and of",
-        "diffusers' `set_timesteps`, which leaves the coefficients to each step. A dash stands where a class allows no",
-        f"such number of steps. {worst(rows)} One plan serves any number of runs, threads and backends.",
+        "Milliseconds of a plan, of a plan with its first step on one number, by which time its table is complete, and",
+        "of diffusers' `set_timesteps`, which leaves the coefficients to each step. A dash stands where a class allows",
+        f"no such number of steps. {worst(rows)} One plan serves any number of runs, threads and backends.",
     )
     section.show("ms", {name.removesuffix("Scheduler"): row for name, row in rows.items()})
     section.data["import_s"] = imports = import_seconds(3 if quick else 11)
     ratio = imports["diffusers' schedulers"] / imports["multisched"]
     section.say(
-        "Seconds of an import in a fresh interpreter, less the start of the interpreter itself. diffusers' schedulers",
-        f"take {ratio:.0f} times as long to import as multisched, as they bring torch.",
+        "Seconds of an import in a fresh interpreter, from compiled files, less the start of the interpreter itself.",
+        f"diffusers' schedulers take {ratio:.0f} times as long to import as multisched, as they bring torch.",
     )
     section.show("s", {"import": imports})
     return section
@@ -50,7 +52,11 @@ def measure_one(name: str, seconds: float) -> dict[str, float]:
     peer = peers.Peer(name)
     contestants = {}
     for n in STEPS:
-        for column, call in ((f"plan({n})", lambda n=n: plan(peer.recipe, n)), (f"set({n})", lambda n=n: peer.set(n))):
+        for column, call in (
+            (f"plan({n})", lambda n=n: peer.recipe.plan(n)),
+            (f"plan({n}), step", lambda n=n: planned_step(peer.recipe, n)),
+            (f"set({n})", lambda n=n: peer.set(n)),
+        ):
             if allowed(call):
                 contestants[column] = timed(call)
     return {column: took * 1e3 for column, took in rounds(contestants, seconds, least=3).items()} if contestants else {}
@@ -65,7 +71,7 @@ def allowed(call: Any) -> bool:
     return True
 
 
-def plan(recipe: ms.Recipe, n: int) -> None:
+def planned_step(recipe: ms.Recipe, n: int) -> None:
     """A plan, and its first step."""
     one = np.ones((1, 1))
     made = recipe.plan(n)
@@ -90,12 +96,16 @@ def worst(rows: dict[str, dict[str, float]]) -> str:
 
 
 def import_seconds(count: int) -> dict[str, float]:
-    """Median seconds of each import, the imports taking turns."""
+    """Median seconds of each import, the imports taking turns; the first round, which compiles, does not count."""
     found: dict[str, list[float]] = {name: [] for name in ("start", *IMPORTS)}
-    for _ in range(count):
-        for name, times in found.items():
-            began = time.perf_counter()
-            subprocess.run([sys.executable, "-c", IMPORTS.get(name, "pass")], check=True, capture_output=True)
-            times.append(time.perf_counter() - began)
+    with tempfile.TemporaryDirectory() as compiled:
+        settings = {name: value for name, value in os.environ.items() if name != "PYTHONDONTWRITEBYTECODE"}
+        settings["PYTHONPYCACHEPREFIX"] = compiled
+        for turn in range(count + 1):
+            for name, times in found.items():
+                command = [sys.executable, "-c", IMPORTS.get(name, "pass")]
+                began = time.perf_counter()
+                subprocess.run(command, check=True, capture_output=True, env=settings)
+                times += [time.perf_counter() - began] * (turn > 0)
     start = statistics.median(found.pop("start"))
     return {name: max(statistics.median(times) - start, math.ulp(1.0)) for name, times in found.items()}
