@@ -80,6 +80,16 @@ def test_large_arrays_are_summed_in_pieces(share, dtype, make, backend, monkeypa
 
 
 @pytest.mark.host
+def test_threads_mind_what_the_caller_says_of_overflow(monkeypatch):
+    monkeypatch.setattr("multisched.backends.numpy.SHARE", 1)
+    plan, huge = ms.FlowMatchEuler().plan(2), np.full(2 * BLOCK, -3e38, np.float32)
+    with np.errstate(over="ignore"):
+        assert np.all(np.isinf(plan.step(ms.State(-huge, (), 0), huge).sample))
+    with np.errstate(over="raise"), pytest.raises(FloatingPointError):
+        plan.step(ms.State(-huge, (), 0), huge)
+
+
+@pytest.mark.host
 @pytest.mark.parametrize("name", ["flow-euler", "flow-heun", "dpm-3", "unipc", "sa-4", "euler-ancestral", "ddim-clip"])
 def test_a_step_takes_its_registers_and_no_more_than_a_sample_beside(name):
     plan = EVERY[name].plan(6)

@@ -3,6 +3,8 @@
 import os
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextvars import copy_context
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
@@ -141,7 +143,10 @@ def _in_blocks(
     if into and parts > 1:
         ends = [size * k // parts for k in range(parts + 1)]
         with ThreadPoolExecutor(parts) as pool:
-            list(pool.map(fill, ends[:-1], ends[1:]))
+            # Each in a copy of the caller's context, which holds what NumPy is to do about an overflow.
+            jobs = [pool.submit(copy_context().run, fill, *span) for span in pairwise(ends)]
+            for job in jobs:
+                job.result()
     elif into:
         fill(0, size)
     return found
