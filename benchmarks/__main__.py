@@ -30,13 +30,14 @@ def main() -> None:
     parser.add_argument("--only", nargs="+", choices=NAMES, metavar="NAME", help=f"some of {', '.join(NAMES)}")
     parser.add_argument("--out", type=Path, help="file to write, less its ending")
     given = parser.parse_args()
-    sections = {}
+    out = given.out or (None if given.quick or given.only else DEFAULT)
+    sections, machine, text = {}, facts(PACKAGES), ""
     for name in given.only or NAMES:
         began = time.perf_counter()
         sections[name] = measure(name, given.quick)
         print(f"{name}: {time.perf_counter() - began:.0f} s", file=sys.stderr)
-    out = given.out or (None if given.quick or given.only else DEFAULT)
-    write(sections, facts(PACKAGES), given.quick, out)
+        text = write(sections, machine, given.quick, out)  # so that nothing measured is lost
+    print(text)
 
 
 def measure(name: str, quick: bool) -> Section:
@@ -47,17 +48,17 @@ def measure(name: str, quick: bool) -> Section:
     return section
 
 
-def write(sections: dict[str, Section], machine: dict[str, str], quick: bool, out: Path | None) -> None:
-    """The page printed and, where there is a place for it, kept with its figures."""
+def write(sections: dict[str, Section], machine: dict[str, str], quick: bool, out: Path | None) -> str:
+    """The page, kept with its figures where there is a place for it."""
     text = page(sections, machine, quick)
-    print(text)
     if out is None:
-        return
+        return text
     data: dict[str, Any] = {"machine": machine, "quick": quick}
     data |= {name: section.data for name, section in sections.items()}
     out.parent.mkdir(parents=True, exist_ok=True)
     out.with_suffix(".md").write_text(text + "\n", encoding="utf-8")
     out.with_suffix(".json").write_text(json.dumps(data, indent=1) + "\n", encoding="utf-8")
+    return text
 
 
 def page(sections: dict[str, Section], machine: dict[str, str], quick: bool) -> str:

@@ -140,7 +140,11 @@ def main() -> None:
     parser.add_argument("--out", type=Path, help="file to write, less its ending")
     given = parser.parse_args()
     out = given.out or (None if given.quick else Path("benchmarks/results/skrample"))
-    write({"skrample": measure(given.quick)}, facts(("multisched-diffusion", "numpy", "skrample")), given.quick, out)
+    print(
+        write(
+            {"skrample": measure(given.quick)}, facts(("multisched-diffusion", "numpy", "skrample")), given.quick, out
+        )
+    )
 
 
 if __name__ == "__main__":

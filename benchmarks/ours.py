@@ -5,8 +5,6 @@ import time
 from collections.abc import Callable
 from typing import Any
 
-import torch
-
 import multisched as ms
 
 LAZY = ("jax", "mlx")  # return before the arrays are computed
@@ -82,30 +80,6 @@ class Inputs:
             return (time.perf_counter() - began) / len(rows)
 
         return run
-
-
-def kernels(plan: ms.Plan, shape: tuple[int, ...]) -> Callable[[], float]:
-    """Seconds per row of torch's own kernels for the sums of a plan, one to a term, called with nothing around them:
-    what no step that takes the same sums by eager torch can do without."""
-    tableau, zero = plan.folded, torch.zeros(())
-    arrays = [draw("torch", shape, k) for k in range(len(tableau.operands))]
-    sums = []
-    for row, x0 in zip(tableau.weights.tolist(), tableau.x0_weights.tolist(), strict=True):
-        for register in (*row, *([] if tableau.folded else [x0])):
-            terms = [(array, weight) for array, weight in zip(arrays, register, strict=False) if weight]
-            if terms and [weight for _, weight in terms] != [1.0]:
-                first = terms.pop(0) if terms[0][1] == 1.0 else (zero, 1.0)
-                sums.append((first[0], terms[0], terms[1:]))
-
-    def run() -> float:
-        began = time.perf_counter()
-        for start, (array, weight), rest in sums:
-            total = torch.add(start, array, alpha=weight)
-            for array, weight in rest:
-                total.add_(array, alpha=weight)
-        return (time.perf_counter() - began) / len(plan)
-
-    return run
 
 
 def no_compiling() -> str | None:

@@ -4,10 +4,12 @@ Both sides have torch on one thread, inference mode, their timesteps set and the
 """
 
 import statistics
+import time
 from collections.abc import Callable
 
 import torch
 
+import multisched as ms
 from benchmarks import ours, peers
 from benchmarks.page import Section
 from benchmarks.timing import geometric_mean, rounds
@@ -61,10 +63,34 @@ def measure_one(name: str, shape: tuple[int, ...], seconds: float) -> tuple[dict
         error = difference(peer.run(x, output, z)[0], mine.run())
         contestants: dict[str, Callable[[], float]] = {"diffusers": theirs}
         contestants |= {backend: given.contestant() for backend, given in inputs.items()}
-        contestants[KERNELS] = ours.kernels(plan, shape)
+        contestants[KERNELS] = kernels(plan, shape)
         found = {key: value * 1e6 for key, value in rounds(contestants, seconds).items()}
     found[RATIO], found[BOUND] = found["diffusers"] / found["torch"], found["diffusers"] / found[KERNELS]
     return found, error
+
+
+def kernels(plan: ms.Plan, shape: tuple[int, ...]) -> Callable[[], float]:
+    """Seconds per row of torch's own kernels for the sums of a plan, one to a term, called with nothing around them:
+    what no step that takes the same sums by eager torch can do without."""
+    tableau, zero = plan.folded, torch.zeros(())
+    arrays = [ours.draw("torch", shape, k) for k in range(len(tableau.operands))]
+    sums = []
+    for row, x0 in zip(tableau.weights.tolist(), tableau.x0_weights.tolist(), strict=True):
+        for register in (*row, *([] if tableau.folded else [x0])):
+            terms = [(array, weight) for array, weight in zip(arrays, register, strict=False) if weight]
+            if terms and [weight for _, weight in terms] != [1.0]:
+                first = terms.pop(0) if terms[0][1] == 1.0 else (zero, 1.0)
+                sums.append((first[0], terms[0], terms[1:]))
+
+    def run() -> float:
+        began = time.perf_counter()
+        for start, (array, weight), rest in sums:
+            total = torch.add(start, array, alpha=weight)
+            for array, weight in rest:
+                total.add_(array, alpha=weight)
+        return (time.perf_counter() - began) / len(plan)
+
+    return run
 
 
 def difference(one: torch.Tensor, other: torch.Tensor) -> float:
