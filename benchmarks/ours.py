@@ -2,7 +2,7 @@
 
 import inspect
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import multisched as ms
@@ -55,8 +55,8 @@ class Inputs:
     def at(self, row: int) -> ms.State[Any]:
         """A state at a row, its registers filled with normals, each an array of its own."""
         shape, dtype = tuple(self.state.sample.shape), str(self.state.sample.dtype).rpartition(".")[2]
-        memory = [draw(self.backend.name, shape, 3 + k, dtype) for k in range(len(self.state.memory))]
-        return self.state._replace(memory=tuple(memory), index=row)
+        sample, *memory = (draw(self.backend.name, shape, 3 + k, dtype) for k in range(1 + len(self.state.memory)))
+        return ms.State(sample, tuple(memory), row)
 
     def run(self) -> Any:
         """All rows of the plan; the samples at the end."""
@@ -65,16 +65,18 @@ class Inputs:
             state = self.plan.step(state, self.output, self.noise)
         return state.sample
 
-    def contestant(self, **keywords: Any) -> Callable[[], float]:
-        """Seconds per row of a whole run, each row waited for where the library computes later."""
-        step, output, noise, rows = self.plan.step, self.output, self.noise, range(len(self.plan))
+    def contestant(self, outputs: Sequence[Any] = (), **keywords: Any) -> Callable[[], float]:
+        """Seconds per row of a whole run, each row waited for where the library computes later; `outputs` of the model
+        in turn, if one is not to serve all rows."""
+        step, noise, rows = self.plan.step, self.noise, range(len(self.plan))
+        outputs = outputs or (self.output,)
         lazy, settle = self.backend.name in LAZY, self.settle
 
         def run() -> float:
             state = self.state
             began = time.perf_counter()
-            for _ in rows:
-                state = step(state, output, noise, **keywords)
+            for row in rows:
+                state = step(state, outputs[row % len(outputs)], noise, **keywords)
                 if lazy:
                     settle(state)
             return (time.perf_counter() - began) / len(rows)

@@ -31,15 +31,16 @@ def compiler(backend):
 @pytest.fixture
 def traces(compiler, monkeypatch):
     """Counts of the graphs that were made so far."""
+    compiled.cache_clear()
     if compiler == "torch":
         import torch
 
+        torch._dynamo.reset()
         # Dynamo reads the code and does not run it, so it says itself what it made.
         return lambda: torch._dynamo.utils.counters["stats"]["unique_graphs"]
     made, advance = [], ms.step.advance
     for module in (ms.step, ms.steps, ms.sampling):
         monkeypatch.setattr(module, "advance", lambda *given, **named: made.append(0) or advance(*given, **named))
-    compiled.cache_clear()
     return lambda: len(made)
 
 

@@ -179,8 +179,10 @@ class Steps(Value, ABC):
             coefficients = coefficients[..., : self.layout.end + 1]
         else:
             coefficients, after = self._rows_for(backend, sample)[number], number + 1
-            if self.layout.noisy and not draws:  # one graph for all rows: in this one any array will do, of weight 0
-                draws = (sample,) * self.layout.draws
+            if self.layout.noisy and not draws:
+                # One graph for all rows: in this one any arrays will do, of weight 0. Their own ones, as torch traces
+                # anew where two arguments are the same array.
+                draws = tuple(backend.xp.zeros_like(sample) for _ in range(self.layout.draws))
         donated = out is not None and out.sample is sample
         function = compiled(backend, self._of_step, number is None, donated)
         sample, *memory = function(coefficients, sample, state.memory, output, draws)
