@@ -38,6 +38,11 @@ def traces(compiler, monkeypatch):
         torch._dynamo.reset()
         # Dynamo reads the code and does not run it, so it says itself what it made.
         return lambda: torch._dynamo.utils.counters["stats"]["unique_graphs"]
+    if compiler == "mlx":
+        import mlx.core as mx
+
+        first = mx.compile(lambda array: array + array)  # of a process, which MLX traces twice
+        mx.eval(first(first(mx.ones(1))))
     made, advance = [], ms.step.advance
     for module in (ms.step, ms.steps, ms.sampling):
         monkeypatch.setattr(module, "advance", lambda *given, **named: made.append(0) or advance(*given, **named))

@@ -180,9 +180,9 @@ class Steps(Value, ABC):
         else:
             coefficients, after = self._rows_for(backend, sample)[number], number + 1
             if self.layout.noisy and not draws:
-                # One graph for all rows: in this one any arrays will do, of weight 0. Their own ones, as torch traces
-                # anew where two arguments are the same array.
-                draws = tuple(backend.xp.zeros_like(sample) for _ in range(self.layout.draws))
+                # One graph for all rows: in this one any arrays will do, of weight 0. New ones, as torch traces again
+                # where two arguments are the same array.
+                draws = tuple(-sample for _ in range(self.layout.draws))
         donated = out is not None and out.sample is sample
         function = compiled(backend, self._of_step, number is None, donated)
         sample, *memory = function(coefficients, sample, state.memory, output, draws)

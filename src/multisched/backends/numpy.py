@@ -144,7 +144,7 @@ def _in_blocks(
         ends = [size * k // parts for k in range(parts + 1)]
         with ThreadPoolExecutor(parts) as pool:
             # Each in a copy of the caller's context, which holds what NumPy is to do about an overflow.
-            jobs = [pool.submit(copy_context().run, fill, *span) for span in pairwise(ends)]
+            jobs = [pool.submit(copy_context().run, fill, first, last) for first, last in pairwise(ends)]
             for job in jobs:
                 job.result()
     elif into:
