@@ -68,7 +68,7 @@ def measure_backend(
     quick: bool,
 ) -> Iterator[tuple[str, dict[str, Any]]]:
     """(column, ratio of each plan and the floor in GB/s), eager and compiled."""
-    seconds = 0.1 if quick else 1.5
+    seconds = 0.1 if quick else 0.8
     name = f"{backend}, {threads} threads" if threads else backend
     with torch_threads(threads or 1), torch.inference_mode():
         try:
