@@ -76,10 +76,10 @@ class ChurnedHeun(Churn):
     memory: ClassVar[tuple[str, ...]] = ("anchor",)
 
     def rows(self, grid: Grid, schedule: Any) -> Rows:
-        asked = Heun().rows(grid, schedule)
         if not self.s_churn:
-            return asked
+            return Heun().rows(grid, schedule)
         on_host(grid)
+        asked = Heun().rows(grid, schedule)
         step = asked.step[:, 0]
         begun = rows_of(self._raised_grid(grid, schedule), step, np.zeros_like(step))
         names = ("timestep", "alpha", "sigma", "scale")
