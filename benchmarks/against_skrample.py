@@ -140,11 +140,8 @@ def main() -> None:
     parser.add_argument("--out", type=Path, help="file to write, less its ending")
     given = parser.parse_args()
     out = given.out or (None if given.quick else Path("benchmarks/results/skrample"))
-    print(
-        write(
-            {"skrample": measure(given.quick)}, facts(("multisched-diffusion", "numpy", "skrample")), given.quick, out
-        )
-    )
+    machine = facts(("multisched-diffusion", "numpy", "skrample"))
+    print(write({"skrample": measure(given.quick)}, machine, given.quick, out))
 
 
 if __name__ == "__main__":

@@ -37,7 +37,7 @@ def measure(quick: bool) -> Section:
         "same backend takes to copy one array into another, times the bytes that the step has to move over those that",
         "the copy moves. A step has to read each operand of its sums once and to write each result once; a register",
         "that only takes over another array moves nothing. The copy is the fastest of several kinds and of many runs;",
-        "Into memory that is there go copies of NumPy and torch, their eager steps (`out=`) and, given their state,",
+        "into memory that is there go copies of NumPy and torch, their eager steps (`out=`) and, given their state,",
         "compiled steps of JAX. 1 is the floor itself.",
         "torch has one thread where nothing is said; the other backends do as they please.",
     )

@@ -107,7 +107,7 @@ def test_a_state_resumes(recipe, make, backend, device):
     [
         NativeNoise(7),
         OffsetNoise(7),
-        PyramidNoise(PhiloxNoise(7), levels=1),
+        PyramidNoise(PhiloxNoise(7)),
         BrownianNoise(7, depth=10),
         OffsetNoise(BrownianNoise(7, depth=10)),
         ms.noise.ColouredNoise(7),

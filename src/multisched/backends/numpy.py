@@ -13,10 +13,10 @@ from array_api_compat import numpy as xp
 from multisched.backends.base import ArrayAPIBackend, Terms
 from multisched.errors import ScheduleError
 
-BLOCK = 1 << 17
+BLOCK = 1 << 15
 """Elements of a piece of large arrays that all sums are taken of at once, so that each is read from memory once."""
 
-SHARE = 1 << 20
+SHARE = 1 << 22
 """Elements that a core is given at least."""
 
 
@@ -130,16 +130,18 @@ def _in_blocks(
     flat = [array.reshape(-1) for array in arrays]
     into = [(one, result.reshape(-1)) for one, result, copy in zip(sums, found, copies, strict=True) if not copy]
 
+    size = flat[0].size
+    parts = min(os.cpu_count() or 1, size // SHARE)
+    piece = BLOCK if parts < 2 else 4 * BLOCK  # between pieces threads wait for each other, as Python has one at a time
+
     def fill(first: int, last: int) -> None:
-        scratch = np.empty((1 if dtype == wide else 2, BLOCK), wide)
-        for start in range(first, last, BLOCK):
-            block = slice(start, min(start + BLOCK, last))
+        scratch = np.empty((1 if dtype == wide else 2, piece), wide)
+        for start in range(first, last, piece):
+            block = slice(start, min(start + piece, last))
             pieces = [array[block] for array in flat]
             for one, result in into:
                 _sum_into(*one, pieces, result[block], scratch[:, : block.stop - start])
 
-    size = flat[0].size
-    parts = min(os.cpu_count() or 1, size // SHARE)
     if into and parts > 1:
         ends = [size * k // parts for k in range(parts + 1)]
         with ThreadPoolExecutor(parts) as pool:

@@ -121,7 +121,7 @@ class TorchBackend(ArrayAPIBackend[torch.Tensor]):
             getattr(torch, kind).synchronize()
 
 
-_ZERO = torch.zeros(())
+_ZERO = torch.zeros((), dtype=torch.float32, device="cpu")
 
 
 def _sum(
@@ -140,10 +140,11 @@ def _sum(
     if type(first) is not float or first != 1.0:
         if owned:
             total = total.mul_(first)
-        elif type(first) is not float:
-            total = torch.mul(total, first, out=out)
-        else:  # torch makes a tensor of a number that it multiplies with, which takes longer than a small product does
+        elif type(first) is float and total.is_cpu:
+            # torch makes a tensor of a number that it multiplies with, which takes longer than a small product does.
             total = torch.add(_ZERO, total, alpha=first, out=out)
+        else:
+            total = torch.mul(total, first, out=out)
         owned = True
     for k in range(1, len(weights)):
         weight, array = weights[k], arrays[chosen[k]]
