@@ -2,6 +2,7 @@
 
     pytest --backend torch --device cuda
 
+`--last-bits host` or `device` changes the last bits of functions that IEEE 754 does not fix (`tests/last_bits.py`).
 `--require-backend` makes a run that executed no test on its backend a failure.
 """
 
@@ -19,6 +20,9 @@ NO_FLOAT64 = "no_float64"
 def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption("--backend", default="numpy", help="backend to run the tests on")
     parser.addoption("--device", default=None, help="its device: cuda, mps, gpu, tpu, metal, no_float64...")
+    parser.addoption(
+        "--last-bits", choices=("host", "device"), help="whose elementary functions and sums are off by a last bit"
+    )
     parser.addoption("--require-backend", action="store_true", help="fail unless tests ran on the backend")
 
 
@@ -93,6 +97,10 @@ def pytest_runtest_makereport(item: pytest.Item) -> Any:
 def pytest_configure(config: pytest.Config) -> None:
     config.stash[_COUNT] = _Count()
     config.pluginmanager.register(config.stash[_COUNT])
+    if where := config.getoption("--last-bits"):
+        from tests import last_bits
+
+        last_bits.change(where, ms.backends.get(config.getoption("--backend")))
 
 
 def pytest_terminal_summary(terminalreporter: Any, config: pytest.Config) -> None:

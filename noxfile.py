@@ -1,11 +1,13 @@
 """The matrix: `nox` runs all of it; what a platform cannot have is skipped with its reason in the closing table.
 
 nox -s tests                          the suite on every backend
+nox -s processors                     the same as on processors without fused products, and with other last bits
 nox -s tests -- --device cuda         the same on an accelerator: cuda, mps, gpu, tpu or metal
 nox -s peers -- --write-table         parity with diffusers, and docs/parity.md made anew from it
 nox -s bench                          the benchmarks, which are no part of the default run
 """
 
+import platform
 import shutil
 import sys
 from pathlib import Path
@@ -60,11 +62,11 @@ def _install(session: nox.Session, *groups: str, extras: list[str] | None = None
     session.install(*CONSTRAINTS, ".[cli]", *(extras or []), *dependencies)
 
 
-def _test(session: nox.Session, arguments: list[str]) -> None:
+def _test(session: nox.Session, arguments: list[str], env: dict[str, str] | None = None) -> None:
     # One process to each core, save on an accelerator, which has but one memory.
     workers = [] if "--device" in session.posargs else ["-n", "auto"]
     wanted = ["pytest", *workers, "--ignore", "tests/peers", "--require-backend", *arguments, *session.posargs]
-    session.run(*wanted, env={"OMP_NUM_THREADS": "1"})
+    session.run(*wanted, env={"OMP_NUM_THREADS": "1", **(env or {})})
 
 
 @nox.session
@@ -79,6 +81,26 @@ def tests(session: nox.Session, backend: str) -> None:
     accelerated = ACCELERATORS.get(backend, {}).get(device or "")
     _install(session, "test", extras=[*packages, *([accelerated] if accelerated else [])])
     _test(session, arguments)
+
+
+# What makes one machine compute as others do: instruction sets without fused products, or with shorter vectors.
+NARROW = {
+    "ATEN_CPU_CAPABILITY": "default",
+    "MKL_ENABLE_INSTRUCTIONS": "SSE4_2",
+    "NPY_DISABLE_CPU_FEATURES": "X86_V3 X86_V4 AVX512_ICL",
+    "OPENBLAS_CORETYPE": "Prescott",
+    "XLA_FLAGS": "--xla_cpu_max_isa=AVX",
+}
+
+
+@nox.session(default=False)
+@nox.parametrize("last_bits", ["host", "device"], ids=["host", "device"])
+@nox.parametrize("backend", ["numpy", "torch", "jax", "mlx"], ids=["numpy", "torch", "jax", "mlx"])
+def processors(session: nox.Session, backend: str, last_bits: str) -> None:
+    """The suite on a narrower instruction set (x86), and with functions that are off by a last bit."""
+    packages, arguments = BACKENDS[backend]
+    _install(session, "test", extras=packages)
+    _test(session, [*arguments, "--last-bits", last_bits], env=NARROW if platform.machine() == "x86_64" else {})
 
 
 @nox.session(python=["3.12", "3.13"])

@@ -203,10 +203,12 @@ def test_what_is_not_floating_is_refused(make):
 def test_weighted_sum_and_round_trip(make, backend):
     x, y = arrays(2)
     total = backend.weighted_sum([1.0, -0.3], [make(x), make(y)])
-    wanted = x + y * np.float32(-0.3)
-    if backend.name == "torch":  # one rounding, not two
-        wanted = (x.astype(np.float64) + y.astype(np.float64) * np.float32(-0.3)).astype(np.float32)
-    np.testing.assert_array_equal(backend.to_numpy(total), wanted)
+    twice = x + y * np.float32(-0.3)
+    once = (x.astype(np.float64) + y.astype(np.float64) * np.float32(-0.3)).astype(np.float32)
+    assert (once != twice).any()
+    found = backend.to_numpy(total)
+    # torch has a fused product and sum where the processor has one, and rounds once there.
+    assert ((found == twice) | ((backend.name == "torch") & (found == once))).all()
     np.testing.assert_array_equal(backend.to_numpy(make(x)), x)
     if _has(backend, "bfloat16"):
         assert backend.to_numpy(make(x, "bfloat16")).dtype == np.float32

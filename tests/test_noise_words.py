@@ -1,12 +1,14 @@
 """The words of the counters: known answers, one address each, the same everywhere."""
 
 import hashlib
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
 
 import multisched as ms
 from multisched.noise import BrownianNoise, HostNoise, OffsetNoise, PhiloxNoise, PyramidNoise
+from multisched.noise import philox
 from multisched.noise import words as host_words
 from multisched.noise.philox import rounds
 
@@ -70,12 +72,37 @@ def test_philox_normals_of_extreme_words(make, backend):
     words = [np.asarray(word, np.uint64) for word in (radius, angle, radius, angle[::-1])]
     wanted = np.empty((radius.size, 4), np.float32)
     host_words.normals([word.copy() for word in words], wanted)
-    from multisched.noise.philox import normals
-
-    found = normals(backend, tuple(make(_int32(word.astype(np.uint32)), "int32") for word in words))
+    found = philox.normals(backend, tuple(make(_int32(word.astype(np.uint32)), "int32") for word in words))
     assert np.abs(wanted).max() > 5.8
     difference = backend.to_numpy(found).reshape(-1, 4).astype(np.float64) - wanted
     assert np.abs(difference).max() <= 5e-7
+
+
+def test_philox_normals_are_the_same_bits_everywhere(backend, device):
+    """They are made of + - * / alone, which IEEE 754 rounds in one way."""
+    found = backend.to_numpy(PhiloxNoise(7).normal_on(backend, device, range(4), 3, 1, (COUNT,)))
+    np.testing.assert_array_equal(found, PhiloxNoise(7).normal(range(4), 3, 1, (COUNT,)))
+
+
+@pytest.mark.host
+@pytest.mark.parametrize("ulps", [-4, -1, 0, 1, 4])
+def test_no_bit_of_a_radius_hangs_on_the_librarys_root(ulps, monkeypatch):
+    """All 2^24 radii, from square roots that are off by some last bits."""
+    numpy = ms.backends.get("numpy")
+    bits = np.arange(2**24, dtype=np.int32)
+    wanted = philox._radius(numpy, bits)
+    exact = -2 * np.log((bits + 0.5) / 2**24)
+    assert np.abs(wanted / np.sqrt(exact) - 1).max() < 2.0**-22
+    seen = []
+
+    def off(y):
+        seen.append(y)
+        return (np.sqrt(y).view(np.int32) + np.int32(ulps)).view(np.float32)
+
+    monkeypatch.setattr(numpy, "xp", SimpleNamespace(**vars(numpy.xp) | {"sqrt": off}))
+    np.testing.assert_array_equal(philox._radius(numpy, bits), wanted)
+    assert len(seen) == 1
+    assert (wanted != np.sqrt(seen[0])).mean() < 1e-6
 
 
 @pytest.mark.host

@@ -1,9 +1,10 @@
 """Philox noise drawn on the device: the addresses and the words of the host's, in array-API operations.
 
 Words are int32, which alone has shifts and wrapping products on all backends: 16-bit limbs, and a mask after each
-shift. The normals are taken with + - * / sqrt alone, so that eager ones are the same bits wherever those are rounded
-as IEEE 754 says: on NumPy, JAX and MLX, while torch's sqrt is off by a last bit now and then, and so is a compiler
-that contracts to fused multiply-adds.
+shift. The normals are taken with + - * / alone, which libraries round as IEEE 754 says, so that eager ones are the same
+bits on every backend and processor. A library's own square root is not always rounded so (torch's is off by a last bit
+in one value of seven on some processors): it is a first guess here, which `_root` makes exact. A compiler that contracts
+to fused multiply-adds changes last bits.
 """
 
 import math
@@ -142,7 +143,23 @@ def _radius(backend: Backend[Any], bits: Any) -> Any:
     t = p / (p + 2.0)
     z = t * t
     log = t * -4.0 * (((z * (1 / 9) + 1 / 7) * z + 1 / 5) * z + 1 / 3) * z + t * -4.0
-    return xp.sqrt(shifts * _LOG4_HIGH + (shifts * _LOG4_LOW + log))
+    return _root(backend, shifts * _LOG4_HIGH + (shifts * _LOG4_LOW + log))
+
+
+def _root(backend: Backend[Any], y: Any) -> Any:
+    """The square root of positive float32 numbers, the same bits whatever few last bits the library's own is off by.
+
+        s <- s + (y - s^2) / (2 s),   s = h + l of 12 bits each,   y - s^2 = ((y - h^2) - 2 h l) - l^2 without rounding
+
+    Of two such steps the second leaves nothing of the first guess, for each of the 2^24 radii that there are.
+    """
+    s = backend.xp.sqrt(y)
+    for _ in range(2):
+        wide = s * 4097.0  # 2^12 + 1 cuts the leading half (Dekker 1971, doi 10.1007/BF01397083)
+        high = wide - (wide - s)
+        low = s - high
+        s = s + (((y - high * high) - 2.0 * high * low) - low * low) / (s + s)
+    return s
 
 
 def _shift(state: Words) -> Words:

@@ -213,7 +213,7 @@ class Crash(_Timed):
         if self.trained_betas is not None:
             checks.same_length(n, len(self.trained_betas) - 1)
             sigma = np.array(self.trained_betas[:-1])
-        times: np.ndarray = 2 / math.pi * np.arcsin(sigma)
+        times: np.ndarray = np.minimum(2 / math.pi * np.arcsin(sigma), 1.0)  # arcsin(1) may be rounded up
         return times
 
     def _levels(self, xp: Any, t: Any) -> tuple[Any, Any]:
