@@ -72,7 +72,7 @@ def from_diffusers(config: Mapping[str, Any] | str | Path) -> Recipe:
     peer = PEERS[name]
     used = {key: given[key] for key in peer.keys if key in given}
     options = {peer.keys[key]: tuple(v) if isinstance(v, list) else v for key, v in used.items()}
-    recipe = peer.recipe(**{**peer.faithful, **peer.convert(options)})
+    recipe = peer.recipe(**{**peer.faithful, **peer.timed, **peer.convert(options)})
     report = Report(
         name, used, {key: _reason(peer, name, key) for key in given if key not in used}, _defaults(peer, given)
     )
