@@ -12,9 +12,6 @@ import diffusers
 import numpy as np
 import torch
 
-import multisched as ms
-from multisched.interop.diffusers import PEERS
-
 # Where the classes are that `diffusers.schedulers` does not export; some want torchsde, for a source of noise.
 MODULES = {
     "CosineDPMSolverMultistepScheduler": "scheduling_cosine_dpmsolver_multistep",
@@ -98,7 +95,9 @@ class Run:
         if self.name == "DDPMWuerstchen":
             t = t[None]
         if self.name == "RePaint":
-            return scheduler.step(output, int(t), sample, torch.zeros_like(sample), torch.zeros_like(sample)).prev_sample
+            return scheduler.step(
+                output, int(t), sample, torch.zeros_like(sample), torch.zeros_like(sample)
+            ).prev_sample
         if self.name == "RFD4Proteina":
             flat = (one.reshape(1, SHAPE[1], -1) for one in (output, sample))
             output, sample = flat

@@ -1,6 +1,7 @@
 """Recipes of score-based models, on the stochastic processes of Song et al. 2020 (arXiv 2011.13456)."""
 
 from dataclasses import dataclass
+
 from multisched import solvers
 from multisched.predictions import Opposite, Prediction
 from multisched.schedulers.base import Parts, Recipe

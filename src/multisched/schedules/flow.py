@@ -163,7 +163,8 @@ class Flow(Schedule):
         told = self._timesteps(levels) if told is None else told
         end = 0.0 if self.final_sigmas_type == "zero" else levels[-1]
         levels = np.append(levels, end if self.final_sigma is None else self.final_sigma)
-        made = Grid(np.append(told, self.inverted * self.num_train_timesteps), self._alphas(levels), levels, prior=self._prior)
+        told = np.append(told, self.inverted * self.num_train_timesteps)
+        made = Grid(told, self._alphas(levels), levels, prior=self._prior)
         if self.clock is None:
             return made
         return replace(made, timesteps=self.clock.timesteps(self, made, timesteps, sigmas, mu))

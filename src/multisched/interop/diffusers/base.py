@@ -29,7 +29,7 @@ class Peer:
     renamed: Mapping[str, str] = field(default_factory=dict)
     ignored: Mapping[str, str] = field(default_factory=dict)
     convert: Callable[[dict[str, Any]], dict[str, Any]] = dict
-    clock: Float32 = Float32()
+    clock: Float32 = field(default_factory=Float32)
 
     @property
     def timed(self) -> dict[str, Any]:

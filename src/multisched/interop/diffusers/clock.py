@@ -36,7 +36,9 @@ class Float32(Clock):
     def timesteps(self, schedule: Any, grid: Grid, timesteps: Any, sigmas: Any, mu: float | None) -> Any:
         if isinstance(schedule, Flow):
             whole = schedule.timestep_rounding == "down"
-            found = _whole_of_flow(schedule, grid, sigmas, mu) if whole else _of_flow(schedule, grid, timesteps, sigmas, mu)
+            found = (
+                _whole_of_flow(schedule, grid, sigmas, mu) if whole else _of_flow(schedule, grid, timesteps, sigmas, mu)
+            )
         else:
             found = self._of_table(schedule, grid, sigmas)
         return np.append(np.asarray(found, dtype=np.float64), grid.timesteps[-1:])
