@@ -49,7 +49,7 @@ def class_of(name):
 
 def reads(name):
     """Every attribute of `self.config` that the code of a class asks for."""
-    tree = ast.parse(inspect.getsource(sys.modules[class_of(name).__module__]))
+    tree = ast.parse(Path(inspect.getfile(class_of(name).set_timesteps)).read_text())
     return {
         node.attr
         for node in ast.walk(tree)

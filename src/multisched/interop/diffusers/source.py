@@ -67,9 +67,11 @@ def class_name(given: Mapping[str, Any], known: tuple[str, ...], tokens: tuple[s
         raise ScheduleError(f"{name} samples discrete tokens, which multisched does not do.")
     if name.endswith("Pipeline"):
         raise ScheduleError(f"{brief(name)} is a pipeline's; {_WAY}.")
-    stem = name[:80].removesuffix("Scheduler")
-    words = (f"{stem}DiscreteScheduler", f"{stem}Scheduler")
-    near = next((found for one in words if (found := difflib.get_close_matches(one, known, 1, 0.85))), None)
+    stem, stems = name[:80].removesuffix("Scheduler"), [one.removesuffix("Scheduler") for one in known]
+    found = next(
+        (near for one in (f"{stem}Discrete", stem) if (near := difflib.get_close_matches(one, stems, 1, 0.8))), None
+    )
+    near = [f"{one}Scheduler" for one in found or ()]
     hint = f"did you mean {near[0]}?" if near else "it must be a scheduler class of diffusers, such as DDIMScheduler."
     raise ScheduleError(f"_class_name {brief(name)} is not known; {hint}")
 
