@@ -3,10 +3,10 @@
 from dataclasses import dataclass, field
 from typing import Any
 
+from multisched.grid import Clock
 from multisched.predictions import Prediction
 from multisched.schedulers.base import Parts, Recipe
 from multisched.schedules import DiscreteVP, checks, ratios
-from multisched.schedules.base import Clock
 from multisched.solvers import Solver
 from multisched.transforms import Clip, DynamicThreshold, Transform
 
@@ -43,7 +43,7 @@ class Spaced(Trained):
 
 @dataclass(frozen=True)
 class Clocked(Recipe):
-    """A recipe whose timesteps may be computed as another library does (`schedules.base.Clock`); None for exactly."""
+    """A recipe whose timesteps may be computed as another library does (`grid.Clock`); None for exactly."""
 
     clock: Clock | None = field(default=None, kw_only=True)
 

@@ -6,7 +6,6 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from multisched.backends import Backend
-from multisched.errors import ScheduleError
 from multisched.grid import Grid
 
 
@@ -23,28 +22,6 @@ def variance_preserving(ratio: Any) -> tuple[Any, Any]:
     """(alpha, sigma) with alpha^2 + sigma^2 = 1 where sigma / alpha is `ratio`."""
     with np.errstate(divide="ignore"):
         return 1 / np.sqrt(1 + ratio**2), 1 / np.sqrt(1 + 1 / ratio**2)
-
-
-class Clock(ABC):
-    """How the timesteps of a run are computed, where they are not the exact ones of its levels; frozen and hashable."""
-
-    @abstractmethod
-    def timesteps(self, schedule: Any, grid: Grid, timesteps: Any, sigmas: Any, mu: float | None) -> Any:
-        """The timesteps of a grid that `schedule` has made for these arguments, float64 (steps + 1,)."""
-
-    @abstractmethod
-    def between(self, schedule: Any, ratio: Any, timesteps: Any) -> Any:
-        """The timesteps at these ratios sigma / alpha between the points of a grid; `timesteps` are the exact ones."""
-
-
-def check_clock(clock: Any) -> None:
-    """Refuse what is neither a `Clock` nor None.
-
-    Raises:
-        ScheduleError: if it is neither.
-    """
-    if clock is not None and not isinstance(clock, Clock):
-        raise ScheduleError(f"clock must be a schedules.base.Clock or None; given a {type(clock).__name__}.")
 
 
 class Schedule(ABC):

@@ -11,9 +11,9 @@ import numpy as np
 
 from multisched.backends import Backend
 from multisched.errors import ScheduleError
-from multisched.grid import Grid
+from multisched.grid import Clock, Grid, check_clock
 from multisched.schedules import checks, ratios
-from multisched.schedules.base import Clock, Point, Schedule, check_clock
+from multisched.schedules.base import Point, Schedule
 from multisched.schedules.spacing import linear_quadratic
 from multisched.values import check_options, shown
 
@@ -53,7 +53,7 @@ class Flow(Schedule):
         timesteps_as_levels: whether given timesteps are only another way to say the noise levels t / T, falling even
             where `inverted`, and the model is told the timesteps of the grid that they make.
         spaced_min, spaced_max: ends of a sigma_schedule in place of the run's own, 0 < spaced_min < spaced_max <= 1.
-        clock: how the timesteps of a run are computed, see `schedules.base.Clock`; None for the exact ones.
+        clock: how the timesteps of a run are computed, see `grid.Clock`; None for the exact ones.
 
     Raises:
         ScheduleError: an option that is not one of those named, or a number out of range.

@@ -10,10 +10,10 @@ import numpy as np
 
 from multisched.backends import Backend
 from multisched.errors import ScheduleError
-from multisched.grid import Grid
+from multisched.grid import Clock, Grid, check_clock
 from multisched.schedules import betas as beta_schedules
 from multisched.schedules import checks, ratios, spacing
-from multisched.schedules.base import Clock, Point, Schedule, check_clock, variance_preserving
+from multisched.schedules.base import Point, Schedule, variance_preserving
 from multisched.schedules.ve import VE
 from multisched.values import check_options, read_only, shown
 
@@ -53,7 +53,7 @@ class DiscreteVP(Schedule):
         space: "vp" for samples alpha * x0 + sigma * noise; "ve" for x0 + (sigma / alpha) * noise, which the model sees
             scaled back.
         precision: of the betas and of alpha_bar. Checkpoints were trained on float32 values.
-        clock: how the timesteps of a run are computed, see `schedules.base.Clock`; None for the exact ones.
+        clock: how the timesteps of a run are computed, see `grid.Clock`; None for the exact ones.
 
     Raises:
         ScheduleError: an option that is not one of those named, or numbers that make no schedule.

@@ -12,8 +12,7 @@ from typing import Any
 
 import numpy as np
 
-from multisched.grid import Grid
-from multisched.schedules.base import Clock
+from multisched.grid import Clock, Grid
 from multisched.schedules.betas import betas
 from multisched.schedules.flow import Flow
 from multisched.schedules.ratios import beta
