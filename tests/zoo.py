@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 
 import multisched as ms
+from multisched.interop.diffusers.clock import Float32
 
 RECIPES: dict[str, ms.Recipe] = {
     "flow-euler": ms.FlowMatchEuler(),
@@ -208,6 +209,8 @@ BETAS = [tuple(np.linspace(0.03, 1e-3, total)) for total in (6, 40, 1000)]
 def others(recipe: ms.Recipe, name: str) -> list[Any]:
     """Values to try of an option instead of its own."""
     value = getattr(recipe, name)
+    if name == "clock":
+        return [Float32()]
     if isinstance(value, bool):
         return [not value]
     if isinstance(value, int):

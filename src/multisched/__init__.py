@@ -14,7 +14,7 @@ from multisched.backends import B, Backend
 from multisched.diffusion import DiffusionScheduler
 from multisched.errors import ScheduleError
 from multisched.grid import Grid
-from multisched.interop.diffusers import from_diffusers
+from multisched.interop.diffusers import from_diffusers, to_diffusers
 from multisched.plan import Plan
 from multisched.predictions import Prediction
 from multisched.sampling import sample
@@ -49,5 +49,6 @@ __all__ = [
     "schedules",
     "solvers",
     "stack_plans",
+    "to_diffusers",
 ]
 __all__ += schedulers.__all__

@@ -1,6 +1,7 @@
 """The grid: where on the path x = alpha * x0 + sigma * noise each step begins and ends."""
 
 import math
+from abc import ABC, abstractmethod
 from dataclasses import dataclass
 from typing import Any
 
@@ -106,3 +107,25 @@ class Grid(Value):
             self.first + start,
             self.total,
         )
+
+
+class Clock(ABC):
+    """How the timesteps of a run are computed, where they are not the exact ones of its levels; frozen and hashable."""
+
+    @abstractmethod
+    def timesteps(self, schedule: Any, grid: Grid, timesteps: Any, sigmas: Any, mu: float | None) -> Any:
+        """The timesteps of a grid that `schedule` has made for these arguments, float64 (steps + 1,)."""
+
+    @abstractmethod
+    def between(self, schedule: Any, ratio: Any, timesteps: Any) -> Any:
+        """The timesteps at these ratios sigma / alpha between the points of a grid; `timesteps` are the exact ones."""
+
+
+def check_clock(clock: Any) -> None:
+    """Refuse what is neither a `Clock` nor None.
+
+    Raises:
+        ScheduleError: if it is neither.
+    """
+    if clock is not None and not isinstance(clock, Clock):
+        raise ScheduleError(f"clock must be a grid.Clock or None; given a {type(clock).__name__}.")

@@ -108,3 +108,11 @@ class Prediction:
         """Where the output does not determine x0: epsilon at alpha = 0, the sample at sigma = 0."""
         a, b = self.weights(alpha, sigma)
         return alpha * b - sigma * a == 0
+
+
+class Opposite(Prediction):
+    """The same with the other sign."""
+
+    def weights(self, alpha: Any, sigma: Any) -> tuple[Any, Any]:
+        a, b = super().weights(alpha, sigma)
+        return -a, -b

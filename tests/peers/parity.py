@@ -12,7 +12,6 @@ import torch
 from impulse import DOUBLE_TOLERANCE, GRID_TOLERANCE, Tally, elementwise, our_rows, relative_error, their_rows
 
 import multisched as ms
-from multisched.schedules.vp import ROUNDINGS
 
 FLOOR = 1e-6  # error of float32 coefficients that says nothing
 StepOnce = Callable[[Any, Any, Any, Any], Any]  # (output, timestep, sample, noise) -> next sample
@@ -31,6 +30,21 @@ class _Wide:
 def doubled(module: Any) -> Iterator[None]:
     """Let a module of diffusers compute in float64 where it asks for float32."""
     with mock.patch.object(module, "torch", _Wide()):
+        yield
+
+
+@contextmanager
+def exact_roots() -> Iterator[None]:
+    """Let torch round its square roots as IEEE 754 says: some processors' builds round one in six otherwise, which
+    moves what is cut to whole timesteps."""
+    power = torch.Tensor.__pow__
+
+    def rounded(base: torch.Tensor, exponent: Any) -> torch.Tensor:
+        if exponent == 0.5 and base.dtype == torch.float32:
+            return torch.from_numpy(np.asarray(np.sqrt(base.numpy())))
+        return torch.sqrt(base) if exponent == 0.5 else power(base, exponent)
+
+    with mock.patch.multiple(torch.Tensor, __pow__=rounded, sqrt=lambda base: rounded(base, 0.5)):
         yield
 
 
@@ -97,7 +111,9 @@ def compare(
         return scheduler
 
     try:
-        scheduler = make()
+        with exact_roots():
+            scheduler = make()
+        whole = not scheduler.timesteps.dtype.is_floating_point
         length, sigmas = len(scheduler.timesteps), np.asarray(their_levels(scheduler), dtype=np.float64)
         timesteps = scheduler.timesteps.double().numpy()
     except Exception as error:
@@ -134,7 +150,6 @@ def compare(
         tally.set_apart("not a number", what, lambda: recipe.plan(**run))
         return
     rows = our_rows(plan)
-    timesteps = _settled(timesteps, plan, recipe.parts().schedule, run)
     level_tolerance = GRID_TOLERANCE
     if config.get("rescale_betas_zero_snr") and build is None:
         level_tolerance = _table_tolerance(create or getattr(diffusers.schedulers, tally.name), config, module)
@@ -144,7 +159,11 @@ def compare(
     tally.compare(
         what,
         {
-            "timesteps": (np.append(plan.timesteps, total)[None], np.append(timesteps, total)[None], time_tolerance),
+            "timesteps": (
+                np.append(plan.timesteps, total)[None],
+                np.append(timesteps, total)[None],
+                0.0 if whole else time_tolerance,
+            ),
             "sigmas": (*pairing(of(plan), _points(sigmas, plan)), level_tolerance),
             "rows": (rows, stock, 3 * own),
             "double": (rows, double, double_tolerance(plan)),
@@ -159,21 +178,6 @@ def _failure(scheduler: Any, step_with: Callable[[Any], StepOnce]) -> str:
     except Exception as error:
         return f"raises {type(error).__name__}"
     return "" if np.all(np.isfinite(rows)) else "not a number"
-
-
-def _settled(times: np.ndarray, plan: ms.Plan, schedule: Any, run: dict[str, Any]) -> np.ndarray:
-    """diffusers' timesteps, with ours where float32 made it round a timestep of sigmas to the other side."""
-    rounding = getattr(getattr(schedule, "schedule", schedule), "timestep_rounding", "none")
-    if rounding == "none" or times.shape != plan.timesteps.shape:
-        return times
-    if hasattr(schedule, "schedule"):
-        exact = replace(schedule, schedule=replace(schedule.schedule, timestep_rounding="none"))
-    else:
-        exact = replace(schedule, timestep_rounding="none")
-    near = exact.grid(**run).timesteps[:-1]
-    near = near if near.shape == times.shape else near[plan.rows.step[:, 0]]
-    both = np.stack([ROUNDINGS[rounding](near + shift) for shift in (-1e-3, 1e-3)])
-    return np.where(np.any(both == times, axis=0) & np.any(both == plan.timesteps, axis=0), plan.timesteps, times)
 
 
 def _table_tolerance(create: Callable[..., Any], config: dict[str, Any], module: Any) -> float:

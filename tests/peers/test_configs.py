@@ -1,5 +1,6 @@
 """Keys and defaults of configurations against the signatures of diffusers' classes."""
 
+import ast
 import importlib
 import inspect
 import json
@@ -25,6 +26,7 @@ INHERITED = {
         "time_shift_type",
     },
 }  # fmt: skip
+HIDDEN = {"sigma_min", "sigma_max"}  # of a class with Karras's sigmas, which reads them and does not list them
 CONFIGS = sorted((Path(__file__).parent.parent / "configs").glob("*.json"))
 
 
@@ -45,6 +47,23 @@ def class_of(name):
         return getattr(importlib.import_module(f"diffusers.schedulers.{MODULES[name]}"), name)
 
 
+def reads(name):
+    """Every attribute of `self.config` that the code of a class asks for."""
+    tree = ast.parse(Path(inspect.getfile(class_of(name).set_timesteps)).read_text())
+    return {
+        node.attr
+        for node in ast.walk(tree)
+        if isinstance(node, ast.Attribute) and isinstance(node.value, ast.Attribute) and node.value.attr == "config"
+    }
+
+
+@pytest.mark.parametrize("name", sorted(PEERS))
+def test_every_key_that_a_class_reads_is_one_of_its_peer(name):
+    """Those too that it does not list."""
+    unused = {"num_train_timesteps"} if name == "DDPMWuerstchenScheduler" else set()  # in its length alone
+    assert reads(name) <= {*PEERS[name].keys, *PEERS[name].ignored} | unused
+
+
 def plain(value):
     return list(value) if isinstance(value, tuple) else value
 
@@ -58,7 +77,9 @@ def defaults_of(name):
 def test_keys_and_defaults(name):
     """Every key is an option or ignored with a reason, and an option's default is the class's."""
     peer, theirs = PEERS[name], defaults_of(name)
-    assert {*peer.keys, *peer.ignored} == set(theirs) | INHERITED.get(name, set())
+    hidden = HIDDEN if "use_karras_sigmas" in peer.keys else set()
+    assert {*peer.keys, *peer.ignored} == set(theirs) | INHERITED.get(name, set()) | hidden
+    assert hidden <= set(theirs) or name.startswith("LTX") or reads(name) >= hidden
     ours = {one.name: one.default for one in fields(peer.recipe)}
     for key, option in peer.keys.items():
         if theirs.get(key, inspect.Parameter.empty) is not inspect.Parameter.empty:

@@ -9,17 +9,17 @@ from typing import Any
 from multisched import solvers
 from multisched.errors import ScheduleError
 from multisched.plan import Plan
-from multisched.predictions import Prediction
+from multisched.predictions import Opposite, Prediction
 from multisched.schedulers.base import Parts, Recipe
-from multisched.schedulers.options import spacing_of_sigmas
+from multisched.schedulers.options import Clocked, spacing_of_sigmas
 from multisched.schedules import Flow
-from multisched.schedules.flow import ProteinFlow, shift
+from multisched.schedules.flow import ExplodingFlow, ProteinFlow, shift
 from multisched.transforms import MeanShift
 from multisched.values import count
 
 
 @dataclass(frozen=True)
-class FlowMatch(Recipe):
+class FlowMatch(Clocked):
     """Options of flow matching; names and defaults are diffusers', which lacks `sigma_max` and `double_shift`.
 
     Args:
@@ -28,6 +28,8 @@ class FlowMatch(Recipe):
         base_shift, max_shift, base_image_seq_len, max_image_seq_len: the line that `mu` follows.
         invert_sigmas: whether the model is told T * (1 - sigma) and answers with x0 - noise.
         use_karras_sigmas, use_exponential_sigmas, use_beta_sigmas: how sigma is spaced anew, see `schedules.ratios`.
+        spaced_min, spaced_max: the noise levels that it is spaced between, in place of the ends of the run. Above 1 the
+            path is x0 + sigma * noise, and the model returns the noise (under `invert_sigmas` its opposite).
 
     Raises:
         ScheduleError: an option that is not one of those named, or a number out of range.
@@ -48,6 +50,8 @@ class FlowMatch(Recipe):
     use_karras_sigmas: bool = False
     use_exponential_sigmas: bool = False
     use_beta_sigmas: bool = False
+    spaced_min: float | None = None
+    spaced_max: float | None = None
 
     def mu(self, image_seq_len: int) -> float:
         """The dynamic shift `mu` of a run on images of so many tokens, as the pipelines of FLUX.1 choose it: on the
@@ -66,8 +70,15 @@ class FlowMatch(Recipe):
         # diffusers overwrites the timesteps given to an inverted schedule.
         as_levels = self.invert_sigmas and self.double_shift
         own = {"inverted": self.invert_sigmas, "timesteps_as_levels": as_levels, **options}
-        schedule = self._build(Flow, sigma_schedule=spacing_of_sigmas(self), **own)
-        prediction = Prediction("flow_to_data" if self.invert_sigmas else "flow_prediction")
+        spacing = spacing_of_sigmas(self)
+        beyond = spacing is not None and self.spaced_max is not None and self.spaced_max > 1
+        if spacing is None:
+            own |= {"spaced_min": None, "spaced_max": None}
+        schedule = self._build(ExplodingFlow if beyond else Flow, sigma_schedule=spacing, **own)
+        if beyond:
+            prediction = (Opposite if self.invert_sigmas else Prediction)("epsilon")
+        else:
+            prediction = Prediction("flow_to_data" if self.invert_sigmas else "flow_prediction")
         mean_shift = MeanShift(omega, omega_mean)
         return Parts(schedule, prediction, solver, mean_shift if omega else None)
 

@@ -115,8 +115,6 @@ class UniPCMultistep(WithUniPC, Multistep):
     """
 
     rescale_betas_zero_snr: bool = False
-    sigma_min: float | None = None
-    sigma_max: float | None = None
     shift_terminal: float | None = None
     shift_given: bool = False
 

@@ -1,8 +1,9 @@
 """Options that several recipes share, under diffusers' names, and the parts that follow from them."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
+from multisched.grid import Clock
 from multisched.predictions import Prediction
 from multisched.schedulers.base import Parts, Recipe
 from multisched.schedules import DiscreteVP, checks, ratios
@@ -41,13 +42,22 @@ class Spaced(Trained):
 
 
 @dataclass(frozen=True)
-class Respaced(Trained):
-    """The same with sigmas of their own spacing."""
+class Clocked(Recipe):
+    """A recipe whose timesteps may be computed as another library does (`grid.Clock`); None for exactly."""
+
+    clock: Clock | None = field(default=None, kw_only=True)
+
+
+@dataclass(frozen=True)
+class Respaced(Clocked, Trained):
+    """The same with sigmas of their own spacing, between the ends of the run, or sigma_min and sigma_max."""
 
     use_karras_sigmas: bool = False
     use_exponential_sigmas: bool = False
     use_beta_sigmas: bool = False
     prediction_type: str = "epsilon"
+    sigma_min: float | None = field(default=None, kw_only=True)
+    sigma_max: float | None = field(default=None, kw_only=True)
 
 
 def spacing_of_sigmas(recipe: Recipe) -> str | None:

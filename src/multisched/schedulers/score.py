@@ -1,21 +1,12 @@
 """Recipes of score-based models, on the stochastic processes of Song et al. 2020 (arXiv 2011.13456)."""
 
 from dataclasses import dataclass
-from typing import Any
 
 from multisched import solvers
-from multisched.predictions import Prediction
+from multisched.predictions import Opposite, Prediction
 from multisched.schedulers.base import Parts, Recipe
 from multisched.schedules import VE
 from multisched.schedules.trig import Geometric, LinearVP
-
-
-class _Opposite(Prediction):
-    """The same with the other sign."""
-
-    def weights(self, alpha: Any, sigma: Any) -> tuple[Any, Any]:
-        a, b = super().weights(alpha, sigma)
-        return -a, -b
 
 
 @dataclass(frozen=True)
@@ -72,4 +63,4 @@ class KarrasVe(Recipe):
         low, high = (end**2 if self.squared else end for end in (self.sigma_min, self.sigma_max))
         schedule = VE(low, high, sigma_data=None, sigma_schedule="exponential", timestep="sigma", prior=0.0)
         solver = solvers.ChurnedHeun(self.s_churn, self.s_min, self.s_max, self.s_noise)
-        return Parts(schedule, _Opposite("epsilon"), solver)
+        return Parts(schedule, Opposite("epsilon"), solver)

@@ -6,12 +6,12 @@ from typing import Any, ClassVar
 
 from multisched import solvers
 from multisched.schedulers.base import Parts
-from multisched.schedulers.options import Clipped, Respaced, Spaced, spacing_of_sigmas
+from multisched.schedulers.options import Clipped, Clocked, Respaced, Spaced, spacing_of_sigmas
 from multisched.schedules import checks
 
 
 @dataclass(frozen=True)
-class OnSigma(Spaced):
+class OnSigma(Clocked, Spaced):
     """A recipe on x0 + sigma * noise, its sigmas of their own spacing if it has the options of `Respaced`."""
 
     timestep_spacing: str = "linspace"
@@ -38,8 +38,6 @@ class Euler(OnSigma, Respaced):
     """
 
     interpolation_type: str = "linear"
-    sigma_min: float | None = None
-    sigma_max: float | None = None
     timestep_type: str = "discrete"
     rescale_betas_zero_snr: bool = False
     final_sigmas_type: str = "zero"

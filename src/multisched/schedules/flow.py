@@ -4,14 +4,14 @@ Lipman et al. 2022 (arXiv 2210.02747); Liu et al. 2022 (arXiv 2209.03003). Time 
 """
 
 import math
-from dataclasses import dataclass
-from typing import Any
+from dataclasses import dataclass, replace
+from typing import Any, ClassVar
 
 import numpy as np
 
 from multisched.backends import Backend
 from multisched.errors import ScheduleError
-from multisched.grid import Grid
+from multisched.grid import Clock, Grid, check_clock
 from multisched.schedules import checks, ratios
 from multisched.schedules.base import Point, Schedule
 from multisched.schedules.spacing import linear_quadratic
@@ -52,6 +52,8 @@ class Flow(Schedule):
         shift_given: whether the shift is applied to `sigmas=` and `timesteps=` too.
         timesteps_as_levels: whether given timesteps are only another way to say the noise levels t / T, falling even
             where `inverted`, and the model is told the timesteps of the grid that they make.
+        spaced_min, spaced_max: ends of a sigma_schedule in place of the run's own, 0 < spaced_min < spaced_max <= 1.
+        clock: how the timesteps of a run are computed, see `grid.Clock`; None for the exact ones.
 
     Raises:
         ScheduleError: an option that is not one of those named, or a number out of range.
@@ -77,6 +79,9 @@ class Flow(Schedule):
     ratio_range: tuple[float, float] | None = None
     shift_given: bool = False
     spacing: str = "even"
+    spaced_min: float | None = None
+    spaced_max: float | None = None
+    clock: Clock | None = None
 
     def __post_init__(self) -> None:
         check_options(
@@ -89,6 +94,10 @@ class Flow(Schedule):
             final_sigmas_type=("zero", "last"),
             sigma_schedule=tuple(ratios.RATIOS),
         )
+        check_clock(self.clock)
+        for name in ("spaced_min", "spaced_max"):
+            if (end := getattr(self, name)) is not None and not 0 < end <= self._most:
+                raise ScheduleError(f"{name} must be in (0, {self._most:g}] or None; given {end!r}.")
         if not 1 / self.num_train_timesteps <= self.sigma_max <= 1:
             raise ScheduleError(f"sigma_max must be in [1 / num_train_timesteps, 1]; given {self.sigma_max!r}.")
         if self.sigma_min is not None and not 0 <= self.sigma_min <= self.sigma_max:
@@ -98,6 +107,9 @@ class Flow(Schedule):
                 raise ScheduleError(f"{name} must be in (0, 1]; given {getattr(self, name)!r}.")
         if self.shift_terminal is not None and not 0 < self.shift_terminal < 1:
             raise ScheduleError(f"shift_terminal must be in (0, 1) or None; given {self.shift_terminal!r}.")
+
+    _most: ClassVar[float] = 1.0  # noise level of the path
+    _prior: ClassVar[float | None] = None
 
     def levels(self, timesteps: Any, backend: Backend[Any] | None = None) -> tuple[Any, Any]:
         if backend is None:
@@ -130,6 +142,7 @@ class Flow(Schedule):
         Raises:
             ScheduleError: as `Schedule.grid`, and a `mu` that is missing; timesteps and sigmas may come together.
         """
+        told = None
         if sigmas is None and timesteps is None:
             checks.one_of(n=n, timesteps=timesteps, sigmas=sigmas)
             n = checks.count("the number of steps", n, self.num_train_timesteps if self.sigma_min is None else None)
@@ -138,20 +151,23 @@ class Flow(Schedule):
             else:
                 levels = self.point(ratios.between(str(self.sigma_schedule), *self.ratio_range, n)).sigma
         else:
-            levels, timesteps = self._given(timesteps, sigmas)
+            levels, told = self._given(timesteps, sigmas)
             if self.double_shift or self.shift_given:
                 levels = self._apply_shift(levels, mu)
             elif mu is not None:
                 raise ScheduleError(f"given sigmas and timesteps are taken as they are, so mu={mu!r} has no use.")
             checks.same_length(n, levels.size)
-        levels = np.minimum(levels, self.sigma_limit)
+        levels = levels if self.sigma_limit == 1 else np.minimum(levels, self.sigma_limit)
         if not (np.all(np.diff(levels) < 0) and levels[-1] > 0):
             raise ScheduleError(f"these options make noise levels that do not fall strictly to 0: {shown(levels)}.")
-        if timesteps is None:
-            timesteps = self._timesteps(levels)
+        told = self._timesteps(levels) if told is None else told
         end = 0.0 if self.final_sigmas_type == "zero" else levels[-1]
         levels = np.append(levels, end if self.final_sigma is None else self.final_sigma)
-        return Grid(np.append(timesteps, self.inverted * self.num_train_timesteps), 1 - levels, levels)
+        told = np.append(told, self.inverted * self.num_train_timesteps)
+        made = Grid(told, self._alphas(levels), levels, prior=self._prior)
+        if self.clock is None:
+            return made
+        return replace(made, timesteps=self.clock.timesteps(self, made, timesteps, sigmas, mu))
 
     def _even(self, n: int) -> np.ndarray:
         if self.spacing == "linear_quadratic":
@@ -177,8 +193,13 @@ class Flow(Schedule):
         if self.shift_terminal is not None and shifted[-1] != 1:
             shifted = 1 - (1 - shifted) * ((1 - self.shift_terminal) / (1 - shifted[-1]))
         if self.sigma_schedule is not None:
-            shifted = ratios.between(self.sigma_schedule, float(shifted[0]), float(shifted[-1]), shifted.size)
+            top = float(shifted[0]) if self.spaced_max is None else self.spaced_max
+            bottom = float(shifted[-1]) if self.spaced_min is None else self.spaced_min
+            shifted = ratios.between(self.sigma_schedule, top, bottom, shifted.size)
         return shifted
+
+    def _alphas(self, sigmas: np.ndarray) -> np.ndarray:
+        return 1 - sigmas
 
     def _given(self, timesteps: Any, sigmas: Any) -> tuple[np.ndarray, np.ndarray | None]:
         """Noise levels without the closing 0, and the timesteps that were given for them, if any."""
@@ -202,6 +223,27 @@ class Flow(Schedule):
         if chosen.size == 0:
             raise ScheduleError(f"{name} must hold a level above 0; given {shown(values)}.")
         return chosen
+
+
+@dataclass(frozen=True)
+class ExplodingFlow(Flow):
+    """The grids of `Flow` on the path x0 + sigma * noise, for levels that are spaced up to a `spaced_max` above 1."""
+
+    _most = 1e6
+    _prior = 0.0
+
+    def _alphas(self, sigmas: np.ndarray) -> np.ndarray:
+        return np.ones_like(sigmas)
+
+    def levels(self, timesteps: Any, backend: Backend[Any] | None = None) -> tuple[Any, Any]:
+        xp = np if backend is None else backend.xp
+        share = (np.asarray(timesteps, dtype=np.float64) if backend is None else timesteps) / self.num_train_timesteps
+        sigma = 1 - share if self.inverted else share
+        return xp.ones_like(sigma), sigma
+
+    def point(self, ratio: Any) -> Point:
+        sigma = np.asarray(ratio, dtype=np.float64)
+        return Point(self._timesteps(sigma), np.ones_like(sigma), sigma, np.ones_like(sigma))
 
 
 @dataclass(frozen=True)

@@ -10,7 +10,7 @@ import numpy as np
 
 from multisched.backends import Backend
 from multisched.errors import ScheduleError
-from multisched.grid import Grid
+from multisched.grid import Clock, Grid, check_clock
 from multisched.schedules import betas as beta_schedules
 from multisched.schedules import checks, ratios, spacing
 from multisched.schedules.base import Point, Schedule, variance_preserving
@@ -53,6 +53,7 @@ class DiscreteVP(Schedule):
         space: "vp" for samples alpha * x0 + sigma * noise; "ve" for x0 + (sigma / alpha) * noise, which the model sees
             scaled back.
         precision: of the betas and of alpha_bar. Checkpoints were trained on float32 values.
+        clock: how the timesteps of a run are computed, see `grid.Clock`; None for the exact ones.
 
     Raises:
         ScheduleError: an option that is not one of those named, or numbers that make no schedule.
@@ -83,6 +84,7 @@ class DiscreteVP(Schedule):
     timestep_type: str = "discrete"
     spare_sigma: bool = False
     sigmas_end: bool = False
+    clock: Clock | None = None
 
     def __post_init__(self) -> None:
         check_options(
@@ -102,6 +104,7 @@ class DiscreteVP(Schedule):
         )
         if self.trained_betas is not None:
             object.__setattr__(self, "trained_betas", trained(self.trained_betas))
+        check_clock(self.clock)
         _alpha_bar(self)
 
     @property
@@ -158,6 +161,7 @@ class DiscreteVP(Schedule):
         # A terminal_alpha_bar may lie above some before it, which are then passed over.
         told = np.flatnonzero((table < table[-1]) | (np.arange(table.size) == table.size - 1))
         timestep = np.interp(wanted, table[told], told)
+        timestep = timestep if self.clock is None else self.clock.between(self, ratio, timestep)
         alpha, sigma = variance_preserving(ratio) if self.space == "vp" else (np.ones_like(ratio), ratio)
         return Point(timestep, alpha, sigma, self.scale(alpha, sigma))
 
@@ -166,6 +170,13 @@ class DiscreteVP(Schedule):
         timesteps may lie between, and the levels are sigma / alpha."""
         if mu is not None:
             raise ScheduleError(f"mu belongs to flow schedules with use_dynamic_shifting; given {mu!r}.")
+        made = self._exact(n, timesteps, sigmas)
+        if self.clock is None:
+            return made
+        return replace(made, timesteps=self.clock.timesteps(self, made, timesteps, sigmas, mu))
+
+    def _exact(self, n: int | None, timesteps: Any, sigmas: Any) -> Grid:
+        """The grid with the timesteps of its levels."""
         if sigmas is not None or (timesteps is not None and not self.spare_sigma):
             kind = checks.one_of(timesteps=timesteps, sigmas=sigmas)
             made = self._grid_of_sigmas(sigmas) if kind == "sigmas" else self._grid_of_timesteps(timesteps)

@@ -1,13 +1,13 @@
 """Scheduler configurations of diffusers, read and written."""
 
-import json
+import difflib
 from collections.abc import Mapping
 from dataclasses import MISSING, dataclass, fields
-from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 from multisched.errors import ScheduleError
-from multisched.interop.diffusers import adams, distilled, dpm, flow, multistep, sigma, vp
+from multisched.interop.diffusers import adams, distilled, dpm, flow, multistep, sigma, source, vp
 from multisched.interop.diffusers.base import Peer
 from multisched.schedulers import Recipe
 
@@ -42,6 +42,9 @@ class Report:
     ignored: Mapping[str, str]
     defaulted: Mapping[str, Any]
 
+    def __reduce__(self) -> Any:
+        return _report, (self.class_name, dict(self.used), dict(self.ignored), dict(self.defaulted))
+
     def __str__(self) -> str:
         parts = {
             "used": [f"{key} = {value!r}" for key, value in self.used.items()],
@@ -51,31 +54,43 @@ class Report:
         return "\n".join([self.class_name, *(f"  {name} {line}" for name, lines in parts.items() for line in lines)])
 
 
-def from_diffusers(config: Mapping[str, Any] | str | Path) -> Recipe:
+def _report(name: str, *mappings: dict[str, Any]) -> Report:
+    """A report of mappings that nobody can write to."""
+    return Report(name, *map(MappingProxyType, mappings))
+
+
+def from_diffusers(config: Any) -> Recipe:
     """The recipe that does what a scheduler of diffusers 0.42.1 does with this configuration.
 
     Known defects of diffusers are reproduced where they change numbers; the recipe's options show which. The recipe
     carries a `report` of the keys used, ignored and defaulted.
 
     Args:
-        config: a dict, a path to a scheduler_config.json, or a folder of a saved scheduler or pipeline.
+        config: a dict; a scheduler object of diffusers, or anything else that has a mapping as its `config`; a path to
+            a scheduler_config.json or to a pipeline's model_index.json; or a folder of a saved scheduler or pipeline.
 
     Raises:
-        ScheduleError: no configuration there, an unknown class, or a value that the recipe refuses.
+        ScheduleError: if there is no configuration there, if its class is not one that is known, or if the recipe
+            refuses a value.
     """
-    given = config if isinstance(config, Mapping) else _read(Path(config))
-    name = str(given.get("_class_name", "")).removeprefix("Flax")
-    if name.removesuffix("Scheduler") in TOKENS:
-        raise ScheduleError(f"{name} samples discrete tokens, which multisched does not do.")
-    if name not in PEERS:
-        raise ScheduleError(f"_class_name must be one of {', '.join(sorted(PEERS))}; given {name!r}.")
+    given = source.read(config)
+    name = source.class_name(given, tuple(PEERS), TOKENS)
     peer = PEERS[name]
-    used = {key: given[key] for key in peer.keys if key in given}
+    left = given.get("_use_default_values")
+    # diffusers lists there what its scheduler was not given; another class has defaults of its own.
+    absent = {key for key in left if isinstance(key, str)} if isinstance(left, (list, tuple)) else set()
+    used = {key: given[key] for key in peer.keys if key in given and key not in absent}
     options = {peer.keys[key]: tuple(v) if isinstance(v, list) else v for key, v in used.items()}
-    recipe = peer.recipe(**{**peer.faithful, **peer.convert(options)})
-    report = Report(
-        name, used, {key: _reason(peer, name, key) for key in given if key not in used}, _defaults(peer, given)
-    )
+    try:
+        recipe = peer.recipe(**{**peer.faithful, **peer.timed, **peer.convert(options)})
+    except (TypeError, AttributeError, KeyError, ValueError, OverflowError, RecursionError) as error:
+        if isinstance(error, ScheduleError):
+            raise
+        raise ScheduleError(
+            f"{name} has a value of a kind that none of its keys takes: {source.brief(used)}."
+        ) from None
+    ignored = {key: _reason(peer, name, key) for key in given if key not in used and key not in absent}
+    report = _report(name, used, ignored, _defaults(peer, used))
     object.__setattr__(recipe, "report", report)
     return recipe
 
@@ -98,24 +113,13 @@ def to_diffusers(recipe: Recipe) -> dict[str, Any]:
     return {"_class_name": name, "_diffusers_version": VERSION, **kept}
 
 
-def _read(path: Path) -> Mapping[str, Any]:
-    places = [path, path / "scheduler_config.json", path / "scheduler" / "scheduler_config.json"]
-    for place in places:
-        if place.is_file():
-            try:
-                found = json.loads(place.read_text(encoding="utf-8"))
-            except json.JSONDecodeError as error:
-                raise ScheduleError(f"{place} is not JSON: {error}.") from None
-            if not isinstance(found, dict):
-                raise ScheduleError(f"{place} must hold a JSON object; it holds a {type(found).__name__}.")
-            return found
-    raise ScheduleError(f"there is no scheduler_config.json at {path}, nor in its folder scheduler.")
-
-
 def _reason(peer: Peer, name: str, key: str) -> str:
     if key.startswith("_"):
         return "says where the configuration comes from"
-    return peer.ignored.get(key, f"{name} has no such key")
+    if key in peer.ignored:
+        return peer.ignored[key]
+    near = difflib.get_close_matches(key, peer.keys, 1, 0.6)
+    return f"{name} has no such key" + (f"; did you mean {near[0]}?" if near else "")
 
 
 def _defaults(peer: Peer, given: Mapping[str, Any]) -> dict[str, Any]:

@@ -2,11 +2,12 @@
 
 from multisched import schedulers
 from multisched.interop.diffusers.base import Peer
+from multisched.interop.diffusers.sigma import own_karras
 
 _NEVER_READ = "changes nothing once a number of steps is set"
 
 PEERS = {
-    "LMSDiscreteScheduler": Peer(schedulers.LMS, ours=("order",)),
+    "LMSDiscreteScheduler": Peer(schedulers.LMS, ours=("order",), convert=own_karras),
     "PNDMScheduler": Peer(
         schedulers.PNDM,
         ours=("previous_timestep", "average_velocity"),

@@ -4,6 +4,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, fields
 from typing import Any
 
+from multisched.interop.diffusers.clock import Float32
 from multisched.schedulers import Recipe
 
 
@@ -19,6 +20,7 @@ class Peer:
         renamed: keys of the configuration that have another name here.
         ignored: keys that diffusers accepts and that change nothing, each with the reason.
         convert: the recipe's options from those of the configuration, where values need a change.
+        clock: how diffusers computes the timesteps, where the recipe has a choice.
     """
 
     recipe: type[Recipe]
@@ -27,10 +29,17 @@ class Peer:
     renamed: Mapping[str, str] = field(default_factory=dict)
     ignored: Mapping[str, str] = field(default_factory=dict)
     convert: Callable[[dict[str, Any]], dict[str, Any]] = dict
+    clock: Float32 = field(default_factory=Float32)
+
+    @property
+    def timed(self) -> dict[str, Any]:
+        """The option that makes the timesteps diffusers' own, if the recipe has it."""
+        known = {one.name for one in fields(self.recipe)}  # type: ignore[arg-type]
+        return {"clock": self.clock} if "clock" in known else {}
 
     @property
     def keys(self) -> dict[str, str]:
         """The option that each key of the configuration sets."""
         names = {option: key for key, option in self.renamed.items()}
-        options = (one.name for one in fields(self.recipe) if one.name not in self.ours)  # type: ignore[arg-type]
+        options = (one.name for one in fields(self.recipe) if one.name not in (*self.ours, "clock"))  # type: ignore[arg-type]
         return {names.get(option, option): option for option in options}

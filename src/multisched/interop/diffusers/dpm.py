@@ -24,6 +24,8 @@ def _read(options: dict[str, Any]) -> dict[str, Any]:
 def _discrete(options: dict[str, Any]) -> dict[str, Any]:
     if options.get("use_flow_sigmas") and (spaced := [name for name in _SPACED if options.get(name)]):
         raise ScheduleError(f"diffusers takes the ratios of {spaced[0]} for sigmas of use_flow_sigmas.")
+    if options.get("use_lu_lambdas"):  # whose ends are always those of the training schedule
+        options = {**options, "sigma_min": None, "sigma_max": None}
     return _read(on_path(options))
 
 

@@ -6,6 +6,7 @@ from multisched import schedulers
 from multisched.interop.diffusers.base import Peer
 
 _FAITHFUL = {"double_shift": True, "swapped": True}
+_ENDS = {"sigma_min": "spaced_min", "sigma_max": "spaced_max"}  # that Karras's and other levels are spaced between
 _HEUN_KEYS = ("num_train_timesteps", "shift")
 
 PEERS = {
@@ -13,6 +14,7 @@ PEERS = {
         schedulers.FlowMatchEuler,
         ours=("sigma_max", "double_shift", "omega", "omega_mean", "swapped"),
         faithful=_FAITHFUL,
+        renamed=_ENDS,
     ),
     "FlowMatchHeunDiscreteScheduler": Peer(
         schedulers.FlowMatchHeun,
@@ -23,6 +25,7 @@ PEERS = {
         schedulers.FlowMatchLCM,
         ours=("sigma_max", "double_shift", "swapped"),
         faithful=_FAITHFUL,
+        renamed=_ENDS,
         ignored={"upscale_mode": "says how scale_factors resize, which are refused"},
     ),
     "FlowMapEulerDiscreteScheduler": Peer(
@@ -33,6 +36,7 @@ PEERS = {
         schedulers.LTXEulerAncestralRF,
         ours=("sigma_max", "double_shift", "rescaled"),
         faithful={"double_shift": True, "rescaled": False},
+        renamed=_ENDS,
     ),
     "MiniMaxH3Scheduler": Peer(schedulers.MiniMaxH3, ours=("count_end",), faithful={"count_end": True}),
     "PiflowScheduler": Peer(schedulers.Piflow),

@@ -4,8 +4,14 @@ from typing import Any
 
 from multisched import schedulers
 from multisched.interop.diffusers.base import Peer
+from multisched.interop.diffusers.clock import Float32
 
 _CHURN = ("s_churn", "s_tmin", "s_tmax", "s_noise")
+
+
+def own_karras(options: dict[str, Any]) -> dict[str, Any]:
+    """diffusers has two forms of Karras's spacing; this one is always between the ends of the run."""
+    return {**options, "sigma_min": None, "sigma_max": None} if options.get("use_karras_sigmas") else options
 
 
 def _euler(options: dict[str, Any]) -> dict[str, Any]:
@@ -26,12 +32,14 @@ PEERS = {
     ),
     "EulerAncestralDiscreteScheduler": Peer(schedulers.EulerAncestral),
     "HeunDiscreteScheduler": Peer(schedulers.Heun),
-    "KDPM2DiscreteScheduler": Peer(schedulers.KDPM2),
-    "KDPM2AncestralDiscreteScheduler": Peer(schedulers.KDPM2Ancestral),
+    "KDPM2DiscreteScheduler": Peer(schedulers.KDPM2, clock=Float32("spaced")),
+    "KDPM2AncestralDiscreteScheduler": Peer(schedulers.KDPM2Ancestral, clock=Float32("spaced")),
     "DPMSolverSDEScheduler": Peer(
         schedulers.DPMSolverSDE,
         ours=("s_noise",),
         ignored={"noise_sampler_seed": "noise is given to a step, or drawn from the seed of the run"},
+        clock=Float32("all"),
+        convert=own_karras,
     ),
     "EDMEulerScheduler": Peer(
         schedulers.EDMEuler,

@@ -1,0 +1,206 @@
+"""The timesteps of diffusers 0.42.1, computed as it does: tables and noise levels in float32, and which operation in
+which precision. They differ from the exact ones by rounding, and by 1 where they are then cut to whole numbers.
+
+Square roots are rounded as IEEE 754 says. Some processors' builds of PyTorch round one in six of them otherwise, and
+there diffusers itself gives other last digits.
+"""
+
+import math
+from dataclasses import dataclass
+from functools import lru_cache
+from typing import Any
+
+import numpy as np
+
+from multisched.grid import Clock, Grid
+from multisched.schedules.betas import betas
+from multisched.schedules.flow import Flow
+from multisched.schedules.ratios import beta
+from multisched.schedules.vp import DiscreteVP
+
+_single = np.float32
+
+
+@dataclass(frozen=True)
+class Float32(Clock):
+    """diffusers' timesteps.
+
+    Args:
+        wide: which of the timesteps in the space "ve" stay in float64: "none", those of sigmas of their own spacing
+            ("spaced"), or "all", those between two points included.
+    """
+
+    wide: str = "none"
+
+    def timesteps(self, schedule: Any, grid: Grid, timesteps: Any, sigmas: Any, mu: float | None) -> Any:
+        if isinstance(schedule, Flow):
+            whole = schedule.timestep_rounding == "down"
+            found = (
+                _whole_of_flow(schedule, grid, sigmas, mu) if whole else _of_flow(schedule, grid, timesteps, sigmas, mu)
+            )
+        else:
+            found = self._of_table(schedule, grid, sigmas)
+        return np.append(np.asarray(found, dtype=np.float64), grid.timesteps[-1:])
+
+    def between(self, schedule: Any, ratio: Any, timesteps: Any) -> Any:
+        if schedule.space == "vp" or self.wide == "all":
+            return timesteps if schedule.space == "vp" else _looked_up(ratio, _logs(schedule))
+        return _looked_up(ratio.astype(_single), _logs(schedule)).astype(_single).astype(np.float64)
+
+    def _of_table(self, schedule: DiscreteVP, grid: Grid, sigmas: Any) -> Any:
+        """Of levels of the discrete schedule."""
+        exact = grid.timesteps[:-1]
+        if schedule.timestep_type == "continuous":
+            return (0.25 * np.log(grid.sigmas[:-1].astype(_single).astype(np.float64))).astype(_single)
+        if schedule.space == "vp" and schedule.sigma_schedule is None:
+            return exact
+        if schedule.sigma_schedule is not None and sigmas is None and not schedule.spare_sigma:
+            told = _looked_up(_respaced(schedule, exact.size), _logs(schedule))
+            if schedule.timestep_rounding != "none":
+                return np.round(told) if schedule.timestep_rounding == "nearest" else np.trunc(told)
+            return told if self.wide != "none" else told.astype(_single)
+        if sigmas is not None and schedule.space == "ve":
+            return _looked_up(grid.sigmas[:-1].astype(_single), _logs(schedule)).astype(_single)
+        return exact if self.wide == "all" else exact.astype(_single)
+
+
+def _respaced(schedule: DiscreteVP, n: int) -> np.ndarray:
+    """Ratios of a spacing of their own, between ends of the float32 table."""
+    table = _table(schedule)
+    if schedule.sigma_schedule == "lu":
+        ends = [float(_logs(schedule)[end]) for end in (-1, 0)]
+        return np.exp(ends[0] + np.linspace(0, 1, n) * (ends[1] - ends[0]))
+    if schedule.sigma_range == "table":
+        top, bottom = table[[-1, 0]].tolist()
+    else:
+        chosen = schedule._spaced(n).astype(_single)
+        top, bottom = np.interp(chosen[[0, -1]], np.arange(table.size), table).tolist()
+    top = top if schedule.sigma_max is None else schedule.sigma_max
+    return between(str(schedule.sigma_schedule), top, bottom if schedule.sigma_min is None else schedule.sigma_min, n)
+
+
+def between(kind: str, top: float, bottom: float, n: int) -> np.ndarray:
+    """n levels from one to another (`schedules.ratios`), in the order of operations that diffusers has."""
+    ramp = np.linspace(0, 1, n)
+    if kind == "karras":
+        low, high = bottom ** (1 / 7), top ** (1 / 7)
+        return (high + ramp * (low - high)) ** 7.0
+    if kind == "exponential":
+        return np.exp(np.linspace(math.log(top), math.log(bottom), n))
+    return bottom + beta(1.0, 0.0, n) * (top - bottom)
+
+
+def _looked_up(sigma: np.ndarray, logs: np.ndarray) -> np.ndarray:
+    """Timesteps at sigmas, interpolated in the logarithm, in float64 or float32 as `sigma` is."""
+    log = np.log(np.maximum(sigma, sigma.dtype.type(1e-10)))
+    if np.all(np.diff(logs) > 0):
+        low = np.searchsorted(logs, log, side="right") - 1
+    else:  # the last that is not above
+        low = logs.size - 1 - np.argmax((log[None] >= logs[::-1, None]), axis=0)
+        low = np.where(log < np.min(logs), 0, low)
+    low = np.clip(low, 0, logs.size - 2)
+    share = np.clip((logs[low] - log) / (logs[low] - logs[low + 1]), 0, 1)
+    return np.asarray((1 - share) * low + share * (low + 1))
+
+
+@lru_cache(maxsize=64)
+def _table(schedule: DiscreteVP) -> np.ndarray:
+    """sigma / alpha in float32."""
+    bar = np.cumprod(1 - _betas(schedule), dtype=np.float64).astype(_single)
+    if schedule.rescale_betas_zero_snr:
+        root = np.sqrt(bar)
+        level = ((root - root[-1]) * (root[0] / (root[0] - root[-1]))) ** 2
+        kept = 1 - np.append(level[:1], level[1:] / level[:-1])
+        bar = np.cumprod(1 - kept, dtype=np.float64).astype(_single)
+        bar[-1] = schedule.terminal_alpha_bar
+    with np.errstate(divide="ignore"):
+        return np.sqrt((1 - bar) / bar)
+
+
+def _betas(schedule: DiscreteVP) -> np.ndarray:
+    total, kind = schedule.num_train_timesteps, schedule.beta_schedule
+    if schedule.trained_betas is not None:
+        return np.asarray(schedule.trained_betas, dtype=_single)
+    if kind == "linear":
+        return ramp(schedule.beta_start, schedule.beta_end, total)
+    if kind == "scaled_linear":
+        return ramp(schedule.beta_start**0.5, schedule.beta_end**0.5, total) ** 2
+    return betas(kind, total, schedule.beta_start, schedule.beta_end, _single)
+
+
+def ramp(start: float, end: float, n: int) -> np.ndarray:
+    """n even numbers in float32, counted by fused products from the nearer end, as PyTorch does."""
+    first, last = _single(start), _single(end)
+    step, i = np.float64((last - first) / _single(max(n - 1, 1))), np.arange(n)
+    up, down = np.float64(first) + step * i, np.float64(last) - step * (n - 1 - i)
+    return np.where(i < n // 2, up, down).astype(_single) if n > 1 else np.array([first])
+
+
+@lru_cache(maxsize=64)
+def _logs(schedule: DiscreteVP) -> np.ndarray:
+    logs: np.ndarray = np.log(_table(schedule))
+    return logs
+
+
+def _of_flow(schedule: Flow, grid: Grid, timesteps: Any, sigmas: Any, mu: float | None) -> Any:
+    """T * sigma in float32, or T * (1 - sigma), of sigma in float64 between ends in float32."""
+    n, total = len(grid), schedule.num_train_timesteps
+    if timesteps is not None and not schedule.inverted:
+        return np.asarray(timesteps, dtype=_single)[:n]
+    if schedule.double_shift or (sigmas is None and timesteps is None):
+        level = _matched(schedule, n, timesteps, sigmas, mu)
+    else:
+        level = grid.sigmas[:-1]
+    level = level.astype(_single)
+    return (1 - level if schedule.inverted else level) * _single(total)
+
+
+def _matched(schedule: Flow, n: int, timesteps: Any, sigmas: Any, mu: float | None) -> np.ndarray:
+    total, factor = schedule.num_train_timesteps, schedule.shift
+    if sigmas is not None:
+        level = np.asarray(sigmas, dtype=np.float64)[:n].astype(_single)
+    elif timesteps is not None:
+        level = np.asarray(timesteps, dtype=np.float64)[:n].astype(_single) / _single(total)
+    else:
+        lowest = 1 / total if schedule.sigma_min is None else schedule.sigma_min
+        ends = np.array([schedule.sigma_max, lowest], dtype=_single)
+        if schedule.double_shift and not schedule.use_dynamic_shifting:
+            ends = _single(factor) * ends / (1 + _single(factor - 1) * ends)
+        level = np.linspace(*(ends.astype(np.float64) * total), n) / total
+    if mu is None:
+        level = factor * level / (1 + (factor - 1) * level)
+    else:
+        dynamic = math.exp(mu) if schedule.time_shift_type == "exponential" else mu
+        level = dynamic / (dynamic + (1 / level - 1) ** 1.0)
+    if schedule.shift_terminal:
+        rest = 1 - level
+        level = 1 - rest / (rest[-1] / (1 - schedule.shift_terminal)) if rest[-1] else level
+    if schedule.sigma_schedule is not None:
+        top, bottom = level[[0, -1]].tolist()
+        level = between(schedule.sigma_schedule, schedule.spaced_max or top, schedule.spaced_min or bottom, n)
+    return level
+
+
+def _whole_of_flow(schedule: Flow, grid: Grid, sigmas: Any, mu: float | None) -> Any:
+    """T * sigma in float64, cut."""
+    n, total, factor = len(grid), schedule.num_train_timesteps, schedule.shift
+    if schedule.ratio_range is not None:
+        ratio = between(str(schedule.sigma_schedule), *schedule.ratio_range, n)
+        return np.trunc(ratio / (ratio + 1) * total)
+    if schedule.sigma_min is not None:  # from 1 - 1 / T to 0
+        level = 1.0 - np.linspace(1, 1 / total, n + 1)
+        factor = factor if mu is None else np.exp(mu)
+        level = np.flip(factor * level / (1 + (factor - 1) * level))[:-1]
+        return np.trunc(level * total)
+    level = np.linspace(1, 1 / total, n + 1)[:-1] if sigmas is None else np.asarray(sigmas, dtype=np.float64)[:n]
+    if mu is None:
+        level = factor * level / (1 + (factor - 1) * level)
+    else:
+        dynamic = math.exp(mu) if schedule.time_shift_type == "exponential" else mu
+        level = dynamic / (dynamic + (1 / level - 1) ** 1.0)
+    if schedule.shift_terminal:
+        rest = 1 - level
+        level = 1 - rest / (rest[-1] / (1 - schedule.shift_terminal)) if rest[-1] else level
+    if abs(level[0] - 1) < 1e-6:
+        level[0] -= 1e-6
+    return np.trunc(level * total)

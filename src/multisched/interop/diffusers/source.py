@@ -1,0 +1,105 @@
+"""Where a configuration of diffusers comes from: a dict, an object, a file or a folder; and what it is not."""
+
+import difflib
+import json
+import os
+import reprlib
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from multisched.errors import ScheduleError
+
+MOST = 16 * 2**20  # bytes of a file
+_short = reprlib.Repr()
+_short.maxstring = _short.maxother = _short.maxlong = 60
+_short.maxlist = _short.maxtuple = _short.maxdict = 3
+_short.maxlevel = 2
+_WAY = "give a scheduler's dict, scheduler_config.json, or the folder of a saved pipeline"
+
+
+def brief(value: Any) -> str:
+    """A value for a message, of at most 120 characters."""
+    try:
+        text = " ".join(_short.repr(value).split())
+    except Exception:
+        text = f"a {type(value).__name__}"
+    return text if len(text) <= 120 else text[:117] + "..."
+
+
+def read(config: Any) -> Mapping[str, Any]:
+    """The configuration that was given, or that is in the place given.
+
+    Raises:
+        ScheduleError: if there is none.
+    """
+    if isinstance(config, (str, os.PathLike)):
+        return _from_place(config)
+    inner = config if isinstance(config, Mapping) else getattr(config, "config", None)
+    if not isinstance(inner, Mapping):
+        raise ScheduleError(f"a {type(config).__name__} is no configuration; {_WAY}.")
+    for key in inner:
+        if not isinstance(key, str):
+            raise ScheduleError(f"the keys of a configuration are strings; given {brief(key)}.")
+    if inner is not config:
+        # The class that the object is of counts, not that which its configuration was made for.
+        return {**inner, "_class_name": type(config).__name__}
+    return inner
+
+
+def class_name(given: Mapping[str, Any], known: tuple[str, ...], tokens: tuple[str, ...]) -> str:
+    """The class of diffusers that a configuration names.
+
+    Raises:
+        ScheduleError: if it names none, or one that is not known.
+    """
+    name = given.get("_class_name")
+    if name is None and isinstance(given.get("_target_"), str):  # as Hydra says it
+        name = given["_target_"].rpartition(".")[2]
+    if name is None:
+        raise ScheduleError("the configuration names no class; add _class_name, such as 'EulerDiscreteScheduler'.")
+    if isinstance(name, (list, tuple)) or not isinstance(name, str):
+        raise ScheduleError(f"_class_name must be one name, such as 'DDIMScheduler'; given {brief(name)}.")
+    name = name.removeprefix("Flax")
+    if name in known:
+        return name
+    if name.removesuffix("Scheduler") in tokens:
+        raise ScheduleError(f"{name} samples discrete tokens, which multisched does not do.")
+    if name.endswith("Pipeline"):
+        raise ScheduleError(f"{brief(name)} is a pipeline's; {_WAY}.")
+    stem, stems = name[:80].removesuffix("Scheduler"), [one.removesuffix("Scheduler") for one in known]
+    found = next(
+        (near for one in (f"{stem}Discrete", stem) if (near := difflib.get_close_matches(one, stems, 1, 0.8))), None
+    )
+    near = [f"{one}Scheduler" for one in found or ()]
+    hint = f"did you mean {near[0]}?" if near else "it must be a scheduler class of diffusers, such as DDIMScheduler."
+    raise ScheduleError(f"_class_name {brief(name)} is not known; {hint}")
+
+
+def _from_place(place: Any) -> Mapping[str, Any]:
+    try:
+        path = Path(place)
+        if path.name == "model_index.json":
+            path = path.parent
+        tried = (path, path / "scheduler_config.json", path / "scheduler" / "scheduler_config.json")
+        found = next((one for one in tried if one.is_file()), None)
+        if found is None:
+            missing = f"there is no scheduler_config.json at {brief(str(place))}, nor in its folder scheduler."
+            raise ScheduleError(missing)
+        if found.stat().st_size > MOST:
+            size = found.stat().st_size
+            raise ScheduleError(f"{brief(str(found))} has {size} bytes; a configuration has at most {MOST}.")
+        text = found.read_bytes().decode("utf-8")
+    except UnicodeDecodeError:
+        raise ScheduleError(f"{brief(str(found))} is not UTF-8 text.") from None
+    except (OSError, TypeError, ValueError) as error:
+        if isinstance(error, ScheduleError):
+            raise
+        raise ScheduleError(f"{brief(str(place))} cannot be read: {brief(str(error))}.") from None
+    try:
+        content = json.loads(text)
+    except (ValueError, RecursionError) as error:
+        raise ScheduleError(f"{brief(str(found))} is not JSON: {brief(str(error))}.") from None
+    if not isinstance(content, dict):
+        raise ScheduleError(f"{brief(str(found))} must hold a JSON object; it holds a {type(content).__name__}.")
+    return content
