@@ -181,6 +181,9 @@ class DPMSinglestep(DPM):
         ends = {"alpha_next": grid.next_alphas[:, None], "sigma_next": grid.next_sigmas[:, None]}
         return self._checked(replace(rows, **ends))
 
+    def serves(self, rows: Rows) -> Any:
+        return rows.step + rows.stage
+
     def _groups(self, steps: int, clean: bool) -> list[int]:
         """Calls of each group."""
         size = self.solver_order
