@@ -73,8 +73,9 @@ RECIPES: dict[str, ms.Recipe] = {
     "dpm-single-sde-3": ms.DPMSolverSinglestep(
         algorithm_type="sde-dpmsolver++", solver_order=3, solver_type="heun", third_order="published"
     ),
-    "dpm-single-sde": ms.DPMSolverSinglestep(
-        algorithm_type="sde-dpmsolver++", solver_order=3, solver_type="heun", third_order="published"
+    "dpm-single-sde": ms.DPMSolverSinglestep(algorithm_type="sde-dpmsolver++"),
+    "dpm-single-sde-independent": ms.DPMSolverSinglestep(
+        algorithm_type="sde-dpmsolver++", solver_order=3, solver_type="heun", independent_noise=True
     ),
     "dpm-inverse": ms.DPMSolverMultistepInverse(),
     "dpm-inverse-flow": ms.DPMSolverMultistepInverse(use_flow_sigmas=True, algorithm_type="dpmsolver"),
