@@ -93,10 +93,7 @@ def test_a_run_is_algorithm_2_of_karras(heun, s_churn, network):
     """Karras et al. 2022 (arXiv 2206.00364), algorithm 2, by hand with a nonlinear model, and its first-order form."""
     s_tmin, s_tmax, s_noise, n = 0.05, 20.0, 1.05, 9
     settings = {"s_churn": s_churn, "s_tmin": s_tmin, "s_tmax": s_tmax, "s_noise": s_noise}
-    if network == "edm":
-        recipe = ms.EDMEuler(**settings)
-    else:
-        recipe = ms.Euler(use_karras_sigmas=True, **settings)
+    recipe = ms.EDMEuler(**settings) if network == "edm" else ms.Euler(use_karras_sigmas=True, **settings)
     if heun:
         recipe = ms.Scheduler(*recipe.parts()[:2], ms.solvers.Heun(**settings))
     levels = replace(recipe, s_churn=0.0).plan(n).sigmas if not heun else recipe.schedule.grid(n).sigmas
@@ -152,6 +149,7 @@ def test_groups_of_an_sde_have_the_noise_of_one_path(size, rule, path):
     solver = ms.solvers.DPMSinglestep(size, "sde-dpmsolver++", rule)
     slope, errors = _slope(solver, path, 240, 480)
     single, independent = (
-        abs(_error(one, path, 480)) for one in (replace(solver, solver_order=1), replace(solver, independent_noise=True))
+        abs(_error(one, path, 480))
+        for one in (replace(solver, solver_order=1), replace(solver, independent_noise=True))
     )
     assert slope > 1.8 and errors[1] < single / 10 and independent > single, (slope, errors, single, independent)
