@@ -282,5 +282,6 @@ def test_betas_are_those_of_the_schedule():
 def test_a_single_exponential_step_starts_as_wide_as_diffusers_has_it():
     config = {"_class_name": "EDMEulerScheduler", "sigma_schedule": "exponential"}
     theirs, ours = ms.from_diffusers(config).plan(1), ms.EDMEuler(sigma_schedule="exponential").plan(1)
-    assert theirs.grid.init_noise_sigma == pytest.approx(80.00625, rel=1e-7) and theirs.sigmas[0] == pytest.approx(0.002)
+    assert theirs.grid.init_noise_sigma == pytest.approx(80.00625, rel=1e-7)
+    assert theirs.sigmas[0] == pytest.approx(0.002)
     assert ours.grid.init_noise_sigma == pytest.approx(80.00625, rel=1e-7) and ours.sigmas[0] == pytest.approx(80.0)

@@ -32,8 +32,8 @@ class Euler(OnSigma, Respaced):
         log_linear_spare: whether these are as diffusers has them, which is `DiscreteVP`'s spare_sigma.
         prediction_type: "epsilon", "sample" or "v_prediction".
         s_churn, s_tmin, s_tmax, s_noise: noise added before each step, see `solvers.Churn`.
-        late_churn: whether it is added after the model's call, a defect of diffusers (`solvers.LateEuler`, which rereads
-            the output unless it is of type "v_prediction").
+        late_churn: whether it is added after the model's call, a defect of diffusers (`solvers.LateEuler`, which
+            rereads the output unless it is of type "v_prediction").
 
     Raises:
         ScheduleError: an option that is not one of those named, or a number out of range.

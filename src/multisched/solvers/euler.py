@@ -118,8 +118,8 @@ class Euler(Churn):
 
 @dataclass(frozen=True)
 class LateEuler(Euler):
-    """The same with the noise added after the model's call at sigma, whose output is then read at sigma_hat of x_hat, as
-    diffusers has it: a defect, since the model has not seen that noise.
+    """The same with the noise added after the model's call at sigma, whose output is then read at sigma_hat of x_hat,
+    as diffusers has it: a defect, since the model has not seen that noise.
 
         x_hat = x + s_noise * sqrt(sigma_hat^2 - sigma^2) * z,   sigma_hat = sigma * (1 + gamma)
 
