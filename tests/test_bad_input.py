@@ -177,7 +177,7 @@ def test_bad_steps_are_refused(make):
         plan.step(state._replace(memory=(x,)), x, x)
     heun = ms.FlowMatchHeun().plan(2)
     with pytest.raises(ms.ScheduleError, match=r"memory has shape \(2, 3, 5\)"):
-        heun.step(heun.start(x)._replace(memory=(wrong,)), x)
+        heun.step(heun.start(x)._replace(memory=(wrong, x)), x)
     with pytest.raises(ms.ScheduleError, match="standard deviation above 0"):
         ms.log_prob(x, x, 0.0)
 

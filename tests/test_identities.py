@@ -106,13 +106,13 @@ def test_predictions_mean_what_their_papers_say():
 
 def test_churn_as_ace_step_writes_it():
     """x_hat = x + s_noise * sqrt(sigma_hat^2 - sigma^2) * z; d1 = (x_hat - D) / sigma_hat, D = x_hat - sigma * v."""
-    plan = ms.FlowMatchHeun(s_churn=3.0, s_noise=1.2, s_tmin=0.3, s_tmax=0.9).plan(5)
+    plan = ms.FlowMatchHeun(s_churn=3.0, s_noise=1.2, s_tmin=0.3, s_tmax=0.9, late_churn=True).plan(5)
     x, first, second, z = (values.astype(np.float64) for values in arrays(4))
     sigma, after = plan.sigmas[1], plan.sigmas[2]
     hat = sigma * (1 + min(3.0 / 9, math.sqrt(2) - 1))
     x_hat = x + 1.2 * math.sqrt(hat**2 - sigma**2) * z
     d1 = sigma * first / hat
-    middle = plan.step(ms.State(x, (x,), 2), first, z)
+    middle = plan.step(ms.State(x, (x, x), 2), first, z)
     np.testing.assert_allclose(middle.sample, x_hat + (after - hat) * d1, atol=1e-12)
     end = plan.step(middle, second, z)
     np.testing.assert_allclose(end.sample, x_hat + (after - hat) * (d1 + second) / 2, atol=1e-12)

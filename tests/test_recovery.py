@@ -35,9 +35,10 @@ def _miss(recipe, n):
     sample = np.stack([rows.alpha[:, 0], rows.sigma[:, 0]], axis=1)
     output = np.stack([a + zero, b + zero], axis=1)
     anchor = np.stack([rows.alpha_start[:, 0], rows.sigma_start[:, 0]], axis=1)
-    operands = np.stack([sample, *[anchor] * len(solver.memory), output], axis=1)
-    after = np.einsum("rk,rkb->rb", tableau.fold().weights[:, 0], operands)
     wanted = np.stack([rows.alpha_next[:, 0], rows.sigma_next[:, 0]], axis=1)
+    kept = {"anchor": anchor, "slope": wanted - anchor}
+    operands = np.stack([sample, *(kept[name] for name in solver.memory), output], axis=1)
+    after = np.einsum("rk,rkb->rb", tableau.fold().weights[:, 0], operands)
     assert np.all(wanted[-1] == [1.0, 0.0])
     return float(np.abs(after - wanted).max())
 

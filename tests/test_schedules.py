@@ -254,3 +254,34 @@ def test_timesteps_in_half_precision_have_the_levels_of_their_values(path, make,
         pytest.skip("the array-API standard has no half precision")
     for one, other in zip(narrow, found, strict=True):
         np.testing.assert_array_equal(backend.to_numpy(one), backend.to_numpy(other))
+
+
+@pytest.mark.host
+@pytest.mark.parametrize("total", [10, 50, 100, 1000])
+@pytest.mark.parametrize("kind", [ms.DPMSolverMultistep, ms.DPMSolverSinglestep, ms.UniPCMultistep, ms.DEISMultistep])
+def test_a_timestep_that_would_come_twice_is_named_with_the_way_out(kind, total):
+    recipe = kind(num_train_timesteps=total)
+    with pytest.raises(ms.ScheduleError, match=f"visit timestep .* twice.* at most {total - 1} steps") as caught:
+        recipe.plan(total)
+    assert len(str(caught.value)) < 300 and len(recipe.plan(total - 1).grid) == total - 1
+    if kind is not ms.DPMSolverSinglestep:
+        assert len(kind(num_train_timesteps=total, timestep_spacing="trailing").plan(total).grid) == total
+
+
+@pytest.mark.host
+def test_betas_are_those_of_the_schedule():
+    plain = ms.schedules.DiscreteVP(precision="float64")
+    np.testing.assert_array_equal(plain.betas, np.linspace(1e-4, 0.02, 1000))
+    assert not plain.betas.flags.writeable and plain.betas.dtype == np.float64
+    for change in ({}, {"rescale_betas_zero_snr": True}, {"snr_shift_scale": 3.0}):
+        schedule = ms.schedules.DiscreteVP(precision="float64", **change)
+        np.testing.assert_allclose(np.cumprod(1 - schedule.betas), schedule.alphas_cumprod, rtol=1e-12, atol=1e-15)
+
+
+@pytest.mark.host
+def test_a_single_exponential_step_starts_as_wide_as_diffusers_has_it():
+    config = {"_class_name": "EDMEulerScheduler", "sigma_schedule": "exponential"}
+    theirs, ours = ms.from_diffusers(config).plan(1), ms.EDMEuler(sigma_schedule="exponential").plan(1)
+    assert theirs.grid.init_noise_sigma == pytest.approx(80.00625, rel=1e-7)
+    assert theirs.sigmas[0] == pytest.approx(0.002)
+    assert ours.grid.init_noise_sigma == pytest.approx(80.00625, rel=1e-7) and ours.sigmas[0] == pytest.approx(80.0)

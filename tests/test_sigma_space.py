@@ -117,9 +117,9 @@ def test_karras_sigmas_are_told_as_whole_timesteps_but_for_the_middle():
 
 
 @pytest.mark.parametrize(("s_churn", "n", "gamma"), [(2.0, 8, 0.25), (9.0, 8, math.sqrt(2) - 1), (0.3, 1, 0.3)])
-def test_churn_as_published(s_churn, n, gamma):
+def test_churn_after_the_call_as_diffusers_has_it(s_churn, n, gamma):
     """x_hat and sigma_hat of Karras et al. 2022, algorithm 2, with the noise that the model names kept in the step."""
-    plan = ms.Euler(s_churn=s_churn, s_noise=1.1, s_tmin=0.01, s_tmax=10.0).plan(n)
+    plan = ms.Euler(s_churn=s_churn, s_noise=1.1, s_tmin=0.01, s_tmax=10.0, late_churn=True).plan(n)
     x, output, z = np.random.default_rng(0).standard_normal((3, 1, 4))
     for row in range(n):
         sigma, after = plan.sigmas[row : row + 2]
@@ -129,9 +129,9 @@ def test_churn_as_published(s_churn, n, gamma):
         np.testing.assert_allclose(plan.step(ms.State(x, (), row), output, z).sample, wanted, rtol=1e-12, atol=1e-12)
 
 
-def test_churn_of_an_edm_network_is_the_preconditioning_at_the_raised_level():
+def test_late_churn_of_an_edm_network_is_the_preconditioning_at_the_raised_level():
     """x0 = c_skip(sigma_hat) * x_hat + c_out(sigma_hat) * F (table 1)."""
-    plan = ms.EDMEuler(s_churn=2.0).plan(8)
+    plan = ms.EDMEuler(s_churn=2.0, late_churn=True).plan(8)
     x, output, z = np.random.default_rng(0).standard_normal((3, 1, 4))
     sigma, after = plan.sigmas[3:5]
     hat = sigma * 1.25

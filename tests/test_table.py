@@ -64,8 +64,8 @@ def test_euler_on_a_flow_is_one_sum_of_two_arrays():
 def test_structural_zeros_ones_and_copies_are_exact():
     weights = ms.FlowMatchHeun(shift=3.0).plan(10).tableau.fold().weights
     first, second = weights[0::2], weights[1::2]
-    assert np.all(first[:, 0, 0] == 1) and np.all(first[:, 0, 1] == 0) and np.all(first[:, 1] == [1, 0, 0])
-    assert np.all(second[:, 0, :2] == 0.5) and np.all(second[:, 1] == [0, 1, 0])
+    assert np.all(first[:, 0, 0] == 1) and np.all(first[:, 0, 1:3] == 0) and np.all(first[:, 1] == [1, 0, 0, 0])
+    assert np.all(second[:, 0, :3] == [0, 1, 0.5]) and np.all(second[:, 1] == [0, 1, 0, 0])
 
 
 def test_folding_twice_is_folding_once():
@@ -87,7 +87,7 @@ def test_a_plan_prints_as_a_table():
     text = str(ms.FlowMatchHeun(shift=3.0).plan(3))
     assert "3 steps, 5 model calls, order 2, deterministic" in text
     assert text.count("sample =") == 5
-    assert "sample = +0.5 sample +0.5 anchor" in text
+    assert "sample = +1 anchor +0.5 slope -0.124813 output" in text
     assert str(ms.DDIM().plan(2).tableau).count("x0") == 2
 
 

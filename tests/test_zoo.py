@@ -112,7 +112,7 @@ def test_solver_by_grid_by_prediction(solver, grids):
 
 def _defined(solver, grid):
     """Whether an exact model has an exact answer. Where steps do not join, a solver that looks back has seen another
-    path; churn, as published, adds noise as if alpha were 1, and after the model has been asked; the boundary condition
+    path; churn after the model has been asked adds noise as if alpha were 1; the boundary condition
     of LCM keeps the sample itself at small timesteps; a corrector of the noise multiplies by 1 / alpha what rounding
     has left of x0, which at alpha = 1e-6 is ten digits."""
     if type(solver).__name__ in ASTRAY or not (grid.chained or not solver.memory):
@@ -121,7 +121,7 @@ def _defined(solver, grid):
         return not 0 < grid.alphas[0] < 1e-5
     if getattr(solver, "start", "") == "runge_kutta":  # its four calls amplify rounding by so much each
         return not 0 < 1e3 * grid.alphas[0] < grid.alphas[1]
-    if getattr(solver, "s_churn", 0):
+    if _late(solver):
         return bool(np.all(grid.alphas == 1))
     if isinstance(solver, ms.solvers.LCM):
         return (solver.timestep_scaling * np.abs(grid.timesteps[:-1]).min()) ** 2 > 3e4 * max(1, grid.sigmas[0])
@@ -131,7 +131,11 @@ def _defined(solver, grid):
 def _leaves_noise(solver):
     """Whether noise that was drawn is still there at sigma = 0: churned after the model was asked, or drawn anew by a
     corrector whose estimate of the noise is that of the predicted sample."""
-    return bool(getattr(solver, "s_churn", 0)) or (solver.draws > 0 and not getattr(solver, "data", True))
+    return _late(solver) or (solver.draws > 0 and not getattr(solver, "data", True))
+
+
+def _late(solver):
+    return type(solver).__name__.startswith("Late") and solver.s_churn > 0
 
 
 def _keeps_the_level(solver):
@@ -139,13 +143,13 @@ def _keeps_the_level(solver):
     temperature, and not if the noise is the larger variance's or comes on top, or is predicted as well."""
     options = {
         "s_noise": 1.0,
-        "s_churn": 0.0,
         "variance_type": "fixed_small",
         "algorithm_type": "sde-dpmsolver++",
         "data": True,
     }
     plain = all(getattr(solver, name, value) == value for name, value in options.items())
-    return solver.draws > 0 and plain and type(solver).__name__ not in ("Consistency", "RescaledSDE")
+    named = ("Consistency", "RescaledSDE", "LateEuler", "LateHeun")
+    return solver.draws > 0 and plain and type(solver).__name__ not in named
 
 
 def _misses(solver, made):

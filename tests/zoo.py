@@ -18,6 +18,7 @@ RECIPES: dict[str, ms.Recipe] = {
     "flow-euler-stochastic": ms.FlowMatchEuler(shift=2.0, stochastic_sampling=True),
     "flow-heun": ms.FlowMatchHeun(shift=3.0),
     "flow-heun-churn": ms.FlowMatchHeun(s_churn=4.0, s_tmin=0.2, s_tmax=0.8, s_noise=1.1),
+    "flow-heun-churn-late": ms.FlowMatchHeun(s_churn=4.0, s_tmin=0.2, s_tmax=0.8, s_noise=1.1, late_churn=True),
     "flow-ping-pong": ms.FlowMatchPingPong(shift=3.0),
     "flow-euler-inverted": ms.FlowMatchEuler(shift=3.0, invert_sigmas=True),
     "flow-euler-karras": ms.FlowMatchEuler(use_karras_sigmas=True, shift_terminal=0.1),
@@ -43,6 +44,8 @@ RECIPES: dict[str, ms.Recipe] = {
     "euler-continuous": ms.Euler(use_karras_sigmas=True, timestep_type="continuous", prediction_type="v_prediction"),
     "euler-log-linear": ms.Euler(interpolation_type="log_linear", final_sigmas_type="sigma_min"),
     "euler-churn": ms.Euler(s_churn=3.0, s_tmin=0.1, s_tmax=40.0, s_noise=1.01, prediction_type="sample"),
+    "euler-churn-late": ms.Euler(s_churn=3.0, s_tmin=0.1, s_tmax=40.0, s_noise=1.01, late_churn=True),
+    "euler-churn-late-v": ms.Euler(s_churn=3.0, s_tmin=0.1, prediction_type="v_prediction", late_churn=True),
     "euler-ancestral": ms.EulerAncestral(timestep_spacing="trailing", rescale_betas_zero_snr=True),
     "heun": ms.Heun(use_exponential_sigmas=True),
     "heun-clip": ms.Heun(clip_sample=True, prediction_type="sample"),
@@ -71,8 +74,9 @@ RECIPES: dict[str, ms.Recipe] = {
     "dpm-single-sde-3": ms.DPMSolverSinglestep(
         algorithm_type="sde-dpmsolver++", solver_order=3, solver_type="heun", third_order="published"
     ),
-    "dpm-single-sde": ms.DPMSolverSinglestep(
-        algorithm_type="sde-dpmsolver++", solver_order=3, solver_type="heun", third_order="published"
+    "dpm-single-sde": ms.DPMSolverSinglestep(algorithm_type="sde-dpmsolver++"),
+    "dpm-single-sde-independent": ms.DPMSolverSinglestep(
+        algorithm_type="sde-dpmsolver++", solver_order=3, solver_type="heun", independent_noise=True
     ),
     "dpm-inverse": ms.DPMSolverMultistepInverse(),
     "dpm-inverse-flow": ms.DPMSolverMultistepInverse(use_flow_sigmas=True, algorithm_type="dpmsolver"),
@@ -86,6 +90,7 @@ RECIPES: dict[str, ms.Recipe] = {
     "edm-euler-churn": ms.EDMEuler(
         sigma_schedule="exponential", prediction_type="v_prediction", s_churn=2.0, s_tmin=1.0
     ),
+    "edm-euler-churn-late": ms.EDMEuler(s_churn=2.0, s_tmin=1.0, late_churn=True),
     "ddim-inverse": ms.DDIMInverse(),
     "ddim-inverse-stride": ms.DDIMInverse(
         timestep_spacing="trailing", previous_timestep="stride", set_alpha_to_one=False, prediction_type="sample"

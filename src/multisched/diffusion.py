@@ -1,5 +1,6 @@
 """DiffusionScheduler: the stateful face of any recipe, written once over `Plan`."""
 
+import copy
 import dataclasses
 import math
 import warnings
@@ -37,6 +38,7 @@ class DiffusionScheduler(Generic[B]):
         self.device = device
         self._source = noise_sources.source(rng)
         self._plan: Plan | None = None
+        self._asked: tuple[int | None, dict[str, Any]] = (None, {})
         self._variants: dict[tuple[tuple[str, Any], ...], Plan] = {}
         self._index = 0
         self._begun = False
@@ -78,6 +80,7 @@ class DiffusionScheduler(Generic[B]):
             ScheduleError: what makes no plan; the schedule before stays in force.
         """
         self._plan = self.recipe.plan(num_inference_steps, **arguments)
+        self._asked = copy.deepcopy((num_inference_steps, arguments))
         self._variants = {}
         self.reset()
 
@@ -177,7 +180,8 @@ class DiffusionScheduler(Generic[B]):
         if index in (0, len(plan)) or len(plan.tableau.registers) == 1 + len(plan.inputs):
             return plan, 0
         step = int(plan.rows.step[index, 0])
-        tail = self.recipe.plan_over(plan.grid.part(step, len(plan.grid)))
+        n, arguments = self._asked
+        tail = self.recipe.plan(n, **{**arguments, "strength": None, "start": plan.grid.first + step})
         if not np.array_equal(tail.timesteps, plan.timesteps[index:]):
             raise ScheduleError(f"{plan.name} cannot begin at row {index}; use set_timesteps with start or strength.")
         return tail, index

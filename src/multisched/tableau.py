@@ -115,14 +115,28 @@ def clear_dust(weights: Any, size: Any) -> Any:
     return xp.where(dusty, nearest, weights)
 
 
-def tabulate(solver: Solver, grid: Grid, prediction: Prediction, schedule: Any) -> tuple[Rows, Tableau]:
+def tabulate(
+    solver: Solver, grid: Grid, prediction: Prediction, schedule: Any, stop: int | None = None
+) -> tuple[Rows, Tableau]:
     """The rows of `solver` over `grid` and their table, with x0 as an operand of its own.
 
+    Args:
+        stop: keep only the rows of the steps before this one. They are made with all others, since a solver may look
+            at how long its run is.
+
     Raises:
-        ScheduleError: a row where the model's output does not determine x0.
+        ScheduleError: if the model's output does not determine x0 in a row.
     """
     rows = solver.rows(grid, schedule)
-    _check_regular(rows, prediction)
+    kept = len(rows) if stop is None else int(np.sum(np.asarray(solver.serves(rows)) < stop))
+    _check_regular(rows.first(kept), prediction)
+    with np.errstate(all="ignore" if kept < len(rows) else None):  # in the rows that are not kept
+        tableau = _tableau(solver, rows, prediction, kept)
+    return rows if stop is None else replace(rows.first(kept), grid=rows.grid.part(0, stop)), tableau
+
+
+def _tableau(solver: Solver, rows: Rows, prediction: Prediction, kept: int) -> Tableau:
+    """The table of the first `kept` rows."""
     xp = namespace(rows.sigma)
     registers = ("sample", *solver.memory)
     outputs = ("output",) if solver.outputs == 1 else tuple(f"output_{k}" for k in range(solver.outputs))
@@ -142,7 +156,8 @@ def tabulate(solver: Solver, grid: Grid, prediction: Prediction, schedule: Any) 
 
     weights = xp.stack([xp.broadcast_to(register, shape) for register in (after.sample, *after.memory)], axis=1)
     x0_weights = xp.concat([estimate[:, :1], estimate[:, len(registers) : len(registers) + len(outputs)]], axis=1)
-    return rows, Tableau(
+    weights, x0_weights = weights[:kept], x0_weights[:kept]
+    return Tableau(
         clear_dust(weights, xp.abs(weights)),
         clear_dust(x0_weights[:, None, :], xp.abs(x0_weights)[:, None, :])[:, 0, :],
         registers,

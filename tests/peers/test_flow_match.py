@@ -173,7 +173,7 @@ def compare_heun(tally: Tally, options: dict[str, Any], churn: dict[str, float],
         theirs = their_rows(scheduler, step_once)
     # diffusers lists the level between two steps twice.
     sigmas = torch.cat([scheduler.sigmas[:1], scheduler.sigmas[1::2]])
-    recipe = ms.FlowMatchHeun(**options, **churn, double_shift=True)
+    recipe = ms.FlowMatchHeun(**options, **churn, double_shift=True, late_churn=True)
     compare_flow(tally, recipe, (options, churn, {"num_inference_steps": n}), scheduler.timesteps, sigmas, theirs)
 
 

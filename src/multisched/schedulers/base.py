@@ -95,7 +95,8 @@ class Recipe(ABC):
             n: number of steps of the whole schedule.
             timesteps, sigmas: a schedule of one's own, falling (what each means: the schedule's `grid`).
             mu: dynamic shift of a flow schedule.
-            start, stop: run only the steps start..stop-1, counted as in a slice from 0.
+            start, stop: run only the steps start..stop-1, counted as in a slice from 0. A run begins anew at `start`,
+                without the calls before it; at `stop` it is cut, so that its rows are the first of the longer run.
             strength: run only the last int(n * strength) steps, for image to image; in [0, 1].
 
         Raises:
@@ -103,7 +104,8 @@ class Recipe(ABC):
         """
         mu = None if mu is None else real("mu", mu)
         grid = self._made.schedule.grid(n, timesteps, sigmas, mu)
-        return self.plan_over(grid.part(*_bounds(len(grid), start, stop, strength)))
+        first, end = _bounds(len(grid), start, stop, strength)
+        return self._plan_over(grid.part(first, len(grid)), end - first)
 
     def plan_over(self, grid: Grid) -> Plan:
         """The plan of a run over a grid of one's own.
@@ -111,8 +113,13 @@ class Recipe(ABC):
         Raises:
             ScheduleError: the solver cannot take a step of it.
         """
+        return self._plan_over(grid, len(grid))
+
+    def _plan_over(self, grid: Grid, stop: int) -> Plan:
+        """The first `stop` steps of that plan."""
         parts = self._made
-        rows, tableau = tabulate(parts.solver, grid, parts.prediction, parts.schedule)
+        part = stop if stop < len(grid) else None
+        rows, tableau = tabulate(parts.solver, grid, parts.prediction, parts.schedule, part)
         noise_transform, noise_parameters = parts.solver.noise_transform(rows) or (None, None)
         return Plan(
             name=type(self).__name__,

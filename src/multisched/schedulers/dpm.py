@@ -72,9 +72,10 @@ class DPMSolverMultistep(_Discrete):
 @dataclass(frozen=True)
 class DPMSolverSinglestep(_Discrete):
     """DPM-Solver singlestep, groups of solver_order calls, each at a grid point; order as `solvers.DPMSinglestep` says.
-    Options and errors are those of `DPMSolverMultistep`."""
+    Options and errors are those of `DPMSolverMultistep`; independent_noise is a defect of diffusers, see there."""
 
     lower_order_final: bool = False
+    independent_noise: bool = False
 
     def parts(self) -> Parts:
         return self._discrete(DPMSinglestep)

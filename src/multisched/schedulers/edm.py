@@ -39,7 +39,8 @@ class EDMEuler(OnEDM):
 
     Args: options of `schedules.VE` under their names there, sigma_schedule "karras" or "exponential" alone, and
         prediction_type: "epsilon" for the network F of x0 = c_skip * x + c_out * F, "v_prediction" for -F.
-        s_churn, s_tmin, s_tmax, s_noise: see `solvers.Euler`.
+        s_churn, s_tmin, s_tmax, s_noise: noise added before each step, see `solvers.Churn`.
+        late_churn: whether it is added after the model's call, a defect of diffusers (`solvers.LateEuler`).
         diffusers_grid: whether, as in diffusers, given sigmas are a ramp (`sigmas_as_ramp`), a run stays at its last
             level where it should end at sigma_min, and a single exponential step begins there.
 
@@ -52,9 +53,11 @@ class EDMEuler(OnEDM):
     s_tmin: float = 0.0
     s_tmax: float = math.inf
     s_noise: float = 1.0
+    late_churn: bool = False
     diffusers_grid: bool = False
 
     def parts(self) -> Parts:
-        solver, as_diffusers = self._build(solvers.Euler), self.diffusers_grid
+        solver = self._build(solvers.LateEuler if self.late_churn else solvers.Euler)
+        as_diffusers = self.diffusers_grid
         final = "last" if as_diffusers and self.final_sigmas_type == "sigma_min" else self.final_sigmas_type
         return self._edm(solver, as_diffusers, final_sigmas_type=final, sigmas_as_ramp=as_diffusers)

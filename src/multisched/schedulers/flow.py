@@ -108,18 +108,25 @@ class FlowMatchEuler(FlowMatch):
 @dataclass(frozen=True)
 class FlowMatchHeun(FlowMatch):
     """Heun steps on the flow's velocity, two model calls a step and one on the last; order 2 without churn.
-    Further options: `FlowMatch`; of the noise added in each step, `solvers.Heun`; omega and omega_mean as for
-    `FlowMatchEuler`, in both calls."""
+    Further options: `FlowMatch`; omega and omega_mean as for `FlowMatchEuler`, in both calls.
+
+    Args:
+        s_churn, s_tmin, s_tmax, s_noise: noise added before each step, see `solvers.Churn`.
+        late_churn: whether it is added after the first call and not scaled back to the path, as ACE-Step and diffusers
+            do: a defect, by which samples have too large a variance in however many steps (`solvers.LateHeun`).
+    """
 
     s_churn: float = 0.0
     s_tmin: float = 0.0
     s_tmax: float = math.inf
     s_noise: float = 1.0
+    late_churn: bool = False
     omega: float = 0.0
     omega_mean: str = "sample"
 
     def parts(self) -> Parts:
-        return self._flow(self._build(solvers.Heun), self.omega, self.omega_mean)
+        kind = solvers.LateHeun if self.late_churn else solvers.Heun
+        return self._flow(self._build(kind), self.omega, self.omega_mean)
 
 
 @dataclass(frozen=True)

@@ -47,7 +47,7 @@ class KarrasVe(Recipe):
 
     Args:
         sigma_min, sigma_max: ends of the noise levels.
-        s_churn, s_min, s_max, s_noise: see `solvers.Churn`.
+        s_churn, s_min, s_max, s_noise: see `solvers.Churn`; s_min, s_max are s_tmin, s_tmax there.
         squared: whether the levels are sigma^2, a defect of diffusers, whose runs yet begin at sigma_max.
     """
 
@@ -62,5 +62,5 @@ class KarrasVe(Recipe):
     def parts(self) -> Parts:
         low, high = (end**2 if self.squared else end for end in (self.sigma_min, self.sigma_max))
         schedule = VE(low, high, sigma_data=None, sigma_schedule="exponential", timestep="sigma", prior=0.0)
-        solver = solvers.ChurnedHeun(self.s_churn, self.s_min, self.s_max, self.s_noise)
+        solver = solvers.Heun(self.s_churn, self.s_min, self.s_max, self.s_noise)
         return Parts(schedule, Opposite("epsilon"), solver)

@@ -31,7 +31,9 @@ class Euler(OnSigma, Respaced):
         interpolation_type: "linear", or "log_linear" for sigmas even in the logarithm over the whole training schedule.
         log_linear_spare: whether these are as diffusers has them, which is `DiscreteVP`'s spare_sigma.
         prediction_type: "epsilon", "sample" or "v_prediction".
-        s_churn, s_tmin, s_tmax, s_noise: see `solvers.Euler`. As in diffusers, "v_prediction" is not reread.
+        s_churn, s_tmin, s_tmax, s_noise: noise added before each step, see `solvers.Churn`.
+        late_churn: whether it is added after the model's call, a defect of diffusers (`solvers.LateEuler`, which
+            rereads the output unless it is of type "v_prediction").
 
     Raises:
         ScheduleError: an option that is not one of those named, or a number out of range.
@@ -45,6 +47,7 @@ class Euler(OnSigma, Respaced):
     s_tmin: float = 0.0
     s_tmax: float = math.inf
     s_noise: float = 1.0
+    late_churn: bool = False
     sigmas_end: bool = False
     log_linear_spare: bool = False
 
@@ -55,7 +58,8 @@ class Euler(OnSigma, Respaced):
         options: dict[str, Any] = {"sigma_min": None, "sigma_max": None} if spare else {}
         if even:
             options |= {"sigma_schedule": kind or "exponential", "sigma_range": "table", "spare_sigma": spare}
-        return self._sigma(self._build(solvers.Euler, reread=self.prediction_type != "v_prediction"), **options)
+        late = self._build(solvers.LateEuler, reread=self.prediction_type != "v_prediction")
+        return self._sigma(late if self.late_churn else self._build(solvers.Euler), **options)
 
 
 @dataclass(frozen=True)

@@ -34,6 +34,26 @@ def timesteps(
         ScheduleError: n is not in 1..total, the spacing is unknown, or the timesteps do not fall within 0..total-1.
     """
     checks.option("timestep_spacing", spacing, SPACINGS)
+    chosen = _place(spacing, n, total, offset, spare, whole, last)
+    doubled = chosen[1:][np.diff(chosen) >= 0]
+    if doubled.size:
+        fits = (
+            k for k in range(n - 1, 0, -1) if np.all(np.diff(_place(spacing, k, total, offset, spare, whole, last)) < 0)
+        )
+        raise ScheduleError(
+            f"{n} steps with {spacing!r} spacing visit timestep {doubled[0]:g} twice, and a step between equal noise "
+            f"levels leads nowhere; take at most {next(fits, 1)} steps, or timestep_spacing='trailing'."
+        )
+    if chosen.size == 0 or chosen[0] > total - 1 or chosen[-1] < 0:
+        raise ScheduleError(
+            f"{n} steps of the {total if last is None else last} timesteps with {spacing!r} spacing and "
+            f"steps_offset={offset} make the timesteps {shown(chosen)}; they must fall strictly within 0..{total - 1}."
+        )
+    return chosen
+
+
+def _place(spacing: str, n: int, total: int, offset: int, spare: bool, whole: bool, last: int | None) -> np.ndarray:
+    """Those timesteps, whatever they are."""
     n = checks.count("the number of steps", n, total)
     top, points = total if last is None else last, n + spare
     if spacing == "leading":
@@ -51,13 +71,7 @@ def timesteps(
         points = n + 1 if spacing == "sgm_uniform" else points
         chosen = np.linspace(0, top - 1, points)[::-1]
         chosen = np.round(chosen) if whole else chosen
-    chosen = chosen[:n]
-    if chosen.size == 0 or chosen[0] > total - 1 or chosen[-1] < 0 or np.any(np.diff(chosen) >= 0):
-        raise ScheduleError(
-            f"{n} steps of the {top} timesteps with {spacing!r} spacing and steps_offset={offset} make the timesteps "
-            f"{shown(chosen)}; they must fall strictly within 0..{total - 1}."
-        )
-    return chosen
+    return chosen[:n]
 
 
 def linear_quadratic(n: int, threshold: float = 0.025) -> np.ndarray:

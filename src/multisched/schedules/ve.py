@@ -34,7 +34,7 @@ class VE(Schedule):
         timestep: what the model is told: "quarter_log" (log(sigma) / 4), "log_1000_4" (250 log(sigma)), "arctan"
             (2 / pi * arctan(sigma)) or "sigma".
         final_sigmas_type: where a run ends: at 0 ("zero"), at sigma_min ("sigma_min") or at its last level ("last").
-        single_step: where a run of one step begins, at "sigma_max" or at "sigma_min".
+        single_step: where a run of one step begins, at "sigma_max", or at "sigma_min" with the sample of "sigma_max".
         sigmas_as_ramp: whether given sigmas are shares of the way from sigma_max to sigma_min in the powers 1 / rho of
             "karras"; of other kinds only their number counts.
         prior: weight of unit-variance data in a run's first sample, see `Grid`.
@@ -117,7 +117,10 @@ class VE(Schedule):
         sigma = np.append(levels, final)
         one = np.ones_like(sigma)
         scales = self.scale(one, np.append(levels, final or self.sigma_min))
-        return Grid(np.append(inner.timestep, 0.0), one, sigma, scales=scales, prior=self.prior)
+        prior = self.prior
+        if sigmas is None and timesteps is None and levels.size == 1 and self.single_step == "sigma_min":
+            prior = math.sqrt(prior**2 + self.sigma_max**2 - self.sigma_min**2)  # it starts as wide as from sigma_max
+        return Grid(np.append(inner.timestep, 0.0), one, sigma, scales=scales, prior=prior)
 
     def _along(self, ramp: np.ndarray) -> np.ndarray:
         """Levels at shares of the way from sigma_max to sigma_min."""

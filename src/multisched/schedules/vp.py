@@ -113,6 +113,18 @@ class DiscreteVP(Schedule):
         return _alpha_bar(self)
 
     @property
+    def betas(self) -> np.ndarray:
+        """beta_t, float64 (T,), read-only: those of the options; 1 - alpha_bar_t / alpha_bar_(t-1) where the schedule
+        is rescaled to zero terminal SNR or its SNR shifted."""
+        if self.snr_shift_scale == 1.0 and not self.rescale_betas_zero_snr:
+            chosen: np.ndarray = read_only(_betas(self).astype(np.float64))
+            return chosen
+        level = self.alphas_cumprod
+        before = np.append(1.0, level[:-1])
+        derived: np.ndarray = read_only(1 - level / np.where(before > 0, before, 1.0))
+        return derived
+
+    @property
     def ratios(self) -> np.ndarray:
         """sigma / alpha at each timestep, float64 (T,); infinite at pure noise."""
         with np.errstate(divide="ignore"):
@@ -262,8 +274,8 @@ def trained(betas: Any) -> tuple[float, ...]:
     return tuple(checks.numbers("trained_betas", betas).tolist())
 
 
-@lru_cache(maxsize=64)
-def _alpha_bar(schedule: DiscreteVP) -> np.ndarray:
+def _betas(schedule: DiscreteVP) -> np.ndarray:
+    """The betas of the options, in their precision."""
     total, dtype = schedule.num_train_timesteps, np.dtype(schedule.precision).type
     if schedule.trained_betas is None:
         chosen = beta_schedules.betas(schedule.beta_schedule, total, schedule.beta_start, schedule.beta_end, dtype)
@@ -271,6 +283,12 @@ def _alpha_bar(schedule: DiscreteVP) -> np.ndarray:
         chosen = np.asarray(schedule.trained_betas, dtype=dtype)
         if chosen.shape != (total,) or not np.all((chosen > 0) & (chosen < 1)):
             raise ScheduleError(f"trained_betas must be {total} numbers in (0, 1); given {shown(chosen)}.")
+    return chosen
+
+
+@lru_cache(maxsize=64)
+def _alpha_bar(schedule: DiscreteVP) -> np.ndarray:
+    total, chosen = schedule.num_train_timesteps, _betas(schedule)
     level = beta_schedules.alphas_cumprod(chosen)
     if schedule.snr_shift_scale != 1.0:
         level = beta_schedules.shift_snr(level, schedule.snr_shift_scale)

@@ -8,9 +8,9 @@ from multisched.solvers.ddim import DDIM, RePaint
 from multisched.solvers.ddpm import DDPM
 from multisched.solvers.dpm import DPMMultistep, DPMSinglestep
 from multisched.solvers.dpm2 import Midpoint
-from multisched.solvers.euler import Euler, PingPong, SwappedPingPong
+from multisched.solvers.euler import Euler, LateEuler, PingPong, SwappedPingPong
 from multisched.solvers.exponential import ExponentialAdams
-from multisched.solvers.heun import ChurnedHeun, Heun
+from multisched.solvers.heun import ChurnedHeun, Heun, LateHeun
 from multisched.solvers.piflow import PiFlow
 from multisched.solvers.score import EulerMaruyama, PredictorCorrector
 
@@ -31,6 +31,8 @@ __all__ = [
     "EulerMaruyama",
     "ExponentialAdams",
     "Heun",
+    "LateEuler",
+    "LateHeun",
     "Midpoint",
     "Next",
     "PiFlow",

@@ -6,7 +6,7 @@ table of its own coefficients (see `multisched.tableau`). It knows neither the p
 
 import math
 from abc import ABC, abstractmethod
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -96,8 +96,14 @@ class Rows(Value):
 
     def row(self, index: int) -> "Rows":
         """One row, each attribute a number."""
-        columns = {field.name: getattr(self, field.name) for field in fields(self) if field.name != "grid"}
-        return Rows(**{name: column[index, 0] for name, column in columns.items()}, grid=self.grid)
+        return Rows(**{name: column[index, 0] for name, column in self._columns().items()}, grid=self.grid)
+
+    def first(self, count: int) -> "Rows":
+        """The first `count` rows, of the same grid."""
+        return self if count == len(self) else replace(self, **{k: one[:count] for k, one in self._columns().items()})
+
+    def _columns(self) -> dict[str, Any]:
+        return {field.name: getattr(self, field.name) for field in fields(self) if field.name != "grid"}
 
     @property
     def here(self) -> Level:
@@ -230,6 +236,11 @@ class Solver(ABC):
         """The model calls of a run over `grid`, in order. `schedule.point(ratio)` gives points between the grid's."""
         step = np.arange(len(grid))
         return rows_of(grid, step, np.zeros_like(step))
+
+    def serves(self, rows: Rows) -> Any:
+        """Per row, the number of the grid's step that it serves, which a part of the run has or has not: the step that
+        it belongs to, unless calls of one step end at grid points of their own."""
+        return rows.step
 
     def estimate(self, row: Rows, prediction: Prediction, x: Any, outputs: tuple[Any, ...]) -> tuple[Any, Any]:
         """(x0, noise) that the model's output implies by itself, or the first part of it. The model saw scale * x, at

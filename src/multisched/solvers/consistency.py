@@ -5,7 +5,7 @@ from typing import Any, ClassVar
 
 from multisched.predictions import Prediction
 from multisched.solvers.base import Estimate, Next, Rows, root
-from multisched.solvers.euler import Euler, PingPong
+from multisched.solvers.euler import Euler, PingPong, renoise
 
 
 @dataclass(frozen=True)
@@ -70,14 +70,4 @@ class TCD(Euler):
     draws: ClassVar[int] = 1
 
     def update(self, row: Rows, x: Any, model: Estimate, memory: tuple[Any, ...], noise: tuple[Any, ...]) -> Next:
-        return Next(renoise(row, super().update(row, x, model, memory, ()).sample, noise[0]))
-
-
-def renoise(row: Rows, x: Any, z: Any, s_noise: float = 1.0) -> Any:
-    """From the level s that a step aims at to the next grid point: a = alpha / alpha_s.
-
-    a * x + s_noise * sqrt(sigma^2 - (a * sigma_s)^2) * z
-    """
-    point = row.at(1)
-    kept = point.alpha / row.alpha_next
-    return kept * x + s_noise * root(point.sigma**2 - (kept * row.sigma_next) ** 2) * z
+        return Next(renoise(row, self._move(row, x, model, memory).sample, noise[0]))

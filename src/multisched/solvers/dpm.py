@@ -86,29 +86,33 @@ class DPM(Solver):
             raise ScheduleError(f"algorithm_type {self.algorithm_type!r} takes no step to a higher noise level.")
         return rows
 
-    def _advance(
-        self, row: Rows, x: Any, m: Any, first: Any, second: Any, midpoint: Any, noise: tuple[Any, ...]
-    ) -> Any:
+    def _way(self, start: Level, end: Level) -> tuple[Any, Any]:
+        """(decay, std) of a step of an SDE algorithm: what becomes of the sample, and the deviation of the noise."""
+        xp = namespace(start.sigma)
+        shrunk = end.sigma * start.alpha / (end.alpha * start.sigma)  # e^-h
+        variance = xp.where((end.sigma > 0) & (shrunk < 1), 1 - shrunk**2, 0.0)
+        decay = end.sigma / start.sigma if self._data else end.alpha / start.alpha
+        return decay * shrunk if self._data else decay, start.sigma * decay * xp.sqrt(variance)
+
+    def _advance(self, row: Rows, x: Any, m: Any, first: Any, second: Any, midpoint: Any, drawn: Any) -> Any:
         """x where the step ends, given m and its derivatives at its start; `midpoint` where that rule is to be used."""
         xp, start, end = namespace(row.sigma), row.start, row.next
         h = gap(start, end)
         (a, b), (a_next, b_next) = (level if self._data else level[::-1] for level in (start, end))
-        decay, scaled, times, added = b_next / b, h if self._data else -h, 1.0, 0.0
-        if noise:
-            shrunk = end.sigma * start.alpha / (end.alpha * start.sigma)  # e^-h
-            variance = xp.where((end.sigma > 0) & (shrunk < 1), 1 - shrunk**2, 0.0)
-            added = start.sigma * decay * xp.sqrt(variance) * noise[0]
+        decay, scaled, times = b_next / b, h if self._data else -h, 1.0
+        if self.draws:
+            decay, _ = self._way(start, end)
             if self._data:
-                decay, scaled = decay * shrunk, 2 * h
+                scaled = 2 * h
             else:
                 times = xp.where(end.sigma > 0, 2.0, 1.0)
         gain, weight = times * (a_next - a * decay), times * a_next
         p1 = 1 + xp.expm1(-scaled) * one_over(scaled)
         p2 = 0.5 - p1 * one_over(scaled)
-        if noise and self._data and self.third_order == "published":
+        if self.draws and self._data and self.third_order == "published":
             p2 = p2 - 1
         bend = xp.where(midpoint, gain * first / 2, weight * (p1 * first + p2 * h * second))
-        return decay * x + gain * m + h * bend + added
+        return decay * x + gain * m + h * bend + drawn
 
 
 @dataclass(frozen=True)
@@ -145,7 +149,8 @@ class DPMMultistep(DPM):
         first = xp.where(order > 1, slope - back * curve, 0.0)
         second = curve if self.third_order == "published" else 2 * curve
         midpoint = (order == 2) & (self.solver_type == "midpoint")
-        after = self._advance(row, x, m, first, second, midpoint, noise)
+        drawn = self._way(row.start, row.next)[1] * noise[0] if noise else 0.0
+        after = self._advance(row, x, m, first, second, midpoint, drawn)
         return Next(after, (m, *memory)[: self.solver_order - 1])
 
 
@@ -159,12 +164,20 @@ class DPMSinglestep(DPM):
     2/3 of the group in lam. A run is planned as groups of `solver_order` calls; with `lower_order_final`, and where
     these do not fill it or it ends at sigma = 0, a smaller group and a single call close it.
 
-    Order solver_order if the groups fill the run, else min(solver_order, 2); 0 for the SDE algorithms.
+    Order solver_order if the groups fill the run, else min(solver_order, 2); 0 for the SDE algorithms, the law of whose
+    samples is of weak order 2 in groups of two or three. There the noise is that of one path: what a call draws is the
+    noise from the grid point before to the one that it leads to, and what the group has drawn before comes on to it,
+    as in SEEDS (Gonzalez et al. 2023, arXiv 2305.14267, algorithms 3 and 4).
 
-    Args: those of `DPM`.
+        noise_k = decay * noise_(k - 1) + std * z_k,   decay and std of the way from grid point k - 1 to k
+
+    Args: those of `DPM`, and
+        independent_noise: whether each call draws all of its noise anew, as diffusers does: a defect, by which groups
+            are of weak order 1 and less accurate in law than single calls.
     """
 
     lower_order_final: bool = False
+    independent_noise: bool = False
 
     @property
     def order(self) -> int:
@@ -172,14 +185,23 @@ class DPMSinglestep(DPM):
 
     @property
     def memory(self) -> tuple[str, ...]:
-        return ("anchor", "first", "second")[: self.solver_order if self.solver_order > 1 else 0]
+        kept = ("anchor", "first", "second")[: self.solver_order if self.solver_order > 1 else 0]
+        return (*kept, "drawn") if kept and self._one_path else kept
+
+    @property
+    def _one_path(self) -> bool:
+        return self.draws > 0 and not self.independent_noise
 
     def rows(self, grid: Grid, schedule: Any) -> Rows:
         sizes = self._groups(len(grid), bool(grid.sigmas[-1] == 0))
         stage = np.concatenate([np.arange(size) for size in (0, *sizes)])
         rows = rows_of(grid, np.arange(len(grid)) - stage, stage)
+        rows = _PathRows(**vars(rows)) if self._one_path else rows
         ends = {"alpha_next": grid.next_alphas[:, None], "sigma_next": grid.next_sigmas[:, None]}
         return self._checked(replace(rows, **ends))
+
+    def serves(self, rows: Rows) -> Any:
+        return rows.step + rows.stage
 
     def _groups(self, steps: int, clean: bool) -> list[int]:
         """Calls of each group."""
@@ -207,7 +229,22 @@ class DPMSinglestep(DPM):
             curve = xp.where((row.stage == 2) & (self.solver_type == "heun"), curve, 0.0)
             kept = (*kept, xp.where(row.stage == 1, latest, memory[2]))
         midpoint = (row.stage == 1) & (self.solver_type == "midpoint")
-        return Next(self._advance(row, x, m, first - away * curve, 2 * curve, midpoint, noise), kept)
+        drawn = 0.0
+        if noise:
+            decay, std = self._way(row.here if self._one_path else row.start, row.next)
+            drawn = std * noise[0]
+            if memory and self._one_path:
+                drawn = drawn + xp.where(row.stage > 0, decay, 0.0) * memory[-1]
+                kept = (*kept, drawn)
+        return Next(self._advance(row, x, m, first - away * curve, 2 * curve, midpoint, drawn), kept)
+
+
+class _PathRows(Rows):
+    """Rows of groups whose noise is that of one path: each call draws that of the last way of it."""
+
+    def interval(self, index: int) -> tuple[float, float]:
+        row = self.row(index)
+        return float(row.here.share), float(row.next.share)
 
 
 def gap(start: Level, end: Level) -> Any:

@@ -1,12 +1,16 @@
 """Euler's method, and its stochastic cousin that draws the noise anew."""
 
 import math
+from abc import abstractmethod
 from dataclasses import dataclass, replace
 from typing import Any, ClassVar
 
+import numpy as np
+
 from multisched.errors import ScheduleError
+from multisched.grid import Grid
 from multisched.predictions import Prediction
-from multisched.solvers.base import Estimate, Next, Rows, Solver
+from multisched.solvers.base import Estimate, Next, Rows, Solver, on_host, root, rows_of
 from multisched.values import check_options, namespace
 
 
@@ -14,17 +18,19 @@ from multisched.values import check_options, namespace
 class Churn(Solver):
     """Noise that raises the level before a step ("churn", Karras et al. 2022, arXiv 2206.00364, algorithm 2).
 
-        x_hat     = x + s_noise * sqrt(sigma_hat^2 - sigma^2) * z
-        sigma_hat = sigma * (1 + gamma)
-        gamma     = min(s_churn / calls, sqrt(2) - 1)  where s_tmin <= sigma <= s_tmax, else 0
+        k_hat = k * (1 + gamma)        k = sigma / alpha
+        gamma = min(s_churn / steps, sqrt(2) - 1)  where s_tmin <= sigma <= s_tmax, else 0; 0 at pure noise
+        x_hat = a * x + s_noise * sqrt(sigma_hat^2 - (a * sigma)^2) * z,   a = alpha_hat / alpha
 
-    Here it goes in after the model's call at sigma, as ACE-Step and diffusers have it.
+    The step leads from x_hat at the raised level, where the model is asked, to where it would lead without: the grid's
+    points are raised, its aims are not. In the table of a run the noise that a step begins with is added at the end of
+    the step before, and a run starts from the raised level of its first point, `plan.sigmas[0]`.
 
     Args:
         s_churn, s_tmin, s_tmax, s_noise: amount of churn, the noise levels it is used in, and the scale of its noise.
 
     Raises:
-        ScheduleError: a negative or NaN setting.
+        ScheduleError: if a setting is negative or NaN, or with churn the grid is not NumPy's.
     """
 
     s_churn: float = 0.0
@@ -44,51 +50,116 @@ class Churn(Solver):
     def draws(self) -> int:
         return int(self.s_churn > 0)
 
-    def _raised(self, row: Rows, calls: float) -> Any:
-        """sigma_hat where the step begins."""
-        gamma = min(self.s_churn / max(calls, 1.0), math.sqrt(2) - 1)
-        churned = (self.s_tmin <= row.sigma_start) & (row.sigma_start <= self.s_tmax)
-        return row.sigma_start * (1 + namespace(row.sigma).where(churned, gamma, 0.0))
+    def _gamma(self, sigma: Any, steps: float) -> Any:
+        """The share that a level is raised by."""
+        gamma = min(self.s_churn / max(steps, 1.0), math.sqrt(2) - 1)
+        return namespace(sigma).where((self.s_tmin <= sigma) & (sigma <= self.s_tmax), gamma, 0.0)
+
+    def _raised(self, grid: Grid, schedule: Any) -> Grid:
+        """The grid with its points at the raised levels. The steps aim where they did."""
+        on_host(grid)
+        gamma = self._gamma(grid.sigmas, grid.total)
+        churned = (gamma > 0) & (grid.sigmas * grid.alphas > 0)
+        ratio = np.divide(grid.sigmas, grid.alphas, out=np.ones_like(grid.sigmas), where=churned)
+        points = zip(("timesteps", "alphas", "sigmas", "scales"), schedule.point(ratio * (1 + gamma)), strict=True)
+        raised = {name: np.where(churned, point, getattr(grid, name)) for name, point in points}
+        return replace(grid, **raised)
+
+    def rows(self, grid: Grid, schedule: Any) -> Rows:
+        step, stage = self._calls(grid)
+        asked = rows_of(grid, step, stage)
+        if not self.s_churn:
+            return asked
+        begun = rows_of(self._raised(grid, schedule), step, np.zeros_like(stage))
+        names = ("timestep", "alpha", "sigma", "scale")
+        columns = {name: np.where(asked.stage == 0, getattr(begun, name), getattr(asked, name)) for name in names}
+        return replace(begun, stage=asked.stage, **columns)
+
+    def update(self, row: Rows, x: Any, model: Estimate, memory: tuple[Any, ...], noise: tuple[Any, ...]) -> Next:
+        after = self._move(row, x, model, memory)
+        if not noise:
+            return after
+        raised = renoise(row, after.sample, noise[0], self.s_noise)
+        return after._replace(sample=namespace(row.sigma).where(self._ends(row), raised, after.sample))
+
+    def _calls(self, grid: Grid) -> tuple[np.ndarray, np.ndarray]:
+        """(step, stage) of each model call; stage k is asked at the grid point k after the step's beginning."""
+        step = np.arange(len(grid))
+        return step, np.zeros_like(step)
+
+    def _ends(self, row: Rows) -> Any:
+        """Where a row is the last of its step."""
+        return row.stage == 0
+
+    @abstractmethod
+    def _move(self, row: Rows, x: Any, model: Estimate, memory: tuple[Any, ...]) -> Next:
+        """The update without noise."""
 
 
 @dataclass(frozen=True)
 class Euler(Churn):
-    """Explicit Euler along the probability flow (Karras et al. 2022, arXiv 2206.00364, eq. 4); order 1.
+    """Explicit Euler along the probability flow (Karras et al. 2022, arXiv 2206.00364, eq. 4); order 1, and with churn
+    the law of its samples is of weak order 1.
 
         x_next = alpha_next * x0 + sigma_next * noise
 
     On the straight path (alpha = 1 - sigma) this is x + (sigma_next - sigma) * (noise - x0), one Euler step on the
     velocity; on a variance-preserving path it is DDIM with eta = 0 (Song et al. 2020, arXiv 2010.02502, eq. 13).
 
-    Under churn, x0 and noise are those that the model's output implies of x_hat.
+    Args: those of `Churn`.
+
+    Raises:
+        ScheduleError: if a setting is negative or NaN, or with churn the grid is not NumPy's.
+    """
+
+    def _move(self, row: Rows, x: Any, model: Estimate, memory: tuple[Any, ...]) -> Next:
+        return Next(row.alpha_next * model.x0 + row.sigma_next * model.noise)
+
+
+@dataclass(frozen=True)
+class LateEuler(Euler):
+    """The same with the noise added after the model's call at sigma, whose output is then read at sigma_hat of x_hat,
+    as diffusers has it: a defect, since the model has not seen that noise.
+
+        x_hat = x + s_noise * sqrt(sigma_hat^2 - sigma^2) * z,   sigma_hat = sigma * (1 + gamma)
 
     Args: those of `Churn`, and
         reread: whether the output is then taken for one at sigma_hat, else at sigma.
-
-    Raises:
-        ScheduleError: a negative or NaN setting.
     """
 
     reread: bool = True
 
+    def rows(self, grid: Grid, schedule: Any) -> Rows:
+        return rows_of(grid, *self._calls(grid))
+
+    def _sigma_hat(self, row: Rows) -> Any:
+        return row.sigma * (1 + self._gamma(row.sigma, row.steps))
+
     def estimate(self, row: Rows, prediction: Prediction, x: Any, outputs: tuple[Any, ...]) -> tuple[Any, Any]:
         if self.s_churn and self.reread:
-            sigma = self._raised(row, row.steps)
+            sigma = self._sigma_hat(row)
             # The scale that leaves what the model sees its variance.
             row = replace(row, sigma=sigma, scale=(row.scale**-2 + sigma**2 - row.sigma**2) ** -0.5)
         return super().estimate(row, prediction, x, outputs)
 
     def update(self, row: Rows, x: Any, model: Estimate, memory: tuple[Any, ...], noise: tuple[Any, ...]) -> Next:
-        xp = namespace(row.sigma)
-        x0, direction = model.x0, model.noise
-        if noise:
-            sigma = self._raised(row, row.steps)
-            added = self.s_noise * xp.sqrt(sigma**2 - row.sigma**2) * noise[0]
-            x0 = x0 + model.slope * added
-            churned = sigma > row.sigma
-            direction = (x + added - row.alpha * x0) / xp.where(churned, sigma, 1.0)
-            direction = xp.where(churned, direction, model.noise)
-        return Next(row.alpha_next * x0 + row.sigma_next * direction)
+        if not noise:
+            return self._move(row, x, model, memory)
+        xp, sigma = namespace(row.sigma), self._sigma_hat(row)
+        added = self.s_noise * xp.sqrt(sigma**2 - row.sigma**2) * noise[0]
+        x0, churned = model.x0 + model.slope * added, sigma > row.sigma
+        direction = (x + added - row.alpha * x0) / xp.where(churned, sigma, 1.0)
+        return self._move(row, x, model._replace(x0=x0, noise=xp.where(churned, direction, model.noise)), memory)
+
+
+def renoise(row: Rows, x: Any, z: Any, s_noise: float = 1.0) -> Any:
+    """From the level s that a step aims at to the next grid point: a = alpha / alpha_s.
+
+    a * x + s_noise * sqrt(sigma^2 - (a * sigma_s)^2) * z
+    """
+    point = row.at(1)
+    kept = point.alpha / row.alpha_next
+    return kept * x + s_noise * root(point.sigma**2 - (kept * row.sigma_next) ** 2) * z
 
 
 @dataclass(frozen=True)

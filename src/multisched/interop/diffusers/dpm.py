@@ -41,7 +41,10 @@ PEERS = {
         schedulers.DPMSolverMultistep, ours=("third_order",), faithful=_PUBLISHED, convert=_discrete
     ),
     "DPMSolverSinglestepScheduler": Peer(
-        schedulers.DPMSolverSinglestep, ours=(*_NO_ZERO_SNR, *_STEPPED), faithful=_PUBLISHED, convert=_discrete
+        schedulers.DPMSolverSinglestep,
+        ours=(*_NO_ZERO_SNR, *_STEPPED, "independent_noise"),
+        faithful=_PUBLISHED | {"independent_noise": True},
+        convert=_discrete,
     ),
     "DPMSolverMultistepInverseScheduler": Peer(
         schedulers.DPMSolverMultistepInverse, ours=(*_NO_ZERO_SNR, *_ENDS), faithful=_GRID, convert=_discrete

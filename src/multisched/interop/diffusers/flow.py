@@ -19,7 +19,7 @@ PEERS = {
     "FlowMatchHeunDiscreteScheduler": Peer(
         schedulers.FlowMatchHeun,
         ours=tuple(one.name for one in fields(schedulers.FlowMatchHeun) if one.name not in _HEUN_KEYS),
-        faithful={"double_shift": True},
+        faithful={"double_shift": True, "late_churn": True},
     ),
     "FlowMatchLCMScheduler": Peer(
         schedulers.FlowMatchLCM,

@@ -6,7 +6,7 @@ from multisched import schedulers
 from multisched.interop.diffusers.base import Peer
 from multisched.interop.diffusers.clock import Float32
 
-_CHURN = ("s_churn", "s_tmin", "s_tmax", "s_noise")
+_CHURN = ("s_churn", "s_tmin", "s_tmax", "s_noise", "late_churn")
 
 
 def own_karras(options: dict[str, Any]) -> dict[str, Any]:
@@ -27,7 +27,7 @@ PEERS = {
     "EulerDiscreteScheduler": Peer(
         schedulers.Euler,
         ours=(*_CHURN, "sigmas_end", "log_linear_spare"),
-        faithful={"sigmas_end": True, "log_linear_spare": True},
+        faithful={"sigmas_end": True, "log_linear_spare": True, "late_churn": True},
         convert=_euler,
     ),
     "EulerAncestralDiscreteScheduler": Peer(schedulers.EulerAncestral),
@@ -44,7 +44,7 @@ PEERS = {
     "EDMEulerScheduler": Peer(
         schedulers.EDMEuler,
         ours=(*_CHURN, "diffusers_grid"),
-        faithful={"diffusers_grid": True},
+        faithful={"diffusers_grid": True, "late_churn": True},
         ignored={"num_train_timesteps": "no step depends on it"},
     ),
 }

@@ -1,0 +1,155 @@
+"""The law of the samples of stochastic solvers, in closed form: Gaussian data makes each row a linear map of Gaussians,
+so the covariance of the registers can be carried along the table."""
+
+import math
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+import multisched as ms
+from multisched.schedules import VE, DiscreteVP, Flow
+
+STD = 0.6  # of the data
+TOP, BOTTOM = 8.0, 0.1  # sigma / alpha, where runs begin and end
+
+PATHS = {
+    "vp": (DiscreteVP(num_train_timesteps=20_000, beta_start=5e-6, beta_end=1e-3), "v_prediction"),
+    "edm": (VE(), "edm"),
+    "flow": (Flow(), "flow_prediction"),
+}
+
+
+def _grid(path, n):
+    """n steps from TOP to BOTTOM, nearly even in log(sigma / alpha)."""
+    even = np.linspace(0, 1, n + 1)
+    return ms.Grid(*_columns(PATHS[path][0].point(TOP * (BOTTOM / TOP) ** (even + 0.2 * even * (1 - even)))))
+
+
+def _columns(point):
+    return point.timestep, point.alpha, point.sigma, None, None, point.scale
+
+
+def variance(plan, prediction, std=STD):
+    """Of the sample at the end of a run whose first sample has the law of its level: the registers' covariance."""
+    tableau, rows = plan.tableau.fold(), plan.rows
+    count, draws = len(tableau.registers), plan.noise_draws
+    covariance = np.zeros((count, count))
+    covariance[0, 0] = (plan.alphas[0] * std) ** 2 + plan.sigmas[0] ** 2
+    for weights, scale, alpha, sigma in zip(
+        tableau.weights, rows.scale[:, 0], rows.alpha[:, 0], rows.sigma[:, 0], strict=True
+    ):
+        x0 = alpha * std**2 / ((alpha * std) ** 2 + sigma**2)  # the posterior mean, per unit of the sample
+        a, b = prediction.weights(scale * alpha, scale * sigma)
+        moved = weights[:, :count].copy()
+        moved[:, 0] += weights[:, count] * (a * x0 + b * (1 - alpha * x0) / sigma)
+        drawn = weights[:, count + 1 :]
+        assert drawn.shape[1] == draws
+        covariance = moved @ covariance @ moved.T + drawn @ drawn.T
+    return covariance[0, 0]
+
+
+def _error(solver, path, n):
+    schedule, prediction = PATHS[path]
+    recipe = ms.Scheduler(schedule, prediction, solver)
+    plan = recipe.plan_over(_grid(path, n))
+    wanted = (plan.alphas[-1] * STD) ** 2 + plan.sigmas[-1] ** 2
+    return variance(plan, recipe.prediction) / wanted - 1
+
+
+def _slope(solver, path, coarse, fine):
+    errors = [abs(_error(solver, path, n)) for n in (coarse, fine)]
+    return math.log(errors[0] / errors[1]) / math.log(fine / coarse), errors
+
+
+@pytest.mark.host
+@pytest.mark.parametrize("path", PATHS)
+@pytest.mark.parametrize("s_churn", [0.5, 1.0, 4.0, 10.0])
+@pytest.mark.parametrize(("kind", "order"), [(ms.solvers.Euler, 1), (ms.solvers.Heun, 2)])
+def test_churn_keeps_the_law_and_its_order(kind, order, s_churn, path):
+    """On every path the variance at the end is the data's and the level's as the steps get small."""
+    slope, errors = _slope(kind(s_churn), path, 960, 1920)
+    assert slope == pytest.approx(order, abs=0.2) and errors[1] < (0.02 if order == 1 else 3e-4), (slope, errors)
+
+
+@pytest.mark.host
+@pytest.mark.parametrize("s_churn", [0.5, 1.0, 4.0, 10.0])
+def test_flow_matching_with_churn_by_its_own_grids(s_churn):
+    """From pure noise to data, whose variance a run has; late churn leaves an error that no number of steps mends."""
+    for late in (False, True):
+        recipe = ms.FlowMatchHeun(s_churn=s_churn, late_churn=late)
+        errors = [abs(variance(recipe.plan(n), recipe.parts().prediction) / STD**2 - 1) for n in (125, 250, 500)]
+        if late:
+            assert min(errors) > 0.05 and errors[2] > errors[1] / 1.5, errors
+        else:
+            assert errors[2] < 0.01 and errors[0] / errors[1] > 1.7, errors
+
+
+@pytest.mark.host
+@pytest.mark.parametrize("heun", [True, False])
+@pytest.mark.parametrize("s_churn", [0.7, 3.0, 50.0])
+@pytest.mark.parametrize("network", ["edm", "epsilon"])
+def test_a_run_is_algorithm_2_of_karras(heun, s_churn, network):
+    """Karras et al. 2022 (arXiv 2206.00364), algorithm 2, by hand with a nonlinear model, and its first-order form."""
+    s_tmin, s_tmax, s_noise, n = 0.05, 20.0, 1.05, 9
+    settings = {"s_churn": s_churn, "s_tmin": s_tmin, "s_tmax": s_tmax, "s_noise": s_noise}
+    recipe = ms.EDMEuler(**settings) if network == "edm" else ms.Euler(use_karras_sigmas=True, **settings)
+    if heun:
+        recipe = ms.Scheduler(*recipe.parts()[:2], ms.solvers.Heun(**settings))
+    levels = replace(recipe, s_churn=0.0).plan(n).sigmas if not heun else recipe.schedule.grid(n).sigmas
+    gamma = min(s_churn / n, math.sqrt(2) - 1)
+    hats = [s * (1 + gamma) if s_tmin <= s <= s_tmax else s for s in levels]
+    draws = np.random.default_rng(1).standard_normal((n + 1, 1, 4))
+
+    def denoise(x, sigma):
+        return 0.3 + 0.2 * np.tanh(x / (1 + sigma))
+
+    x = draws[0] * levels[0]
+    if hats[0] > levels[0]:
+        x = draws[0] * hats[0]
+    for i in range(n):
+        if i:
+            x = x + s_noise * math.sqrt(hats[i] ** 2 - levels[i] ** 2) * draws[i]
+        d = (x - denoise(x, hats[i])) / hats[i]
+        after = x + (levels[i + 1] - hats[i]) * d
+        if heun and levels[i + 1] > 0:
+            again = (after - denoise(after, levels[i + 1])) / levels[i + 1]
+            after = x + (levels[i + 1] - hats[i]) * (d + again) / 2
+        x = after
+
+    plan = recipe.plan(n)
+    start = draws[0] * plan.sigmas[0]
+    state, prediction = plan.start(start)._replace(sample=start), recipe.parts().prediction
+    for row in range(len(plan)):
+        scale, alpha, sigma = (float(one[row, 0]) for one in (plan.rows.scale, plan.rows.alpha, plan.rows.sigma))
+        x0 = denoise(state.sample, sigma)
+        output = prediction.target(x0, (state.sample - x0) / sigma, scale * alpha, scale * sigma)
+        step = int(plan.rows.step[row, 0])
+        state = plan.step(state, output, draws[step + 1] if plan.needs_noise(row) else None)
+    np.testing.assert_allclose(plan.sigmas, hats, rtol=1e-12)
+    np.testing.assert_allclose(state.sample, x, rtol=1e-9, atol=1e-9)
+
+
+@pytest.mark.host
+def test_the_model_is_told_the_raised_level():
+    plan, calm = ms.Euler(s_churn=2.0, s_tmax=5.0).plan(10), ms.Euler().plan(10)
+    raised = plan.sigmas > calm.sigmas
+    assert 3 < raised.sum() < 10
+    np.testing.assert_allclose(plan.sigmas[raised], 1.2 * calm.sigmas[raised])
+    table = np.log(ms.Euler().parts().schedule.ratios)
+    np.testing.assert_allclose(plan.timesteps, np.interp(np.log(plan.sigmas[:-1]), table, np.arange(1000)), atol=1e-9)
+
+
+@pytest.mark.host
+@pytest.mark.parametrize("path", PATHS)
+@pytest.mark.parametrize("rule", ["midpoint", "heun"])
+@pytest.mark.parametrize("size", [2, 3])
+def test_groups_of_an_sde_have_the_noise_of_one_path(size, rule, path):
+    """Weak order 2, and closer to the law than single calls; with noise of their own for each call they are not."""
+    solver = ms.solvers.DPMSinglestep(size, "sde-dpmsolver++", rule)
+    slope, errors = _slope(solver, path, 240, 480)
+    single, independent = (
+        abs(_error(one, path, 480))
+        for one in (replace(solver, solver_order=1), replace(solver, independent_noise=True))
+    )
+    assert slope > 1.8 and errors[1] < single / 10 and independent > single, (slope, errors, single, independent)
