@@ -20,7 +20,7 @@ TABLE = GROUND | {"grid", "predictions", "solvers", "tableau", "step", "table", 
 ALLOWED = {
     "errors": set(),
     "values": {"errors"},
-    "backends": {"errors"},
+    "backends": BASE,
     "noise": GROUND,
     "grid": BASE,
     "predictions": BASE,

@@ -16,7 +16,7 @@ from multisched.errors import ScheduleError
 from multisched.grid import Grid
 from multisched.predictions import Prediction
 from multisched.solvers import Estimate, Rows, Solver
-from multisched.values import Value, anywhere, namespace, read_only
+from multisched.values import CALLS, Value, anywhere, namespace, read_only, shown
 
 # Cancellation in float64 leaves terms of this size where the algebra has none.
 DUST = 1e-15
@@ -43,7 +43,14 @@ class Tableau(Value):
 
     def __post_init__(self) -> None:
         for name in ("weights", "x0_weights"):
-            object.__setattr__(self, name, read_only(getattr(self, name)))
+            object.__setattr__(self, name, read_only(getattr(self, name), name))
+        for name in ("registers", "operands"):
+            names = getattr(self, name)
+            if not isinstance(names, (tuple, list)) or not all(isinstance(one, str) for one in names):
+                raise ScheduleError(f"{name} must be a tuple of names; given {shown(names)}.")
+            object.__setattr__(self, name, tuple(names))
+        if self.weights.ndim != 3:
+            raise ScheduleError(f"weights must have three axes; given shape {tuple(self.weights.shape)}.")
         rows = self.weights.shape[0]
         wanted = ((rows, len(self.registers), len(self.operands)), (rows, 1 + self.outputs))
         if (tuple(self.weights.shape), tuple(self.x0_weights.shape)) != wanted:
@@ -52,7 +59,7 @@ class Tableau(Value):
                 f"given {tuple(self.weights.shape)} and {tuple(self.x0_weights.shape)}."
             )
         if self.operands[: len(self.registers)] != self.registers:
-            raise ScheduleError(f"the first operands are the registers {self.registers}; given {self.operands}.")
+            raise ScheduleError(f"the first operands are the registers {shown(self.registers)}; given {shown(self.operands)}.")
         xp = namespace(self.weights)
         if anywhere(~xp.isfinite(self.weights)) or anywhere(~xp.isfinite(self.x0_weights)):
             raise ScheduleError(
@@ -122,6 +129,8 @@ def tabulate(solver: Solver, grid: Grid, prediction: Prediction, schedule: Any) 
         ScheduleError: a row where the model's output does not determine x0.
     """
     rows = solver.rows(grid, schedule)
+    if len(rows) > CALLS:
+        raise ScheduleError(f"a run has at most {CALLS} model calls; this one has {len(rows)}.")
     _check_regular(rows, prediction)
     xp = namespace(rows.sigma)
     registers = ("sample", *solver.memory)

@@ -1,9 +1,14 @@
 """Values: frozen dataclasses that hold arrays and yet compare, hash, copy and pickle as numbers do."""
 
 import math
+import re
+import reprlib
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import fields
 from functools import cached_property
 from numbers import Real
+from types import MappingProxyType
 from typing import Any
 
 import numpy as np
@@ -18,11 +23,21 @@ def namespace(array: Any) -> Any:
     return np if isinstance(array, (np.ndarray, np.generic)) else array_namespace(array)
 
 
-def read_only(values: Any) -> Any:
-    """A float64 NumPy copy that nobody can write to; arrays of other libraries pass as they are."""
-    if not isinstance(values, np.ndarray) and hasattr(values, "shape"):
+def read_only(values: Any, name: str = "an array") -> Any:
+    """A float64 NumPy copy that nobody can write to; arrays of other libraries pass as they are.
+
+    Raises:
+        ScheduleError: if it is no array of numbers.
+    """
+    if not isinstance(values, (np.ndarray, np.generic)) and hasattr(values, "shape"):
         return values
-    array = np.asarray(values, dtype=np.float64)
+    try:
+        array = np.asarray(values)
+        array = array.astype(np.float64, copy=False) if array.dtype.kind in "iufb" else None
+    except Exception:  # what is no list fails in many ways
+        array = None
+    if array is None:
+        raise ScheduleError(f"{name} must be an array of numbers; given {shown(values)}.")
     return np.frombuffer(array.tobytes(), dtype=np.float64).reshape(array.shape)
 
 
@@ -36,43 +51,152 @@ def anywhere(condition: Any) -> bool:
         return False
 
 
-def shown(values: Any) -> str:
-    """Numbers for a message: in one line, the middle of a long list left out."""
-    with np.printoptions(threshold=6, edgeitems=2, linewidth=1000):
-        return " ".join(str(np.asarray(values)).split("\n"))
+TRAINING_TIMESTEPS = 100_000
+"""Timesteps that a training schedule has at most, a hundred times what any model was trained on."""
+
+STEPS = 10_000
+"""Steps that a run has at most."""
+
+CALLS = 100_000
+"""Model calls that a run has at most: its steps, times those that a solver makes in each."""
+
+_LONGEST = 90  # characters of a value in a message
+_MOST = 1 << 63  # an int that an option may be is below
+_REPR = reprlib.Repr()
+_REPR.maxstring = _REPR.maxother = 60
+_REPR.maxlist = _REPR.maxtuple = _REPR.maxset = _REPR.maxdict = 4
+_REPR.maxlevel = 3
+
+# What words are called elsewhere, lower case and without separators.
+_ALIASES = {
+    "cosine": ("squaredcos_cap_v2",),
+    "squaredcos": ("squaredcos_cap_v2",),
+    "quadratic": ("scaled_linear",),
+    "sqrtlinear": ("scaled_linear",),
+    "v": ("v_prediction",),
+    "vpred": ("v_prediction",),
+    "velocity": ("v_prediction", "flow_prediction"),
+    "eps": ("epsilon",),
+    "noise": ("epsilon",),
+    "x0": ("sample",),
+    "xstart": ("sample",),
+    "flow": ("flow_prediction", "use_flow_sigmas"),
+    "dpmsolverpp": ("dpmsolver++",),
+    "dpmpp": ("dpmsolver++",),
+    "sdedpmsolverpp": ("sde-dpmsolver++",),
+    "sgm": ("sgm_uniform",),
+    "karras": ("use_karras_sigmas",),
+    "exponential": ("use_exponential_sigmas",),
+    "beta": ("use_beta_sigmas",),
+    "rescalezeroterminalsnr": ("rescale_betas_zero_snr",),
+    "zeroterminalsnr": ("rescale_betas_zero_snr",),
+    "numinferencesteps": ("n", "num_train_timesteps"),
+}
+
+
+def shown(value: Any) -> str:
+    """Any value for a message: in one line, at most 90 characters, the middle of a long one left out."""
+    try:
+        text = _text(value)
+    except Exception:  # a value of another library may fail in any way of its own, and the message is about another
+        text = f"a value of type {type(value).__name__}"
+    text = " ".join(text.split())
+    return text if len(text) <= _LONGEST else f"{text[:60]}...{text[-20:]}"
+
+
+def _text(value: Any) -> str:
+    if isinstance(value, np.generic):
+        value = value.item()
+    if isinstance(value, int) and abs(value) >= _MOST:
+        return f"an int of {value.bit_length()} bits"
+    if isinstance(value, np.ndarray):
+        with np.printoptions(threshold=6, edgeitems=2, linewidth=1000):
+            return str(value)
+    if hasattr(value, "shape") and hasattr(value, "dtype"):
+        return f"an array of shape {tuple(value.shape)}"
+    return _REPR.repr(value)
+
+
+def near(word: Any, allowed: Iterable[str]) -> str | None:
+    """The one of the allowed words that a word most likely stands for: the same in other letters, what it is called
+    elsewhere, or one that is spelled alike. None where there is no such word."""
+    if not isinstance(word, str) or not 0 < len(word) <= 100:
+        return None
+    plain = {_plain(one): one for one in allowed}
+    key = _plain(word)
+    for one in (key, *map(_plain, _ALIASES.get(key, ()))):
+        if one in plain:
+            return plain[one]
+    from difflib import get_close_matches  # for a message only
+
+    found = get_close_matches(key, plain, 1, 0.7)
+    return plain[found[0]] if found else None
+
+
+def _plain(word: str) -> str:
+    return re.sub(r"[\s_.-]", "", word.lower())
+
+
+def hint(word: Any, allowed: Iterable[str]) -> str:
+    """`near` for the end of a message: " (did you mean ...?)", or nothing."""
+    found = near(word, allowed)
+    return "" if found is None else f" (did you mean {found!r}?)"
+
+
+@contextmanager
+def arithmetic() -> Iterator[None]:
+    """Float64 arithmetic on options, without warnings: what is not finite is refused where it arrives, in a grid or a
+    table.
+
+    Raises:
+        ScheduleError: if Python's own numbers overflow or are divided by zero on the way.
+    """
+    with np.errstate(all="ignore"):
+        try:
+            yield
+        except (OverflowError, ZeroDivisionError):
+            raise ScheduleError(
+                "these options and arguments make numbers beyond float64; give less extreme ones."
+            ) from None
 
 
 def real(name: str, value: Any) -> float:
-    """`value` as a float.
+    """`value` as a float, which may be NaN or infinite.
 
     Raises:
-        ScheduleError: it is no number of the host.
+        ScheduleError: if it is no number of the host, or beyond float64.
     """
     number = value.item() if isinstance(value, (np.ndarray, np.generic)) and value.ndim == 0 else value
     if isinstance(number, bool) or not isinstance(number, Real):
-        raise ScheduleError(f"{name} must be a number; given {value!r}.")
-    return float(number)
+        raise ScheduleError(f"{name} must be a number; given {shown(value)}.")
+    try:
+        return float(number)
+    except (OverflowError, ValueError):
+        raise ScheduleError(f"{name} must be a number that float64 can hold; given {shown(value)}.") from None
 
 
 def whole(name: str, value: Any) -> int:
     """`value` as an int.
 
     Raises:
-        ScheduleError: it is no whole number of the host.
+        ScheduleError: if it is no whole number of the host, or beyond 64 bits.
     """
-    if isinstance(value, bool) or not isinstance(value, (int, np.integer)):
-        raise ScheduleError(f"{name} must be an int; given {value!r}.")
-    return int(value)
+    number = value.item() if isinstance(value, np.ndarray) and value.ndim == 0 else value
+    if isinstance(number, bool) or not isinstance(number, (int, np.integer)):
+        raise ScheduleError(f"{name} must be an int; given {shown(value)}.")
+    if not -_MOST <= number < _MOST:
+        raise ScheduleError(f"{name} must be an int of 64 bits; given {shown(value)}.")
+    return int(number)
 
 
 def flag(name: str, value: Any) -> bool:
     """`value` as a bool.
 
     Raises:
-        ScheduleError: it is neither True nor False.
+        ScheduleError: if it is neither True nor False.
     """
     if not isinstance(value, (bool, np.bool_)):
-        raise ScheduleError(f"{name} must be True or False; given {value!r}.")
+        raise ScheduleError(f"{name} must be True or False; given {shown(value)}.")
     return bool(value)
 
 
@@ -80,49 +204,58 @@ def word(name: str, value: Any) -> str:
     """`value` as it is.
 
     Raises:
-        ScheduleError: it is no string.
+        ScheduleError: if it is no string.
     """
     if not isinstance(value, str):
-        raise ScheduleError(f"{name} must be a string; given {value!r}.")
+        raise ScheduleError(f"{name} must be a string; given {shown(value)}.")
     return value
 
 
-def count(name: str, value: Any, most: int | None = None) -> int:
-    """`value` as an int of at least 1 and at most `most`."""
+def count(name: str, value: Any, most: int | None = None, least: int = 1) -> int:
+    """`value` as an int of at least `least` and at most `most`.
+
+    Raises:
+        ScheduleError: if it is another.
+    """
     number = whole(name, value)
-    if number < 1 or (most is not None and number > most):
-        allowed = "at least 1" if most is None else f"in 1..{most}"
+    if number < least or (most is not None and number > most):
+        allowed = f"at least {least}" if most is None else f"in {least}..{most}"
         raise ScheduleError(f"{name} must be {allowed}; given {number}.")
     return number
 
 
-def option(name: str, value: Any, allowed: tuple[str, ...]) -> None:
-    """`value` is one of `allowed`."""
-    if value not in allowed:
-        raise ScheduleError(f"{name} must be one of {', '.join(map(repr, allowed))}; given {value!r}.")
+def option(name: str, value: Any, allowed: Sequence[str]) -> None:
+    """Refuse a value that is none of the allowed words.
+
+    Raises:
+        ScheduleError: if it is none of them; the message names the one that is meant where that can be told.
+    """
+    if not isinstance(value, str) or value not in allowed:
+        listed = ", ".join(map(repr, allowed))
+        raise ScheduleError(f"{name} must be one of {listed}; given {shown(value)}{hint(value, allowed)}.")
 
 
-_KINDS = {float: real, int: whole, bool: flag, str: word}
+_KINDS: dict[Any, Callable[[str, Any], Any]] = {float: real, int: whole, bool: flag, str: word}
 
 
 def check_options(
     options: Any,
     *,
-    positive: tuple[str, ...] = (),
-    not_negative: tuple[str, ...] = (),
-    counts: tuple[str, ...] = (),
-    **words: tuple[str, ...],
+    positive: Sequence[str] = (),
+    not_negative: Sequence[str] = (),
+    counts: Mapping[str, int] = MappingProxyType({}),
+    **words: Sequence[str],
 ) -> None:
     """Hold the fields of a frozen dataclass to their types float, int, bool and str, and store them as just that.
 
     Args:
         options: the dataclass.
         positive, not_negative: names of fields that are finite numbers above 0, or from 0 on.
-        counts: names of fields that are whole numbers of at least 1.
+        counts: names of fields that are whole numbers of at least 1, with the most that each may be.
         words: the words that a field may be. None passes, where the field may be that.
 
     Raises:
-        ScheduleError: a value of another type, or not allowed.
+        ScheduleError: if a value has another type, or is not allowed.
     """
     for field in fields(options):
         value = getattr(options, field.name)
@@ -136,8 +269,8 @@ def check_options(
             value = getattr(options, name)
             if value is not None and not least <= value < math.inf:
                 raise ScheduleError(f"{name} must be {wanted}; given {value!r}.")
-    for name in counts:
-        count(name, getattr(options, name))
+    for name, most in counts.items():
+        count(name, getattr(options, name), most)
     for name, allowed in words.items():
         if getattr(options, name) is not None:
             option(name, getattr(options, name), allowed)

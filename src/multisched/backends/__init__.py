@@ -13,6 +13,7 @@ import array_api_compat
 
 from multisched.backends.base import Array, ArrayAPIBackend, B, Backend
 from multisched.errors import ScheduleError
+from multisched.values import shown
 
 __all__ = ["Array", "ArrayAPIBackend", "Availability", "B", "Backend", "available", "get", "of", "resolve"]
 
@@ -39,6 +40,8 @@ def get(name: str) -> Backend[Any]:
     Raises:
         ScheduleError: the library is not installed, or does not speak the standard.
     """
+    if not isinstance(name, str):
+        raise ScheduleError(f"a backend has a name, such as 'numpy'; given {shown(name)}.")
     found = _by_name.get(name)
     if found is None:
         found = _by_name[name] = _load(name)
@@ -66,7 +69,7 @@ def _of_type(kind: type, array: Any) -> Backend[Any]:
         if name in BUILTIN or _plugins(name):
             return get(name)
     if not array_api_compat.is_array_api_obj(array):
-        raise ScheduleError(f"expected an array of {', '.join(BUILTIN)} or another array-API library; given {kind}.")
+        raise ScheduleError(f"expected an array of {', '.join(BUILTIN)} or another array-API library; given {shown(array)}.")
     return get(names[0])
 
 
@@ -118,5 +121,5 @@ def _generic(name: str) -> Backend[Any]:
             continue
         return ArrayAPIBackend(name, xp, getattr(module, "__version__", "unknown"))
     raise ScheduleError(
-        f"unknown backend {name!r}; built in are {', '.join(BUILTIN)}, and any installed array-API library by its name."
+        f"unknown backend {shown(name)}; built in are {', '.join(BUILTIN)}, and any installed array-API library by its name."
     )

@@ -37,7 +37,7 @@ class Skipping(DiscreteVP):
 
     def _spaced(self, n: int) -> np.ndarray:
         used = int(self.original_inference_steps * self.strength)
-        skipped = np.floor(np.linspace(0, used, checks.count("the number of steps", n, used), endpoint=False))
+        skipped = np.floor(np.linspace(0, used, checks.steps(n, used), endpoint=False))
         return (used - skipped) * (self.num_train_timesteps // self.original_inference_steps) - 1
 
     def _close(self, *points: Any) -> Grid:
@@ -60,7 +60,7 @@ class Decoder(DiscreteVP):
         return (sigma * sigma + (alpha * self.sigma_data) ** 2) ** -0.5
 
     def _spaced(self, n: int) -> np.ndarray:
-        n = checks.count("the number of steps", n, 32)
+        n = checks.steps(n, 32)
         return 16 * np.minimum(np.round(64 * np.arange(n, 0, -1) / n), 63)
 
     def _close(self, *points: Any) -> Grid:
@@ -79,7 +79,7 @@ class Ramp(VE):
             places = checks.descending("timesteps", timesteps)[::-1]
             checks.within("timesteps", places, 0, total - 1)
         elif sigmas is None and n is not None:
-            places = np.arange(checks.count("the number of steps", n, total)) * (total // n)
+            places = np.arange(checks.steps(n, total)) * (total // n)
         else:
             return super().grid(n, None, sigmas, mu)
         ramp = places / max(total - 1, 1)

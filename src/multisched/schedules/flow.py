@@ -15,7 +15,7 @@ from multisched.grid import Grid
 from multisched.schedules import checks, ratios
 from multisched.schedules.base import Point, Schedule
 from multisched.schedules.spacing import linear_quadratic
-from multisched.values import check_options, shown
+from multisched.values import STEPS, TRAINING_TIMESTEPS, check_options, count, shown
 
 
 def shift(sigmas: Any, factor: float) -> Any:
@@ -82,7 +82,7 @@ class Flow(Schedule):
         check_options(
             self,
             positive=("shift",),
-            counts=("num_train_timesteps",),
+            counts={"num_train_timesteps": TRAINING_TIMESTEPS},
             time_shift_type=("exponential", "linear"),
             timestep_rounding=("none", "down"),
             spacing=("even", "linear_quadratic"),
@@ -132,7 +132,7 @@ class Flow(Schedule):
         """
         if sigmas is None and timesteps is None:
             checks.one_of(n=n, timesteps=timesteps, sigmas=sigmas)
-            n = checks.count("the number of steps", n, self.num_train_timesteps if self.sigma_min is None else None)
+            n = checks.steps(n, self.num_train_timesteps if self.sigma_min is None else None)
             if self.ratio_range is None:
                 levels = self._apply_shift(self._even(n), mu)
             else:
@@ -229,8 +229,8 @@ class ProteinFlow(Flow):
     def __post_init__(self) -> None:
         super().__post_init__()
         checks.option("schedule_mode", self.schedule_mode, ("log", "power"))
-        checks.count("tail_steps + 1", self.tail_steps + 1)
-        checks.count("tail_step_multiplier - 1", self.tail_step_multiplier - 1)
+        count("tail_steps", self.tail_steps, STEPS, least=0)
+        count("tail_step_multiplier", self.tail_step_multiplier, STEPS, least=2)
 
     def _even(self, n: int) -> np.ndarray:
         fine = self.tail_step_multiplier

@@ -34,7 +34,7 @@ def timesteps(
         ScheduleError: n is not in 1..total, the spacing is unknown, or the timesteps do not fall within 0..total-1.
     """
     checks.option("timestep_spacing", spacing, SPACINGS)
-    n = checks.count("the number of steps", n, total)
+    n = checks.steps(n, total)
     top, points = total if last is None else last, n + spare
     if spacing == "leading":
         chosen = np.arange(points)[::-1] * float(top // points) + offset

@@ -12,8 +12,10 @@ from multisched.errors import ScheduleError
 from multisched.grid import Grid
 from multisched.schedules import checks
 from multisched.schedules.flow import Flow, shift
+from multisched.values import shown
 
 TOP = 0.999  # noise level that a stage begins at
+STAGES = 100  # at most
 
 
 @dataclass(frozen=True)
@@ -47,7 +49,7 @@ class StagedFlow(Flow):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        checks.count("stages", self.stages, self.num_train_timesteps)
+        checks.count("stages", self.stages, min(STAGES, self.num_train_timesteps))
         ends = checks.numbers("stage_range", self.stage_range)
         object.__setattr__(self, "stage_range", tuple(ends.tolist()))
         if not 0 <= self.stage < self.stages:
@@ -55,7 +57,7 @@ class StagedFlow(Flow):
         if ends.size <= self.stages or np.any(np.diff(ends) <= 0) or ends[0] < 0 or ends[-1] > 1:
             raise ScheduleError(
                 f"stage_range must be at least {self.stages + 1} numbers that rise within [0, 1]; "
-                f"given {self.stage_range}."
+                f"given {shown(self.stage_range)}."
             )
         if not 0 < self.gamma < math.inf or not 0 < self.whole_shift < math.inf:
             raise ScheduleError(f"gamma and shift must be positive; given {self.gamma} and {self.whole_shift}.")

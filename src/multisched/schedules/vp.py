@@ -15,7 +15,7 @@ from multisched.schedules import betas as beta_schedules
 from multisched.schedules import checks, ratios, spacing
 from multisched.schedules.base import Point, Schedule, variance_preserving
 from multisched.schedules.ve import VE
-from multisched.values import check_options, read_only, shown
+from multisched.values import TRAINING_TIMESTEPS, check_options, read_only, shown
 
 ROUNDINGS: dict[str, Callable[[Any], Any]] = {
     "none": lambda t: t,
@@ -88,7 +88,7 @@ class DiscreteVP(Schedule):
         check_options(
             self,
             positive=("snr_shift_scale",),
-            counts=("num_train_timesteps",),
+            counts={"num_train_timesteps": TRAINING_TIMESTEPS},
             beta_schedule=beta_schedules.BETA_SCHEDULES,
             timestep_spacing=spacing.SPACINGS,
             previous_timestep=("list", "stride"),
@@ -165,7 +165,7 @@ class DiscreteVP(Schedule):
         """As `Schedule.grid`. In the space "vp" timesteps are whole, and the levels are sqrt(1 - alpha_bar); in "ve"
         timesteps may lie between, and the levels are sigma / alpha."""
         if mu is not None:
-            raise ScheduleError(f"mu belongs to flow schedules with use_dynamic_shifting; given {mu!r}.")
+            raise ScheduleError(f"mu belongs to flow schedules with use_dynamic_shifting; given {shown(mu)}.")
         if sigmas is not None or (timesteps is not None and not self.spare_sigma):
             kind = checks.one_of(timesteps=timesteps, sigmas=sigmas)
             made = self._grid_of_sigmas(sigmas) if kind == "sigmas" else self._grid_of_timesteps(timesteps)
@@ -248,7 +248,7 @@ def trained(betas: Any) -> tuple[float, ...]:
     Raises:
         ScheduleError: no list of finite numbers.
     """
-    return tuple(checks.numbers("trained_betas", betas).tolist())
+    return tuple(checks.numbers("trained_betas", betas, TRAINING_TIMESTEPS).tolist())
 
 
 @lru_cache(maxsize=64)
