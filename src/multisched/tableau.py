@@ -6,6 +6,7 @@ formula's value on the rows of the identity matrix is its coefficients, so one c
 folded into W and the operand vanishes.
 """
 
+import math
 from dataclasses import dataclass, replace
 from itertools import islice
 from typing import Any
@@ -129,6 +130,8 @@ def tabulate(solver: Solver, grid: Grid, prediction: Prediction, schedule: Any) 
         ScheduleError: a row where the model's output does not determine x0.
     """
     rows = solver.rows(grid, schedule)
+    if anywhere(~(abs(rows.timestep) < math.inf)) or anywhere(~(abs(rows.scale) < math.inf)):
+        raise ScheduleError("a timestep or a scale of the run is not finite: the model cannot be asked there.")
     if len(rows) > CALLS:
         raise ScheduleError(f"a run has at most {CALLS} model calls; this one has {len(rows)}.")
     _check_regular(rows, prediction)

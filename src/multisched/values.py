@@ -60,6 +60,9 @@ STEPS = 10_000
 CALLS = 100_000
 """Model calls that a run has at most: its steps, times those that a solver makes in each."""
 
+FLOAT32 = float(np.finfo(np.float32).max)
+"""The largest number of float32."""
+
 _LONGEST = 90  # characters of a value in a message
 _MOST = 1 << 63  # an int that an option may be is below
 _REPR = reprlib.Repr()

@@ -89,6 +89,12 @@ class Flow(Schedule):
             final_sigmas_type=("zero", "last"),
             sigma_schedule=tuple(ratios.RATIOS),
         )
+        if self.ratio_range is not None:
+            ends = checks.numbers("ratio_range", self.ratio_range, 2)
+            if ends.size != 2 or self.sigma_schedule is None:
+                given = shown(self.ratio_range)
+                raise ScheduleError(f"ratio_range must be two numbers, beside a sigma_schedule; given {given}.")
+            object.__setattr__(self, "ratio_range", tuple(ends.tolist()))
         if not 1 / self.num_train_timesteps <= self.sigma_max <= 1:
             raise ScheduleError(f"sigma_max must be in [1 / num_train_timesteps, 1]; given {self.sigma_max!r}.")
         if self.sigma_min is not None and not 0 <= self.sigma_min <= self.sigma_max:
