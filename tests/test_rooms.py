@@ -38,7 +38,7 @@ ALLOWED = {
     "sampling": GROUND | {"plan", "noise", "step", "table"},
     "analysis": TABLE | {"plan", "schedules", "schedulers"},
 }
-FREE = {"__init__", "cli", "pictures", "interop"}
+FREE = {"__init__", "__main__", "cli", "pictures", "interop"}
 
 
 def _modules():

@@ -5,6 +5,7 @@ from typing import Any
 
 import numpy as np
 
+from multisched.errors import ScheduleError
 from multisched.grid import Grid
 from multisched.schedules import checks
 from multisched.schedules.ve import VE
@@ -31,7 +32,9 @@ class Skipping(DiscreteVP):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        checks.count("original_inference_steps", self.original_inference_steps, self.num_train_timesteps)
+        wanted, total = checks.count("original_inference_steps", self.original_inference_steps), self.num_train_timesteps
+        if wanted > total:
+            raise ScheduleError(f"original_inference_steps must be in 1..num_train_timesteps = {total}; given {wanted}.")
         for name in ("strength", "eta"):
             checks.within(name, np.array(getattr(self, name)), 0, 1)
 

@@ -15,7 +15,7 @@ from multisched.grid import Grid
 from multisched.schedules import checks, ratios
 from multisched.schedules.base import Point, Schedule
 from multisched.schedules.spacing import linear_quadratic
-from multisched.values import STEPS, TRAINING_TIMESTEPS, check_options, count, shown
+from multisched.values import STEPS, TRAINING_TIMESTEPS, check_options, count, real, shown
 
 
 def shift(sigmas: Any, factor: float) -> Any:
@@ -90,11 +90,11 @@ class Flow(Schedule):
             sigma_schedule=tuple(ratios.RATIOS),
         )
         if self.ratio_range is not None:
-            ends = checks.numbers("ratio_range", self.ratio_range, 2)
-            if ends.size != 2 or self.sigma_schedule is None:
-                given = shown(self.ratio_range)
-                raise ScheduleError(f"ratio_range must be two numbers, beside a sigma_schedule; given {given}.")
-            object.__setattr__(self, "ratio_range", tuple(ends.tolist()))
+            ends = self.ratio_range
+            if not isinstance(ends, (tuple, list)) or len(ends) != 2 or self.sigma_schedule is None:
+                raise ScheduleError(f"ratio_range must be two numbers, beside a sigma_schedule; given {shown(ends)}.")
+            # Whether they fall, `ratios.between` says where they are used.
+            object.__setattr__(self, "ratio_range", tuple(real("ratio_range", end) for end in ends))
         if not 1 / self.num_train_timesteps <= self.sigma_max <= 1:
             raise ScheduleError(f"sigma_max must be in [1 / num_train_timesteps, 1]; given {self.sigma_max!r}.")
         if self.sigma_min is not None and not 0 <= self.sigma_min <= self.sigma_max:

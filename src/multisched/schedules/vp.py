@@ -265,7 +265,7 @@ def _alpha_bar(schedule: DiscreteVP) -> np.ndarray:
         level = beta_schedules.shift_snr(level, schedule.snr_shift_scale)
     if schedule.rescale_betas_zero_snr:
         if total < 2:
-            raise ScheduleError("zero terminal SNR needs at least two training timesteps; given 1.")
+            raise ScheduleError("rescale_betas_zero_snr needs num_train_timesteps of at least 2; given 1.")
         level = beta_schedules.zero_terminal_snr(level.astype(np.float64))
         level[-1] = schedule.terminal_alpha_bar
     final: np.ndarray = read_only(level)

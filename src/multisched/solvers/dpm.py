@@ -16,6 +16,8 @@ _KNOWN: dict[str, tuple[Any, ...]] = {
     "third_order": ("exact", "published"),
 }
 
+PARTS = 16  # of a model's output, at most
+
 
 @dataclass(frozen=True)
 class DPM(Solver):
@@ -55,7 +57,7 @@ class DPM(Solver):
     parts: int = 1
 
     def __post_init__(self) -> None:
-        check_options(self, counts={"solver_order": 3}, **_KNOWN)
+        check_options(self, counts={"solver_order": 3, "parts": PARTS}, **_KNOWN)
 
     @property
     def _data(self) -> bool:

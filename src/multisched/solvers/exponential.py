@@ -25,6 +25,7 @@ from multisched.grid import Grid
 from multisched.solvers.base import Estimate, Level, Next, Rows, Solver, nonzero, orders, root
 from multisched.values import anywhere, check_options, count, namespace, option, shown, whole
 
+PARTS = 16  # of a model's output, at most
 ORDERS = 10  # values of the model that a step uses at most; published methods use three
 
 # Gauss and Legendre's 64 points integrate such an exponential times a polynomial to the last bits.
@@ -69,6 +70,7 @@ class ExponentialAdams(Solver):
             raise ScheduleError(f"disable_corrector must be a list of steps; given {shown(self.disable_corrector)}.")
         disabled = tuple(whole("disable_corrector", step) for step in self.disable_corrector)
         object.__setattr__(self, "disable_corrector", disabled)
+        count("parts", self.parts, PARTS)
         count("predictor", self.predictor, ORDERS)
         count("corrector", self.corrector, ORDERS + 1, least=0)
         option("solver_type", self.rule, ("exact", "bh1", "bh2"))
