@@ -52,6 +52,8 @@ class Grid(Value):
         }
         for name, values in parts.items():
             object.__setattr__(self, name, read_only(values, name))
+        if not self.sigmas.shape[0]:
+            raise ScheduleError("a grid has at least one point; given none.")
         object.__setattr__(self, "total", len(self) if self.total < 0 else self.total)
         self._validate()
 

@@ -13,10 +13,12 @@ import numpy as np
 
 from multisched.errors import ScheduleError
 from multisched.plan import Plan
+from multisched.values import shown
 
 TILE = 64
 """Pixels that an image is enlarged to, or a little more."""
 GAP = 4
+SIZE = 2_048  # pixels that images of a folder are resized to, at most
 
 
 def extra(module: str, package: str) -> Any:
@@ -48,8 +50,9 @@ def folder(path: Path, size: int) -> np.ndarray:
         ScheduleError: no such folder, none or a broken one among its images, size below 1, or Pillow is not installed.
     """
     image, ops = extra("PIL.Image", "Pillow"), extra("PIL.ImageOps", "Pillow")
-    if size < 1:
-        raise ScheduleError(f"--size must be at least 1; given {size}.")
+    if not 1 <= size <= SIZE:
+        allowed = "at least 1" if size < 1 else f"in 1..{SIZE}"
+        raise ScheduleError(f"--size must be {allowed}; given {shown(size)}.")
     if not path.is_dir():
         raise ScheduleError(f"the folder {str(path)!r} does not exist.")
     known = {ending for ending, kind in image.registered_extensions().items() if kind in image.OPEN}

@@ -17,7 +17,7 @@ from multisched.steps import Steps, host_number
 from multisched.table import Builder, Layout, Row, Terms, on_host, terms, with_end
 from multisched.tableau import Tableau
 from multisched.transforms import NoiseTransform, Transform
-from multisched.values import FLOAT32, anywhere, read_only
+from multisched.values import FLOAT32, anywhere, read_only, shown
 
 
 @dataclass(frozen=True, eq=False)
@@ -229,7 +229,7 @@ class Plan(Steps):
         """
         backend = backends.of(noise)
         backend.compute_dtype(noise.dtype)
-        kept: Any = noise.dtype if dtype is None else backend.asarray(0.0, dtype).dtype
+        kept: Any = noise.dtype if dtype is None else _dtype(backend, dtype)
         wide = backend.compute_dtype(kept)
         if x0 is not None:
             check_alike(noise, x0, "x0", "noise")
@@ -257,6 +257,20 @@ class Plan(Steps):
             given[name] if name in given else backend.xp.zeros_like(sample) for name in self.tableau.registers[1:]
         )
         return State(sample, tuple(memory), 0)
+
+
+def _dtype(backend: Backend[Any], dtype: Any) -> Any:
+    """The library's dtype for what a user gave as one.
+
+    Raises:
+        ScheduleError: if it is none.
+    """
+    try:
+        return backend.asarray(0.0, dtype).dtype
+    except (TypeError, ValueError, AttributeError) as error:
+        if isinstance(error, ScheduleError):
+            raise
+        raise ScheduleError(f"dtype must be a floating dtype of {backend.name}; given {shown(dtype)}.") from None
 
 
 def _whole(column: Any) -> tuple[int, ...]:

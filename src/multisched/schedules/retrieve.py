@@ -7,7 +7,7 @@ import numpy as np
 from multisched import backends
 from multisched.errors import ScheduleError
 from multisched.schedules import checks
-from multisched.values import STEPS, TRAINING_TIMESTEPS, shown
+from multisched.values import FLOAT32, STEPS, TRAINING_TIMESTEPS, shown
 
 
 def retrieve_timesteps(
@@ -45,6 +45,8 @@ def retrieve_timesteps(
             levels = np.interp(np.linspace(0, levels.size - 1, steps), np.arange(levels.size), levels)
     if levels[-1] < 0:
         raise ScheduleError(f"noise levels must not be negative; given {shown(levels)}.")
+    if not levels[0] * total <= FLOAT32:
+        raise ScheduleError(f"timesteps are float32, which cannot hold {levels[0]:.4g} * {total}.")
     return backend.asarray(levels * total, "float32", device), int(levels.size)
 
 

@@ -15,7 +15,7 @@ from multisched.schedules import betas as beta_schedules
 from multisched.schedules import checks, ratios, spacing
 from multisched.schedules.base import Point, Schedule, variance_preserving
 from multisched.schedules.ve import VE
-from multisched.values import TRAINING_TIMESTEPS, check_options, read_only, shown
+from multisched.values import TRAINING_TIMESTEPS, arithmetic, check_options, read_only, shown
 
 ROUNDINGS: dict[str, Callable[[Any], Any]] = {
     "none": lambda t: t,
@@ -85,6 +85,7 @@ class DiscreteVP(Schedule):
     sigmas_end: bool = False
 
     def __post_init__(self) -> None:
+        check_options(self, timestep_type=("discrete", "continuous"))
         check_options(
             self,
             positive=("snr_shift_scale",),
@@ -96,13 +97,13 @@ class DiscreteVP(Schedule):
             final_sigmas_type=("zero", "sigma_min", "last"),
             sigma_range=("run", "table"),
             timestep_rounding=tuple(ROUNDINGS),
-            timestep_type=("discrete", "continuous"),
             space=("ve",) if self.timestep_type == "continuous" else ("ve", "vp"),
             sigma_schedule=tuple(ratios.RATIOS),
         )
         if self.trained_betas is not None:
             object.__setattr__(self, "trained_betas", trained(self.trained_betas))
-        _alpha_bar(self)
+        with arithmetic():
+            _alpha_bar(self)
 
     @property
     def alphas_cumprod(self) -> np.ndarray:

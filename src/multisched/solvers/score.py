@@ -81,6 +81,9 @@ class EulerMaruyama(Solver):
     beta_min: float = 0.1
     beta_max: float = 20.0
 
+    def __post_init__(self) -> None:
+        check_options(self, not_negative=("beta_min", "beta_max"))
+
     def rows(self, grid: Grid, schedule: Any) -> Rows:
         times = np.asarray(grid.timesteps)
         if np.any((times < 0) | (times > 1)):
