@@ -152,7 +152,8 @@ def _configuration(draw: random.Random) -> Case:
     if peer is not None:
         keys = list(peer.keys)
         for key in draw.sample(keys, min(_count(draw), len(keys))):
-            config[key] = _value(draw, peer.recipe, peer.keys[key])
+            value = _value(draw, peer.recipe, peer.keys[key])
+            config[key] = None if isinstance(value, np.ndarray) else value  # a file holds none
     if draw.random() < 0.2:
         config[draw.choice(("sigma_min", "sigma_max", "skip_steps", "x", ""))] = draw.choice(HOSTILE)
     given = arguments(draw)
