@@ -37,9 +37,29 @@ HOSTILE: tuple[Any, ...] = (
     *(np.array(0.5), np.array(3), np.array(None), np.array("x"), np.array([1.0, 0.5]), np.zeros((2, 2)), np.array([])),
     *(np.array([object()]), np.array([1 + 2j]), np.longdouble("1e4000"), np.bool_(True), np.datetime64("2020-01-01")),
     *(1j, Decimal("0.5"), Decimal(10) ** 400, Fraction(1, 3), Fraction(10**400), True, False, None, Ellipsis),
-    *("", "x", "nan", "1", "karras", "cosine", "v-prediction", "x" * 10_000, "\n", "\ud800", b"epsilon", bytearray(b"1")),
+    *(
+        "",
+        "x",
+        "nan",
+        "1",
+        "karras",
+        "cosine",
+        "v-prediction",
+        "x" * 10_000,
+        "\n",
+        "\ud800",
+        b"epsilon",
+        bytearray(b"1"),
+    ),
     *({}, {"a": 1}, set(), {1, 2}, frozenset({0.5}), [], (), [1], [0.5], [None], [[]], [[1.0], [1.0, 0.5]], [1, "a"]),
-    *(list(range(1000)), tuple(np.linspace(1, 0, 1000)), [10**400, 1], [0.5, math.nan], [1.0, 0.5, 0.25], [True, False]),
+    *(
+        list(range(1000)),
+        tuple(np.linspace(1, 0, 1000)),
+        [10**400, 1],
+        [0.5, math.nan],
+        [1.0, 0.5, 0.25],
+        [True, False],
+    ),
     *(print, object(), type, int, ms.DDIM(), ms.solvers.Euler(), ms.solvers.Heun(), range(5), iter([1]), [1j], "0.5"),
 )
 
@@ -178,7 +198,9 @@ def _part(draw: random.Random) -> Case:
     def make() -> Any:
         return ms.Scheduler(schedule(**made[1]), ms.Prediction(word, data), solver(**made[0])).plan(**given)
 
-    name = f"{schedule.__name__}(**{made[1]!r:.1500}), {word!r:.60}, {data!r:.60}, {solver.__name__}(**{made[0]!r:.1500})"
+    name = (
+        f"{schedule.__name__}(**{made[1]!r:.1500}), {word!r:.60}, {data!r:.60}, {solver.__name__}(**{made[0]!r:.1500})"
+    )
     return Case(f"{name}, {given!r:.1000}", make)
 
 

@@ -32,7 +32,9 @@ def test_a_refusal_names_the_option_as_it_was_typed(recipe):
                 assert len(str(error)) < 400
 
 
-@pytest.mark.parametrize("value", [10**5000, "x" * 10**5, list(range(10**4)), np.arange(10**5), {"a": {"b": "c" * 999}}])
+@pytest.mark.parametrize(
+    "value", [10**5000, "x" * 10**5, list(range(10**4)), np.arange(10**5), {"a": {"b": "c" * 999}}]
+)
 def test_long_values_are_shortened(value):
     assert len(shown(value)) <= 90 and "\n" not in shown(value)
 
@@ -123,7 +125,9 @@ def test_what_float32_cannot_hold_is_refused_at_the_cast(snr):
     plan = ms.ScoreSdeVe(snr=snr, sigma_max=20.0).plan(3)
     assert np.all(np.isfinite(plan.table("numpy", dtype="float64")))
     for use in (plan.table, lambda: plan.start(np.ones((1, 2), np.float32))):
-        with pytest.raises(ms.ScheduleError, match=r"a parameter of the noise of row 0 of ScoreSdeVe .* float32 cannot"):
+        with pytest.raises(
+            ms.ScheduleError, match=r"a parameter of the noise of row 0 of ScoreSdeVe .* float32 cannot"
+        ):
             use()
     plan.start(np.ones((1, 2)))
 
@@ -139,7 +143,9 @@ def test_the_module_is_the_command():
 
 def test_a_full_disk_and_a_closed_pipe_end_without_a_traceback():
     with open("/dev/full", "w") as full:
-        done = subprocess.run([sys.executable, "-m", "multisched", "list"], stdout=full, stderr=subprocess.PIPE, text=True)
+        done = subprocess.run(
+            [sys.executable, "-m", "multisched", "list"], stdout=full, stderr=subprocess.PIPE, text=True
+        )
     assert done.returncode == 1
     assert done.stderr == "multisched: error: No space left on device.\n"
     line = f"{sys.executable} -m multisched list | head -1; exit ${{PIPESTATUS[0]}}"

@@ -60,7 +60,9 @@ class Tableau(Value):
                 f"given {tuple(self.weights.shape)} and {tuple(self.x0_weights.shape)}."
             )
         if self.operands[: len(self.registers)] != self.registers:
-            raise ScheduleError(f"the first operands are the registers {shown(self.registers)}; given {shown(self.operands)}.")
+            raise ScheduleError(
+                f"the first operands are the registers {shown(self.registers)}; given {shown(self.operands)}."
+            )
         xp = namespace(self.weights)
         if anywhere(~xp.isfinite(self.weights)) or anywhere(~xp.isfinite(self.x0_weights)):
             raise ScheduleError(

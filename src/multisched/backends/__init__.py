@@ -71,7 +71,9 @@ def _of_type(kind: type, array: Any) -> Backend[Any]:
         if name in BUILTIN or _plugins(name):
             return get(name)
     if not array_api_compat.is_array_api_obj(array):
-        raise ScheduleError(f"expected an array of {', '.join(BUILTIN)} or another array-API library; given {shown(array)}.")
+        raise ScheduleError(
+            f"expected an array of {', '.join(BUILTIN)} or another array-API library; given {shown(array)}."
+        )
     return get(names[0])
 
 

@@ -243,7 +243,9 @@ def _bounds(steps: int, start: int | None, stop: int | None, strength: float | N
     """First step and end of a partial run."""
     if strength is not None:
         if start is not None:
-            raise ScheduleError(f"give start or strength, not both; given start={shown(start)}, strength={shown(strength)}.")
+            raise ScheduleError(
+                f"give start or strength, not both; given start={shown(start)}, strength={shown(strength)}."
+            )
         strength = real("strength", strength)
         if not 0 <= strength <= 1:
             raise ScheduleError(f"strength must be in [0, 1]; given {strength!r}.")

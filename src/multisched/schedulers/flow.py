@@ -136,7 +136,9 @@ class FlowMatchLCM(FlowMatchPingPong):
 
     def parts(self) -> Parts:
         if self.scale_factors is not None and not (isinstance(self.scale_factors, tuple) and not self.scale_factors):
-            raise ScheduleError(f"scale_factors resize the sample between steps; give None, not {shown(self.scale_factors)}.")
+            raise ScheduleError(
+                f"scale_factors resize the sample between steps; give None, not {shown(self.scale_factors)}."
+            )
         return super().parts()
 
 

@@ -32,9 +32,14 @@ class Skipping(DiscreteVP):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        wanted, total = checks.count("original_inference_steps", self.original_inference_steps), self.num_train_timesteps
+        wanted, total = (
+            checks.count("original_inference_steps", self.original_inference_steps),
+            self.num_train_timesteps,
+        )
         if wanted > total:
-            raise ScheduleError(f"original_inference_steps must be in 1..num_train_timesteps = {total}; given {wanted}.")
+            raise ScheduleError(
+                f"original_inference_steps must be in 1..num_train_timesteps = {total}; given {wanted}."
+            )
         for name in ("strength", "eta"):
             checks.within(name, np.array(getattr(self, name)), 0, 1)
 

@@ -46,7 +46,9 @@ class _Timed(Schedule):
 
     def grid(self, n: int | None = None, timesteps: Any = None, sigmas: Any = None, mu: float | None = None) -> Grid:
         if sigmas is not None or mu is not None:
-            raise ScheduleError(f"{type(self).__name__} takes n or timesteps; given sigmas={shown(sigmas)}, mu={shown(mu)}.")
+            raise ScheduleError(
+                f"{type(self).__name__} takes n or timesteps; given sigmas={shown(sigmas)}, mu={shown(mu)}."
+            )
         if timesteps is None:
             checks.one_of(n=n, timesteps=timesteps)
             times = self._times(checks.steps(n))
