@@ -4,6 +4,7 @@ nox -s tests                          the suite on every backend
 nox -s processors                     the same as on processors without fused products, and with other last bits
 nox -s tests -- --device cuda         the same on an accelerator: cuda, mps, gpu, tpu or metal
 nox -s peers -- --write-table         parity with diffusers, and docs/parity.md made anew from it
+nox -s fuzz -- --count 200000         random input, which is no part of the default run
 nox -s bench                          the benchmarks, which are no part of the default run
 """
 
@@ -139,6 +140,14 @@ def types(session: nox.Session) -> None:
     """The type checker, with every framework there: a tensor in is a tensor out."""
     _install(session, "test", "types", extras=[".[torch,jax,mlx]" if sys.platform != "win32" else ".[torch,jax]"])
     session.run("mypy")
+
+
+@nox.session(default=False)
+def fuzz(session: nox.Session) -> None:
+    """Random recipes, configurations and arguments, 200,000 unless `-- --count N --seed S` says otherwise."""
+    _install(session, "test")
+    environment = {"OMP_NUM_THREADS": "1", "PYTHONPATH": "tests"}
+    session.run("python", "tests/fuzz.py", *session.posargs, env=environment)
 
 
 @nox.session(default=False)

@@ -259,9 +259,7 @@ def test_folders_without_images_are_refused(refuse, tmp_path):
     assert "broken.png' is not an image that can be read" in refuse("--data", tmp_path)
 
 
-@pytest.mark.parametrize(
-    ("module", "package"), [("PIL.Image", "Pillow"), ("sklearn.datasets", "scikit-learn"), ("tqdm", "tqdm")]
-)
+@pytest.mark.parametrize(("module", "package"), [("PIL.Image", "Pillow"), ("sklearn.datasets", "scikit-learn")])
 def test_missing_extras_are_named(refuse, monkeypatch, tmp_path, module, package):
     monkeypatch.setitem(sys.modules, module, None)
     said = refuse("--out", tmp_path / "grid.png")

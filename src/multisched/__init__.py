@@ -24,8 +24,20 @@ from multisched.schedules.retrieve import retrieve_timesteps
 from multisched.stack import Stack, stack_plans
 from multisched.step import State, log_prob
 from multisched.tableau import Tableau
+from multisched.values import hint
 
 __version__ = "0.1.0"
+
+
+def __getattr__(name: str) -> object:
+    """Names that are not there: the message says which is meant.
+
+    Raises:
+        AttributeError: in every case.
+    """
+    meant = hint(name if name.startswith("_") else name.removesuffix("Scheduler").replace("Discrete", ""), __all__)
+    raise AttributeError(f"module 'multisched' has no attribute {name!r}{meant}")
+
 
 __all__ = [
     "B",

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from multisched.errors import ScheduleError
-from multisched.values import Value, anywhere, namespace, read_only, shown
+from multisched.values import Value, anywhere, namespace, read_only, real, shown, whole
 
 
 @dataclass(frozen=True, eq=False)
@@ -41,7 +41,10 @@ class Grid(Value):
 
     def __post_init__(self) -> None:
         for name in ("timesteps", "alphas", "sigmas"):
-            object.__setattr__(self, name, read_only(getattr(self, name)))
+            object.__setattr__(self, name, read_only(getattr(self, name), name))
+            if len(getattr(self, name).shape) != 1:
+                raise ScheduleError(f"{name} must be a list of numbers; given {shown(getattr(self, name))}.")
+        self._check_numbers()
         chained = self.next_alphas is None and self.next_sigmas is None
         parts = {
             "next_alphas": self.alphas[1:] if chained else self.next_alphas,
@@ -49,9 +52,19 @@ class Grid(Value):
             "scales": namespace(self.sigmas).ones_like(self.sigmas) if self.scales is None else self.scales,
         }
         for name, values in parts.items():
-            object.__setattr__(self, name, read_only(values))
+            object.__setattr__(self, name, read_only(values, name))
+        if not self.sigmas.shape[0]:
+            raise ScheduleError("a grid has at least one point; given none.")
         object.__setattr__(self, "total", len(self) if self.total < 0 else self.total)
         self._validate()
+
+    def _check_numbers(self) -> None:
+        if self.prior is not None:
+            object.__setattr__(self, "prior", real("prior", self.prior))
+            if not 0 <= self.prior < math.inf:
+                raise ScheduleError(f"prior must be a finite number >= 0, or None; given {self.prior!r}.")
+        for name in ("first", "total"):
+            object.__setattr__(self, name, whole(name, getattr(self, name)))
 
     def _validate(self) -> None:
         points = self.sigmas.shape[0] if self.sigmas.ndim == 1 else 0

@@ -1,7 +1,9 @@
 """Data sets of images and pictures of samples, for the command line. Images are float32 (images, channels, h, w) in
 [-1, 1]. Pillow, scikit-learn and Matplotlib, from the extra "cli", are imported where they are used."""
 
+import io
 import math
+import warnings
 from collections.abc import Callable, Iterable
 from importlib import import_module
 from pathlib import Path
@@ -11,10 +13,12 @@ import numpy as np
 
 from multisched.errors import ScheduleError
 from multisched.plan import Plan
+from multisched.values import shown
 
 TILE = 64
 """Pixels that an image is enlarged to, or a little more."""
 GAP = 4
+SIZE = 2_048  # pixels that images of a folder are resized to, at most
 
 
 def extra(module: str, package: str) -> Any:
@@ -46,20 +50,29 @@ def folder(path: Path, size: int) -> np.ndarray:
         ScheduleError: no such folder, none or a broken one among its images, size below 1, or Pillow is not installed.
     """
     image, ops = extra("PIL.Image", "Pillow"), extra("PIL.ImageOps", "Pillow")
-    if size < 1:
-        raise ScheduleError(f"--size must be at least 1; given {size}.")
+    if not 1 <= size <= SIZE:
+        allowed = "at least 1" if size < 1 else f"in 1..{SIZE}"
+        raise ScheduleError(f"--size must be {allowed}; given {shown(size)}.")
     if not path.is_dir():
         raise ScheduleError(f"the folder {str(path)!r} does not exist.")
     known = {ending for ending, kind in image.registered_extensions().items() if kind in image.OPEN}
-    files = sorted(file for file in path.iterdir() if file.is_file() and file.suffix.lower() in known)
+    try:
+        listed = sorted(path.iterdir())
+    except OSError as error:
+        raise ScheduleError(f"the folder {str(path)!r} cannot be read: {error.strerror}.") from None
+    files = sorted(file for file in listed if file.is_file() and file.suffix.lower() in known)
     if not files:
         raise ScheduleError(f"the folder {str(path)!r} has no images.")
     loaded = []
     for file in files:
         try:
-            with image.open(file) as opened:
-                loaded.append(np.asarray(ops.fit(ops.exif_transpose(opened).convert("RGB"), (size, size))))
-        except (OSError, ValueError, SyntaxError):  # Pillow's readers are not of one mind about broken files
+            with warnings.catch_warnings():
+                warnings.simplefilter("error", image.DecompressionBombWarning)
+                with image.open(file) as opened:
+                    loaded.append(np.asarray(ops.fit(ops.exif_transpose(opened).convert("RGB"), (size, size))))
+        except (image.DecompressionBombError, image.DecompressionBombWarning):
+            raise ScheduleError(f"{str(file)!r} is an image of more pixels than Pillow takes for safe.") from None
+        except (OSError, ValueError, SyntaxError, MemoryError, TypeError, EOFError):  # readers differ on broken files
             raise ScheduleError(f"{str(file)!r} is not an image that can be read.") from None
     return np.ascontiguousarray(np.stack(loaded).transpose(0, 3, 1, 2) / np.float32(127.5) - np.float32(1))
 
@@ -110,14 +123,25 @@ def plot(plans: Iterable[Plan]) -> Any:
     return figure
 
 
-def save(write: Callable[[Path], object], path: Path) -> None:
+def save(write: Callable[..., object], path: Path, force: bool = False) -> None:
     """Write a picture.
 
+    Args:
+        write: write(file, format=) writes it to an open file.
+        path: where to.
+        force: whether a file of other content that is there is written over.
+
     Raises:
-        ScheduleError: the file cannot be written.
+        ScheduleError: if the file cannot be written, or one of other content is there.
     """
+    memory = io.BytesIO()
     try:
-        write(path)
+        write(memory, format=extra("PIL.Image", "Pillow").registered_extensions()[path.suffix.lower()])
+        if path.is_file() and not force and path.read_bytes() != memory.getvalue():
+            raise ScheduleError(f"{str(path)!r} is there already and is another picture; --force writes over it.")
+        path.write_bytes(memory.getvalue())
+    except ScheduleError:
+        raise
     except (OSError, ValueError) as error:
         raise ScheduleError(f"{str(path)!r} cannot be written: {getattr(error, 'strerror', None) or error}.") from None
 

@@ -1,5 +1,6 @@
 """Plan: all that is known of a sampling run before the first array arrives."""
 
+import math
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
@@ -16,7 +17,7 @@ from multisched.steps import Steps, host_number
 from multisched.table import Builder, Layout, Row, Terms, on_host, terms, with_end
 from multisched.tableau import Tableau
 from multisched.transforms import NoiseTransform, Transform
-from multisched.values import read_only
+from multisched.values import FLOAT32, anywhere, read_only, shown
 
 
 @dataclass(frozen=True, eq=False)
@@ -51,6 +52,13 @@ class Plan(Steps):
         object.__setattr__(
             self, "noise_parameters", read_only(none if self.noise_parameters is None else self.noise_parameters)
         )
+        if anywhere(~(abs(self.noise_parameters) < math.inf)):
+            raise ScheduleError("a parameter of the noise is not finite: this solver cannot take a step of this grid.")
+        if isinstance(self.sigmas, np.ndarray) and len(self):
+            # What is folded later is checked here, where it may overflow.
+            largest = abs(self.tableau.weights).max() * abs(self.tableau.x0_weights).max()
+            if not largest < math.inf:
+                _ = self.folded
 
     @property
     def grid(self) -> Grid:
@@ -167,6 +175,7 @@ class Plan(Steps):
                 return row, index + 1
         number = self._number(state)
         if number is not None and self._hosted:
+            self._check_single(backend.compute_dtype(state.sample.dtype))
             return self._row(number), number + 1
         return super()._place(backend, state)
 
@@ -220,11 +229,14 @@ class Plan(Steps):
         """
         backend = backends.of(noise)
         backend.compute_dtype(noise.dtype)
-        kept: Any = noise.dtype if dtype is None else backend.asarray(0.0, dtype).dtype
+        kept: Any = noise.dtype if dtype is None else _dtype(backend, dtype)
         wide = backend.compute_dtype(kept)
         if x0 is not None:
             check_alike(noise, x0, "x0", "noise")
         levels = (self.grid.init_noise_sigma,) if x0 is None else (self.sigmas[0], self.alphas[0])
+        self._check_single(wide)
+        if self._hosted and str(wide).endswith("float32") and not max(map(float, levels)) <= FLOAT32:
+            raise ScheduleError(f"{self.name} starts at the level {max(map(float, levels)):.4g}, beyond float32.")
         weights = tuple(
             float(one) if self._hosted else backend.asarray(one, wide, backend.device(noise)) for one in levels
         )
@@ -245,6 +257,20 @@ class Plan(Steps):
             given[name] if name in given else backend.xp.zeros_like(sample) for name in self.tableau.registers[1:]
         )
         return State(sample, tuple(memory), 0)
+
+
+def _dtype(backend: Backend[Any], dtype: Any) -> Any:
+    """The library's dtype for what a user gave as one.
+
+    Raises:
+        ScheduleError: if it is none.
+    """
+    try:
+        return backend.asarray(0.0, dtype).dtype
+    except (TypeError, ValueError, AttributeError) as error:
+        if isinstance(error, ScheduleError):
+            raise
+        raise ScheduleError(f"dtype must be a floating dtype of {backend.name}; given {shown(dtype)}.") from None
 
 
 def _whole(column: Any) -> tuple[int, ...]:

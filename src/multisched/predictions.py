@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from multisched.errors import ScheduleError
-from multisched.values import check_options
+from multisched.values import check_options, option
 
 
 def _epsilon(alpha: Any, sigma: Any, data: float) -> tuple[Any, Any]:
@@ -82,8 +82,7 @@ class Prediction:
         check_options(self)
         if not 0 < self.sigma_data < math.inf:
             raise ScheduleError(f"sigma_data must be a positive number; given {self.sigma_data!r}.")
-        if self.name not in _WEIGHTS:
-            raise ScheduleError(f"prediction_type must be one of {', '.join(_WEIGHTS)}; given {self.name!r}.")
+        option("prediction_type", self.name, tuple(_WEIGHTS))
 
     def weights(self, alpha: Any, sigma: Any) -> tuple[Any, Any]:
         """(a, b) of output = a * x0 + b * noise."""

@@ -16,6 +16,7 @@ from multisched.step import State, check_alike
 from multisched.steps import Steps, host_number
 from multisched.table import Builder, Layout, Terms, with_end
 from multisched.transforms import MeanShift
+from multisched.values import shown
 
 
 def stack_plans(plans: Sequence[Plan]) -> "Stack":
@@ -26,7 +27,11 @@ def stack_plans(plans: Sequence[Plan]) -> "Stack":
         ScheduleError: no plans, or one whose step is not that of each sample by itself: with inputs, with noise that
             follows the model's output, with a mean over the batch, or with other parts of the output than the others.
     """
-    return Stack(tuple(plans))
+    try:
+        listed = tuple(plans)
+    except TypeError:
+        raise ScheduleError(f"a stack is made of a list of plans; given {shown(plans)}.") from None
+    return Stack(listed)
 
 
 @dataclass(frozen=True, eq=False)
@@ -46,7 +51,7 @@ class Stack(Steps):
 
     def __post_init__(self) -> None:
         if not self.plans or not all(isinstance(plan, Plan) for plan in self.plans):
-            raise ScheduleError(f"a stack is made of one plan or more; given {[type(p).__name__ for p in self.plans]}.")
+            raise ScheduleError(f"a stack is made of one plan or more; given {shown(self.plans)}.")
         for plan in self.plans:
             shift = plan.output_transform
             reason = (

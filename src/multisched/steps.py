@@ -13,7 +13,7 @@ from multisched.backends import B, Backend
 from multisched.errors import ScheduleError
 from multisched.step import State, advance, check_all, compiled, estimate, following, scaled
 from multisched.table import Layout, Row, Terms, gather
-from multisched.values import Value
+from multisched.values import FLOAT32, Value
 
 
 class Steps(Value, ABC):
@@ -77,9 +77,31 @@ class Steps(Value, ABC):
         found = self._kept.get(key)
         if found is None:
             columns = self._built[1]
+            self._check_single(dtype)
             make = backend.constant if self._hosted else backend.asarray
             found = self._kept[key] = make(columns, dtype, device)
         return found
+
+    def _check_single(self, dtype: Any) -> None:
+        """Refuse a cast of the coefficients to a dtype that cannot hold them.
+
+        Raises:
+            ScheduleError: if the dtype is float32, and one of them is beyond it.
+        """
+        if self._beyond is not None and str(dtype).endswith("float32"):
+            raise ScheduleError(f"{self._beyond}, which float32 cannot hold: step it in float64, or change the plan.")
+
+    @cached_property
+    def _beyond(self) -> str | None:
+        """What is said of a coefficient that is beyond float32; None where there is none, or that is not known."""
+        if not self._hosted:
+            return None
+        layout, columns = self._built
+        place = np.unravel_index(np.argmax(np.abs(columns)), columns.shape)
+        if abs(columns[place]) <= FLOAT32:
+            return None
+        row, column = map(int, place)
+        return f"{layout.named(column)} of row {row} of {self.name} is {columns[place]:.4g}"
 
     def _table_for(self, backend: Backend[Any], sample: Any) -> Any:
         return self.table(backend, backend.device(sample), backend.compute_dtype(sample.dtype))
@@ -91,6 +113,7 @@ class Steps(Value, ABC):
         found = self._kept.get(key)
         if found is None:
             layout, columns = self._built
+            self._check_single(dtype)
             if self._hosted:
                 found = backend.constant_rows(columns[:, : layout.end + 1], dtype, device)
             else:

@@ -116,6 +116,16 @@ class Layout:
         """What a step needs to know, the same for schedulers that differ in the rest."""
         return replace(self, timestep=-1, scale=None, x0=() if self.folded else self.x0)
 
+    def named(self, column: int) -> str:
+        """What the coefficient of a column is, for a message."""
+        for register, entries in enumerate(self.sums):
+            for entry in entries:
+                if entry.column == column:
+                    return f"the weight of operand {entry.operand} in register {register}"
+        names = {self.timestep: "the timestep", self.scale: "the scale of the model's input"}
+        names |= dict.fromkeys(self.parameters, "a parameter of the noise")
+        return names.get(column, "a weight of the estimate of x0")
+
     def row(self, backend: Backend[Any], coefficients: Any, ndim: int, ending: bool) -> Row:
         """One row of the table, for samples of `ndim` axes.
 

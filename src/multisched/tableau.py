@@ -6,6 +6,7 @@ formula's value on the rows of the identity matrix is its coefficients, so one c
 folded into W and the operand vanishes.
 """
 
+import math
 from dataclasses import dataclass, replace
 from itertools import islice
 from typing import Any
@@ -16,7 +17,7 @@ from multisched.errors import ScheduleError
 from multisched.grid import Grid
 from multisched.predictions import Prediction
 from multisched.solvers import Estimate, Rows, Solver
-from multisched.values import Value, anywhere, namespace, read_only
+from multisched.values import CALLS, Value, anywhere, namespace, read_only, shown
 
 # Cancellation in float64 leaves terms of this size where the algebra has none.
 DUST = 1e-15
@@ -43,7 +44,14 @@ class Tableau(Value):
 
     def __post_init__(self) -> None:
         for name in ("weights", "x0_weights"):
-            object.__setattr__(self, name, read_only(getattr(self, name)))
+            object.__setattr__(self, name, read_only(getattr(self, name), name))
+        for name in ("registers", "operands"):
+            names = getattr(self, name)
+            if not isinstance(names, (tuple, list)) or not all(isinstance(one, str) for one in names):
+                raise ScheduleError(f"{name} must be a tuple of names; given {shown(names)}.")
+            object.__setattr__(self, name, tuple(names))
+        if self.weights.ndim != 3:
+            raise ScheduleError(f"weights must have three axes; given shape {tuple(self.weights.shape)}.")
         rows = self.weights.shape[0]
         wanted = ((rows, len(self.registers), len(self.operands)), (rows, 1 + self.outputs))
         if (tuple(self.weights.shape), tuple(self.x0_weights.shape)) != wanted:
@@ -52,7 +60,9 @@ class Tableau(Value):
                 f"given {tuple(self.weights.shape)} and {tuple(self.x0_weights.shape)}."
             )
         if self.operands[: len(self.registers)] != self.registers:
-            raise ScheduleError(f"the first operands are the registers {self.registers}; given {self.operands}.")
+            raise ScheduleError(
+                f"the first operands are the registers {shown(self.registers)}; given {shown(self.operands)}."
+            )
         xp = namespace(self.weights)
         if anywhere(~xp.isfinite(self.weights)) or anywhere(~xp.isfinite(self.x0_weights)):
             raise ScheduleError(
@@ -129,6 +139,10 @@ def tabulate(
     """
     rows = solver.rows(grid, schedule)
     kept = len(rows) if stop is None else int(np.sum(np.asarray(solver.serves(rows)) < stop))
+    if anywhere(~(abs(rows.timestep) < math.inf)) or anywhere(~(abs(rows.scale) < math.inf)):
+        raise ScheduleError("a timestep or a scale of the run is not finite: the model cannot be asked there.")
+    if len(rows) > CALLS:
+        raise ScheduleError(f"a run has at most {CALLS} model calls; this one has {len(rows)}.")
     _check_regular(rows.first(kept), prediction)
     with np.errstate(all="ignore" if kept < len(rows) else None):  # in the rows that are not kept
         tableau = _tableau(solver, rows, prediction, kept)

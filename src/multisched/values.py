@@ -1,15 +1,41 @@
 """Values: frozen dataclasses that hold arrays and yet compare, hash, copy and pickle as numbers do."""
 
 import math
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import fields
 from functools import cached_property
 from numbers import Real
+from types import MappingProxyType
 from typing import Any
 
 import numpy as np
 from array_api_compat import array_namespace
 
 from multisched.errors import ScheduleError
+from multisched.messages import hint, near, shown
+
+__all__ = [
+    "CALLS",
+    "FLOAT32",
+    "STEPS",
+    "TRAINING_TIMESTEPS",
+    "Value",
+    "anywhere",
+    "arithmetic",
+    "check_options",
+    "count",
+    "flag",
+    "hint",
+    "namespace",
+    "near",
+    "option",
+    "read_only",
+    "real",
+    "shown",
+    "whole",
+    "word",
+]
 
 
 def namespace(array: Any) -> Any:
@@ -18,11 +44,21 @@ def namespace(array: Any) -> Any:
     return np if isinstance(array, (np.ndarray, np.generic)) else array_namespace(array)
 
 
-def read_only(values: Any) -> Any:
-    """A float64 NumPy copy that nobody can write to; arrays of other libraries pass as they are."""
-    if not isinstance(values, np.ndarray) and hasattr(values, "shape"):
+def read_only(values: Any, name: str = "an array") -> Any:
+    """A float64 NumPy copy that nobody can write to; arrays of other libraries pass as they are.
+
+    Raises:
+        ScheduleError: if it is no array of numbers.
+    """
+    if not isinstance(values, (np.ndarray, np.generic)) and hasattr(values, "shape"):
         return values
-    array = np.asarray(values, dtype=np.float64)
+    try:
+        array = np.asarray(values)
+        array = array.astype(np.float64, copy=False) if array.dtype.kind in "iufb" else None
+    except Exception:  # what is no list fails in many ways
+        array = None
+    if array is None:
+        raise ScheduleError(f"{name} must be an array of numbers; given {shown(values)}.")
     return np.frombuffer(array.tobytes(), dtype=np.float64).reshape(array.shape)
 
 
@@ -36,43 +72,75 @@ def anywhere(condition: Any) -> bool:
         return False
 
 
-def shown(values: Any) -> str:
-    """Numbers for a message: in one line, the middle of a long list left out."""
-    with np.printoptions(threshold=6, edgeitems=2, linewidth=1000):
-        return " ".join(str(np.asarray(values)).split("\n"))
+TRAINING_TIMESTEPS = 100_000
+"""Timesteps that a training schedule has at most, a hundred times what any model was trained on."""
+
+STEPS = 10_000
+"""Steps that a run has at most."""
+
+CALLS = 100_000
+"""Model calls that a run has at most: its steps, times those that a solver makes in each."""
+
+FLOAT32 = float(np.finfo(np.float32).max)
+"""The largest number of float32."""
+
+_MOST = 1 << 63  # an int that an option may be is below
+
+
+@contextmanager
+def arithmetic() -> Iterator[None]:
+    """Float64 arithmetic on options, without warnings: what is not finite is refused where it arrives, in a grid or a
+    table.
+
+    Raises:
+        ScheduleError: if Python's own numbers overflow or are divided by zero on the way.
+    """
+    with np.errstate(all="ignore"):
+        try:
+            yield
+        except (OverflowError, ZeroDivisionError):
+            raise ScheduleError(
+                "these options and arguments make numbers beyond float64; give less extreme ones."
+            ) from None
 
 
 def real(name: str, value: Any) -> float:
-    """`value` as a float.
+    """`value` as a float, which may be NaN or infinite.
 
     Raises:
-        ScheduleError: it is no number of the host.
+        ScheduleError: if it is no number of the host, or beyond float64.
     """
     number = value.item() if isinstance(value, (np.ndarray, np.generic)) and value.ndim == 0 else value
     if isinstance(number, bool) or not isinstance(number, Real):
-        raise ScheduleError(f"{name} must be a number; given {value!r}.")
-    return float(number)
+        raise ScheduleError(f"{name} must be a number; given {shown(value)}.")
+    try:
+        return float(number)
+    except (OverflowError, ValueError):
+        raise ScheduleError(f"{name} must be a number that float64 can hold; given {shown(value)}.") from None
 
 
 def whole(name: str, value: Any) -> int:
     """`value` as an int.
 
     Raises:
-        ScheduleError: it is no whole number of the host.
+        ScheduleError: if it is no whole number of the host, or beyond 64 bits.
     """
-    if isinstance(value, bool) or not isinstance(value, (int, np.integer)):
-        raise ScheduleError(f"{name} must be an int; given {value!r}.")
-    return int(value)
+    number = value.item() if isinstance(value, np.ndarray) and value.ndim == 0 else value
+    if isinstance(number, bool) or not isinstance(number, (int, np.integer)):
+        raise ScheduleError(f"{name} must be an int; given {shown(value)}.")
+    if not -_MOST <= number < _MOST:
+        raise ScheduleError(f"{name} must be an int of 64 bits; given {shown(value)}.")
+    return int(number)
 
 
 def flag(name: str, value: Any) -> bool:
     """`value` as a bool.
 
     Raises:
-        ScheduleError: it is neither True nor False.
+        ScheduleError: if it is neither True nor False.
     """
     if not isinstance(value, (bool, np.bool_)):
-        raise ScheduleError(f"{name} must be True or False; given {value!r}.")
+        raise ScheduleError(f"{name} must be True or False; given {shown(value)}.")
     return bool(value)
 
 
@@ -80,49 +148,58 @@ def word(name: str, value: Any) -> str:
     """`value` as it is.
 
     Raises:
-        ScheduleError: it is no string.
+        ScheduleError: if it is no string.
     """
     if not isinstance(value, str):
-        raise ScheduleError(f"{name} must be a string; given {value!r}.")
+        raise ScheduleError(f"{name} must be a string; given {shown(value)}.")
     return value
 
 
-def count(name: str, value: Any, most: int | None = None) -> int:
-    """`value` as an int of at least 1 and at most `most`."""
+def count(name: str, value: Any, most: int | None = None, least: int = 1) -> int:
+    """`value` as an int of at least `least` and at most `most`.
+
+    Raises:
+        ScheduleError: if it is another.
+    """
     number = whole(name, value)
-    if number < 1 or (most is not None and number > most):
-        allowed = "at least 1" if most is None else f"in 1..{most}"
+    if number < least or (most is not None and number > most):
+        allowed = f"at least {least}" if most is None else f"in {least}..{most}"
         raise ScheduleError(f"{name} must be {allowed}; given {number}.")
     return number
 
 
-def option(name: str, value: Any, allowed: tuple[str, ...]) -> None:
-    """`value` is one of `allowed`."""
-    if value not in allowed:
-        raise ScheduleError(f"{name} must be one of {', '.join(map(repr, allowed))}; given {value!r}.")
+def option(name: str, value: Any, allowed: Sequence[str]) -> None:
+    """Refuse a value that is none of the allowed words.
+
+    Raises:
+        ScheduleError: if it is none of them; the message names the one that is meant where that can be told.
+    """
+    if not isinstance(value, str) or value not in allowed:
+        listed = ", ".join(map(repr, allowed))
+        raise ScheduleError(f"{name} must be one of {listed}; given {shown(value)}{hint(value, allowed)}.")
 
 
-_KINDS = {float: real, int: whole, bool: flag, str: word}
+_KINDS: dict[Any, Callable[[str, Any], Any]] = {float: real, int: whole, bool: flag, str: word}
 
 
 def check_options(
     options: Any,
     *,
-    positive: tuple[str, ...] = (),
-    not_negative: tuple[str, ...] = (),
-    counts: tuple[str, ...] = (),
-    **words: tuple[str, ...],
+    positive: Sequence[str] = (),
+    not_negative: Sequence[str] = (),
+    counts: Mapping[str, int] = MappingProxyType({}),
+    **words: Sequence[str],
 ) -> None:
     """Hold the fields of a frozen dataclass to their types float, int, bool and str, and store them as just that.
 
     Args:
         options: the dataclass.
         positive, not_negative: names of fields that are finite numbers above 0, or from 0 on.
-        counts: names of fields that are whole numbers of at least 1.
+        counts: names of fields that are whole numbers of at least 1, with the most that each may be.
         words: the words that a field may be. None passes, where the field may be that.
 
     Raises:
-        ScheduleError: a value of another type, or not allowed.
+        ScheduleError: if a value has another type, or is not allowed.
     """
     for field in fields(options):
         value = getattr(options, field.name)
@@ -136,8 +213,8 @@ def check_options(
             value = getattr(options, name)
             if value is not None and not least <= value < math.inf:
                 raise ScheduleError(f"{name} must be {wanted}; given {value!r}.")
-    for name in counts:
-        count(name, getattr(options, name))
+    for name, most in counts.items():
+        count(name, getattr(options, name), most)
     for name, allowed in words.items():
         if getattr(options, name) is not None:
             option(name, getattr(options, name), allowed)

@@ -2,7 +2,7 @@
 
 A framework is imported only when it is named, or when an array of it arrives. A third party adds a backend with one
 entry point in the group `multisched.backends`: its name is the top-level module of the arrays it serves, its value a
-`Backend`.
+`Backend`. A built-in backend is never replaced by one of its name.
 """
 
 from importlib import import_module
@@ -13,12 +13,15 @@ import array_api_compat
 
 from multisched.backends.base import Array, ArrayAPIBackend, B, Backend
 from multisched.errors import ScheduleError
+from multisched.values import shown
 
 __all__ = ["Array", "ArrayAPIBackend", "Availability", "B", "Backend", "available", "get", "of", "resolve"]
 
 BUILTIN = ("numpy", "torch", "jax", "mlx")
 GROUP = "multisched.backends"
 _MODULE_TO_NAME = {"jaxlib": "jax"}
+
+_NEEDED = ("name", "xp", "version", "devices", "asarray", "to_numpy", "weighted_sum", "weighted_sums")
 
 _by_name: dict[str, Backend[Any]] = {}
 _by_type: dict[type, Backend[Any]] = {}
@@ -39,6 +42,8 @@ def get(name: str) -> Backend[Any]:
     Raises:
         ScheduleError: the library is not installed, or does not speak the standard.
     """
+    if not isinstance(name, str):
+        raise ScheduleError(f"a backend has a name, such as 'numpy'; given {shown(name)}.")
     found = _by_name.get(name)
     if found is None:
         found = _by_name[name] = _load(name)
@@ -66,7 +71,9 @@ def _of_type(kind: type, array: Any) -> Backend[Any]:
         if name in BUILTIN or _plugins(name):
             return get(name)
     if not array_api_compat.is_array_api_obj(array):
-        raise ScheduleError(f"expected an array of {', '.join(BUILTIN)} or another array-API library; given {kind}.")
+        raise ScheduleError(
+            f"expected an array of {', '.join(BUILTIN)} or another array-API library; given {shown(array)}."
+        )
     return get(names[0])
 
 
@@ -79,7 +86,7 @@ def resolve(backend: Any) -> Backend[Any]:
 
 def available() -> dict[str, Availability]:
     """Every built-in and plugged-in backend by name: version and devices, or the reason why it is not to be had."""
-    return {name: _availability(name) for name in (*BUILTIN, *(point.name for point in _plugins()))}
+    return {name: _availability(name) for name in dict.fromkeys((*BUILTIN, *(point.name for point in _plugins())))}
 
 
 def _availability(name: str) -> Availability:
@@ -87,7 +94,7 @@ def _availability(name: str) -> Availability:
         backend = get(name)
         return Availability(name, backend.version, backend.devices(), None)
     except Exception as error:  # a broken installation fails in ways of its own, and the report should say which
-        return Availability(name, None, (), str(error))
+        return Availability(name, None, (), str(error) or type(error).__name__)
 
 
 def _plugins(name: str | None = None) -> Any:
@@ -100,12 +107,32 @@ def _load(name: str) -> Backend[Any]:
     if name in BUILTIN:
         if find_spec(name) is None:
             raise ScheduleError(f"the backend {name!r} needs the package {name}, which is not installed.")
-        built_in: Backend[Any] = import_module(f"multisched.backends.{name}").BACKEND
+        try:
+            built_in: Backend[Any] = import_module(f"multisched.backends.{name}").BACKEND
+        except (ImportError, OSError) as error:
+            raise ScheduleError(f"the package {name} cannot be imported: {shown(str(error))}.") from error
         return built_in
-    for plugin in _plugins(name):
-        loaded: Backend[Any] = plugin.load()
-        return loaded
-    return _generic(name)
+    plugins = tuple(_plugins(name))
+    if len({plugin.value for plugin in plugins}) > 1:
+        listed = " and ".join(plugin.value for plugin in plugins)
+        raise ScheduleError(f"several plug-ins are called {shown(name)}: {shown(listed)}; uninstall all but one.")
+    return _loaded(plugins[0]) if plugins else _generic(name)
+
+
+def _loaded(plugin: Any) -> Backend[Any]:
+    """The backend of a plug-in.
+
+    Raises:
+        ScheduleError: if it cannot be imported, or is no backend.
+    """
+    try:
+        found: Backend[Any] = plugin.load()
+    except (Exception, SystemExit) as error:  # a plug-in is any code at all, and may even end the program
+        said = f"{type(error).__name__}: {error}"
+        raise ScheduleError(f"the plug-in {shown(plugin.name)} of {plugin.value} fails: {shown(said)}.") from error
+    if isinstance(found, type) or not all(hasattr(found, name) for name in _NEEDED):
+        raise ScheduleError(f"the plug-in {shown(plugin.name)} of {plugin.value} is no Backend; it is {shown(found)}.")
+    return found
 
 
 def _generic(name: str) -> Backend[Any]:
@@ -114,9 +141,9 @@ def _generic(name: str) -> Backend[Any]:
         try:
             module = import_module(module_name)
             xp = array_api_compat.array_namespace(module.zeros(1))
-        except (ImportError, AttributeError, TypeError):
+        except (Exception, SystemExit):  # of any name that a user may give, such as that of a script
             continue
         return ArrayAPIBackend(name, xp, getattr(module, "__version__", "unknown"))
     raise ScheduleError(
-        f"unknown backend {name!r}; built in are {', '.join(BUILTIN)}, and any installed array-API library by its name."
+        f"unknown backend {shown(name)}; built in are {', '.join(BUILTIN)}, and any installed array-API library by its name."
     )

@@ -15,6 +15,7 @@ from array_api_compat import device as array_device
 from array_api_compat import to_device
 
 from multisched.errors import ScheduleError
+from multisched.values import shown
 
 
 class Array(Protocol):
@@ -170,7 +171,7 @@ class ArrayAPIBackend(Generic[B]):
     def _device(self, device: Any) -> Any:
         """The library's device object for a name as `devices()` lists it; anything else passes as it is."""
         if isinstance(device, str) and device not in (known := self.devices()):
-            raise ScheduleError(f"{self.name} has no device {device!r}; it has {', '.join(known)}.")
+            raise ScheduleError(f"{self.name} has no device {shown(device)}; it has {', '.join(known)}.")
         if not isinstance(device, str):
             return device
         listed = self.xp.__array_namespace_info__().devices()
@@ -182,7 +183,7 @@ class ArrayAPIBackend(Generic[B]):
             return dtype
         found = getattr(self.xp, dtype, None) if re.fullmatch(r"(u?int|b?float)\d+|bool", dtype) else None
         if found is None:
-            raise ScheduleError(f"{self.name} has no dtype {dtype!r}.")
+            raise ScheduleError(f"{self.name} has no dtype {shown(dtype)}.")
         return found
 
     def asarray(self, values: Any, dtype: Any = None, device: Any = None) -> B:

@@ -10,6 +10,7 @@ import numpy as np
 
 from multisched.backends.base import ArrayAPIBackend
 from multisched.errors import ScheduleError
+from multisched.values import shown
 
 
 @lru_cache(maxsize=64)  # one loop per body, or each eager call would be compiled anew
@@ -29,18 +30,21 @@ class JaxBackend(ArrayAPIBackend[jax.Array]):
 
     def _device(self, device: Any) -> Any:
         if not isinstance(device, str):
-            if isinstance(device, (int, float)):
-                raise ScheduleError(f"a device of jax is a name or one of jax.devices(); given {device!r}.")
+            if not isinstance(device, (jax.Device, jax.sharding.Sharding, type(None))):
+                raise ScheduleError(f"a device of jax is a name or one of jax.devices(); given {shown(device)}.")
             return device
         platform, _, index = device.partition(":")
         try:
             return jax.devices(platform)[int(index or 0)]
         except (RuntimeError, IndexError, ValueError):
-            raise ScheduleError(f"jax has no device {device!r}; it has {', '.join(self.devices())}.") from None
+            raise ScheduleError(f"jax has no device {shown(device)}; it has {', '.join(self.devices())}.") from None
 
     def dtype(self, dtype: Any) -> Any:
         found = super().dtype(dtype)
-        return None if found is None else jnp.dtype(found)  # as arrays have it, not jnp.float32 itself
+        try:
+            return None if found is None else jnp.dtype(found)  # as arrays have it, not jnp.float32 itself
+        except (TypeError, SyntaxError, OverflowError):
+            raise ScheduleError(f"jax has no dtype {shown(dtype)}.") from None
 
     def asarray(self, values: Any, dtype: Any = None, device: Any = None) -> jax.Array:
         return jnp.asarray(values, dtype=self.dtype(dtype), device=self._device(device))

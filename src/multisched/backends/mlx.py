@@ -13,6 +13,7 @@ import numpy as np
 
 from multisched.backends.base import ArrayAPIBackend
 from multisched.errors import ScheduleError
+from multisched.values import shown
 
 _DEVICE_NAMES = {"cpu": "cpu", "gpu": "gpu", "metal": "gpu", "cuda": "gpu"}
 
@@ -31,7 +32,7 @@ class MLXBackend(ArrayAPIBackend[mx.array]):
         wanted = _DEVICE_NAMES.get(device) if isinstance(device, str) else kind
         if device is not None and wanted not in self.devices():
             raise ScheduleError(
-                f"mlx runs on its default device, {self.devices()[0]}; given {str(device)!r}: "
+                f"mlx runs on its default device, {self.devices()[0]}; given {shown(device)}: "
                 "choose another with mlx.core.set_default_device."
             )
         return mx.default_device()

@@ -12,6 +12,7 @@ from array_api_compat import numpy as xp
 
 from multisched.backends.base import ArrayAPIBackend, Terms
 from multisched.errors import ScheduleError
+from multisched.values import shown
 
 BLOCK = 1 << 15
 """Elements of a piece of large arrays that all sums are taken of at once, so that each is read from memory once."""
@@ -30,18 +31,21 @@ class NumPyBackend(ArrayAPIBackend[np.ndarray]):
         return ("cpu",)
 
     def _device(self, device: Any) -> Any:
-        if device not in (None, "cpu"):
-            raise ScheduleError(f"numpy has no device {device!r}; it has cpu.")
+        if device is not None and not (isinstance(device, str) and device == "cpu"):
+            raise ScheduleError(f"numpy has no device {shown(device)}; it has cpu.")
         return device
 
     def dtype(self, dtype: Any) -> Any:
-        if dtype == "bfloat16":
+        if isinstance(dtype, str) and dtype == "bfloat16":
             try:
                 from ml_dtypes import bfloat16
             except ImportError:
                 raise ScheduleError("numpy has bfloat16 only with the package ml_dtypes; install it.") from None
             return np.dtype(bfloat16)
-        return None if dtype is None else np.dtype(super().dtype(dtype))
+        try:
+            return None if dtype is None else np.dtype(super().dtype(dtype))
+        except (TypeError, SyntaxError, OverflowError):
+            raise ScheduleError(f"numpy has no dtype {shown(dtype)}.") from None
 
     def asarray(self, values: Any, dtype: Any = None, device: Any = None) -> np.ndarray:
         self._device(device)

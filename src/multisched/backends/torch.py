@@ -12,6 +12,7 @@ from torch._higher_order_ops.while_loop import while_loop
 
 from multisched.backends.base import ArrayAPIBackend, Terms
 from multisched.errors import ScheduleError
+from multisched.values import shown
 
 BLOCK = 1 << 16
 """Elements of a piece of large arrays on the CPU that all sums are taken of at once, in cache."""
@@ -34,14 +35,14 @@ class TorchBackend(ArrayAPIBackend[torch.Tensor]):
         if device is None or isinstance(device, torch.device):
             return device
         if not isinstance(device, (str, int)):
-            raise ScheduleError(f"a device of torch is a name, a number or a torch.device; given {device!r}.")
+            raise ScheduleError(f"a device of torch is a name, a number or a torch.device; given {shown(device)}.")
         try:
             found = torch.device(device)
         except RuntimeError:
             found = None
         at_hand = {name.partition(":")[0] for name in self.devices()} | {"meta"}
         if found is None or found.type not in at_hand:
-            raise ScheduleError(f"torch has no device {str(device)!r}; it has {', '.join(self.devices())}.")
+            raise ScheduleError(f"torch has no device {shown(device)}; it has {', '.join(self.devices())}.")
         return found
 
     def asarray(self, values: Any, dtype: Any = None, device: Any = None) -> torch.Tensor:

@@ -1,7 +1,9 @@
 """The command `multisched`: schedulers listed, shown, plotted, and at work on the exact model of a small data set."""
 
 import argparse
+import contextlib
 import math
+import os
 import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -22,14 +24,32 @@ FRAMES = 10
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Run the command; its exit status is 0, or 2 for what cannot be done, which is said in one sentence."""
+    """Run the command. Its exit status is 0; 2 for what cannot be done, which is said in one sentence; 1 where its
+    output cannot be written; 130 where it is interrupted; 141 where nobody reads its output any more."""
     parser = _parser()
-    options = parser.parse_args(arguments)
     try:
+        options = parser.parse_args(arguments)
         options.act(options)
+        sys.stdout.flush()
     except ScheduleError as error:
         parser.error(str(error))
+    except KeyboardInterrupt:
+        return _ended(130)
+    except BrokenPipeError:
+        return _ended(141)
+    except (OSError, MemoryError, UnicodeError) as error:
+        reason = getattr(error, "strerror", None) or str(error) or "out of memory"
+        with contextlib.suppress(OSError):
+            sys.stderr.write(f"multisched: error: {reason[:300]}.\n")
+        return _ended(1)
     return 0
+
+
+def _ended(status: int) -> int:
+    """The status, with nothing left that Python would write, and fail to, when it exits."""
+    with contextlib.suppress(OSError, ValueError, AttributeError):
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    return status
 
 
 def _list(options: argparse.Namespace) -> None:
@@ -46,7 +66,7 @@ def _show(options: argparse.Namespace) -> None:
 def _plot(options: argparse.Namespace) -> None:
     pictures.check_writable(options.out)
     plans = [recipe_of(name)[1].plan(options.steps) for name in options.names]
-    pictures.save(pictures.plot(plans).savefig, options.out)
+    _save(pictures.plot(plans).savefig, options)
 
 
 def _sample(options: argparse.Namespace) -> None:
@@ -57,16 +77,21 @@ def _sample(options: argparse.Namespace) -> None:
     steps, calls = len(run.plan.grid), len(run.plan)
     pictures.check_writable(options.out)
     points = pictures.digits() if options.data is None else pictures.folder(options.data, options.size)
-    drawn = run.draw(points, progress=True)
+    drawn = run.draw(points, progress=sys.stderr is not None and sys.stderr.isatty())
     images, columns = drawn.images, math.ceil(math.sqrt(options.count))
     if options.trajectory:
         images, columns = np.concatenate(drawn.frames), options.count
-    pictures.save(pictures.grid(images, columns).save, options.out)
+    _save(pictures.grid(images, columns).save, options)
     distance = pictures.nearest_distance(drawn.images, points)
     sys.stdout.write(
         f"{name}: {steps} steps, {calls} model calls, {drawn.seconds:.3f} s, {drawn.scheduler_seconds:.3f} s in the "
         f"scheduler alone; mean distance to the nearest training image {distance:.2g} (RMS per pixel)\n"
     )
+
+
+def _save(write: Callable[..., object], options: argparse.Namespace) -> None:
+    """Write a picture, over a file that is there only if its content is the same or the command line says so."""
+    pictures.save(write, options.out, options.force)
 
 
 def _chosen(options: argparse.Namespace) -> tuple[str, Recipe]:
@@ -80,8 +105,16 @@ def _chosen(options: argparse.Namespace) -> tuple[str, Recipe]:
     return named(type(recipe)), recipe
 
 
+def _version() -> str:
+    """The version of the package."""
+    import multisched
+
+    return multisched.__version__
+
+
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="multisched", description=__doc__)
+    parser.add_argument("--version", action="version", version=f"multisched {_version()}")
     commands = parser.add_subparsers(required=True, metavar="command")
 
     def command(name: str, act: Callable[[argparse.Namespace], None], text: str) -> argparse.ArgumentParser:
@@ -112,10 +145,12 @@ def _parser() -> argparse.ArgumentParser:
     add("--data", type=Path, metavar="FOLDER", help="folder of images to use in place of the digits")
     add("--size", type=int, default=32, help="pixels that the images of --data are resized to (default: %(default)s)")
     add("--out", type=Path, default=Path("grid.png"), help="picture to write (default: %(default)s)")
+    add("--force", action="store_true", help="write over another file of the name --out")
     add("--trajectory", action="store_true", help="show the steps in rows, the images in columns")
 
     add = command("plot", _plot, "draw noise levels and timesteps of schedulers").add_argument
     add("names", nargs="+", metavar="NAME", help="as `multisched list` names it")
     add("--steps", type=int, default=20, help="number of steps (default: %(default)s)")
     add("--out", type=Path, default=Path("plot.png"), help="picture to write (default: %(default)s)")
+    add("--force", action="store_true", help="write over another file of the name --out")
     return parser

@@ -11,6 +11,7 @@ from typing import Any
 from multisched import schedulers
 from multisched.errors import ScheduleError
 from multisched.schedulers import Recipe, Scheduler
+from multisched.values import hint, near, shown
 
 STEPS = 8  # of the run that `described` looks at
 INDENT = " " * 4
@@ -40,12 +41,18 @@ def recipe_of(name: str, settings: Sequence[str] = ()) -> tuple[str, Recipe]:
     known = recipes()
     key = {key.replace("-", ""): key for key in known}.get(name.replace("-", "").lower())
     if key is None:
-        raise ScheduleError(f"the scheduler must be one of {', '.join(known)}; given {name!r}.")
+        meant = near(name.removesuffix("Scheduler").replace("Discrete", ""), known)
+        if meant is not None:
+            raise ScheduleError(f"there is no scheduler {shown(name)}; did you mean {meant}?")
+        listed = ", ".join(known)
+        raise ScheduleError(f"the scheduler must be one of {listed}; given {shown(name)}.")
     allowed = [option.name for option in fields(known[key])]  # type: ignore[arg-type]
     options = dict(map(_setting, settings))
     for option in options:
         if option not in allowed:
-            raise ScheduleError(f"{key} has no option {option!r}; it has {', '.join(allowed)}.")
+            listed = ", ".join(allowed)
+            meant = hint(option, allowed)
+            raise ScheduleError(f"{key} has no option {shown(option)}{meant}; it has {listed}.")
     return key, known[key](**options)
 
 
@@ -66,9 +73,9 @@ def described(kind: type[Recipe]) -> str:
 def _setting(text: str) -> tuple[str, Any]:
     option, equals, value = text.partition("=")
     if not equals:
-        raise ScheduleError(f"--set takes OPTION=VALUE; given {text!r}.")
+        raise ScheduleError(f"--set takes OPTION=VALUE; given {shown(text)}.")
     try:
         found = json.loads(value)
-    except json.JSONDecodeError:
+    except (ValueError, RecursionError):
         found = {"True": True, "False": False, "None": None, "inf": float("inf")}.get(value, value)
     return option, tuple(found) if isinstance(found, list) else found

@@ -15,11 +15,14 @@ from multisched.plan import Plan
 from multisched.predictions import Prediction
 from multisched.sampling import sample
 from multisched.schedulers import Recipe
-from multisched.values import option
+from multisched.values import option, shown
 
 CLOSE = 0.05
 """How far off the x0 of an exact output may be, relative to x0 and the noise: boundary conditions of consistency
 models are."""
+
+IMAGES = 10_000
+"""Images that are drawn at most."""
 
 SOURCES: dict[str, Callable[[int], noise.NoiseSource]] = {
     "host": noise.HostNoise,
@@ -78,8 +81,9 @@ class Run:
 
     def __post_init__(self) -> None:
         option("--noise", self.noise, tuple(SOURCES))
-        if self.count < 1:
-            raise ScheduleError(f"--count must be at least 1; given {self.count}.")
+        if not 1 <= self.count <= IMAGES:
+            allowed = "at least 1" if self.count < 1 else f"in 1..{IMAGES}"
+            raise ScheduleError(f"--count must be {allowed}; given {shown(self.count)}.")
 
     @cached_property
     def plan(self) -> Plan:

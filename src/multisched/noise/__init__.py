@@ -15,7 +15,7 @@ from multisched.noise.philox import PhiloxNoise
 from multisched.noise.shaped import ColouredNoise, OffsetNoise, PyramidNoise
 from multisched.noise.torch_cuda import TorchCudaNoise
 from multisched.noise.wrapper import Select
-from multisched.values import whole
+from multisched.values import shown, whole
 
 __all__ = [
     "START",
@@ -51,9 +51,9 @@ def normal(shape: tuple[int, ...], rng: Any = 0, backend: Any = "numpy", device:
         ScheduleError: an empty shape, an unknown backend, device, dtype or rng, or more or fewer seeds than samples.
     """
     if not isinstance(shape, (tuple, list)) or not shape:
-        raise ScheduleError(f"the shape of noise begins with the number of samples; given {shape!r}.")
+        raise ScheduleError(f"the shape of noise begins with the number of samples; given {shown(shape)}.")
     if min(shape := tuple(whole("an axis of the noise's shape", axis) for axis in shape)) < 0:
-        raise ScheduleError(f"the shape of noise has no negative axis; given {shape}.")
+        raise ScheduleError(f"the shape of noise has no negative axis; given {shown(shape)}.")
     found = backends.resolve(backend)
     drawn = _drawn(source(rng), found, device, START, 0, shape)
     array = drawn if dtype is None else found.astype(drawn, found.dtype(dtype))

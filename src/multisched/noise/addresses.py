@@ -15,6 +15,7 @@ from typing import Any
 import numpy as np
 
 from multisched.errors import ScheduleError
+from multisched.values import shown
 
 START = -1
 """The step number of the starting noise."""
@@ -56,9 +57,9 @@ def check_seed(seed: Any) -> Any:
 
 def _one(seed: Any) -> int:
     if isinstance(seed, bool) or not isinstance(seed, (int, np.integer)) or seed < 0:
-        raise ScheduleError(f"a seed is a whole number >= 0; given {seed!r}.")
+        raise ScheduleError(f"a seed is a whole number >= 0; given {shown(seed)}.")
     if seed >= 1 << 64:
-        raise ScheduleError(f"a seed is below 2^64, two words of the generator; given {seed!r}.")
+        raise ScheduleError(f"a seed is below 2^64, two words of the generator; given {shown(seed)}.")
     return int(seed)
 
 

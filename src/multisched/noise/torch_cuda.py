@@ -44,7 +44,7 @@ class TorchCudaNoise(Seeded):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        check_options(self, counts=("wave", "calls"))
+        check_options(self, counts={"wave": 1 << 32, "calls": 1 << 31})
 
     def normal(self, sample_ids: Ids, step: int, draw: int, shape: Shape) -> np.ndarray:
         check_place(step, draw)

@@ -13,7 +13,7 @@ from multisched.errors import ScheduleError
 from multisched.noise.addresses import purpose
 from multisched.noise.base import Ids, Shape, Source
 from multisched.noise.host import source
-from multisched.values import check_options
+from multisched.values import check_options, shown
 
 PATHS = 1 << 8
 """Paths of a row that a wrapper leaves to the noise itself."""
@@ -51,9 +51,12 @@ class Select(Around):
     ids: tuple[int, ...]
 
     def __post_init__(self) -> None:
-        ids = tuple(self.ids)
+        try:
+            ids = tuple(self.ids)
+        except TypeError:
+            raise ScheduleError(f"samples are numbered by a list of ids; given {shown(self.ids)}.") from None
         if not all(isinstance(one, (int, np.integer)) and not isinstance(one, bool) and one >= 0 for one in ids):
-            raise ScheduleError(f"samples are numbered by whole numbers >= 0; given {ids!r}.")
+            raise ScheduleError(f"samples are numbered by whole numbers >= 0; given {shown(ids)}.")
         object.__setattr__(self, "ids", tuple(int(one) for one in ids))
         super().__post_init__()
 
@@ -74,7 +77,7 @@ class Select(Around):
 
     def _chosen(self, sample_ids: Ids) -> list[int]:
         if any(not 0 <= sample < len(self.ids) for sample in sample_ids):
-            raise ScheduleError(f"{len(self.ids)} samples are selected; given {list(sample_ids)}.")
+            raise ScheduleError(f"{len(self.ids)} samples are selected; given {shown(list(sample_ids))}.")
         return [self.ids[sample] for sample in sample_ids]
 
 

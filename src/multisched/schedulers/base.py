@@ -16,7 +16,7 @@ from multisched.solvers import Solver
 from multisched.step import mix
 from multisched.tableau import tabulate
 from multisched.transforms import Transform
-from multisched.values import check_options, real, whole
+from multisched.values import TRAINING_TIMESTEPS, arithmetic, check_options, real, shown, whole
 
 if TYPE_CHECKING:
     from multisched.backends.types import JaxArray, MLXArray, NumPyArray, TorchTensor
@@ -53,10 +53,11 @@ class Recipe(ABC):
     report: ClassVar[Any] = None
     _lists: ClassVar[tuple[str, ...]] = ()  # options that are lists of numbers, kept as tuples, or None
 
+    @arithmetic()
     def __post_init__(self) -> None:
         for name in self._lists:
             if (values := getattr(self, name)) is not None:
-                object.__setattr__(self, name, tuple(checks.numbers(name, values).tolist()))
+                object.__setattr__(self, name, tuple(checks.numbers(name, values, TRAINING_TIMESTEPS).tolist()))
         check_options(self)
         # Made once here, so that a bad option is refused where it is given.
         _ = self._made
@@ -78,6 +79,7 @@ class Recipe(ABC):
         """What the options do to the estimate of x0."""
         return None
 
+    @arithmetic()
     def plan(
         self,
         n: int | None = None,
@@ -107,12 +109,15 @@ class Recipe(ABC):
         first, end = _bounds(len(grid), start, stop, strength)
         return self._plan_over(grid.part(first, len(grid)), end - first)
 
+    @arithmetic()
     def plan_over(self, grid: Grid) -> Plan:
         """The plan of a run over a grid of one's own.
 
         Raises:
             ScheduleError: the solver cannot take a step of it.
         """
+        if not isinstance(grid, Grid):
+            raise ScheduleError(f"plan_over takes a Grid; given {shown(grid)}.")
         return self._plan_over(grid, len(grid))
 
     def _plan_over(self, grid: Grid, stop: int) -> Plan:
@@ -245,7 +250,9 @@ def _bounds(steps: int, start: int | None, stop: int | None, strength: float | N
     """First step and end of a partial run."""
     if strength is not None:
         if start is not None:
-            raise ScheduleError(f"give start or strength, not both; given start={start}, strength={strength}.")
+            raise ScheduleError(
+                f"give start or strength, not both; given start={shown(start)}, strength={shown(strength)}."
+            )
         strength = real("strength", strength)
         if not 0 <= strength <= 1:
             raise ScheduleError(f"strength must be in [0, 1]; given {strength!r}.")

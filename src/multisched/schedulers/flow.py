@@ -14,8 +14,9 @@ from multisched.schedulers.base import Parts, Recipe
 from multisched.schedulers.options import Clocked, spacing_of_sigmas
 from multisched.schedules import Flow
 from multisched.schedules.flow import ExplodingFlow, ProteinFlow, shift
+from multisched.solvers.piflow import SUBSTEPS
 from multisched.transforms import MeanShift
-from multisched.values import count
+from multisched.values import TRAINING_TIMESTEPS, check_options, count, shown
 
 
 @dataclass(frozen=True)
@@ -152,8 +153,10 @@ class FlowMatchLCM(FlowMatchPingPong):
     scale_factors: tuple[float, ...] | None = None
 
     def parts(self) -> Parts:
-        if self.scale_factors:
-            raise ScheduleError(f"scale_factors resize the sample between steps; give None, not {self.scale_factors}.")
+        if self.scale_factors is not None and not (isinstance(self.scale_factors, tuple) and not self.scale_factors):
+            raise ScheduleError(
+                f"scale_factors resize the sample between steps; give None, not {shown(self.scale_factors)}."
+            )
         return super().parts()
 
 
@@ -170,7 +173,10 @@ class LTXEulerAncestralRF(FlowMatch):
     rescaled: bool = True
 
     def parts(self) -> Parts:
+        check_options(self, positive=("shift",), counts={"num_train_timesteps": TRAINING_TIMESTEPS})
         solver = self._build(solvers.AncestralRF)
+        if not 1 / self.num_train_timesteps <= self.sigma_max <= 1:
+            raise ScheduleError(f"sigma_max must be in [1 / num_train_timesteps, 1]; given {self.sigma_max!r}.")
         if not self.double_shift or self.use_dynamic_shifting:
             return self._flow(solver, double_shift=False)
         ends = (shift(self.sigma_max, self.shift), shift(1 / self.num_train_timesteps, self.shift))
@@ -219,7 +225,7 @@ class MiniMaxH3(Recipe):
 
     def plan(self, n: int | None = None, **arguments: Any) -> Plan:
         if self.count_end and n is not None and arguments.get("sigmas") is arguments.get("timesteps") is None:
-            n = count("n", n) - 1
+            n = count("n", n, least=2) - 1
         return super().plan(n, **arguments)
 
 
@@ -242,6 +248,9 @@ class Piflow(Recipe):
     num_policy_substeps: int = 128
 
     def parts(self) -> Parts:
+        check_options(self, counts={"num_policy_substeps": SUBSTEPS})
+        if not 0 < self.final_step_size_scale <= 1:
+            raise ScheduleError(f"final_step_size_scale must be in (0, 1]; given {self.final_step_size_scale!r}.")
         schedule = self._build(Flow, sigma_min=0.0, spare_step=True, last_step=self.final_step_size_scale)
         solver = self._build(solvers.PiFlow, substeps=self.num_policy_substeps)
         return Parts(schedule, Prediction("flow_prediction"), solver)

@@ -8,10 +8,11 @@ from multisched.errors import ScheduleError
 from multisched.predictions import Prediction
 from multisched.schedulers.base import Parts, Recipe
 from multisched.schedulers.options import PREDICTIONS, Respaced, Thresholded, spacing_of_sigmas
-from multisched.schedules import DiscreteVP, Flow, Schedule, checks
+from multisched.schedules import DiscreteVP, Flow, Schedule
 from multisched.schedules.spacing import SPACINGS
 from multisched.solvers import ExponentialAdams, Solver
-from multisched.values import check_options
+from multisched.solvers.exponential import ORDERS
+from multisched.values import check_options, count
 
 VARIANCES = ("learned", "learned_range")  # that a model may give beside the noise
 
@@ -32,7 +33,8 @@ class Multistep(Thresholded, Respaced):
     def _on_path(self, solver: Solver, flow: dict[str, Any], **vp: Any) -> Parts:
         """The parts, with further options of the two schedules. The straight path is from 1 - 1 / T to 0."""
         words = (*PREDICTIONS, "flow_prediction")
-        check_options(self, prediction_type=words, final_sigmas_type=("zero", "sigma_min"), timestep_spacing=SPACINGS)
+        allowed = {"final_sigmas_type": ("zero", "sigma_min"), "timestep_spacing": SPACINGS}
+        check_options(self, positive=("flow_shift",), prediction_type=words, **allowed)
         kind, straight = spacing_of_sigmas(self), self.use_flow_sigmas
         rounding = "nearest" if kind == "karras" and not straight else "down"
         common: dict[str, Any] = {"spare_step": True, "sigma_schedule": kind, "timestep_rounding": rounding}
@@ -71,6 +73,7 @@ class DEISMultistep(Multistep):
     solver_order: int = 2
 
     def parts(self) -> Parts:
+        check_options(self, counts={"solver_order": ORDERS})
         solver = ExponentialAdams(False, self.solver_order, falling=15 if self.lower_order_final else 0)
         return self._on_path(solver, {})
 
@@ -92,7 +95,7 @@ class WithUniPC(Recipe):
         super().__post_init__()
 
     def _unipc(self) -> Solver:
-        checks.option("solver_type", self.solver_type, ("bh1", "bh2"))
+        check_options(self, counts={"solver_order": ORDERS}, solver_type=("bh1", "bh2"))
         form = (self.predict_x0, self.solver_order, self.solver_order + 1, self.solver_type)
         falling = math.inf if self.lower_order_final else 0
         return ExponentialAdams(*form, falling, self.disable_corrector, solver_p=self.solver_p)
@@ -152,7 +155,10 @@ class SASolver(Multistep):
     tau_end: float = 800.0
 
     def parts(self) -> Parts:
-        check_options(self, variance_type=VARIANCES, algorithm_type=("data_prediction", "noise_prediction"))
+        algorithms = ("data_prediction", "noise_prediction")
+        orders = {"predictor_order": ORDERS}
+        check_options(self, counts=orders, variance_type=VARIANCES, algorithm_type=algorithms)
+        count("corrector_order", self.corrector_order, ORDERS + 1, least=0)
         data = self.algorithm_type == "data_prediction"
         solver = self._build(
             ExponentialAdams,

@@ -3,10 +3,12 @@
 from dataclasses import dataclass
 
 from multisched import solvers
+from multisched.errors import ScheduleError
 from multisched.predictions import Opposite, Prediction
 from multisched.schedulers.base import Parts, Recipe
 from multisched.schedules import VE
 from multisched.schedules.trig import Geometric, LinearVP
+from multisched.values import check_options
 
 
 @dataclass(frozen=True)
@@ -60,6 +62,9 @@ class KarrasVe(Recipe):
     squared: bool = False
 
     def parts(self) -> Parts:
+        check_options(self, not_negative=("s_min",))
+        if not self.s_max >= 0:
+            raise ScheduleError(f"s_max must be a number >= 0; given {self.s_max!r}.")
         low, high = (end**2 if self.squared else end for end in (self.sigma_min, self.sigma_max))
         schedule = VE(low, high, sigma_data=None, sigma_schedule="exponential", timestep="sigma", prior=0.0)
         solver = solvers.Heun(self.s_churn, self.s_min, self.s_max, self.s_noise)

@@ -7,7 +7,7 @@ import numpy as np
 
 from multisched.errors import ScheduleError
 from multisched.schedules import checks
-from multisched.values import real, shown
+from multisched.values import TRAINING_TIMESTEPS, real, shown
 
 BETA_SCHEDULES = ("linear", "scaled_linear", "squaredcos_cap_v2", "sigmoid", "laplace", "exp")
 _BARS = {"squaredcos_cap_v2": "cosine", "laplace": "laplace", "exp": "exp"}
@@ -64,12 +64,12 @@ def betas_for_alpha_bar(
     Raises:
         ScheduleError: a count below 1, max_beta outside (0, 1], or an unknown name.
     """
-    total = checks.count("num_diffusion_timesteps", num_diffusion_timesteps)
+    total = checks.count("num_diffusion_timesteps", num_diffusion_timesteps, TRAINING_TIMESTEPS)
     max_beta = real("max_beta", max_beta)
     checks.option("alpha_transform_type", alpha_transform_type, tuple(_ALPHA_BARS))
     if not 0 < max_beta <= 1:
         raise ScheduleError(f"max_beta must be in (0, 1]; given {max_beta!r}.")
-    alpha_bar = np.array([_ALPHA_BARS[alpha_transform_type](t) for t in np.arange(total + 1) / total])
+    alpha_bar = np.array([_ALPHA_BARS[alpha_transform_type](t) for t in (np.arange(total + 1) / total).tolist()])
     betas: np.ndarray = np.minimum(1 - alpha_bar[1:] / alpha_bar[:-1], max_beta)
     return betas
 
@@ -103,7 +103,7 @@ def rescale_zero_terminal_snr(betas: Any) -> np.ndarray:
         ScheduleError: fewer than two betas, or one outside (0, 1).
     """
     single = getattr(betas, "dtype", None) == np.float32
-    given: np.ndarray = checks.numbers("betas", betas).astype("float32" if single else "float64")
+    given: np.ndarray = checks.numbers("betas", betas, TRAINING_TIMESTEPS).astype("float32" if single else "float64")
     if given.ndim != 1 or given.size < 2 or not np.all((given > 0) & (given < 1)):
         raise ScheduleError(f"betas must be at least two numbers in (0, 1); given {shown(betas)}.")
     level = zero_terminal_snr(alphas_cumprod(given))

@@ -1,23 +1,29 @@
 """Checks of what a user gives a schedule: each failure is one sentence with the value and what is allowed."""
 
+import math
 from typing import Any
 
 import numpy as np
 
 from multisched import backends
 from multisched.errors import ScheduleError
-from multisched.values import count, option, shown
+from multisched.values import STEPS, count, option, real, shown
 
-__all__ = ["count", "descending", "numbers", "one_of", "option", "same_length", "times", "within"]
+__all__ = ["count", "descending", "numbers", "one_of", "option", "same_length", "steps", "times", "within"]
 
 
-def numbers(name: str, values: Any) -> np.ndarray:
-    """A list, or an array of any backend, as a float64 vector: not empty, and finite."""
+def numbers(name: str, values: Any, most: int = STEPS + 1) -> np.ndarray:
+    """A list, or an array of any backend, as a float64 vector: finite, of 1 to `most` numbers."""
     try:
-        host = backends.of(values).to_numpy(values) if hasattr(values, "shape") else values
-        array = np.asarray(host, dtype=np.float64)
-    except (TypeError, ValueError):
-        raise ScheduleError(f"{name} must be a list of numbers; given {values!r}.") from None
+        size = len(values)
+        host = values if size > most else _hosted(values)
+        array = None if size > most or host.dtype.kind not in "iuf" else host.astype(np.float64)
+    except Exception:  # what is no list fails in many ways, that of another library in its own
+        raise ScheduleError(f"{name} must be a list of numbers; given {shown(values)}.") from None
+    if size > most:
+        raise ScheduleError(f"{name} must be a list of at most {most} numbers; given {size}.")
+    if array is None:
+        raise ScheduleError(f"{name} must be a list of numbers; given {shown(values)}.")
     if array.ndim != 1 or array.size == 0:
         raise ScheduleError(f"{name} must be a list of at least one number; given shape {array.shape}.")
     if not np.all(np.isfinite(array)):
@@ -25,9 +31,17 @@ def numbers(name: str, values: Any) -> np.ndarray:
     return array
 
 
-def descending(name: str, values: Any) -> np.ndarray:
+def _hosted(values: Any) -> np.ndarray:
+    """The numbers of a list or of an array of any library, in a dtype that says what they are."""
+    if hasattr(values, "shape") and not isinstance(values, np.ndarray):
+        values = backends.of(values).to_numpy(values)
+    host = np.asarray(values)
+    return np.array([real("one of them", one) for one in host]) if host.dtype.kind == "O" else host
+
+
+def descending(name: str, values: Any, most: int = STEPS + 1) -> np.ndarray:
     """`numbers`, each below the one before."""
-    array = numbers(name, values)
+    array = numbers(name, values, most)
     if not np.all(np.diff(array) < 0):
         raise ScheduleError(f"{name} must fall strictly, each below the one before; given {shown(array)}.")
     return array
@@ -39,12 +53,23 @@ def within(name: str, values: np.ndarray, low: float, high: float) -> None:
         raise ScheduleError(f"{name} must lie in [{low:g}, {high:g}]; given {values.min():g} to {values.max():g}.")
 
 
-def times(timesteps: Any, last: float) -> np.ndarray:
+def times(timesteps: Any, last: float = math.inf) -> np.ndarray:
     """Numbers of the host as a float64 array of any shape, each in [0, last]."""
-    array = np.asarray(timesteps, dtype=np.float64)
+    try:
+        given = np.asarray(timesteps)
+        array = given.astype(np.float64) if given.dtype.kind in "iuf" else None
+    except Exception:  # as in `numbers`
+        array = None
+    if array is None:
+        raise ScheduleError(f"timesteps must be a number or an array of them; given {shown(timesteps)}.")
     if not np.all((array >= 0) & (array <= last)):
-        raise ScheduleError(f"timesteps must lie in [0, {last}]; given {shown(timesteps)}.")
+        raise ScheduleError(f"timesteps must lie in [0, {last}]; given {shown(array)}.")
     return array
+
+
+def steps(n: Any, most: int | None = None) -> int:
+    """A number of steps as an int in 1..most, and no more than any run may have."""
+    return count("the number of steps", n, STEPS if most is None else min(most, STEPS))
 
 
 def one_of(**given: Any) -> str:

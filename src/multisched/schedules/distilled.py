@@ -5,6 +5,7 @@ from typing import Any
 
 import numpy as np
 
+from multisched.errors import ScheduleError
 from multisched.grid import Grid
 from multisched.schedules import checks
 from multisched.schedules.ve import VE
@@ -31,13 +32,20 @@ class Skipping(DiscreteVP):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        checks.count("original_inference_steps", self.original_inference_steps, self.num_train_timesteps)
+        wanted, total = (
+            checks.count("original_inference_steps", self.original_inference_steps),
+            self.num_train_timesteps,
+        )
+        if wanted > total:
+            raise ScheduleError(
+                f"original_inference_steps must be in 1..num_train_timesteps = {total}; given {wanted}."
+            )
         for name in ("strength", "eta"):
             checks.within(name, np.array(getattr(self, name)), 0, 1)
 
     def _spaced(self, n: int) -> np.ndarray:
         used = int(self.original_inference_steps * self.strength)
-        skipped = np.floor(np.linspace(0, used, checks.count("the number of steps", n, used), endpoint=False))
+        skipped = np.floor(np.linspace(0, used, checks.steps(n, used), endpoint=False))
         return (used - skipped) * (self.num_train_timesteps // self.original_inference_steps) - 1
 
     def _close(self, *points: Any) -> Grid:
@@ -60,7 +68,7 @@ class Decoder(DiscreteVP):
         return (sigma * sigma + (alpha * self.sigma_data) ** 2) ** -0.5
 
     def _spaced(self, n: int) -> np.ndarray:
-        n = checks.count("the number of steps", n, 32)
+        n = checks.steps(n, 32)
         return 16 * np.minimum(np.round(64 * np.arange(n, 0, -1) / n), 63)
 
     def _close(self, *points: Any) -> Grid:
@@ -79,7 +87,7 @@ class Ramp(VE):
             places = checks.descending("timesteps", timesteps)[::-1]
             checks.within("timesteps", places, 0, total - 1)
         elif sigmas is None and n is not None:
-            places = np.arange(checks.count("the number of steps", n, total)) * (total // n)
+            places = np.arange(checks.steps(n, total)) * (total // n)
         else:
             return super().grid(n, None, sigmas, mu)
         ramp = places / max(total - 1, 1)

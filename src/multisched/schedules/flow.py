@@ -15,7 +15,7 @@ from multisched.grid import Clock, Grid, check_clock
 from multisched.schedules import checks, ratios
 from multisched.schedules.base import Point, Schedule
 from multisched.schedules.spacing import linear_quadratic
-from multisched.values import check_options, shown
+from multisched.values import STEPS, TRAINING_TIMESTEPS, check_options, count, real, shown
 
 
 def shift(sigmas: Any, factor: float) -> Any:
@@ -87,7 +87,7 @@ class Flow(Schedule):
         check_options(
             self,
             positive=("shift",),
-            counts=("num_train_timesteps",),
+            counts={"num_train_timesteps": TRAINING_TIMESTEPS},
             time_shift_type=("exponential", "linear"),
             timestep_rounding=("none", "down"),
             spacing=("even", "linear_quadratic"),
@@ -98,6 +98,12 @@ class Flow(Schedule):
         for name in ("spaced_min", "spaced_max"):
             if (end := getattr(self, name)) is not None and not 0 < end <= self._most:
                 raise ScheduleError(f"{name} must be in (0, {self._most:g}] or None; given {end!r}.")
+        if self.ratio_range is not None:
+            ends = self.ratio_range
+            if not isinstance(ends, (tuple, list)) or len(ends) != 2 or self.sigma_schedule is None:
+                raise ScheduleError(f"ratio_range must be two numbers, beside a sigma_schedule; given {shown(ends)}.")
+            # Whether they fall, `ratios.between` says where they are used.
+            object.__setattr__(self, "ratio_range", tuple(real("ratio_range", end) for end in ends))
         if not 1 / self.num_train_timesteps <= self.sigma_max <= 1:
             raise ScheduleError(f"sigma_max must be in [1 / num_train_timesteps, 1]; given {self.sigma_max!r}.")
         if self.sigma_min is not None and not 0 <= self.sigma_min <= self.sigma_max:
@@ -145,7 +151,7 @@ class Flow(Schedule):
         told = None
         if sigmas is None and timesteps is None:
             checks.one_of(n=n, timesteps=timesteps, sigmas=sigmas)
-            n = checks.count("the number of steps", n, self.num_train_timesteps if self.sigma_min is None else None)
+            n = checks.steps(n, self.num_train_timesteps if self.sigma_min is None else None)
             if self.ratio_range is None:
                 levels = self._apply_shift(self._even(n), mu)
             else:
@@ -271,8 +277,8 @@ class ProteinFlow(Flow):
     def __post_init__(self) -> None:
         super().__post_init__()
         checks.option("schedule_mode", self.schedule_mode, ("log", "power"))
-        checks.count("tail_steps + 1", self.tail_steps + 1)
-        checks.count("tail_step_multiplier - 1", self.tail_step_multiplier - 1)
+        count("tail_steps", self.tail_steps, STEPS, least=0)
+        count("tail_step_multiplier", self.tail_step_multiplier, STEPS, least=2)
 
     def _even(self, n: int) -> np.ndarray:
         fine = self.tail_step_multiplier

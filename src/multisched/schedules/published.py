@@ -4,6 +4,7 @@ import numpy as np
 
 from multisched.schedules import checks
 from multisched.schedules.vp import DiscreteVP
+from multisched.values import STEPS
 
 _TIMESTEPS = {
     "sd1": [999, 850, 736, 645, 545, 455, 343, 233, 124, 24, 0],
@@ -28,7 +29,7 @@ def align_your_steps(model: str, n: int = 10) -> dict[str, np.ndarray]:
     checks.option("model", model, (*_TIMESTEPS, "svd"))
     trained = DiscreteVP(beta_start=0.00085, beta_end=0.012, beta_schedule="scaled_linear")
     listed = trained.ratios[_TIMESTEPS[model]] if model in _TIMESTEPS else np.array(_SVD)
-    share = np.linspace(0, 10, checks.count("n", n) + 1)[:-1]
+    share = np.linspace(0, 10, checks.count("n", n, STEPS) + 1)[:-1]
     ratio = np.exp(np.interp(share, np.arange(11), np.log(listed)))
     if model == "svd":
         return {"sigmas": ratio}

@@ -7,7 +7,7 @@ import numpy as np
 from multisched import backends
 from multisched.errors import ScheduleError
 from multisched.schedules import checks
-from multisched.values import shown
+from multisched.values import FLOAT32, STEPS, TRAINING_TIMESTEPS, shown
 
 
 def retrieve_timesteps(
@@ -33,18 +33,20 @@ def retrieve_timesteps(
     Raises:
         ScheduleError: levels that are empty, not finite or do not fall, or a count below 1.
     """
-    steps = checks.count("steps", steps)
-    total = checks.count("num_train_timesteps", num_train_timesteps)
+    steps = checks.count("steps", steps, STEPS)
+    total = checks.count("num_train_timesteps", num_train_timesteps, TRAINING_TIMESTEPS)
     backend, device = _place(device, sigmas)
     if sigmas_override is not None:
         levels = checks.descending("sigmas_override", sigmas_override)
     else:
-        levels = checks.descending("sigmas", sigmas)
+        levels = checks.descending("sigmas", sigmas, TRAINING_TIMESTEPS)
         levels = levels[:-1] if levels.size > 1 and levels[-1] == 0 else levels
         if steps < levels.size:
             levels = np.interp(np.linspace(0, levels.size - 1, steps), np.arange(levels.size), levels)
     if levels[-1] < 0:
         raise ScheduleError(f"noise levels must not be negative; given {shown(levels)}.")
+    if not levels[0] * total <= FLOAT32:
+        raise ScheduleError(f"timesteps are float32, which cannot hold {levels[0]:.4g} * {total}.")
     return backend.asarray(levels * total, "float32", device), int(levels.size)
 
 

@@ -54,7 +54,7 @@ def timesteps(
 
 def _place(spacing: str, n: int, total: int, offset: int, spare: bool, whole: bool, last: int | None) -> np.ndarray:
     """Those timesteps, whatever they are."""
-    n = checks.count("the number of steps", n, total)
+    n = checks.steps(n, total)
     top, points = total if last is None else last, n + spare
     if spacing == "leading":
         chosen = np.arange(points)[::-1] * float(top // points) + offset

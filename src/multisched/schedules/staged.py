@@ -12,8 +12,10 @@ from multisched.errors import ScheduleError
 from multisched.grid import Grid
 from multisched.schedules import checks
 from multisched.schedules.flow import Flow, shift
+from multisched.values import shown
 
 TOP = 0.999  # noise level that a stage begins at
+STAGES = 100  # at most
 
 
 @dataclass(frozen=True)
@@ -47,15 +49,18 @@ class StagedFlow(Flow):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        checks.count("stages", self.stages, self.num_train_timesteps)
+        checks.count("stages", self.stages, STAGES)
+        if self.stages > self.num_train_timesteps:
+            total = self.num_train_timesteps
+            raise ScheduleError(f"stages must be at most num_train_timesteps; given {self.stages} and {total}.")
         ends = checks.numbers("stage_range", self.stage_range)
         object.__setattr__(self, "stage_range", tuple(ends.tolist()))
         if not 0 <= self.stage < self.stages:
-            raise ScheduleError(f"stage must be in 0..{self.stages - 1}; given {self.stage}.")
+            raise ScheduleError(f"stage must be in 0..{self.stages - 1}, below stages; given {self.stage}.")
         if ends.size <= self.stages or np.any(np.diff(ends) <= 0) or ends[0] < 0 or ends[-1] > 1:
             raise ScheduleError(
-                f"stage_range must be at least {self.stages + 1} numbers that rise within [0, 1]; "
-                f"given {self.stage_range}."
+                f"stage_range must be, for stages={self.stages}, at least {self.stages + 1} numbers that rise within [0, 1]; "
+                f"given {shown(self.stage_range)}."
             )
         if not 0 < self.gamma < math.inf or not 0 < self.whole_shift < math.inf:
             raise ScheduleError(f"gamma and shift must be positive; given {self.gamma} and {self.whole_shift}.")

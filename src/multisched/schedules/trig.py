@@ -13,7 +13,7 @@ from multisched.grid import Grid
 from multisched.schedules import checks
 from multisched.schedules.base import Point, Schedule, variance_preserving
 from multisched.schedules.ve import VE
-from multisched.values import check_options
+from multisched.values import TRAINING_TIMESTEPS, check_options, shown
 
 
 class _Timed(Schedule):
@@ -46,10 +46,12 @@ class _Timed(Schedule):
 
     def grid(self, n: int | None = None, timesteps: Any = None, sigmas: Any = None, mu: float | None = None) -> Grid:
         if sigmas is not None or mu is not None:
-            raise ScheduleError(f"{type(self).__name__} takes n or timesteps; given sigmas={sigmas!r}, mu={mu!r}.")
+            raise ScheduleError(
+                f"{type(self).__name__} takes n or timesteps; given sigmas={shown(sigmas)}, mu={shown(mu)}."
+            )
         if timesteps is None:
             checks.one_of(n=n, timesteps=timesteps)
-            times = self._times(checks.count("the number of steps", n))
+            times = self._times(checks.steps(n))
         else:
             times = checks.descending("timesteps", timesteps)
             times = times[:-1] if times.size > 1 and times[-1] == self.end else times
@@ -80,7 +82,7 @@ class Cosine(_Timed):
     num_train_timesteps: int = 1
 
     def __post_init__(self) -> None:
-        check_options(self, counts=("num_train_timesteps",))
+        check_options(self, counts={"num_train_timesteps": TRAINING_TIMESTEPS})
         if not (0 < self.scaler < math.inf and 0 <= self.s < math.inf):
             raise ScheduleError(f"scaler must be above 0 and s at least 0; given {self.scaler!r} and {self.s!r}.")
 

@@ -12,7 +12,7 @@ from multisched.errors import ScheduleError
 from multisched.grid import Grid
 from multisched.schedules import checks, ratios
 from multisched.schedules.base import Point, Schedule
-from multisched.values import check_options, shown
+from multisched.values import TRAINING_TIMESTEPS, check_options, shown
 
 # What the model is told at a noise level, and the level back from it; on the functions of an array namespace.
 TIMESTEPS: dict[str, tuple[Callable[[Any, Any], Any], Callable[[Any, Any], Any]]] = {
@@ -59,7 +59,7 @@ class VE(Schedule):
     def __post_init__(self) -> None:
         check_options(
             self,
-            counts=("num_train_timesteps",),
+            counts={"num_train_timesteps": TRAINING_TIMESTEPS},
             sigma_schedule=tuple(ratios.RATIOS),
             timestep=tuple(TIMESTEPS),
             final_sigmas_type=("zero", "sigma_min", "last"),
@@ -96,11 +96,11 @@ class VE(Schedule):
 
     def grid(self, n: int | None = None, timesteps: Any = None, sigmas: Any = None, mu: float | None = None) -> Grid:
         if mu is not None:
-            raise ScheduleError(f"mu belongs to flow schedules with use_dynamic_shifting; given {mu!r}.")
+            raise ScheduleError(f"mu belongs to flow schedules with use_dynamic_shifting; given {shown(mu)}.")
         final = self.sigma_min if self.final_sigmas_type == "sigma_min" else 0.0
         if sigmas is None and timesteps is None:
             checks.one_of(n=n, timesteps=timesteps, sigmas=sigmas)
-            levels = self._along(np.linspace(0, 1, checks.count("the number of steps", n)))
+            levels = self._along(np.linspace(0, 1, checks.steps(n)))
         else:
             kind = checks.one_of(timesteps=timesteps, sigmas=sigmas)
             levels = checks.numbers(kind, sigmas if kind == "sigmas" else timesteps)

@@ -15,7 +15,7 @@ from multisched.schedules import betas as beta_schedules
 from multisched.schedules import checks, ratios, spacing
 from multisched.schedules.base import Point, Schedule, variance_preserving
 from multisched.schedules.ve import VE
-from multisched.values import check_options, read_only, shown
+from multisched.values import TRAINING_TIMESTEPS, arithmetic, check_options, read_only, shown
 
 ROUNDINGS: dict[str, Callable[[Any], Any]] = {
     "none": lambda t: t,
@@ -87,10 +87,11 @@ class DiscreteVP(Schedule):
     clock: Clock | None = None
 
     def __post_init__(self) -> None:
+        check_options(self, timestep_type=("discrete", "continuous"))
         check_options(
             self,
             positive=("snr_shift_scale",),
-            counts=("num_train_timesteps",),
+            counts={"num_train_timesteps": TRAINING_TIMESTEPS},
             beta_schedule=beta_schedules.BETA_SCHEDULES,
             timestep_spacing=spacing.SPACINGS,
             previous_timestep=("list", "stride"),
@@ -98,14 +99,14 @@ class DiscreteVP(Schedule):
             final_sigmas_type=("zero", "sigma_min", "last"),
             sigma_range=("run", "table"),
             timestep_rounding=tuple(ROUNDINGS),
-            timestep_type=("discrete", "continuous"),
             space=("ve",) if self.timestep_type == "continuous" else ("ve", "vp"),
             sigma_schedule=tuple(ratios.RATIOS),
         )
         if self.trained_betas is not None:
             object.__setattr__(self, "trained_betas", trained(self.trained_betas))
         check_clock(self.clock)
-        _alpha_bar(self)
+        with arithmetic():
+            _alpha_bar(self)
 
     @property
     def alphas_cumprod(self) -> np.ndarray:
@@ -181,7 +182,7 @@ class DiscreteVP(Schedule):
         """As `Schedule.grid`. In the space "vp" timesteps are whole, and the levels are sqrt(1 - alpha_bar); in "ve"
         timesteps may lie between, and the levels are sigma / alpha."""
         if mu is not None:
-            raise ScheduleError(f"mu belongs to flow schedules with use_dynamic_shifting; given {mu!r}.")
+            raise ScheduleError(f"mu belongs to flow schedules with use_dynamic_shifting; given {shown(mu)}.")
         made = self._exact(n, timesteps, sigmas)
         if self.clock is None:
             return made
@@ -271,7 +272,7 @@ def trained(betas: Any) -> tuple[float, ...]:
     Raises:
         ScheduleError: no list of finite numbers.
     """
-    return tuple(checks.numbers("trained_betas", betas).tolist())
+    return tuple(checks.numbers("trained_betas", betas, TRAINING_TIMESTEPS).tolist())
 
 
 def _betas(schedule: DiscreteVP) -> np.ndarray:
@@ -294,7 +295,7 @@ def _alpha_bar(schedule: DiscreteVP) -> np.ndarray:
         level = beta_schedules.shift_snr(level, schedule.snr_shift_scale)
     if schedule.rescale_betas_zero_snr:
         if total < 2:
-            raise ScheduleError("zero terminal SNR needs at least two training timesteps; given 1.")
+            raise ScheduleError("rescale_betas_zero_snr needs num_train_timesteps of at least 2; given 1.")
         level = beta_schedules.zero_terminal_snr(level.astype(np.float64))
         level[-1] = schedule.terminal_alpha_bar
     final: np.ndarray = read_only(level)

@@ -12,6 +12,7 @@ from multisched.schedules import checks
 from multisched.schedules.base import Point, Schedule
 from multisched.schedules.flow import Flow
 from multisched.schedules.vp import DiscreteVP
+from multisched.values import CALLS, STEPS, check_options, count, shown
 
 
 @dataclass(frozen=True)
@@ -23,10 +24,18 @@ class Inverse(Schedule):
         schedule: the schedule.
         repeated: whether "trailing" and sigmas of their own spacing make no such point, as in diffusers, so that the
             last step stays where it is.
+
+    Raises:
+        ScheduleError: if the schedule is another.
     """
 
     schedule: DiscreteVP | Flow
     repeated: bool = False
+
+    def __post_init__(self) -> None:
+        check_options(self)
+        if not isinstance(self.schedule, (DiscreteVP, Flow)):
+            raise ScheduleError(f"schedule must be a DiscreteVP or a Flow; given {shown(self.schedule)}.")
 
     @property
     def num_train_timesteps(self) -> int:  # type: ignore[override]
@@ -45,7 +54,7 @@ class Inverse(Schedule):
         """The grid of n steps; there are no others."""
         if timesteps is not None or sigmas is not None:
             raise ScheduleError("a run to the noise takes a number of steps, not timesteps or sigmas.")
-        n, schedule = checks.count("the number of steps", n), self.schedule
+        n, schedule = checks.steps(n), self.schedule
         if isinstance(schedule, Flow):
             stays, top = True, None
         else:
@@ -88,8 +97,8 @@ class Jumping(DiscreteVP):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        checks.count("jump_length", self.jump_length)
-        checks.count("jump_n_sample", self.jump_n_sample)
+        count("jump_length", self.jump_length, STEPS)
+        count("jump_n_sample", self.jump_n_sample, STEPS)
 
     def grid(self, n: int | None = None, timesteps: Any = None, sigmas: Any = None, mu: float | None = None) -> Grid:
         """The grid of `DiscreteVP` with the steps in the order of the jumps."""
@@ -106,7 +115,17 @@ class Jumping(DiscreteVP):
         return Grid(down.timesteps[points], alphas, sigmas, down.next_alphas[walk], down.next_sigmas[walk])
 
     def _walk(self, n: int) -> np.ndarray:
-        """Which of the n steps are taken, in order."""
+        """Which of the n steps are taken, in order.
+
+        Raises:
+            ScheduleError: if they are more than a run may have.
+        """
+        back = len(range(0, n - self.jump_length, self.jump_length)) * self.jump_length * (self.jump_n_sample - 1)
+        if n + back > CALLS:
+            raise ScheduleError(
+                f"a run has at most {CALLS} model calls; {n} steps with jump_length={self.jump_length} and "
+                f"jump_n_sample={self.jump_n_sample} make {n + back}."
+            )
         jumps = dict.fromkeys(range(0, n - self.jump_length, self.jump_length), self.jump_n_sample - 1)
         walk, left = [], n
         while left:

@@ -6,6 +6,7 @@ from typing import Any, ClassVar
 from multisched.predictions import Prediction
 from multisched.solvers.base import Estimate, Next, Rows, root
 from multisched.solvers.euler import Euler, PingPong, renoise
+from multisched.values import check_options
 
 
 @dataclass(frozen=True)
@@ -20,6 +21,9 @@ class LCM(PingPong):
     """
 
     timestep_scaling: float = 10.0
+
+    def __post_init__(self) -> None:
+        check_options(self, not_negative=("timestep_scaling",))
 
     def update(self, row: Rows, x: Any, model: Estimate, memory: tuple[Any, ...], noise: tuple[Any, ...]) -> Next:
         scaled = 2 * self.timestep_scaling * abs(row.timestep)
@@ -44,6 +48,9 @@ class Consistency(PingPong):
     sigma_min: float = 0.002
     sigma_data: float = 0.5
     s_noise: float = 1.0
+
+    def __post_init__(self) -> None:
+        check_options(self, positive=("sigma_data",), not_negative=("sigma_min", "s_noise"))
 
     def estimate(self, row: Rows, prediction: Prediction, x: Any, outputs: tuple[Any, ...]) -> tuple[Any, Any]:
         x0, _ = super().estimate(row, prediction, x, outputs)

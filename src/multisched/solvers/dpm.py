@@ -11,11 +11,12 @@ from multisched.solvers.base import Estimate, Level, Next, Rows, Solver, nonzero
 from multisched.values import anywhere, check_options, namespace
 
 _KNOWN: dict[str, tuple[Any, ...]] = {
-    "solver_order": (1, 2, 3),
     "algorithm_type": ("dpmsolver", "dpmsolver++", "sde-dpmsolver", "sde-dpmsolver++"),
     "solver_type": ("midpoint", "heun"),
     "third_order": ("exact", "published"),
 }
+
+PARTS = 16  # of a model's output, at most
 
 
 @dataclass(frozen=True)
@@ -56,7 +57,7 @@ class DPM(Solver):
     parts: int = 1
 
     def __post_init__(self) -> None:
-        check_options(self, **_KNOWN)
+        check_options(self, counts={"solver_order": 3, "parts": PARTS}, **_KNOWN)
 
     @property
     def _data(self) -> bool:

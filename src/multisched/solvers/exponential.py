@@ -23,7 +23,10 @@ import numpy as np
 from multisched.errors import ScheduleError
 from multisched.grid import Grid
 from multisched.solvers.base import Estimate, Level, Next, Rows, Solver, nonzero, orders, root
-from multisched.values import anywhere, check_options, count, namespace, option, whole
+from multisched.values import anywhere, check_options, count, namespace, option, shown, whole
+
+PARTS = 16  # of a model's output, at most
+ORDERS = 10  # values of the model that a step uses at most; published methods use three
 
 # Gauss and Legendre's 64 points integrate such an exponential times a polynomial to the last bits.
 _X, _W = (values / 2 for values in np.polynomial.legendre.leggauss(64))
@@ -62,18 +65,18 @@ class ExponentialAdams(Solver):
     parts: int = 1
 
     def __post_init__(self) -> None:
-        check_options(self)
+        check_options(self, not_negative=("tau",))
         if not isinstance(self.disable_corrector, (tuple, list)):
-            raise ScheduleError(f"disable_corrector must be a list of steps; given {self.disable_corrector!r}.")
+            raise ScheduleError(f"disable_corrector must be a list of steps; given {shown(self.disable_corrector)}.")
         disabled = tuple(whole("disable_corrector", step) for step in self.disable_corrector)
         object.__setattr__(self, "disable_corrector", disabled)
-        count("the order of a predictor", self.predictor)
+        count("parts", self.parts, PARTS)
+        count("predictor", self.predictor, ORDERS)
+        count("corrector", self.corrector, ORDERS + 1, least=0)
         option("solver_type", self.rule, ("exact", "bh1", "bh2"))
-        if self.corrector < 0 or not 0 <= self.tau < math.inf:
-            raise ScheduleError(f"orders and tau must be numbers >= 0; given {self.corrector} and {self.tau!r}.")
         if self.solver_p is not None and (self.tau or not isinstance(self.solver_p, Solver)):
             raise ScheduleError(
-                f"solver_p must be None or a solver of multisched, for tau = 0; given {self.solver_p!r}."
+                f"solver_p must be None or a solver of multisched, for tau = 0; given {shown(self.solver_p)}."
             )
 
     @property

@@ -9,6 +9,9 @@ from multisched.predictions import Prediction
 from multisched.solvers.base import Estimate, Next, Rows, Solver
 from multisched.values import anywhere, check_options, namespace
 
+GRID, SUBSTEPS = 100, 10_000  # parts of an output, and substeps, at most
+_WEIGHTS = 5_000_000  # of substeps of a run, on their parts of the output, at most
+
 
 @dataclass(frozen=True)
 class PiFlow(Solver):
@@ -37,7 +40,7 @@ class PiFlow(Solver):
     eps: float = 1e-6
 
     def __post_init__(self) -> None:
-        check_options(self, positive=("n_grid", "shift", "substeps", "eps"))
+        check_options(self, positive=("shift", "eps"), counts={"n_grid": GRID, "substeps": SUBSTEPS})
 
     @property
     def outputs(self) -> int:
@@ -75,7 +78,13 @@ class PiFlow(Solver):
         start, end = self._raw(row)
         count = xp.round((start - end) * self.substeps)
         count = xp.where(count > 1, count, 1.0)
-        done = xp.asarray([float(m) for m in range(int(xp.max(count)) + 1)])
+        most = int(xp.max(count)) if count.shape[0] else 1
+        if most * self.n_grid * count.shape[0] > _WEIGHTS:
+            raise ScheduleError(
+                f"a run of {count.shape[0]} steps of up to {most} substeps on n_grid={self.n_grid} parts is too large; "
+                "give fewer steps or substeps."
+            )
+        done = xp.asarray([float(m) for m in range(most + 1)])
         done = xp.where(done < count, done, count)
         s = self._shifted(start + (end - start) * done / count)
         part = s[..., -1:] / s[..., 1:] * (1 - s[..., 1:] / s[..., :-1])

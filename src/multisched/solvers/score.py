@@ -11,7 +11,9 @@ from multisched.predictions import Prediction
 from multisched.solvers.base import Estimate, Next, Rows, Solver, rows_of
 from multisched.solvers.ddpm import DDPM
 from multisched.transforms import Langevin
-from multisched.values import check_options, namespace, shown
+from multisched.values import CALLS, check_options, count, namespace, shown
+
+CORRECTIONS = 1_000  # of a step, at most
 
 
 @dataclass(frozen=True)
@@ -35,12 +37,16 @@ class PredictorCorrector(Solver):
     norms: str = "sample"
 
     def __post_init__(self) -> None:
-        check_options(self, norms=("sample", "batch"))
-        if not (self.snr >= 0 and self.correct_steps >= 0):
-            raise ScheduleError(f"snr, correct_steps must be at least 0; given {self.snr!r}, {self.correct_steps!r}.")
+        check_options(self, not_negative=("snr",), norms=("sample", "batch"))
+        count("correct_steps", self.correct_steps, CORRECTIONS, least=0)
 
     def rows(self, grid: Grid, schedule: Any) -> Rows:
         calls = self.correct_steps + 1
+        if calls * len(grid) > CALLS:
+            raise ScheduleError(
+                f"a run has at most {CALLS} model calls; {len(grid)} steps with correct_steps={self.correct_steps} "
+                f"make {calls * len(grid)}."
+            )
         step = np.repeat(np.arange(len(grid)), calls)
         return rows_of(grid, step, np.tile(np.arange(calls), len(grid)), point=step)
 
@@ -74,6 +80,9 @@ class EulerMaruyama(Solver):
 
     beta_min: float = 0.1
     beta_max: float = 20.0
+
+    def __post_init__(self) -> None:
+        check_options(self, not_negative=("beta_min", "beta_max"))
 
     def rows(self, grid: Grid, schedule: Any) -> Rows:
         times = np.asarray(grid.timesteps)

@@ -18,7 +18,8 @@ _BARE = {"num_train_timesteps": "no step depends on it"}
 
 
 def _read(options: dict[str, Any]) -> dict[str, Any]:
-    return {name: _READ_AS.get(name, {}).get(value, value) for name, value in options.items()}
+    words = {name: value for name, value in options.items() if isinstance(value, str)}
+    return {**options, **{name: _READ_AS.get(name, {}).get(value, value) for name, value in words.items()}}
 
 
 def _discrete(options: dict[str, Any]) -> dict[str, Any]:

@@ -21,7 +21,7 @@ def on_path(options: dict[str, Any]) -> dict[str, Any]:
 def _unipc(options: dict[str, Any]) -> dict[str, Any]:
     """diffusers cuts x0 only where its polynomials are of x0."""
     kind = options.get("solver_type", "bh2")
-    read = {**options, "solver_type": _BH2.get(kind, kind)}
+    read = {**options, "solver_type": _BH2.get(kind, kind) if isinstance(kind, str) else kind}
     return on_path(read if options.get("predict_x0", True) else {**read, "thresholding": False})
 
 
