@@ -11,12 +11,12 @@ from multisched.backends import B, Backend
 from multisched.errors import ScheduleError
 from multisched.grid import Grid
 from multisched.solvers import Rows
-from multisched.step import State, check_alike
+from multisched.step import State, check_alike, mix
 from multisched.steps import Steps, host_number
-from multisched.table import Builder, Layout, Row, Terms, on_host, terms, with_end
+from multisched.table import Builder, Layout, Row, Terms, gather, on_host, terms, with_end
 from multisched.tableau import Tableau
 from multisched.transforms import NoiseTransform, Transform
-from multisched.values import read_only
+from multisched.values import namespace, read_only, whole
 
 
 @dataclass(frozen=True, eq=False)
@@ -131,7 +131,7 @@ class Plan(Steps):
             end=builder.ends(),
             x0=builder.entries(x0_weights) if folded else x0,
             scale=builder.unless_one(with_end(self.rows.scale)[:, 0]),
-            timestep=builder.add(with_end(self.rows.timestep, self.grid.timesteps[-1:, None])[:, 0]),
+            timestep=builder.add(with_end(self.rows.timestep, self._told_last)[:, 0]),
             outputs=self.tableau.outputs,
             draws=self.tableau.draws,
             masked=self._masked,
@@ -140,6 +140,11 @@ class Plan(Steps):
             noise_transform=self.noise_transform,
         )
         return layout, builder.table()
+
+    @property
+    def _told_last(self) -> Any:
+        """What a model is told of samples that have ended: as in the last row, which an embedding knows."""
+        return self.rows.timestep[-1:] if len(self) else None
 
     @property
     def _masked(self) -> tuple[int, int] | None:
@@ -202,6 +207,52 @@ class Plan(Steps):
             noisy=any(k >= self.layout.first_noise for register in sums for k in register.operands),
             parameters=tuple(self.noise_parameters[number].tolist()),
         )
+
+    def warm(self) -> None:
+        """Make all that steps with an int look up, which cannot be made while torch.compile traces them."""
+        for number in range(self._count):
+            self.needs_noise(number)
+        _ = self.layout, self._memory_count
+
+    def add_noise(self, x0: B, noise: B, point: Any) -> B:
+        """The forward process at a point of the run, alphas[point] * x0 + sigmas[point] * noise: for inpainting, and to
+        hand a sample from one run over to another.
+
+        Args:
+            x0, noise: floating arrays of one library and shape (samples, ...).
+            point: of the grid, from 0 to its number of steps, which is the end of the run; an int, or an integer array
+                of the samples' library, 0-d or shaped as their first axes. Values of arrays are not read: beyond the
+                ends they are the first or last point.
+
+        Raises:
+            ScheduleError: if the point is no whole number, or outside the run, or arrays do not go together.
+        """
+        backend, end = backends.of(x0), len(self.grid)
+        if hasattr(point, "shape") and not isinstance(point, np.generic) and point.shape != ():
+            number = host_number(State(x0, (), point))
+        else:
+            number = host_number(State(x0, (), whole("point", point) if not hasattr(point, "shape") else point))
+        dtype, device = backend.compute_dtype(x0.dtype), backend.device(x0)
+        if number is None:
+            table = self._levels_on(backend, dtype, device)
+            pair = gather(backend, table, point)
+            shape = (*point.shape, *(1,) * (len(x0.shape) - len(point.shape)))
+            alpha, sigma = (backend.xp.reshape(pair[..., k], shape) for k in (0, 1))
+            return mix(alpha, x0, sigma, noise)
+        if not 0 <= number <= end:
+            raise ScheduleError(f"the run has the points 0..{end}, {end} its end; given point={number}.")
+        if self._hosted:
+            return mix(float(self.alphas[number]), x0, float(self.sigmas[number]), noise)
+        alpha, sigma = (self._levels_on(backend, dtype, device)[number, k] for k in (0, 1))
+        return mix(alpha, x0, sigma, noise)
+
+    def _levels_on(self, backend: Backend[Any], dtype: Any, device: Any) -> Any:
+        """(steps + 1, 2) alphas and sigmas on a device."""
+        key = ("levels", backend.name, str(device), str(dtype))
+        if key not in self._kept:
+            pair = namespace(self.sigmas).stack([self.alphas, self.sigmas], axis=1)
+            self._kept[key] = (backend.constant if self._hosted else backend.asarray)(pair, dtype, device)
+        return self._kept[key]
 
     def start(self, noise: B, x0: B | None = None, dtype: Any = None, **inputs: B) -> State[B]:
         """The state before the first row.

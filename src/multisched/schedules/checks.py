@@ -8,7 +8,7 @@ from multisched import backends
 from multisched.errors import ScheduleError
 from multisched.values import count, option, shown
 
-__all__ = ["count", "descending", "numbers", "one_of", "option", "same_length", "times", "within"]
+__all__ = ["count", "descending", "numbers", "one_of", "option", "ratios", "same_length", "times", "within"]
 
 
 def numbers(name: str, values: Any) -> np.ndarray:
@@ -33,17 +33,26 @@ def descending(name: str, values: Any) -> np.ndarray:
     return array
 
 
+def ratios(values: Any) -> np.ndarray:
+    """`descending` ratios sigma / alpha above 0, without the 0 that may close them."""
+    array = descending("ratios", values)
+    inner = array[:-1] if array[-1] == 0 else array
+    if inner.size == 0 or inner[-1] < 0:
+        raise ScheduleError(f"ratios (sigma / alpha) must be above 0, but for a closing 0; given {shown(array)}.")
+    return inner
+
+
 def within(name: str, values: np.ndarray, low: float, high: float) -> None:
     """Every value lies in [low, high]."""
     if not np.all((values >= low) & (values <= high)):
         raise ScheduleError(f"{name} must lie in [{low:g}, {high:g}]; given {values.min():g} to {values.max():g}.")
 
 
-def times(timesteps: Any, last: float) -> np.ndarray:
-    """Numbers of the host as a float64 array of any shape, each in [0, last]."""
+def times(timesteps: Any, last: float, first: float = 0) -> np.ndarray:
+    """Numbers of the host as a float64 array of any shape, each in [first, last]."""
     array = np.asarray(timesteps, dtype=np.float64)
-    if not np.all((array >= 0) & (array <= last)):
-        raise ScheduleError(f"timesteps must lie in [0, {last}]; given {shown(timesteps)}.")
+    if not np.all((array >= first) & (array <= last)):
+        raise ScheduleError(f"timesteps must lie in [{first}, {last}]; given {shown(timesteps)}.")
     return array
 
 

@@ -4,7 +4,7 @@ Lipman et al. 2022 (arXiv 2210.02747); Liu et al. 2022 (arXiv 2209.03003). Time 
 """
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -108,9 +108,18 @@ class Flow(Schedule):
         return (share, 1 - share) if self.inverted else (1 - share, share)
 
     def point(self, ratio: Any) -> Point:
-        sigma = np.asarray(ratio, dtype=np.float64)
-        sigma = sigma / (1 + sigma)
+        ratio = np.asarray(ratio, dtype=np.float64)
+        sigma = ratio / (1 + ratio)
         return Point(self._timesteps(sigma), 1 - sigma, sigma, np.ones_like(sigma))
+
+    def grid_of_ratios(self, ratios: Any) -> Grid:
+        return replace(self, double_shift=False, shift_given=False).grid(sigmas=self.point(ratios).sigma)
+
+    def timestep_of(self, alpha: float, sigma: float) -> float:
+        return ((1 - sigma) if self.inverted else sigma) * self.num_train_timesteps
+
+    def velocity(self, alpha: Any, sigma: Any) -> tuple[Any, Any]:
+        return -1.0, 1.0
 
     def _timesteps(self, sigma: np.ndarray) -> np.ndarray:
         times = ((1 - sigma) if self.inverted else sigma) * self.num_train_timesteps
@@ -150,8 +159,9 @@ class Flow(Schedule):
         if timesteps is None:
             timesteps = self._timesteps(levels)
         end = 0.0 if self.final_sigmas_type == "zero" else levels[-1]
-        levels = np.append(levels, end if self.final_sigma is None else self.final_sigma)
-        return Grid(np.append(timesteps, self.inverted * self.num_train_timesteps), 1 - levels, levels)
+        end = float(end if self.final_sigma is None else self.final_sigma)
+        levels = np.append(levels, end)
+        return Grid(np.append(timesteps, self.timestep_of(1 - end, end)), 1 - levels, levels)
 
     def _even(self, n: int) -> np.ndarray:
         if self.spacing == "linear_quadratic":
