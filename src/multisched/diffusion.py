@@ -1,9 +1,7 @@
 """DiffusionScheduler: the stateful face of any recipe, written once over `Plan`."""
 
 import copy
-import dataclasses
 import math
-import warnings
 from typing import Any, Generic
 
 import numpy as np
@@ -14,14 +12,16 @@ from multisched.backends import B, Backend
 from multisched.errors import ScheduleError
 from multisched.plan import Plan
 from multisched.schedulers.base import Recipe
+from multisched.schedulers.options import with_options
 from multisched.step import State
+from multisched.values import close, number_of
 
 _NUMBERS = (int, float, np.number, np.ndarray)
-STEP_OPTIONS = ("omega", "eta", "use_clipped_model_output", "s_churn", "s_tmin", "s_tmax", "s_noise")
 _KEPT = 8  # plans kept of other options and beginnings
 _TRACED = (
-    "the scheduler object counts its rows in Python, so a traced array, or a timestep without a value, cannot tell it "
-    "where it is: inside jit, scan, vmap or compile, use plan.step of recipe.plan(n), with an integer array as state.index."
+    "the scheduler object counts its rows in Python, where a traced array, or a timestep without a value, cannot tell "
+    "it which is due: inside jit, scan, vmap or compile, use plan.step of recipe.plan(n), with an integer array as "
+    "state.index."
 )
 
 
@@ -165,8 +165,8 @@ class DiffusionScheduler(Generic[B]):
             The sample after the row, in the dtype of `sample`.
 
         Raises:
-            ScheduleError: if the timestep is not in the schedule, the schedule is at its end, the recipe lacks an option
-                or makes other model calls with it, or arrays do not go together; if arrays are traced by what runs this
+            ScheduleError: if the timestep is not in the schedule, the schedule is at its end, the recipe lacks an
+                option or makes other model calls with it, or arrays do not go together; if arrays are traced by what runs this
                 code once for many calls (jax.jit, lax.scan, mx.compile, torch.export), or the timestep has no value
                 that can be read (under vmap or torch.compile, too). The scheduler is then as it was.
         """
@@ -174,7 +174,7 @@ class DiffusionScheduler(Generic[B]):
         index = self._find(timestep)
         begins = index != self._index or self._memory is None
         first = self._first_from(index) if begins else self._first
-        plan = self._running(self._variant(omega=omega, **options), first)
+        plan = self._running(with_options(self.recipe, omega=omega, **options), first)
         if noise is not None and variance_noise is not None:
             raise ScheduleError("give noise or variance_noise, not both: they are one thing under two names.")
         noise = variance_noise if noise is None else noise
@@ -214,21 +214,6 @@ class DiffusionScheduler(Generic[B]):
         alone = index in (0, len(self._told)) or len(plan.tableau.registers) == 1 + len(plan.inputs)
         return 0 if alone else index
 
-    def _variant(self, **options: Any) -> Recipe:
-        """The recipe with other options for a step."""
-        wanted = {name: value for name, value in options.items() if value is not None}
-        name = type(self.recipe).__name__
-        known = {field.name for field in dataclasses.fields(self.recipe)}  # type: ignore[arg-type]
-        if "omega" in wanted and "omega" not in known and wanted.pop("omega"):
-            warnings.warn(f"{name} has no omega; the step is taken without.", UserWarning, stacklevel=3)
-        if unknown := [option for option in wanted if option not in known or option not in STEP_OPTIONS]:
-            takes = ", ".join(option for option in STEP_OPTIONS if option in known) or "none"
-            raise ScheduleError(f"a step of {name} has no option {unknown[0]!r}; it takes {takes}.")
-        if not wanted:
-            return self.recipe
-        found: Recipe = dataclasses.replace(self.recipe, **wanted)  # type: ignore[type-var]
-        return self.recipe if found == self.recipe else found
-
     def _running(self, recipe: Recipe, first: int) -> Plan:
         """The plan of a run of a recipe over the schedule in force that begins at a row."""
         if recipe is self.recipe and first == 0:
@@ -266,14 +251,14 @@ class DiffusionScheduler(Generic[B]):
             return self._index
         due = [self._index] if self._index < len(self._told) else []
         for row in (*due, *self._starts):
-            if _close(self._told[row], wanted):
+            if close(self._told[row], wanted):
                 return row
         place = f"row {self._index} is due" if due else "the schedule is at its end"
         raise ScheduleError(f"timestep {wanted:g} begins no step of the schedule; {place}.")
 
     def _value(self, timestep: Any) -> float | None:
         """The number that a timestep is; None for an array of the device that is not to be read."""
-        number = host_number(timestep)
+        number = number_of(timestep)
         if number is not None:
             return number
         if isinstance(timestep, _NUMBERS) or not hasattr(timestep, "shape"):
@@ -292,6 +277,15 @@ class DiffusionScheduler(Generic[B]):
         except (TypeError, ValueError, RuntimeError):  # on a device without data, or traced in a way not known here
             raise ScheduleError(_TRACED) from None
 
+    def _get_variance(self, timestep: int, prev_timestep: int) -> float:
+        """As `DDIM._get_variance`, of recipes that have it."""
+        found = getattr(self.recipe, "_get_variance", None)
+        if found is None:
+            raise ScheduleError(
+                f"{type(self.recipe).__name__} has no variance between two timesteps; plan.transition gives a step's."
+            )
+        return float(found(timestep, prev_timestep))
+
     def scale_noise(self, sample: B, timestep: Any, noise: B) -> B:
         """The forward process, alpha * sample + sigma * noise, at a level of the schedule in force.
 
@@ -299,11 +293,11 @@ class DiffusionScheduler(Generic[B]):
         (`Plan.add_noise`), which differs from `add_noise` where custom sigmas were given with the timesteps. Any other
         timestep is `add_noise`'s.
         """
-        wanted = host_number(timestep)
+        wanted = number_of(timestep)
         grid = None if self._plan is None else self._plan.grid
         if grid is not None and wanted is not None and grid.sigmas[0] >= grid.sigmas[-1]:
             for point, found in enumerate(grid.timesteps):
-                if _close(found, wanted):
+                if close(found, wanted):
                     return self.plan.add_noise(sample, noise, point)
         return self.recipe.add_noise(sample, noise, timestep)
 
@@ -314,20 +308,3 @@ class DiffusionScheduler(Generic[B]):
     def get_velocity(self, sample: B, noise: B, timesteps: Any) -> B:
         """The velocity of the path, see `Recipe.get_velocity`."""
         return self.recipe.get_velocity(sample, noise, timesteps)
-
-
-def host_number(timestep: Any) -> float | None:
-    """The one number that a timestep of the host is; None for what is none, and for arrays of devices."""
-    if isinstance(timestep, (int, float)):
-        try:
-            return float(timestep)
-        except OverflowError:
-            return math.inf
-    if isinstance(timestep, _NUMBERS) and timestep.size == 1 and timestep.dtype.kind in "biuf":
-        return float(timestep.reshape(()))
-    return None
-
-
-def _close(one: float, other: float) -> bool:
-    """Equal up to the rounding of float32."""
-    return math.isclose(one, other, rel_tol=1e-6, abs_tol=1e-6)

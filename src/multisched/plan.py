@@ -143,7 +143,7 @@ class Plan(Steps):
 
     @property
     def _told_last(self) -> Any:
-        """What a model is told of samples that have ended: as in the last row, which an embedding knows."""
+        """What a model is told of samples that have ended: the last row's, which an embedding knows."""
         return self.rows.timestep[-1:] if len(self) else None
 
     @property
@@ -215,23 +215,18 @@ class Plan(Steps):
         _ = self.layout, self._memory_count
 
     def add_noise(self, x0: B, noise: B, point: Any) -> B:
-        """The forward process at a point of the run, alphas[point] * x0 + sigmas[point] * noise: for inpainting, and to
-        hand a sample from one run over to another.
+        """The forward process at a point of the run, alphas[point] * x0 + sigmas[point] * noise, as inpainting needs.
 
         Args:
             x0, noise: floating arrays of one library and shape (samples, ...).
-            point: of the grid, from 0 to its number of steps, which is the end of the run; an int, or an integer array
-                of the samples' library, 0-d or shaped as their first axes. Values of arrays are not read: beyond the
-                ends they are the first or last point.
+            point: from 0 to the number of steps, the run's end; an int, or an integer array of the samples' library,
+                0-d or shaped as their first axes, which is not read: beyond the ends it is the first or last point.
 
         Raises:
             ScheduleError: if the point is no whole number, or outside the run, or arrays do not go together.
         """
         backend, end = backends.of(x0), len(self.grid)
-        if hasattr(point, "shape") and not isinstance(point, np.generic) and point.shape != ():
-            number = host_number(State(x0, (), point))
-        else:
-            number = host_number(State(x0, (), whole("point", point) if not hasattr(point, "shape") else point))
+        number = host_number(State(x0, (), point if hasattr(point, "shape") else whole("point", point)))
         dtype, device = backend.compute_dtype(x0.dtype), backend.device(x0)
         if number is None:
             table = self._levels_on(backend, dtype, device)
@@ -282,10 +277,8 @@ class Plan(Steps):
         first = terms(weights) if self._hosted else Terms(weights, (0, 1)[: len(weights)])
         (sample,) = backend.weighted_sums((first,), (noise,) if x0 is None else (noise, x0), kept)
         if set(inputs) != set(self.inputs):
-            wanted = ", ".join(self.inputs) or "none"
-            raise ScheduleError(
-                f"{self.name} is started with the inputs {wanted}; given {', '.join(inputs) or 'none'}."
-            )
+            wanted, found = (", ".join(names) or "none" for names in (self.inputs, inputs))
+            raise ScheduleError(f"{self.name} is started with the inputs {wanted}; given {found}.")
         for name, array in inputs.items():
             check_alike(noise, array, name, "noise")
         given = {name: backend.astype(array, kept) for name, array in inputs.items()}

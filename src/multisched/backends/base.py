@@ -118,8 +118,8 @@ class Backend(Protocol[B]):
         """Whether the array has no values yet, since a function is being traced."""
 
     def unreadable(self, array: B) -> bool:
-        """Whether the array has no value that `to_numpy` could give: it is traced, one of a batch, or fake. Whether that
-        can be said without reading it is the library's affair; nothing waits for a device."""
+        """Whether the array has no value that `to_numpy` could give: it is traced, one of a batch, or fake. Nothing
+        waits for a device to say so."""
 
     def replayed(self, *arrays: B) -> bool:
         """Whether Python runs once here for many later calls, as inside jit, scan or compile, so that what it counts

@@ -1,7 +1,9 @@
 """Recipe: schedule x prediction x solver, and the plans that follow from it. Pure, frozen, hashable, of no backend."""
 
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 from typing import TYPE_CHECKING, Any, ClassVar, Literal, TypeVar, overload
+
+import numpy as np
 
 from multisched import backends
 from multisched.backends import B, Backend
@@ -85,7 +87,9 @@ class Recipe(Forward):
             checks.one_of(timesteps=timesteps, sigmas=sigmas, ratios=ratios, mu=mu)
             grid = schedule.grid_of_ratios(checks.ratios(ratios))
             checks.same_length(n, len(grid))
-        return self.plan_over(grid.part(*_bounds(len(grid), start, stop, strength)))
+        first, end = _bounds(len(grid), start, stop, strength)
+        plan = self.plan_over(grid.part(first, end))
+        return plan if end == len(grid) else _ended(plan, schedule)
 
     def plan_over(self, grid: Grid) -> Plan:
         """The plan of a run over a grid of one's own.
@@ -178,6 +182,14 @@ class Scheduler(Recipe):
         return Parts(self.schedule, self.prediction, self.solver, self.output_transform, self.denoised_transform)
 
 
+def _ended(plan: Plan, schedule: Schedule) -> Plan:
+    """A plan that ends before its schedule does: its end is told exactly, where the model would be told a rounded one."""
+    grid = plan.grid
+    end = schedule.timestep_of(float(grid.alphas[-1]), float(grid.sigmas[-1]))
+    grid = replace(grid, timesteps=np.append(grid.timesteps[:-1], end))
+    return replace(plan, rows=replace(plan.rows, grid=grid))
+
+
 def _bounds(steps: int, start: int | None, stop: int | None, strength: float | None) -> tuple[int, int]:
     """First step and end of a partial run."""
     if strength is not None:
@@ -189,7 +201,7 @@ def _bounds(steps: int, start: int | None, stop: int | None, strength: float | N
         start = steps - int(steps * strength)
         if start == steps and strength and steps:
             raise ScheduleError(
-                f"strength={strength!r} of {steps} steps is less than one; give at least {1 / steps:.4g}, or 0 for none."
+                f"strength={strength!r} of {steps} steps is less than one step; give at least {1 / steps:.4g}, or 0."
             )
     first = 0 if start is None else whole("start", start)
     end = steps if stop is None else whole("stop", stop)

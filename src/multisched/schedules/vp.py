@@ -14,6 +14,7 @@ from multisched.grid import Grid
 from multisched.schedules import betas as beta_schedules
 from multisched.schedules import checks, ratios, spacing
 from multisched.schedules.base import Point, Schedule, variance_preserving
+from multisched.schedules.lookup import interpolated, rising
 from multisched.schedules.ve import VE
 from multisched.values import check_options, read_only, shown
 
@@ -142,19 +143,7 @@ class DiscreteVP(Schedule):
             wanted = checks.times(timesteps, last, -1)
             alpha, sigma = (np.interp(wanted, self._places, table) for table in tables)
             return alpha, sigma
-        xp, device = backend.xp, backend.device(timesteps)
-        wide = xp.float64 if str(timesteps.dtype).endswith("float64") else xp.float32
-        flat = xp.reshape(xp.astype(timesteps, wide), (-1,))
-        low = xp.clip(xp.astype(xp.floor(flat), xp.int32), -1, last)
-        high = xp.clip(low + 1, -1, last)
-        share = flat - xp.astype(low, wide)
-
-        def interpolated(values: np.ndarray) -> Any:
-            table = backend.asarray(values, wide, device)
-            below, above = xp.take(table, low + 1, axis=0), xp.take(table, high + 1, axis=0)
-            return xp.reshape(below + (above - below) * share, timesteps.shape)
-
-        alpha, sigma = map(interpolated, tables)
+        alpha, sigma = interpolated(backend, timesteps, self._places, *tables)
         return alpha, sigma
 
     def timestep_of(self, alpha: float, sigma: float) -> float:
@@ -162,7 +151,7 @@ class DiscreteVP(Schedule):
         if self.timestep_type == "continuous":
             return CONTINUOUS.timestep_of(alpha, sigma)
         table = np.append(0.0, self._tables[1])
-        told = _visited(table)
+        told = rising(table)
         return float(np.interp(sigma, table[told], self._places[told]))
 
     def velocity(self, alpha: Any, sigma: Any) -> tuple[Any, Any]:
@@ -178,7 +167,7 @@ class DiscreteVP(Schedule):
         with np.errstate(divide="ignore"):
             table, wanted = np.log(self.ratios), np.log(ratio)
         table = np.where(np.isinf(table), np.nanmax(table[np.isfinite(table)], initial=0) + 40, table)
-        told = _visited(table)
+        told = rising(table)
         timestep = np.interp(wanted, table[told], told)
         alpha, sigma = variance_preserving(ratio) if self.space == "vp" else (np.ones_like(ratio), ratio)
         return Point(timestep, alpha, sigma, self.scale(alpha, sigma))
@@ -238,7 +227,8 @@ class DiscreteVP(Schedule):
         chosen = checks.descending("timesteps", timesteps)
         if chosen.size > 1 and chosen[-1] == -1 and self._final()[1] == 0:
             chosen = chosen[:-1]  # the end of the run
-        checks.times(chosen, self.num_train_timesteps - 1)
+        if self.timestep_type == "discrete":
+            checks.times(chosen, self.num_train_timesteps - 1)
         if self.space == "vp" and np.any(chosen != np.round(chosen)):
             last = self.num_train_timesteps - 1
             raise ScheduleError(f"timesteps must be whole numbers in 0..{last}; given {shown(chosen)}.")
@@ -252,8 +242,8 @@ class DiscreteVP(Schedule):
         alphas, table = self._tables
         if self.space == "vp" and np.any(given > table[-1]):
             raise ScheduleError(
-                f"sigmas are sqrt(1 - alpha_bar) here, in [0, {table[-1]:g}]; given {shown(given)}. "
-                "Noise levels sigma / alpha are given as ratios=."
+                f"sigmas must lie in [0, {table[-1]:g}], as sqrt(1 - alpha_bar); given {shown(given)}. "
+                "If these are sigma / alpha, give them as ratios=."
             )
         checks.within("sigmas", given, 0.0, math.inf)
         if inner[-1] == 0:
@@ -280,11 +270,6 @@ class DiscreteVP(Schedule):
             aims = (np.where(before < 0, alpha, next_alphas), np.where(before < 0, sigma, next_sigmas))
         prior = float(self.timestep_spacing == "leading") if self.space == "ve" else None
         return Grid(times, *ends, *aims, scales=self.scale(*ends), prior=prior)
-
-
-def _visited(table: np.ndarray) -> np.ndarray:
-    """The places of levels that rise; a terminal_alpha_bar may lie above some before it, which are passed over."""
-    return np.flatnonzero((table < table[-1]) | (np.arange(table.size) == table.size - 1))
 
 
 def trained(betas: Any) -> tuple[float, ...]:
