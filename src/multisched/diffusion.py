@@ -166,9 +166,9 @@ class DiffusionScheduler(Generic[B]):
 
         Raises:
             ScheduleError: if the timestep is not in the schedule, the schedule is at its end, the recipe lacks an
-                option or makes other model calls with it, or arrays do not go together; if arrays are traced by what runs this
-                code once for many calls (jax.jit, lax.scan, mx.compile, torch.export), or the timestep has no value
-                that can be read (under vmap or torch.compile, too). The scheduler is then as it was.
+                option or makes other model calls with it, or arrays do not go together; if arrays are traced by what
+                runs this code once for many calls (jax.jit, lax.scan, mx.compile, torch.export), or the timestep has
+                no value that can be read (under vmap or torch.compile, too). The scheduler is then as it was.
         """
         self._check_arrays(sample, model_output, timestep)
         index = self._find(timestep)

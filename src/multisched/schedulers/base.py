@@ -183,7 +183,7 @@ class Scheduler(Recipe):
 
 
 def _ended(plan: Plan, schedule: Schedule) -> Plan:
-    """A plan that ends before its schedule does: its end is told exactly, where the model would be told a rounded one."""
+    """A plan that ends before its schedule does, with the timestep of its end as exact as that of a schedule's."""
     grid = plan.grid
     end = schedule.timestep_of(float(grid.alphas[-1]), float(grid.sigmas[-1]))
     grid = replace(grid, timesteps=np.append(grid.timesteps[:-1], end))

@@ -28,18 +28,10 @@ class _Distilled(Trained):
         """As `Recipe.plan`, but that `strength` means here what the option does, and goes before it: n steps out of the
         cleanest share of those that the model was distilled on (diffusers' set_timesteps). Of a list that is given it
         is the share of its steps that is run, as for every recipe."""
-        strength = arguments.get("strength")
         listed = any(arguments.get(name) is not None for name in ("timesteps", "sigmas", "ratios"))
-        if listed:
-            whole = (strength is None and self.strength == 1) or arguments.get("start") is not None
-            return super().plan(
-                n, **arguments if whole or strength is not None else arguments | {"strength": self.strength}
-            )
-        if strength is None and not self.strength:
-            strength = arguments["strength"] = 0.0
-        if strength is None or arguments.get("start") is not None:
-            return super().plan(n, **arguments)
-        if isinstance(strength, (int, float)) and strength == 0:
+        if arguments.get("start") is None and arguments.get("strength") is None and self.strength != 1:
+            arguments["strength"] = self.strength
+        if listed or arguments.get("start") is not None or not (strength := arguments.get("strength")):
             return replace(self, strength=1.0)._whole(n, **arguments)
         return replace(self, strength=strength)._whole(n, **arguments | {"strength": None})
 

@@ -43,8 +43,8 @@ class Forward(ABC):
 
     Timesteps are a number, a (nested) list of numbers, or an array. Of shape () or (1,) they are those of all samples;
     (samples,) is one per sample; a shape of more axes is matched from the left, (samples, frames) or (1, frames) for
-    samples (samples, frames, ...), or has all axes of the samples, as (samples, 1, tokens). The values of numbers, lists
-    and NumPy arrays are checked; those of arrays on devices are not read.
+    samples (samples, frames, ...), or has all axes of the samples, as (samples, 1, tokens). The values of numbers,
+    lists and NumPy arrays are checked; those of arrays on devices are not read.
     """
 
     @abstractmethod
@@ -101,8 +101,8 @@ class Forward(ABC):
         """The training target: the output that a perfect model of the recipe's prediction type gives where it sees the
         sample x0 noised to the timesteps.
 
-        Of a model that also returns a variance, it is the target of the first half of its output; of `Piflow`'s, that of
-        each of its parts; of `CMStochasticIterative`'s, the output for which the consistency function is x0. Arguments,
+        Of a model that also returns a variance, it is the target of the first half of its output; of `Piflow`'s, that
+        of each of its parts; of `CMStochasticIterative`'s, the output for which the consistency function is x0. Arguments,
         result and errors as of `add_noise`.
 
         Raises:
@@ -119,8 +119,8 @@ class Forward(ABC):
         """The velocity of the path. Arguments and result as of `add_noise`.
 
         On variance-preserving paths the v target alpha_t * noise - sigma_t * sample (arXiv 2202.00512, appendix D), for
-        recipes on x0 + sigma * noise that of what the model sees; on TrigFlow with its data deviation (arXiv 2410.11081,
-        eq. 4); on straight paths noise - sample (arXiv 2209.03003, eq. 1).
+        recipes on x0 + sigma * noise that of what the model sees; on TrigFlow with its data deviation (arXiv
+        2410.11081, eq. 4); on straight paths noise - sample (arXiv 2209.03003, eq. 1).
 
         Raises:
             ScheduleError: as `add_noise`, or if the path is of neither kind; `target` is the recipe's own.

@@ -34,7 +34,7 @@ class Multistep(Thresholded, Respaced):
         """As `Recipe.plan`; mu is of the straight path."""
         if arguments.get("mu") is not None and not self.use_flow_sigmas:
             raise ScheduleError(
-                f"mu shifts the straight path, which use_flow_sigmas chooses, and that is off; given {arguments['mu']!r}."
+                f"mu shifts the straight path, which use_flow_sigmas chooses; it is off, so mu={arguments['mu']!r} has no use."
             )
         return super().plan(n, **arguments)
 
