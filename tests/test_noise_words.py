@@ -7,8 +7,7 @@ import numpy as np
 import pytest
 
 import multisched as ms
-from multisched.noise import BrownianNoise, HostNoise, OffsetNoise, PhiloxNoise, PyramidNoise
-from multisched.noise import philox
+from multisched.noise import BrownianNoise, HostNoise, OffsetNoise, PhiloxNoise, PyramidNoise, philox
 from multisched.noise import words as host_words
 from multisched.noise.philox import rounds
 

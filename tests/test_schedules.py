@@ -174,7 +174,7 @@ def test_partial_runs_are_parts_of_the_whole(recipe):
     assert len(part.grid) == 7 and part.stages[0] == 0
     per_step = 2 if calls[1] > calls[0] else 1
     np.testing.assert_array_equal(part.timesteps, whole.timesteps[5 * per_step : 12 * per_step])
-    for strength in (0.0, 0.04, 0.3, 0.6, 1.0):
+    for strength in (0.0, 0.05, 0.3, 0.6, 1.0):
         plan = recipe.plan(20, strength=strength)
         assert len(plan.grid) == int(20 * strength)
         np.testing.assert_array_equal(plan.sigmas, whole.sigmas[20 - int(20 * strength) :])

@@ -1,10 +1,7 @@
 """DiffusionScheduler: the stateful face of any recipe, written once over `Plan`."""
 
 import copy
-import dataclasses
 import math
-import warnings
-from itertools import chain
 from typing import Any, Generic
 
 import numpy as np
@@ -15,9 +12,17 @@ from multisched.backends import B, Backend
 from multisched.errors import ScheduleError
 from multisched.plan import Plan
 from multisched.schedulers.base import Recipe
-from multisched.step import State, mix
+from multisched.schedulers.options import with_options
+from multisched.step import State
+from multisched.values import close, number_of
 
 _NUMBERS = (int, float, np.number, np.ndarray)
+_KEPT = 8  # plans kept of other options and beginnings
+_TRACED = (
+    "the scheduler object counts its rows in Python, where a traced array, or a timestep without a value, cannot tell "
+    "it which is due: inside jit, scan, vmap or compile, use plan.step of recipe.plan(n), with an integer array as "
+    "state.index."
+)
 
 
 class DiffusionScheduler(Generic[B]):
@@ -38,12 +43,15 @@ class DiffusionScheduler(Generic[B]):
         self.device = device
         self._source = noise_sources.source(rng)
         self._plan: Plan | None = None
-        self._asked: tuple[int | None, dict[str, Any]] = (None, {})
-        self._variants: dict[tuple[tuple[str, Any], ...], Plan] = {}
+        self._told: tuple[float, ...] = ()
+        self._starts: tuple[int, ...] = ()
+        self._steps: int | None = None
+        self._arguments: dict[str, Any] = {}
+        self._others: dict[tuple[Recipe, int], Plan] = {}
         self._index = 0
         self._begun = False
         self._memory: tuple[B, ...] | None = None
-        self._tail: Any = None
+        self._first = 0
         self._inputs: dict[str, B] = {}
         if device is not None:
             backend.asarray(0.0, "float32", device)  # refuses a device that is not there
@@ -80,8 +88,13 @@ class DiffusionScheduler(Generic[B]):
             ScheduleError: what makes no plan; the schedule before stays in force.
         """
         self._plan = self.recipe.plan(num_inference_steps, **arguments)
-        self._asked = copy.deepcopy((num_inference_steps, arguments))
-        self._variants = {}
+        self._steps, self._arguments = num_inference_steps, copy.deepcopy(arguments)
+        self._others = {}
+        # As plain numbers, which torch.compile can look at.
+        self._told = tuple(self._plan.timesteps.tolist())
+        self._starts = tuple(row for row, stage in enumerate(self._plan.stages) if stage == 0)
+        if self.backend.traces_late:
+            self._plan.warm()
         self.reset()
 
     def set_inputs(self, **inputs: B) -> None:
@@ -115,6 +128,7 @@ class DiffusionScheduler(Generic[B]):
         Raises:
             ScheduleError: a timestep that is not in the schedule, or the end of the schedule.
         """
+        self._check_arrays(sample, timestep)
         memory = (sample,) * (len(self.plan.tableau.registers) - 1)
         return self.plan.model_input(State(sample, memory, self._find(timestep)))
 
@@ -128,10 +142,9 @@ class DiffusionScheduler(Generic[B]):
         sample: B,
         omega: float | None = None,
         *,
-        eta: float | None = None,
-        use_clipped_model_output: bool | None = None,
         noise: B | tuple[B, ...] | None = None,
         variance_noise: B | None = None,
+        **options: Any,
     ) -> B:
         """Advance one row.
 
@@ -141,122 +154,157 @@ class DiffusionScheduler(Generic[B]):
                 So does an array of the backend in the first step after `set_timesteps` or `reset`; later arrays are
                 not read, since that would stall a device, and the next row is taken.
             sample: the sample that the model saw.
-            omega, eta, use_clipped_model_output: in place of the recipe's option for this row. A recipe that has no
-                omega warns and takes the step without.
+            omega: in place of the recipe's option for this row. A recipe that has none warns and takes the step
+                without.
             noise: unit normals for a stochastic row (a tuple where it draws several); drawn from `rng` if not given.
             variance_noise: the same under the name that DDIM has for it.
+            options: eta, use_clipped_model_output, s_churn, s_tmin, s_tmax, s_noise, likewise in place of the recipe's
+                for this row; None for the recipe's own. The row is then that of the plan of a recipe that has them.
 
         Returns:
             The sample after the row, in the dtype of `sample`.
 
         Raises:
-            ScheduleError: a timestep that is not in the schedule, the end of the schedule, an option that the recipe
-                lacks, or arrays that do not go together. The scheduler is then as it was.
+            ScheduleError: if the timestep is not in the schedule, the schedule is at its end, the recipe lacks an
+                option or makes other model calls with it, or arrays do not go together; if arrays are traced by what
+                runs this code once for many calls (jax.jit, lax.scan, mx.compile, torch.export), or the timestep has
+                no value that can be read (under vmap or torch.compile, too). The scheduler is then as it was.
         """
-        found = backends.of(sample)
-        if found is not self.backend:
-            raise ScheduleError(f"this scheduler is on {self.backend.name}; the sample is an array of {found.name}.")
+        self._check_arrays(sample, model_output, timestep)
         index = self._find(timestep)
         begins = index != self._index or self._memory is None
-        tail, first = self._tail_from(index) if begins else self._tail
-        plan = self._with(tail, omega=omega, eta=eta, use_clipped_model_output=use_clipped_model_output)
+        first = self._first_from(index) if begins else self._first
+        plan = self._running(with_options(self.recipe, omega=omega, **options), first)
         if noise is not None and variance_noise is not None:
             raise ScheduleError("give noise or variance_noise, not both: they are one thing under two names.")
         noise = variance_noise if noise is None else noise
         row = index - first
         memory = self._memory
         if begins or memory is None:
-            memory = plan.start(sample, **self._inputs).memory
-        if noise is None and row < len(plan):
+            memory = self._fresh(plan, sample)
+        if noise is None and index < len(self._told):
             noise = noise_sources.draw_row(self._source, plan, row, sample)
         after = plan.step(State(sample, memory, row), model_output, noise)
-        self._index, self._memory, self._begun, self._tail = index + 1, after.memory, True, (tail, first)
+        self._refuse_replayed(after.sample, *after.memory)
+        self._index, self._memory, self._begun, self._first = index + 1, after.memory, True, first
         return after.sample
 
-    def _tail_from(self, index: int) -> tuple[Plan, int]:
-        """(plan, row of the schedule that it begins at) of a run that begins at a row: a solver that looks back has
-        nothing there to look back to."""
-        plan = self.plan
-        if index in (0, len(plan)) or len(plan.tableau.registers) == 1 + len(plan.inputs):
-            return plan, 0
-        step = int(plan.rows.step[index, 0])
-        n, arguments = self._asked
-        tail = self.recipe.plan(n, **{**arguments, "strength": None, "start": plan.grid.first + step})
-        if not np.array_equal(tail.timesteps, plan.timesteps[index:]):
-            raise ScheduleError(f"{plan.name} cannot begin at row {index}; use set_timesteps with start or strength.")
-        return tail, index
+    def _fresh(self, plan: Plan, sample: B) -> tuple[B, ...]:
+        """The memory of a run that begins."""
+        if plan.inputs or self._inputs:
+            return plan.start(sample, **self._inputs).memory
+        return tuple(self.backend.xp.zeros_like(sample) for _ in plan.tableau.registers[1:])
 
-    def _with(self, plan: Plan, **options: Any) -> Plan:
-        """The plan with other options of the recipe, for a step."""
-        wanted = {name: value for name, value in options.items() if value is not None}
-        known = {field.name for field in dataclasses.fields(self.recipe)}  # type: ignore[arg-type]
-        name = type(self.recipe).__name__
-        if "omega" in wanted and "omega" not in known and wanted.pop("omega"):
-            warnings.warn(f"{name} has no omega; the step is taken without.", UserWarning, stacklevel=3)
-        if unknown := [option for option in wanted if option not in known]:
-            raise ScheduleError(f"{name} has no option {unknown[0]!r}.")
-        if all(getattr(self.recipe, option) == value for option, value in wanted.items()):
-            return plan
-        key = (("first", plan.grid.first), *sorted(wanted.items()))
-        if key not in self._variants:
-            recipe = dataclasses.replace(self.recipe, **wanted)  # type: ignore[type-var]
-            self._variants[key] = recipe.plan_over(plan.grid)
-        return self._variants[key]
+    def _check_arrays(self, sample: Any, *others: Any) -> None:
+        """They may be stepped by what keeps its state in Python."""
+        found = backends.of(sample)
+        if found is not self.backend:
+            raise ScheduleError(f"this scheduler is on {self.backend.name}; the sample is an array of {found.name}.")
+        arrays = [array for array in others if not isinstance(array, _NUMBERS) and hasattr(array, "shape")]
+        self._refuse_replayed(sample, *(array for array in arrays if backends.of(array) is self.backend))
+
+    def _refuse_replayed(self, *arrays: Any) -> None:
+        if self.backend.replayed(*arrays):
+            raise ScheduleError(_TRACED)
+
+    def _first_from(self, index: int) -> int:
+        """The row that counts as the first of a run that begins at a row: a solver that looks back has nothing there
+        to look back to. 0 where that makes no difference."""
+        plan = self.plan
+        alone = index in (0, len(self._told)) or len(plan.tableau.registers) == 1 + len(plan.inputs)
+        return 0 if alone else index
+
+    def _running(self, recipe: Recipe, first: int) -> Plan:
+        """The plan of a run of a recipe over the schedule in force that begins at a row."""
+        if recipe is self.recipe and first == 0:
+            return self.plan
+        key = (recipe, first)
+        if key not in self._others:
+            made = self._made_anew(recipe, first)
+            while len(self._others) >= _KEPT:
+                self._others.pop(next(iter(self._others)))
+            self._others[key] = made
+        return self._others[key]
+
+    def _made_anew(self, recipe: Recipe, first: int) -> Plan:
+        plan = self.plan
+        whole = plan if recipe is self.recipe else recipe.plan(self._steps, **self._arguments)
+        alike = whole.tableau.registers == plan.tableau.registers and whole.stages == plan.stages
+        if not (alike and np.array_equal(whole.timesteps, plan.timesteps)):
+            raise ScheduleError(
+                f"with these options {plan.name} asks the model elsewhere than the schedule in force does; "
+                "make the recipe with them."
+            )
+        if not first:
+            return whole
+        start = whole.grid.first + int(whole.rows.step[first, 0])
+        tail = recipe.plan(self._steps, **{**self._arguments, "strength": None, "start": start})
+        if not np.array_equal(tail.timesteps, plan.timesteps[first:]):
+            raise ScheduleError(f"{plan.name} cannot begin at row {first}; use set_timesteps with start or strength.")
+        return tail
 
     def _find(self, timestep: Any) -> int:
         """The row that a timestep begins; the row that is due for an array that is not read."""
+        _ = self.plan
         wanted = self._value(timestep)
         if wanted is None:
             return self._index
-        plan = self.plan
-        due = [self._index] if self._index < len(plan) else []
-        begins = (row for row in range(len(plan)) if plan.stages[row] == 0)
-        for row in chain(due, begins):
-            if _close(plan.timesteps[row], wanted):
+        due = [self._index] if self._index < len(self._told) else []
+        for row in (*due, *self._starts):
+            if close(self._told[row], wanted):
                 return row
         place = f"row {self._index} is due" if due else "the schedule is at its end"
         raise ScheduleError(f"timestep {wanted:g} begins no step of the schedule; {place}.")
 
     def _value(self, timestep: Any) -> float | None:
-        """The number that a timestep is; None for an array of the device that is not to be read, or cannot be."""
-        if np.size(timestep) != 1 if isinstance(timestep, _NUMBERS) else not hasattr(timestep, "shape"):
+        """The number that a timestep is; None for an array of the device that is not to be read."""
+        number = number_of(timestep)
+        if number is not None:
+            return number
+        if isinstance(timestep, _NUMBERS) or not hasattr(timestep, "shape"):
             raise ScheduleError(f"a step has one timestep, a number or a 0-d array; given {timestep!r}.")
-        if isinstance(timestep, _NUMBERS):
-            return float(np.reshape(timestep, ()))
         if backends.of(timestep) is not self.backend or math.prod(timestep.shape) != 1:
             raise ScheduleError(
                 f"a step has one timestep, a number or a 0-d array of {self.backend.name}; "
                 f"given shape {tuple(timestep.shape)} of {backends.of(timestep).name}."
             )
+        if self.backend.unreadable(timestep):
+            raise ScheduleError(_TRACED)
         if self._begun:
             return None
         try:
             return float(self.backend.to_numpy(timestep).reshape(()))
-        except (TypeError, RuntimeError):  # traced, or on a device without data
-            return None
+        except (TypeError, ValueError, RuntimeError):  # on a device without data, or traced in a way not known here
+            raise ScheduleError(_TRACED) from None
+
+    def _get_variance(self, timestep: int, prev_timestep: int) -> float:
+        """As `DDIM._get_variance`, of recipes that have it."""
+        found = getattr(self.recipe, "_get_variance", None)
+        if found is None:
+            raise ScheduleError(
+                f"{type(self.recipe).__name__} has no variance between two timesteps; plan.transition gives a step's."
+            )
+        return float(found(timestep, prev_timestep))
 
     def scale_noise(self, sample: B, timestep: Any, noise: B) -> B:
         """The forward process, alpha * sample + sigma * noise, at a level of the schedule in force.
 
-        A number of the host that is one of the plan's timesteps takes the plan's level there, which differs from
-        `add_noise` where sigmas of one's own were given with the timesteps. Any other timestep is `add_noise`'s.
+        A number of the host that is one of the plan's timesteps, its end included, takes the plan's level there
+        (`Plan.add_noise`), which differs from `add_noise` where custom sigmas were given with the timesteps. Any other
+        timestep is `add_noise`'s.
         """
-        if self._plan is not None and isinstance(timestep, _NUMBERS) and np.size(timestep) == 1:
-            wanted = float(np.reshape(timestep, ()))
-            for point, found in enumerate(self._plan.grid.timesteps[:-1]):
-                if _close(found, wanted):
-                    return mix(float(self._plan.alphas[point]), sample, float(self._plan.sigmas[point]), noise)
+        wanted = number_of(timestep)
+        grid = None if self._plan is None else self._plan.grid
+        if grid is not None and wanted is not None and grid.sigmas[0] >= grid.sigmas[-1]:
+            for point, found in enumerate(grid.timesteps):
+                if close(found, wanted):
+                    return self.plan.add_noise(sample, noise, point)
         return self.recipe.add_noise(sample, noise, timestep)
 
     def add_noise(self, sample: B, noise: B, timesteps: Any) -> B:
-        """The forward process, alpha_t * sample + sigma_t * noise, for a timestep or one per sample."""
+        """The forward process, alpha_t * sample + sigma_t * noise; timesteps as for `Recipe.add_noise`."""
         return self.recipe.add_noise(sample, noise, timesteps)
 
     def get_velocity(self, sample: B, noise: B, timesteps: Any) -> B:
-        """The v target, alpha_t * noise - sigma_t * sample, for a timestep or one per sample."""
+        """The velocity of the path, see `Recipe.get_velocity`."""
         return self.recipe.get_velocity(sample, noise, timesteps)
-
-
-def _close(one: float, other: float) -> bool:
-    """Equal up to the rounding of float32."""
-    return math.isclose(one, other, rel_tol=1e-6, abs_tol=1e-6)

@@ -12,12 +12,12 @@ from multisched.backends import B, Backend
 from multisched.errors import ScheduleError
 from multisched.grid import Grid
 from multisched.solvers import Rows
-from multisched.step import State, check_alike
+from multisched.step import State, check_alike, mix
 from multisched.steps import Steps, host_number
-from multisched.table import Builder, Layout, Row, Terms, on_host, terms, with_end
+from multisched.table import Builder, Layout, Row, Terms, gather, on_host, terms, with_end
 from multisched.tableau import Tableau
 from multisched.transforms import NoiseTransform, Transform
-from multisched.values import FLOAT32, anywhere, read_only, shown
+from multisched.values import FLOAT32, anywhere, namespace, read_only, shown, whole
 
 
 @dataclass(frozen=True, eq=False)
@@ -139,7 +139,7 @@ class Plan(Steps):
             end=builder.ends(),
             x0=builder.entries(x0_weights) if folded else x0,
             scale=builder.unless_one(with_end(self.rows.scale)[:, 0]),
-            timestep=builder.add(with_end(self.rows.timestep, self.grid.timesteps[-1:, None])[:, 0]),
+            timestep=builder.add(with_end(self.rows.timestep, self._told_last)[:, 0]),
             outputs=self.tableau.outputs,
             draws=self.tableau.draws,
             masked=self._masked,
@@ -148,6 +148,11 @@ class Plan(Steps):
             noise_transform=self.noise_transform,
         )
         return layout, builder.table()
+
+    @property
+    def _told_last(self) -> Any:
+        """What a model is told of samples that have ended: the last row's, which an embedding knows."""
+        return self.rows.timestep[-1:] if len(self) else None
 
     @property
     def _masked(self) -> tuple[int, int] | None:
@@ -212,6 +217,47 @@ class Plan(Steps):
             parameters=tuple(self.noise_parameters[number].tolist()),
         )
 
+    def warm(self) -> None:
+        """Make all that steps with an int look up, which cannot be made while torch.compile traces them."""
+        for number in range(self._count):
+            self.needs_noise(number)
+        _ = self.layout, self._memory_count
+
+    def add_noise(self, x0: B, noise: B, point: Any) -> B:
+        """The forward process at a point of the run, alphas[point] * x0 + sigmas[point] * noise, as inpainting needs.
+
+        Args:
+            x0, noise: floating arrays of one library and shape (samples, ...).
+            point: from 0 to the number of steps, the run's end; an int, or an integer array of the samples' library,
+                0-d or shaped as their first axes, which is not read: beyond the ends it is the first or last point.
+
+        Raises:
+            ScheduleError: if the point is no whole number, or outside the run, or arrays do not go together.
+        """
+        backend, end = backends.of(x0), len(self.grid)
+        number = host_number(State(x0, (), point if hasattr(point, "shape") else whole("point", point)))
+        dtype, device = backend.compute_dtype(x0.dtype), backend.device(x0)
+        if number is None:
+            table = self._levels_on(backend, dtype, device)
+            pair = gather(backend, table, point)
+            shape = (*point.shape, *(1,) * (len(x0.shape) - len(point.shape)))
+            alpha, sigma = (backend.xp.reshape(pair[..., k], shape) for k in (0, 1))
+            return mix(alpha, x0, sigma, noise)
+        if not 0 <= number <= end:
+            raise ScheduleError(f"the run has the points 0..{end}, {end} its end; given point={number}.")
+        if self._hosted:
+            return mix(float(self.alphas[number]), x0, float(self.sigmas[number]), noise)
+        alpha, sigma = (self._levels_on(backend, dtype, device)[number, k] for k in (0, 1))
+        return mix(alpha, x0, sigma, noise)
+
+    def _levels_on(self, backend: Backend[Any], dtype: Any, device: Any) -> Any:
+        """(steps + 1, 2) alphas and sigmas on a device."""
+        key = ("levels", backend.name, str(device), str(dtype))
+        if key not in self._kept:
+            pair = namespace(self.sigmas).stack([self.alphas, self.sigmas], axis=1)
+            self._kept[key] = (backend.constant if self._hosted else backend.asarray)(pair, dtype, device)
+        return self._kept[key]
+
     def start(self, noise: B, x0: B | None = None, dtype: Any = None, **inputs: B) -> State[B]:
         """The state before the first row.
 
@@ -243,10 +289,8 @@ class Plan(Steps):
         first = terms(weights) if self._hosted else Terms(weights, (0, 1)[: len(weights)])
         (sample,) = backend.weighted_sums((first,), (noise,) if x0 is None else (noise, x0), kept)
         if set(inputs) != set(self.inputs):
-            wanted = ", ".join(self.inputs) or "none"
-            raise ScheduleError(
-                f"{self.name} is started with the inputs {wanted}; given {', '.join(inputs) or 'none'}."
-            )
+            wanted, found = (", ".join(names) or "none" for names in (self.inputs, inputs))
+            raise ScheduleError(f"{self.name} is started with the inputs {wanted}; given {found}.")
         for name, array in inputs.items():
             check_alike(noise, array, name, "noise")
         given = {name: backend.astype(array, kept) for name, array in inputs.items()}

@@ -118,7 +118,7 @@ class Stack(Steps):
             x0=builder.entries(x0_weights) if folded else x0,
             scale=builder.unless_one(np.concatenate([with_end(plan.rows.scale)[:, 0] for plan in self.plans])),
             timestep=builder.add(
-                np.concatenate([[*plan.timesteps, plan.grid.timesteps[-1]] for plan in self.plans]),
+                np.concatenate([with_end(plan.rows.timestep, plan._told_last)[:, 0] for plan in self.plans]),
             ),
             outputs=self.plans[0].tableau.outputs,
             draws=max(plan.noise_draws for plan in self.plans),

@@ -133,6 +133,23 @@ def whole(name: str, value: Any) -> int:
     return int(number)
 
 
+def number_of(value: Any) -> float | None:
+    """The one number of the host that a value is; None for what is none, and for arrays of devices."""
+    if isinstance(value, (int, float)):
+        try:
+            return float(value)
+        except OverflowError:
+            return math.inf
+    if isinstance(value, (np.ndarray, np.generic)) and value.size == 1 and value.dtype.kind in "biuf":
+        return float(value.reshape(()))
+    return None
+
+
+def close(one: float, other: float) -> bool:
+    """Whether two numbers are equal up to the rounding of float32, which what a model is given has been through."""
+    return abs(one - other) <= 1e-6 * max(1.0, abs(one), abs(other))
+
+
 def flag(name: str, value: Any) -> bool:
     """`value` as a bool.
 

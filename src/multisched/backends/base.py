@@ -118,6 +118,15 @@ class Backend(Protocol[B]):
     def traced(self, array: B) -> bool:
         """Whether the array has no values yet, since a function is being traced."""
 
+    def unreadable(self, array: B) -> bool:
+        """Whether the array has no value that `to_numpy` could give: it is traced, one of a batch, or fake. Nothing
+        waits for a device to say so."""
+
+    def replayed(self, *arrays: B) -> bool:
+        """Whether Python runs once here for many later calls, as inside jit, scan or compile, so that what it counts
+        and keeps would be lost; as far as these arrays show it. Not where the library sees to it that Python's state
+        is what it was (torch.compile)."""
+
     def dtype(self, dtype: Any) -> Any:
         """The library's dtype for a name such as "int32"; anything else passes as it is."""
 
@@ -256,6 +265,12 @@ class ArrayAPIBackend(Generic[B]):
         raise ScheduleError(f"{self.name} has no loop of its own; use loop='python'.")
 
     def traced(self, array: B) -> bool:
+        return False
+
+    def unreadable(self, array: B) -> bool:
+        return self.traced(array)
+
+    def replayed(self, *arrays: B) -> bool:
         return False
 
     def normal(self, shape: tuple[int, ...], seed: int, dtype: Any = None, device: Any = None) -> B:

@@ -84,6 +84,11 @@ class JaxBackend(ArrayAPIBackend[jax.Array]):
     def traced(self, array: jax.Array) -> bool:
         return isinstance(array, jax.core.Tracer)
 
+    def replayed(self, *arrays: jax.Array) -> bool:
+        # Under jax.grad and jax.vmap alone, arrays are tracers too, but Python runs in each call, and constants stay
+        # concrete.
+        return any(map(self.traced, arrays)) and self.traced(jnp.zeros(()))
+
     def repeat(
         self,
         count: int,

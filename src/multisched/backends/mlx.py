@@ -60,6 +60,18 @@ class MLXBackend(ArrayAPIBackend[mx.array]):
         found: Callable[..., Any] = mx.compile(function)
         return found
 
+    def unreadable(self, array: mx.array) -> bool:
+        return self.replayed(array)
+
+    def replayed(self, *arrays: mx.array) -> bool:
+        # MLX says of an array that it is traced when it is to be computed. That is only begun here: what is given to a
+        # step is needed at once. Inside mx.grad it cannot be begun, but done.
+        for compute in (mx.async_eval, mx.eval):
+            with contextlib.suppress(ValueError):
+                compute(*arrays)
+                return False
+        return True
+
     def synchronize(self, *arrays: mx.array) -> None:
         mx.eval(*arrays)
 

@@ -9,6 +9,8 @@ import numpy as np
 import torch
 from array_api_compat import torch as xp
 from torch._higher_order_ops.while_loop import while_loop
+from torch._subclasses.fake_tensor import FakeTensor
+from torch.fx.experimental.proxy_tensor import get_proxy_mode
 
 from multisched.backends.base import ArrayAPIBackend, Terms
 from multisched.errors import ScheduleError
@@ -58,6 +60,9 @@ class TorchBackend(ArrayAPIBackend[torch.Tensor]):
         return array.device
 
     def to_numpy(self, array: torch.Tensor) -> np.ndarray:
+        if _functorch.is_functorch_wrapped_tensor(array):
+            with torch._C._DisableFuncTorch():  # type: ignore[no-untyped-call]
+                return self.to_numpy(_unwrapped(array))
         array = array.detach().cpu()
         return (array.float() if array.dtype == torch.bfloat16 else array).numpy()
 
@@ -117,9 +122,31 @@ class TorchBackend(ArrayAPIBackend[torch.Tensor]):
         found: tuple[torch.Tensor, ...] = loop(lambda number, *_: number < count, step, (first, *state))
         return found[1:]
 
+    def unreadable(self, array: torch.Tensor) -> bool:
+        return torch.compiler.is_compiling() or isinstance(array, FakeTensor) or _is_batched(_unwrapped(array))
+
+    def replayed(self, *arrays: torch.Tensor) -> bool:
+        # torch.compile guards Python's state, and compiles anew where it is another.
+        if torch.compiler.is_compiling():
+            return torch.compiler.is_exporting()
+        captured = any(array.is_cuda for array in arrays) and torch.cuda.is_current_stream_capturing()
+        return captured or torch.jit.is_tracing() or get_proxy_mode() is not None
+
     def synchronize(self, *arrays: torch.Tensor) -> None:
         for kind in {array.device.type for array in arrays} - {"cpu", "meta"}:
             getattr(torch, kind).synchronize()
+
+
+_functorch: Any = torch._C._functorch
+_is_batched: Any = _functorch.is_batchedtensor  # under torch.func.vmap
+
+
+def _unwrapped(array: torch.Tensor) -> torch.Tensor:
+    """The tensor inside what torch.func.grad and the like wrap around it, which hides its data; of those of
+    torch.func.vmap, which stand for many, itself."""
+    while _functorch.is_functorch_wrapped_tensor(array) and not _is_batched(array):
+        array = _functorch.get_unwrapped(array)
+    return array
 
 
 _ZERO = torch.zeros((), dtype=torch.float32, device="cpu")

@@ -1,9 +1,9 @@
 """Recipe: schedule x prediction x solver, and the plans that follow from it. Pure, frozen, hashable, of no backend."""
 
-from abc import ABC, abstractmethod
-from dataclasses import dataclass, fields
-from functools import cached_property, partial
-from typing import TYPE_CHECKING, Any, ClassVar, Literal, NamedTuple, TypeVar, overload
+from dataclasses import dataclass, fields, replace
+from typing import TYPE_CHECKING, Any, ClassVar, Literal, TypeVar, overload
+
+import numpy as np
 
 from multisched import backends
 from multisched.backends import B, Backend
@@ -11,9 +11,9 @@ from multisched.errors import ScheduleError
 from multisched.grid import Grid
 from multisched.plan import Plan
 from multisched.predictions import Prediction
+from multisched.schedulers.forward import Forward, Parts
 from multisched.schedules import Schedule, checks
 from multisched.solvers import Solver
-from multisched.step import mix
 from multisched.tableau import tabulate
 from multisched.transforms import Transform
 from multisched.values import TRAINING_TIMESTEPS, arithmetic, check_options, real, shown, whole
@@ -25,24 +25,7 @@ if TYPE_CHECKING:
 Part = TypeVar("Part")
 
 
-class Parts(NamedTuple):
-    """What a recipe is made of.
-
-    Attributes:
-        schedule: levels and grids.
-        prediction: what the model's output means.
-        solver: the update.
-        output_transform, denoised_transform: changes made to the output and to the estimate of x0, or None.
-    """
-
-    schedule: Schedule
-    prediction: Prediction
-    solver: Solver
-    output_transform: Transform | None = None
-    denoised_transform: Transform | None = None
-
-
-class Recipe(ABC):
+class Recipe(Forward):
     """What every scheduler shares. A subclass is a frozen dataclass of options that says what its parts are; an option
     that its schedule or its solver has under the same name goes to that, and is explained there.
 
@@ -62,14 +45,6 @@ class Recipe(ABC):
         # Made once here, so that a bad option is refused where it is given.
         _ = self._made
 
-    @abstractmethod
-    def parts(self) -> Parts:
-        """The parts that the options stand for."""
-
-    @cached_property
-    def _made(self) -> Parts:
-        return self.parts()
-
     def _build(self, kind: type[Part], **more: Any) -> Part:
         """A schedule or a solver with every option that the recipe has under the same name, and with more."""
         names = {field.name for field in fields(kind)}  # type: ignore[arg-type]
@@ -86,6 +61,7 @@ class Recipe(ABC):
         *,
         timesteps: Any = None,
         sigmas: Any = None,
+        ratios: Any = None,
         mu: float | None = None,
         start: int | None = None,
         stop: int | None = None,
@@ -95,19 +71,28 @@ class Recipe(ABC):
 
         Args:
             n: number of steps of the whole schedule.
-            timesteps, sigmas: a schedule of one's own, falling (what each means: the schedule's `grid`).
+            timesteps, sigmas: a custom schedule, falling (what each means: the schedule's `grid`).
+            ratios: a custom schedule as sigma / alpha, falling, on any path; a closing 0 may be left out.
             mu: dynamic shift of a flow schedule.
             start, stop: run only the steps start..stop-1, counted as in a slice from 0. A run begins anew at `start`,
                 without the calls before it; at `stop` it is cut, so that its rows are the first of the longer run.
-            strength: run only the last int(n * strength) steps, for image to image; in [0, 1].
+            strength: run only the last int(n * strength) steps, for image to image; in [0, 1], and 0 or enough for a
+                step.
 
         Raises:
             ScheduleError: anything that makes no plan, in one sentence.
         """
         mu = None if mu is None else real("mu", mu)
-        grid = self._made.schedule.grid(n, timesteps, sigmas, mu)
+        schedule = self._made.schedule
+        if ratios is None:
+            grid = schedule.grid(n, timesteps, sigmas, mu)
+        else:
+            checks.one_of(timesteps=timesteps, sigmas=sigmas, ratios=ratios, mu=mu)
+            grid = schedule.grid_of_ratios(checks.ratios(ratios))
+            checks.same_length(n, len(grid))
         first, end = _bounds(len(grid), start, stop, strength)
-        return self._plan_over(grid.part(first, len(grid)), end - first)
+        plan = self._plan_over(grid.part(first, len(grid)), end - first)
+        return plan if end == len(grid) else _ended(plan, schedule)
 
     @arithmetic()
     def plan_over(self, grid: Grid) -> Plan:
@@ -180,44 +165,6 @@ class Recipe(ABC):
             device = found.device(backend)
         return DiffusionScheduler(self, found, device, rng)
 
-    def add_noise(self, sample: B, noise: B, timesteps: Any) -> B:
-        """The forward process alpha_t * sample + sigma_t * noise.
-
-        Args:
-            sample, noise: arrays of one library and shape (samples, ...).
-            timesteps: a number, a host array (samples,), or an array (samples,) of the samples' library. The values
-                of host numbers are checked; those of device arrays are not read.
-
-        Raises:
-            ScheduleError: arrays that do not go together, or timesteps out of range.
-        """
-        alpha, sigma = self._levels_like(sample, timesteps)
-        return mix(alpha, sample, sigma, noise)
-
-    def get_velocity(self, sample: B, noise: B, timesteps: Any) -> B:
-        """The v target alpha_t * noise - sigma_t * sample (arXiv 2202.00512, appendix D). Arguments as `add_noise`."""
-        alpha, sigma = self._levels_like(sample, timesteps)
-        return mix(-sigma, sample, alpha, noise)
-
-    def _levels_like(self, sample: Any, timesteps: Any) -> tuple[Any, Any]:
-        """(alpha, sigma) as floats, or as arrays that broadcast against the samples, in the dtype of their sums."""
-        backend = backends.of(sample)
-        dtype = backend.compute_dtype(sample.dtype)
-        on_device = hasattr(timesteps, "shape") and backends.of(timesteps) is backend and backend.name != "numpy"
-        levels = self._made.schedule.levels(timesteps, backend if on_device else None)
-        count = 1 if levels[0].ndim == 0 else levels[0].shape[0]
-        if levels[0].ndim > 1 or count not in (1, sample.shape[0] if sample.ndim else 1):
-            raise ScheduleError(
-                f"timesteps must be one number or one per sample; given shape {tuple(levels[0].shape)} "
-                f"for samples {tuple(sample.shape)}."
-            )
-        if not on_device and count == 1:
-            return levels[0].item(), levels[1].item()
-        shape = (count, *(1 for _ in sample.shape[1:])) if sample.ndim else ()
-        cast = backend.astype if on_device else partial(backend.asarray, device=backend.device(sample))
-        alpha, sigma = (backend.xp.reshape(cast(level, dtype), shape) for level in levels)
-        return alpha, sigma
-
 
 @dataclass(frozen=True)
 class Scheduler(Recipe):
@@ -246,6 +193,14 @@ class Scheduler(Recipe):
         return Parts(self.schedule, self.prediction, self.solver, self.output_transform, self.denoised_transform)
 
 
+def _ended(plan: Plan, schedule: Schedule) -> Plan:
+    """A plan that ends before its schedule does, with the timestep of its end as exact as that of a schedule's."""
+    grid = plan.grid
+    end = schedule.timestep_of(float(grid.alphas[-1]), float(grid.sigmas[-1]))
+    grid = replace(grid, timesteps=np.append(grid.timesteps[:-1], end))
+    return replace(plan, rows=replace(plan.rows, grid=grid))
+
+
 def _bounds(steps: int, start: int | None, stop: int | None, strength: float | None) -> tuple[int, int]:
     """First step and end of a partial run."""
     if strength is not None:
@@ -257,6 +212,10 @@ def _bounds(steps: int, start: int | None, stop: int | None, strength: float | N
         if not 0 <= strength <= 1:
             raise ScheduleError(f"strength must be in [0, 1]; given {strength!r}.")
         start = steps - int(steps * strength)
+        if start == steps and strength and steps:
+            raise ScheduleError(
+                f"strength={strength!r} of {steps} steps is less than one step; give at least {1 / steps:.4g}, or 0."
+            )
     first = 0 if start is None else whole("start", start)
     end = steps if stop is None else whole("stop", stop)
     if not 0 <= first <= end <= steps:

@@ -1,9 +1,10 @@
 """Recipes of distilled models, which need few steps."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from multisched import solvers
+from multisched.plan import Plan
 from multisched.predictions import Prediction
 from multisched.schedulers.base import Parts, Recipe
 from multisched.schedulers.options import PREDICTIONS, Clipped, Thresholded, Trained
@@ -22,6 +23,20 @@ class _Distilled(Trained):
     rescale_betas_zero_snr: bool = False
     original_inference_steps: int = 50
     strength: float = 1.0
+
+    def plan(self, n: int | None = None, **arguments: Any) -> Plan:
+        """As `Recipe.plan`, but that `strength` means here what the option does, and goes before it: n steps out of the
+        cleanest share of those that the model was distilled on (diffusers' set_timesteps). Of a list that is given it
+        is the share of its steps that is run, as for every recipe."""
+        listed = any(arguments.get(name) is not None for name in ("timesteps", "sigmas", "ratios"))
+        if arguments.get("start") is None and arguments.get("strength") is None and self.strength != 1:
+            arguments["strength"] = self.strength
+        if listed or arguments.get("start") is not None or not (strength := arguments.get("strength")):
+            return replace(self, strength=1.0)._whole(n, **arguments)
+        return replace(self, strength=strength)._whole(n, **arguments | {"strength": None})
+
+    def _whole(self, n: int | None, **arguments: Any) -> Plan:
+        return super().plan(n, **arguments)
 
     def _skipping(self, solver: solvers.Solver, **options: Any) -> Parts:
         checks.option("prediction_type", self.prediction_type, PREDICTIONS)

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from multisched.errors import ScheduleError
+from multisched.plan import Plan
 from multisched.predictions import Prediction
 from multisched.schedulers.base import Parts, Recipe
 from multisched.schedulers.options import PREDICTIONS, Respaced, Thresholded, spacing_of_sigmas
@@ -29,6 +30,15 @@ class Multistep(Thresholded, Respaced):
     use_dynamic_shifting: bool = False
     time_shift_type: str = "exponential"
     final_sigmas_type: str = "zero"
+
+    def plan(self, n: int | None = None, **arguments: Any) -> Plan:
+        """As `Recipe.plan`; mu is of the straight path."""
+        if arguments.get("mu") is not None and not self.use_flow_sigmas:
+            raise ScheduleError(
+                f"mu={arguments['mu']!r} has no use: it shifts the straight path, and use_flow_sigmas is off, which "
+                "chooses that."
+            )
+        return super().plan(n, **arguments)
 
     def _on_path(self, solver: Solver, flow: dict[str, Any], **vp: Any) -> Parts:
         """The parts, with further options of the two schedules. The straight path is from 1 - 1 / T to 0."""

@@ -1,8 +1,10 @@
 """Options that several recipes share, under diffusers' names, and the parts that follow from them."""
 
-from dataclasses import dataclass, field
+import warnings
+from dataclasses import dataclass, field, fields, replace
 from typing import Any
 
+from multisched.errors import ScheduleError
 from multisched.grid import Clock
 from multisched.predictions import Prediction
 from multisched.schedulers.base import Parts, Recipe
@@ -10,6 +12,7 @@ from multisched.schedules import DiscreteVP, checks, ratios
 from multisched.solvers import Solver
 from multisched.transforms import Clip, DynamicThreshold, Transform
 
+STEP_OPTIONS = ("omega", "eta", "use_clipped_model_output", "s_churn", "s_tmin", "s_tmax", "s_noise")
 PREDICTIONS = ("epsilon", "sample", "v_prediction")
 
 
@@ -94,3 +97,22 @@ class Thresholded(Recipe):
     def _change(self) -> Transform | None:
         change, other = DynamicThreshold(self.dynamic_thresholding_ratio, self.sample_max_value), super()._change()
         return change if self.thresholding else other
+
+
+def with_options(recipe: Recipe, **options: Any) -> Recipe:
+    """The recipe with other options for a step: those of `STEP_OPTIONS` that are not None.
+
+    Raises:
+        ScheduleError: if the recipe does not have an option, but for omega, which it warns of.
+    """
+    wanted = {name: value for name, value in options.items() if value is not None}
+    if not wanted:
+        return recipe
+    name, known = type(recipe).__name__, {field.name for field in fields(recipe)}  # type: ignore[arg-type]
+    takes = [option for option in STEP_OPTIONS if option in known]
+    if "omega" in wanted and "omega" not in known and wanted.pop("omega"):
+        warnings.warn(f"{name} has no omega; the step is taken without.", UserWarning, stacklevel=4)
+    if unknown := [option for option in wanted if option not in takes]:
+        raise ScheduleError(f"a step of {name} has no option {unknown[0]!r}; it takes {', '.join(takes) or 'none'}.")
+    found: Recipe = replace(recipe, **wanted)  # type: ignore[type-var]
+    return recipe if found == recipe else found

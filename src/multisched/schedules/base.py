@@ -48,6 +48,19 @@ class Schedule(ABC):
     def point(self, ratio: Any) -> Point:
         """The point of the path where sigma / alpha is `ratio`, a float64 array of positive numbers."""
 
+    def grid_of_ratios(self, ratios: Any) -> Grid:
+        """The grid over the points where sigma / alpha is `ratios` (steps,), falling and above 0, taken as they are."""
+        return self.grid(sigmas=self.point(ratios).sigma)
+
+    def timestep_of(self, alpha: float, sigma: float) -> float:
+        """The timestep whose `levels` are (alpha, sigma), where a run ends: exact, and finite at sigma = 0."""
+        return float(self.point(sigma / alpha).timestep)
+
+    def velocity(self, alpha: Any, sigma: Any) -> tuple[Any, Any] | None:
+        """The weights (a, b) of the velocity a * x0 + b * noise that models of the path are trained on: v where it is
+        variance preserving, noise - x0 where it is straight. None on other paths."""
+        return None
+
     def scale(self, alpha: Any, sigma: Any) -> Any:
         """What a sample at this level is multiplied with before the model sees it, by operators alone."""
         return 1.0 + 0.0 * sigma

@@ -9,7 +9,7 @@ from multisched import backends
 from multisched.errors import ScheduleError
 from multisched.values import STEPS, count, option, real, shown
 
-__all__ = ["count", "descending", "numbers", "one_of", "option", "same_length", "steps", "times", "within"]
+__all__ = ["count", "descending", "numbers", "one_of", "option", "ratios", "same_length", "steps", "times", "within"]
 
 
 def numbers(name: str, values: Any, most: int = STEPS + 1) -> np.ndarray:
@@ -47,14 +47,23 @@ def descending(name: str, values: Any, most: int = STEPS + 1) -> np.ndarray:
     return array
 
 
+def ratios(values: Any) -> np.ndarray:
+    """`descending` ratios sigma / alpha above 0, without the 0 that may close them."""
+    array = descending("ratios", values)
+    inner = array[:-1] if array[-1] == 0 else array
+    if inner.size == 0 or inner[-1] < 0:
+        raise ScheduleError(f"ratios (sigma / alpha) must be above 0, but for a closing 0; given {shown(array)}.")
+    return inner
+
+
 def within(name: str, values: np.ndarray, low: float, high: float) -> None:
     """Every value lies in [low, high]."""
     if not np.all((values >= low) & (values <= high)):
         raise ScheduleError(f"{name} must lie in [{low:g}, {high:g}]; given {values.min():g} to {values.max():g}.")
 
 
-def times(timesteps: Any, last: float = math.inf) -> np.ndarray:
-    """Numbers of the host as a float64 array of any shape, each in [0, last]."""
+def times(timesteps: Any, last: float = math.inf, first: float = 0) -> np.ndarray:
+    """Numbers of the host as a float64 array of any shape, each in [first, last]."""
     try:
         given = np.asarray(timesteps)
         array = given.astype(np.float64) if given.dtype.kind in "iuf" else None
@@ -62,8 +71,8 @@ def times(timesteps: Any, last: float = math.inf) -> np.ndarray:
         array = None
     if array is None:
         raise ScheduleError(f"timesteps must be a number or an array of them; given {shown(timesteps)}.")
-    if not np.all((array >= 0) & (array <= last)):
-        raise ScheduleError(f"timesteps must lie in [0, {last}]; given {shown(array)}.")
+    if not np.all((array >= first) & (array <= last)):
+        raise ScheduleError(f"timesteps must lie in [{first}, {last}]; given {shown(array)}.")
     return array
 
 

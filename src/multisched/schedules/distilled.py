@@ -45,6 +45,11 @@ class Skipping(DiscreteVP):
 
     def _spaced(self, n: int) -> np.ndarray:
         used = int(self.original_inference_steps * self.strength)
+        if not used:
+            raise ScheduleError(
+                f"strength={self.strength!r} leaves none of the {self.original_inference_steps} steps of the "
+                f"distillation; give at least {1 / self.original_inference_steps:.4g}."
+            )
         skipped = np.floor(np.linspace(0, used, checks.steps(n, used), endpoint=False))
         return (used - skipped) * (self.num_train_timesteps // self.original_inference_steps) - 1
 

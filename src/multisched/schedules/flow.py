@@ -126,9 +126,18 @@ class Flow(Schedule):
         return (share, 1 - share) if self.inverted else (1 - share, share)
 
     def point(self, ratio: Any) -> Point:
-        sigma = np.asarray(ratio, dtype=np.float64)
-        sigma = sigma / (1 + sigma)
+        ratio = np.asarray(ratio, dtype=np.float64)
+        sigma = ratio / (1 + ratio)
         return Point(self._timesteps(sigma), 1 - sigma, sigma, np.ones_like(sigma))
+
+    def grid_of_ratios(self, ratios: Any) -> Grid:
+        return replace(self, double_shift=False, shift_given=False).grid(sigmas=self.point(ratios).sigma)
+
+    def timestep_of(self, alpha: float, sigma: float) -> float:
+        return ((1 - sigma) if self.inverted else sigma) * self.num_train_timesteps
+
+    def velocity(self, alpha: Any, sigma: Any) -> tuple[Any, Any]:
+        return -1.0, 1.0
 
     def _timesteps(self, sigma: np.ndarray) -> np.ndarray:
         times = ((1 - sigma) if self.inverted else sigma) * self.num_train_timesteps
@@ -168,8 +177,9 @@ class Flow(Schedule):
             raise ScheduleError(f"these options make noise levels that do not fall strictly to 0: {shown(levels)}.")
         told = self._timesteps(levels) if told is None else told
         end = 0.0 if self.final_sigmas_type == "zero" else levels[-1]
-        levels = np.append(levels, end if self.final_sigma is None else self.final_sigma)
-        told = np.append(told, self.inverted * self.num_train_timesteps)
+        end = float(end if self.final_sigma is None else self.final_sigma)
+        levels = np.append(levels, end)
+        told = np.append(told, self.timestep_of(1 - end, end))
         made = Grid(told, self._alphas(levels), levels, prior=self._prior)
         if self.clock is None:
             return made

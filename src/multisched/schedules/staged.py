@@ -92,11 +92,21 @@ class StagedFlow(Flow):
             return total, 0.0, 1.0, 0.0
         return *self._told, *((1.0, 0.0) if self.use_dynamic_shifting else (TOP, TOP / total))
 
+    @cached_property
+    def _clean(self) -> float:
+        """The timestep that sigma = 0 is told at."""
+        first, last, top, bottom = self._scale
+        return last - bottom * ((first - last) / (top - bottom))
+
+    def timestep_of(self, alpha: float, sigma: float) -> float:
+        first, last, top, bottom = self._scale
+        return self._clean + sigma * ((first - last) / (top - bottom))
+
     def levels(self, timesteps: Any, backend: Backend[Any] | None = None) -> tuple[Any, Any]:
         first, last, top, bottom = self._scale
         if backend is None:
             timesteps = np.asarray(timesteps, dtype=np.float64)
-        sigma = bottom + (timesteps - last) * ((top - bottom) / (first - last))
+        sigma = (timesteps - self._clean) * ((top - bottom) / (first - last))
         return super().levels(sigma * self.num_train_timesteps, backend)
 
     def _timesteps(self, sigma: np.ndarray) -> np.ndarray:

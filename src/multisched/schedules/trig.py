@@ -44,6 +44,12 @@ class _Timed(Schedule):
         time = self._time(np.asarray(ratio, dtype=np.float64))
         return Point(time, *self._levels(np, time), np.ones_like(time))
 
+    def grid_of_ratios(self, ratios: Any) -> Grid:
+        return self.grid(timesteps=self.point(ratios).timestep)
+
+    def velocity(self, alpha: Any, sigma: Any) -> tuple[Any, Any]:
+        return -sigma, alpha
+
     def grid(self, n: int | None = None, timesteps: Any = None, sigmas: Any = None, mu: float | None = None) -> Grid:
         if sigmas is not None or mu is not None:
             raise ScheduleError(
@@ -145,6 +151,9 @@ class TrigFlow(_Timed):
         if n == 2 and self.intermediate_timesteps is not None:
             return np.array([self.max_timesteps, self.intermediate_timesteps])
         return np.linspace(self.max_timesteps, 0, n + 1)[:-1]
+
+    def velocity(self, alpha: Any, sigma: Any) -> tuple[Any, Any]:
+        return -sigma / self.sigma_data, alpha * self.sigma_data
 
     def _levels(self, xp: Any, t: Any) -> tuple[Any, Any]:
         return xp.maximum(xp.cos(t), 0.0 * t), self.sigma_data * xp.sin(t)
@@ -249,6 +258,7 @@ class Geometric(VE):
             return grid
         times = np.linspace(1, self.sampling_eps, len(grid))
         place = len(grid) - 1 - np.trunc(times * (len(grid) - 1)).astype(int)
-        told = np.append(self.sigma_min * (self.sigma_max / self.sigma_min) ** times, 0.0)
         aims = grid.sigmas[place + 1]
+        end = self.timestep_of(1.0, float(aims[-1]))
+        told = np.append(self.sigma_min * (self.sigma_max / self.sigma_min) ** times, end)
         return replace(grid, timesteps=told, sigmas=np.append(grid.sigmas[place], aims[-1]), next_sigmas=aims)

@@ -2,7 +2,7 @@
 
 import math
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -21,6 +21,8 @@ TIMESTEPS: dict[str, tuple[Callable[[Any, Any], Any], Callable[[Any, Any], Any]]
     "arctan": (lambda xp, sigma: 2 / math.pi * xp.atan(sigma), lambda xp, t: xp.tan(math.pi / 2 * t)),
     "sigma": (lambda xp, sigma: sigma, lambda xp, t: t),
 }
+# What stands for sigma = 0 where that is told as its logarithm: exp(-800) is 0 in single and in double precision.
+CLEAN = {"quarter_log": -200.0, "log_1000_4": -200_000.0}
 
 
 @dataclass(frozen=True)
@@ -89,6 +91,12 @@ class VE(Schedule):
             sigma = back(backend.xp, timesteps)
         return 1.0 + 0.0 * sigma, sigma
 
+    def grid_of_ratios(self, ratios: Any) -> Grid:
+        return replace(self, sigmas_as_ramp=False).grid(sigmas=ratios)
+
+    def timestep_of(self, alpha: float, sigma: float) -> float:
+        return float(TIMESTEPS[self.timestep][0](np, sigma)) if sigma else CLEAN.get(self.timestep, 0.0)
+
     def point(self, ratio: Any) -> Point:
         sigma = np.asarray(ratio, dtype=np.float64)
         one = np.ones_like(sigma)
@@ -120,7 +128,8 @@ class VE(Schedule):
         prior = self.prior
         if sigmas is None and timesteps is None and levels.size == 1 and self.single_step == "sigma_min":
             prior = math.sqrt(prior**2 + self.sigma_max**2 - self.sigma_min**2)  # it starts as wide as from sigma_max
-        return Grid(np.append(inner.timestep, 0.0), one, sigma, scales=scales, prior=prior)
+        told = np.append(inner.timestep, self.timestep_of(1.0, final))
+        return Grid(told, one, sigma, scales=scales, prior=prior)
 
     def _along(self, ramp: np.ndarray) -> np.ndarray:
         """Levels at shares of the way from sigma_max to sigma_min."""

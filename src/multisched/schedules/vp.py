@@ -14,6 +14,7 @@ from multisched.grid import Clock, Grid, check_clock
 from multisched.schedules import betas as beta_schedules
 from multisched.schedules import checks, ratios, spacing
 from multisched.schedules.base import Point, Schedule, variance_preserving
+from multisched.schedules.lookup import interpolated, rising
 from multisched.schedules.ve import VE
 from multisched.values import TRAINING_TIMESTEPS, arithmetic, check_options, read_only, shown
 
@@ -142,26 +143,37 @@ class DiscreteVP(Schedule):
             return np.sqrt(self.alphas_cumprod), np.sqrt(1 - self.alphas_cumprod)
         return np.ones(self.num_train_timesteps), self.ratios
 
+    @property
+    def _places(self) -> np.ndarray:
+        """The timesteps of `_tables`, after -1, the clean sample: its alpha_bar is the empty product, 1."""
+        return np.arange(-1, self.num_train_timesteps)
+
     def levels(self, timesteps: Any, backend: Backend[Any] | None = None) -> tuple[Any, Any]:
-        """As `Schedule.levels`; between two whole timesteps, both are interpolated linearly."""
+        """As `Schedule.levels`, for timesteps in [-1, T - 1]; between two whole ones, both are interpolated linearly,
+        and so are they between -1, the clean sample (alpha = 1, sigma = 0), and 0."""
         if self.timestep_type == "continuous":
             return CONTINUOUS.levels(timesteps, backend)
-        tables, last = self._tables, self.num_train_timesteps - 1
+        last = self.num_train_timesteps - 1
+        tables = (np.append(clean, table) for clean, table in zip((1.0, 0.0), self._tables, strict=True))
         if backend is None:
-            wanted = checks.times(timesteps, last)
-            alpha, sigma = (np.interp(wanted, np.arange(last + 1), table) for table in tables)
+            wanted = checks.times(timesteps, last, -1)
+            alpha, sigma = (np.interp(wanted, self._places, table) for table in tables)
             return alpha, sigma
-        xp, device = backend.xp, backend.device(timesteps)
-        low = xp.clip(xp.astype(xp.reshape(timesteps, (-1,)), xp.int32), 0, last)
-        high = xp.clip(low + 1, 0, last)
-        share = xp.reshape(xp.astype(timesteps, xp.float32), (-1,)) - xp.astype(low, xp.float32)
+        alpha, sigma = interpolated(backend, timesteps, self._places, *tables)
+        return alpha, sigma
 
-        def interpolated(values: np.ndarray) -> Any:
-            table = backend.asarray(values, "float32", device)
-            below, above = xp.take(table, low, axis=0), xp.take(table, high, axis=0)
-            return xp.reshape(below + (above - below) * share, timesteps.shape)
+    def timestep_of(self, alpha: float, sigma: float) -> float:
+        """That at which `levels` has this sigma."""
+        if self.timestep_type == "continuous":
+            return CONTINUOUS.timestep_of(alpha, sigma)
+        table = np.append(0.0, self._tables[1])
+        told = rising(table)
+        return float(np.interp(sigma, table[told], self._places[told]))
 
-        return interpolated(tables[0]), interpolated(tables[1])
+    def velocity(self, alpha: Any, sigma: Any) -> tuple[Any, Any]:
+        """v at the level that is variance preserving: that of what the model sees, in the space "ve"."""
+        scale = 1.0 if self.space == "vp" else (alpha * alpha + sigma * sigma) ** -0.5
+        return -scale * sigma, scale * alpha
 
     def point(self, ratio: Any) -> Point:
         """Between two timesteps, log(sigma / alpha) is interpolated linearly; beyond the ends the timestep stays."""
@@ -171,12 +183,18 @@ class DiscreteVP(Schedule):
         with np.errstate(divide="ignore"):
             table, wanted = np.log(self.ratios), np.log(ratio)
         table = np.where(np.isinf(table), np.nanmax(table[np.isfinite(table)], initial=0) + 40, table)
-        # A terminal_alpha_bar may lie above some before it, which are then passed over.
-        told = np.flatnonzero((table < table[-1]) | (np.arange(table.size) == table.size - 1))
+        told = rising(table)
         timestep = np.interp(wanted, table[told], told)
         timestep = timestep if self.clock is None else self.clock.between(self, ratio, timestep)
         alpha, sigma = variance_preserving(ratio) if self.space == "vp" else (np.ones_like(ratio), ratio)
         return Point(timestep, alpha, sigma, self.scale(alpha, sigma))
+
+    def grid_of_ratios(self, ratios: Any) -> Grid:
+        top = float(self.ratios[-1])
+        if self.space == "vp" and ratios[0] > top * (1 + 1e-9):
+            raise ScheduleError(f"ratios (sigma / alpha) must be at most {top:g}, the noisiest; given {shown(ratios)}.")
+        sigmas = np.minimum(self.point(ratios).sigma, self._tables[1][-1])
+        return replace(self, sigmas_end=False).grid(sigmas=sigmas)
 
     def grid(self, n: int | None = None, timesteps: Any = None, sigmas: Any = None, mu: float | None = None) -> Grid:
         """As `Schedule.grid`. In the space "vp" timesteps are whole, and the levels are sqrt(1 - alpha_bar); in "ve"
@@ -208,7 +226,9 @@ class DiscreteVP(Schedule):
             levels = ratios.between(self.sigma_schedule, top, bottom, chosen.size + self.spare_sigma)
         made = self._close(*self.point(levels)[:3])
         if self.spare_sigma and told:
-            return replace(made.part(0, chosen.size), timesteps=np.append(chosen, 0.0))
+            spare = made.part(0, chosen.size)
+            end = self.timestep_of(float(spare.alphas[-1]), float(spare.sigmas[-1]))
+            return replace(spare, timesteps=np.append(chosen, end))
         return made
 
     def _spaced(self, n: int) -> np.ndarray:
@@ -229,6 +249,10 @@ class DiscreteVP(Schedule):
 
     def _grid_of_timesteps(self, timesteps: Any) -> Grid:
         chosen = checks.descending("timesteps", timesteps)
+        if chosen.size > 1 and chosen[-1] == -1 and self._final()[1] == 0:
+            chosen = chosen[:-1]  # the end of the run
+        if self.timestep_type == "discrete":
+            checks.times(chosen, self.num_train_timesteps - 1)
         if self.space == "vp" and np.any(chosen != np.round(chosen)):
             last = self.num_train_timesteps - 1
             raise ScheduleError(f"timesteps must be whole numbers in 0..{last}; given {shown(chosen)}.")
@@ -240,7 +264,12 @@ class DiscreteVP(Schedule):
         ended = given.size > 1 and (self.sigmas_end or given[-1] in (0.0, final))
         inner = checks.descending("sigmas", given[:-1] if ended else given)
         alphas, table = self._tables
-        checks.within("sigmas", given, 0.0, float(table[-1]) if self.space == "vp" else math.inf)
+        if self.space == "vp" and np.any(given > table[-1]):
+            raise ScheduleError(
+                f"sigmas must lie in [0, {table[-1]:g}], as sqrt(1 - alpha_bar); given {shown(given)}. "
+                "If these are sigma / alpha, give them as ratios=."
+            )
+        checks.within("sigmas", given, 0.0, math.inf)
         if inner[-1] == 0:
             raise ScheduleError(f"sigmas must hold a level above 0 before its end; given {shown(given)}.")
         with np.errstate(divide="ignore"):
@@ -255,7 +284,8 @@ class DiscreteVP(Schedule):
         alpha, sigma = (alphas[-1], sigmas[-1]) if self.final_sigmas_type == "last" else self._final()
         if end is not None:
             alpha, sigma = 1.0 if self.space == "ve" else math.sqrt((1 - end) * (1 + end)), end
-        times = np.append(ROUNDINGS[self.timestep_rounding](timesteps), 0.0)
+        end_time = self.timestep_of(float(alpha), float(sigma))
+        times = np.append(ROUNDINGS[self.timestep_rounding](timesteps), end_time)
         ends = (np.append(alphas, alpha), np.append(sigmas, sigma))
         aims: tuple[Any, Any] = (None, None)
         if self.previous_timestep == "stride":

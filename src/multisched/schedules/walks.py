@@ -50,6 +50,12 @@ class Inverse(Schedule):
     def scale(self, alpha: Any, sigma: Any) -> Any:
         return self.schedule.scale(alpha, sigma)
 
+    def timestep_of(self, alpha: float, sigma: float) -> float:
+        return self.schedule.timestep_of(alpha, sigma)
+
+    def velocity(self, alpha: Any, sigma: Any) -> tuple[Any, Any] | None:
+        return self.schedule.velocity(alpha, sigma)
+
     def grid(self, n: int | None = None, timesteps: Any = None, sigmas: Any = None, mu: float | None = None) -> Grid:
         """The grid of n steps; there are no others."""
         if timesteps is not None or sigmas is not None:
@@ -65,6 +71,7 @@ class Inverse(Schedule):
             np.append(getattr(top or down, name)[:1], getattr(down, name)[-1 - n : -1])[::-1]
             for name in ("timesteps", "alphas", "sigmas")
         )
+        timesteps[-1] = self.timestep_of(float(alphas[-1]), float(sigmas[-1]))
         return Grid(timesteps, alphas, sigmas, scales=self.scale(alphas, sigmas))
 
 
@@ -76,7 +83,8 @@ class Ascending(DiscreteVP):
     def grid(self, n: int | None = None, timesteps: Any = None, sigmas: Any = None, mu: float | None = None) -> Grid:
         """The grid of `DiscreteVP` the other way; lists are given as there, falling."""
         down = super().grid(n, timesteps, sigmas, mu)
-        times = np.append(down.timesteps[-2::-1], down.timesteps[0])
+        top = self.timestep_of(float(down.alphas[0]), float(down.sigmas[0]))
+        times = np.append(down.timesteps[-2::-1], top)
         alphas = np.append(down.next_alphas[::-1], down.alphas[0])
         sigmas = np.append(down.next_sigmas[::-1], down.sigmas[0])
         return Grid(times, alphas, sigmas, down.alphas[-2::-1], down.sigmas[-2::-1])

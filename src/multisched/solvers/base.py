@@ -248,6 +248,11 @@ class Solver(ABC):
         seen, alpha, sigma = row.scale * x, row.scale * row.alpha, row.scale * row.sigma
         return prediction.denoised(seen, outputs[0], alpha, sigma), prediction.noise(seen, outputs[0], alpha, sigma)
 
+    def target(self, prediction: Prediction, alpha: Any, sigma: Any, scale: Any) -> tuple[Any, Any]:
+        """The weights (a, b) of the model's training target a * x0 + b * noise, the output for which `estimate` gives
+        x0. The model sees scale * (alpha * x0 + sigma * noise)."""
+        return prediction.weights(scale * alpha, scale * sigma)
+
     def noise_transform(self, row: Rows) -> Any:
         """(a `transforms.NoiseTransform`, its parameters (rows, any number)) where the noise depends on the model's
         output, else None."""

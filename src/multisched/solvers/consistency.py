@@ -60,6 +60,13 @@ class Consistency(PingPong):
         f = left * x0 + (data / (near**2 + data * row.alpha) - left * data / (row.sigma**2 + data * row.alpha)) * x
         return f, (x - row.alpha * f) / row.sigma
 
+    def target(self, prediction: Prediction, alpha: Any, sigma: Any, scale: Any) -> tuple[Any, Any]:
+        """F = (x0 - c_skip * x / alpha) / c_out, which is infinite at sigma_min."""
+        k, d = sigma / alpha, self.sigma_data
+        near = k - self.sigma_min
+        size = (k**2 + d**2) ** 0.5 / ((near**2 + d**2) * d)
+        return near * size, -(d**2) * k / near * size
+
     def update(self, row: Rows, x: Any, model: Estimate, memory: tuple[Any, ...], noise: tuple[Any, ...]) -> Next:
         added = self.s_noise * root(row.sigma_next**2 - (self.sigma_min * row.alpha_next) ** 2)
         return super().update(replace(row, sigma_next=added), x, model, memory, noise)
