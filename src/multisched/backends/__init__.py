@@ -54,7 +54,9 @@ def of(array: Any) -> Backend[Any]:
     kind = type(array)
     found = _by_type.get(kind)
     if found is None:
-        found = _by_type[kind] = _of_type(kind, array)
+        found = _of_type(kind, array)
+        if len(_by_type) < 256:  # classes that are made without end are looked up each time
+            _by_type[kind] = found
     return found
 
 
