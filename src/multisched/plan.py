@@ -48,6 +48,7 @@ class Plan(Steps):
     noise_parameters: Any = None
 
     def __post_init__(self) -> None:
+        backends.ready()
         none = self.rows.sigma[:, :0]
         object.__setattr__(
             self, "noise_parameters", read_only(none if self.noise_parameters is None else self.noise_parameters)
@@ -169,8 +170,8 @@ class Plan(Steps):
         return isinstance(self.sigmas, np.ndarray)
 
     def _number(self, state: State[Any]) -> int | None:
-        number = state.index if type(state.index) is int else host_number(state, len(self))
-        if number is not None and not 0 <= number < len(self):
+        number = state.index if type(state.index) is int else host_number(state, self._count)
+        if number is not None and not 0 <= number < self._count:
             raise ScheduleError(f"the plan has rows 0..{len(self) - 1}; there is no row {number} to step through.")
         self._check_memory(state)
         return number
@@ -190,6 +191,12 @@ class Plan(Steps):
     @cached_property
     def _count(self) -> int:
         return len(self)
+
+    def _fill(self) -> None:
+        super()._fill()
+        _ = self._count
+        for number in range(len(self) if self._hosted else 0):
+            self._row(number)
 
     @cached_property
     def _memory_count(self) -> int:

@@ -126,11 +126,12 @@ def _body(
     compiled once: it holds no model."""
     owner, function = getattr(model, "__self__", model), getattr(model, "__func__", None)
     try:
-        kept, key = ref(owner, lambda _, place=id(owner): _bodies.pop(place, None)), (function, layout, narrow, source)
+        place, key = id(owner), (function, layout, narrow, source)
         hash(key)
+        kept = ref(owner, lambda _: _bodies.pop(place, None))
     except TypeError:  # what cannot be held weakly, or compared, is compiled each time
         return _row(lambda: model, backend, layout, narrow, source)
-    _, bodies = _bodies.setdefault(id(owner), (kept, {}))
+    _, bodies = _bodies.setdefault(place, (kept, {}))
     if key not in bodies:
 
         def alive() -> Any:

@@ -238,6 +238,10 @@ class Stack(Steps):
         """The index of the last plan's end."""
         return len(self) + len(self.plans) - 1
 
+    def _fill(self) -> None:
+        super()._fill()
+        _ = self._last, self.first_rows
+
     def __len__(self) -> int:
         """Rows of all plans, without those of their ends."""
         return sum(map(len, self.plans))

@@ -5,6 +5,8 @@ entry point in the group `multisched.backends`: its name is the top-level module
 `Backend`.
 """
 
+import contextlib
+import sys
 from importlib import import_module
 from importlib.util import find_spec
 from typing import Any, NamedTuple
@@ -77,6 +79,14 @@ def resolve(backend: Any) -> Backend[Any]:
     if isinstance(backend, str):
         return get(backend)
     return backend if hasattr(backend, "weighted_sum") else of(backend)
+
+
+def ready() -> None:
+    """Load torch's backend if the user has imported torch: torch.compile may be where an array of it is first seen, and
+    nothing is imported there."""
+    if "torch" in sys.modules and "torch" not in _by_name:
+        with contextlib.suppress(Exception):  # a broken installation is reported where it is used
+            get("torch")
 
 
 def available() -> dict[str, Availability]:

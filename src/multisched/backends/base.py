@@ -26,8 +26,7 @@ class Array(Protocol):
     def dtype(self) -> Any: ...
 
 
-Terms: TypeAlias = tuple[tuple[Any, ...], tuple[int, ...]]
-"""One weighted sum: weights, and the numbers of the arrays that they belong to."""
+Terms: TypeAlias = tuple[tuple[Any, ...], tuple[int, ...]]  # weights, and the numbers of the arrays they belong to
 
 
 def no_out(reason: str) -> str:
@@ -100,18 +99,14 @@ class Backend(Protocol[B]):
         """Whether other arrays of the library lie where one operation takes them with this one."""
 
     def check_out(self, out: Sequence[B], like: B, taken: Sequence[B]) -> None:
-        """Arrays can be written to in place of new ones.
-
-        Args:
-            out, like: the arrays, and one of the shape, dtype and device that they must have.
-            taken: arrays that are read meanwhile.
+        """Arrays `out` can be written to while `taken` are read; `like` has their shape, dtype and device.
 
         Raises:
-            ScheduleError: if one cannot be written to, is of another kind, or shares memory with another or with those.
+            ScheduleError: if one cannot be written to, is of another kind, or shares memory with another array.
         """
 
     def constant(self, values: np.ndarray, dtype: Any = None, device: Any = None) -> B:
-        """`values` as an array with values of its own, whatever mode is on: also while a function is traced."""
+        """`values` as a real array, whatever mode is on: also while a function is traced."""
 
     def constant_rows(self, values: np.ndarray, dtype: Any = None, device: Any = None) -> Sequence[B]:
         """The same, row by row."""

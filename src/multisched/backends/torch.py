@@ -92,10 +92,7 @@ class TorchBackend(ArrayAPIBackend[torch.Tensor]):
 
     def together(self, array: torch.Tensor, others: Sequence[torch.Tensor]) -> bool:
         if array.is_cpu:
-            for other in others:
-                if not other.is_cpu:
-                    return False
-            return True
+            return all(other.is_cpu for other in others)
         device = array.device
         return all(other.device == device for other in others)
 
