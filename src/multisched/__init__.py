@@ -11,6 +11,7 @@ with your arrays, on their own library and device.
 
 from multisched import backends, noise, schedulers, schedules, solvers
 from multisched.backends import B, Backend
+from multisched.density import log_prob
 from multisched.diffusion import DiffusionScheduler
 from multisched.errors import ScheduleError
 from multisched.grid import Grid
@@ -22,7 +23,7 @@ from multisched.schedulers import *  # noqa: F403  (the recipes, listed there)
 from multisched.schedules.betas import betas_for_alpha_bar, rescale_zero_terminal_snr
 from multisched.schedules.retrieve import retrieve_timesteps
 from multisched.stack import Stack, stack_plans
-from multisched.step import State, log_prob
+from multisched.step import State
 from multisched.tableau import Tableau
 from multisched.values import hint
 

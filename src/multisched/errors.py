@@ -3,3 +3,8 @@
 
 class ScheduleError(ValueError):
     """A schedule, a plan or a step that cannot be: one sentence says what was given and what is allowed."""
+
+
+def no_out(reason: str) -> str:
+    """The sentence for arrays that a step cannot write to."""
+    return f"out= must be a state shaped as the one that is stepped, and share no array with it: {reason}."

@@ -11,12 +11,13 @@ from multisched import backends
 from multisched.backends import B, Backend
 from multisched.errors import ScheduleError
 from multisched.grid import Grid
+from multisched.guards import host_number
 from multisched.solvers import Rows
 from multisched.step import State, check_alike, mix
-from multisched.steps import Steps, host_number
+from multisched.steps import Steps
 from multisched.table import Builder, Layout, Row, Terms, gather, on_host, terms, with_end
 from multisched.tableau import Tableau
-from multisched.transforms import NoiseTransform, Transform
+from multisched.transforms import NoiseTransform, Transform, kind_of, numbers_of
 from multisched.values import FLOAT32, anywhere, namespace, read_only, shown, whole
 
 
@@ -48,6 +49,7 @@ class Plan(Steps):
     noise_parameters: Any = None
 
     def __post_init__(self) -> None:
+        backends.ready()
         none = self.rows.sigma[:, :0]
         object.__setattr__(
             self, "noise_parameters", read_only(none if self.noise_parameters is None else self.noise_parameters)
@@ -59,6 +61,9 @@ class Plan(Steps):
             largest = abs(self.tableau.weights).max() * abs(self.tableau.x0_weights).max()
             if not largest < math.inf:
                 _ = self.folded
+        if not self._hosted:
+            # Now, where the user takes gradients or does not; the first step may stand elsewhere.
+            _ = self._built, self.timesteps
 
     @property
     def grid(self) -> Grid:
@@ -136,6 +141,10 @@ class Plan(Steps):
         layout = Layout(
             sums=sums,
             parameters=tuple(builder.add(parameters[:, k]) for k in range(parameters.shape[1])),
+            numbers=(
+                builder.numbers([np.tile(own, (len(self) + 1, 1)) for own in self._numbers[0]]),
+                builder.numbers([np.tile(own, (len(self) + 1, 1)) for own in self._numbers[1]]),
+            ),
             end=builder.ends(),
             x0=builder.entries(x0_weights) if folded else x0,
             scale=builder.unless_one(with_end(self.rows.scale)[:, 0]),
@@ -143,11 +152,20 @@ class Plan(Steps):
             outputs=self.tableau.outputs,
             draws=self.tableau.draws,
             masked=self._masked,
-            output_transforms=() if self.output_transform is None else (self.output_transform,),
-            denoised_transforms=() if self.denoised_transform is None else (self.denoised_transform,),
+            output_transforms=() if self.output_transform is None else (kind_of(self.output_transform),),
+            denoised_transforms=() if self.denoised_transform is None else (kind_of(self.denoised_transform),),
             noise_transform=self.noise_transform,
         )
         return layout, builder.table()
+
+    @cached_property
+    def _numbers(self) -> tuple[tuple[tuple[float, ...], ...], tuple[tuple[float, ...], ...]]:
+        """The numbers of the output transform and of the denoised transform, where there are any."""
+        output, denoised = (
+            () if change is None else (numbers_of(change),)
+            for change in (self.output_transform, self.denoised_transform)
+        )
+        return output, denoised
 
     @property
     def _told_last(self) -> Any:
@@ -165,8 +183,8 @@ class Plan(Steps):
         return isinstance(self.sigmas, np.ndarray)
 
     def _number(self, state: State[Any]) -> int | None:
-        number = state.index if type(state.index) is int else host_number(state)
-        if number is not None and not 0 <= number < len(self):
+        number = state.index if type(state.index) is int else host_number(state, self._count)
+        if number is not None and not 0 <= number < self._count:
             raise ScheduleError(f"the plan has rows 0..{len(self) - 1}; there is no row {number} to step through.")
         self._check_memory(state)
         return number
@@ -187,6 +205,12 @@ class Plan(Steps):
     @cached_property
     def _count(self) -> int:
         return len(self)
+
+    def _fill(self) -> None:
+        super()._fill()
+        _ = self._count
+        for number in range(len(self) if self._hosted else 0):
+            self._row(number)
 
     @cached_property
     def _memory_count(self) -> int:
@@ -215,6 +239,7 @@ class Plan(Steps):
             sums=sums,
             noisy=any(k >= self.layout.first_noise for register in sums for k in register.operands),
             parameters=tuple(self.noise_parameters[number].tolist()),
+            numbers=self._numbers,
         )
 
     def warm(self) -> None:
@@ -295,8 +320,6 @@ class Plan(Steps):
             check_alike(noise, array, name, "noise")
         given = {name: backend.astype(array, kept) for name, array in inputs.items()}
         # Of zeros one array each, so that each may be written to or donated.
-        if backend.traces_late:
-            self._table_for(backend, sample)
         memory = (
             given[name] if name in given else backend.xp.zeros_like(sample) for name in self.tableau.registers[1:]
         )

@@ -1,8 +1,9 @@
 """sample(): the loop over a plan."""
 
 from collections.abc import Callable, Iterable, Mapping
-from functools import lru_cache
+from types import MethodType
 from typing import Any
+from weakref import ref
 
 from multisched import backends
 from multisched import noise as noise_sources
@@ -14,6 +15,7 @@ from multisched.table import Layout
 from multisched.values import option
 
 LOOPS = ("auto", "python", "compile", "scan")
+MOST = 32  # rows of scans that are kept for a model
 
 
 def sample(
@@ -37,7 +39,8 @@ def sample(
         noise: unit normals (samples, ...).
         rng: seed, sequence of seeds (one per sample) or source of the noise of a stochastic plan.
         loop: "python", with eager steps, equal on all backends; "compile", the same with compiled steps (torch, JAX,
-            MLX); "scan", one graph of the whole run, whose size does not grow with the steps (JAX: the model is traced,
+            MLX); "scan", one graph of the whole run, whose size does not grow with the steps (JAX: the model is traced
+            once, as by `jax.jit`: with other weights it must be another callable, such as a new `functools.partial`;
             and noise that a graph cannot draw, as `noise.PhiloxNoise` can, is drawn beforehand); "auto", "scan" where
             the noise is traced by `jax.jit`, `jax.grad` and the like, else "python".
         callback: callback(row, state after it, estimate of x0), after each row; not with "scan".
@@ -112,12 +115,40 @@ def _scan(
     return backend.scan(body, (sample, state.memory), (table, noise))[0]
 
 
-@lru_cache(maxsize=32)
+_bodies: dict[int, tuple[Any, dict[Any, Callable[..., Any]]]] = {}
+"""By the id of a model's owner: a weak reference to it, and the rows of its scans."""
+
+
 def _body(
     model: Callable[[Any, Any], Any], backend: Backend[Any], layout: Layout, narrow: Any, source: Any
 ) -> Callable[..., Any]:
-    """One row of a scan. The same function for the same model and layout, so that it is compiled once. With a source,
-    the noise is drawn in it, at the addresses that are then given in place of the noise."""
+    """One row of a scan. The same function for the same model and layout as long as the model lives, so that it is
+    compiled once: it holds no model."""
+    owner, function = getattr(model, "__self__", model), getattr(model, "__func__", None)
+    try:
+        place, key = id(owner), (function, layout, narrow, source)
+        hash(key)
+        kept = ref(owner, lambda _: _bodies.pop(place, None))
+    except TypeError:  # what cannot be held weakly, or compared, is compiled each time
+        return _row(lambda: model, backend, layout, narrow, source)
+    _, bodies = _bodies.setdefault(place, (kept, {}))
+    if key not in bodies:
+
+        def alive() -> Any:
+            found = kept()
+            return found if function is None else MethodType(function, found)
+
+        if len(bodies) >= MOST:
+            bodies.pop(next(iter(bodies)))
+        bodies[key] = _row(alive, backend, layout, narrow, source)
+    return bodies[key]
+
+
+def _row(
+    model: Callable[[], Callable[[Any, Any], Any]], backend: Backend[Any], layout: Layout, narrow: Any, source: Any
+) -> Callable[..., Any]:
+    """One row of a scan with the model that `model()` gives. With a source, the noise is drawn in it, at the addresses
+    that are then given in place of the noise."""
 
     def body(carry: tuple[Any, tuple[Any, ...]], inputs: tuple[Any, tuple[Any, ...]]) -> tuple[Any, None]:
         state, (coefficients, noise) = State(*carry, 0), inputs
@@ -126,8 +157,8 @@ def _body(
             noise = noise_sources.draw(source, step, [first + k for k in range(layout.draws)], state.sample)
         row = layout.row(backend, coefficients, state.sample.ndim, ending=False)
         seen = state.sample if layout.scale is None else scaled(backend, row.scale, state.sample)
-        output = model(backend.astype(seen, narrow), coefficients[layout.timestep])
-        check_all(layout, state, output, noise)
+        output = model()(backend.astype(seen, narrow), coefficients[layout.timestep])
+        check_all(backend, layout, state, output, noise)
         sample, *memory = advance(backend, layout, row, state, output, noise)
         return (sample, tuple(memory)), None
 

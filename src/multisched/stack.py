@@ -11,12 +11,13 @@ import numpy as np
 from multisched import backends
 from multisched.backends import B
 from multisched.errors import ScheduleError
+from multisched.guards import host_number
 from multisched.plan import Plan
-from multisched.step import State, check_alike
-from multisched.steps import Steps, host_number
-from multisched.table import Builder, Layout, Terms, with_end
-from multisched.transforms import MeanShift
-from multisched.values import shown
+from multisched.step import State, check_alike, check_place
+from multisched.steps import Steps
+from multisched.table import Builder, Layout, Terms, countable, with_end
+from multisched.transforms import MeanShift, kind_of, numbers_of
+from multisched.values import shown, whole
 
 
 def stack_plans(plans: Sequence[Plan]) -> "Stack":
@@ -100,20 +101,21 @@ class Stack(Steps):
         rows = sum(len(plan) + 1 for plan in self.plans)
         ends = np.zeros(rows, dtype=bool)
         ends[[first + len(plan) for first, plan in zip(self.first_rows, self.plans, strict=True)]] = True
+        lengths = [len(plan) + 1 for plan in self.plans]
         outputs = [_distinct(self.plans, "output_transform"), _distinct(self.plans, "denoised_transform")]
         builder = Builder(ends, weights)
         x0_weights = np.concatenate([with_end(plan.tableau.x0_weights) for plan in self.plans])
         sums = builder.registers(weights)
         x0 = () if folded else builder.entries(x0_weights)
         first, second = (
-            builder.unless_one(np.repeat(numbers, [len(plan) + 1 for plan in self.plans]).astype(np.float64))
-            if found
-            else None
-            for found, numbers in outputs
+            builder.unless_one(np.repeat(places, lengths).astype(np.float64)) if found else None
+            for found, places, _ in outputs
         )
+        numbers = tuple(builder.numbers([np.repeat(one, lengths, axis=0) for one in each]) for _, _, each in outputs)
         layout = Layout(
             sums=sums,
             choices=(first, second),
+            numbers=(numbers[0], numbers[1]),
             end=builder.ends(),
             x0=builder.entries(x0_weights) if folded else x0,
             scale=builder.unless_one(np.concatenate([with_end(plan.rows.scale)[:, 0] for plan in self.plans])),
@@ -158,7 +160,8 @@ class Stack(Steps):
             ScheduleError: other than one plan for each sample, or as `Plan.start`.
         """
         backend = backends.of(noise)
-        numbers = list(range(len(self.plans)) if plans is None else plans)
+        backend.compute_dtype(noise.dtype)
+        numbers = [whole("the number of a plan", one) for one in (range(len(self.plans)) if plans is None else plans)]
         samples = noise.shape[0] if noise.ndim else 0  # type: ignore[attr-defined]
         if len(numbers) != samples or not all(0 <= number < len(self.plans) for number in numbers):
             raise ScheduleError(
@@ -178,14 +181,12 @@ class Stack(Steps):
             arrays = (noise, x0)
             weights = (weight([p.sigmas[0] for p in chosen]), weight([p.alphas[0] for p in chosen]))
         (sample,) = backend.weighted_sums((Terms(weights, (0, 1)[: len(arrays)]),), arrays, kept)
-        if backend.traces_late:
-            self._table_for(backend, sample)
         memory = tuple(backend.xp.zeros_like(sample) for _ in self.layout.sums[1:])
         return State(sample, memory, backend.asarray([self.first_rows[k] for k in numbers], "int32", device))
 
     def done(self, state: State[B]) -> Any:
         """(batch,) bool: whether each sample's plan has ended."""
-        backend = backends.of(state.sample)
+        backend = self._backend(state.sample)
         self._number(state)
         ends = [first + len(plan) for first, plan in zip(self.first_rows, self.plans, strict=True)]
         found = state.index == ends[0]
@@ -194,9 +195,32 @@ class Stack(Steps):
         return found
 
     def put(self, state: State[B], slot: Any, fresh: State[B]) -> State[B]:
-        """The state with the sample in `slot` (an int, or a 0-d array) replaced by that of a state of one sample."""
-        xp = backends.of(state.sample).xp
-        number: Any = xp.cumulative_sum(xp.ones_like(state.index)) - 1
+        """The state with one sample replaced by that of a state of one sample.
+
+        Args:
+            state: of the batch.
+            slot: the sample's place, an int, or a 0-d integer array of the library, whose value is not read: one that
+                is no place changes nothing.
+            fresh: a state of one sample, as `start` makes it, in the dtype of `state`.
+
+        Raises:
+            ScheduleError: if there is no such slot, or the states do not go together.
+        """
+        backend = self._backend(state.sample)
+        self._number(state)
+        self._number(fresh)
+        slot = _slot(backend, state, slot)
+        if tuple(fresh.sample.shape) != (1, *state.sample.shape[1:]) or fresh.sample.dtype != state.sample.dtype:
+            raise ScheduleError(
+                f"a sample is replaced by one of shape {(1, *state.sample.shape[1:])} in {state.sample.dtype}; "
+                f"given {tuple(fresh.sample.shape)}, {fresh.sample.dtype}."
+            )
+        for one in (state, fresh):
+            for array in one.memory:
+                check_alike(one.sample, array, "memory", "sample")
+        check_place(state.sample, fresh.sample, "the fresh sample", "sample")
+        xp = backend.xp
+        number: Any = xp.cumulative_sum(xp.ones_like(countable(backend, state.index))) - 1
         here = number == slot
         wide = xp.reshape(here, (*state.sample.shape[:1], *(1,) * (len(state.sample.shape) - 1)))
 
@@ -204,21 +228,56 @@ class Stack(Steps):
             return xp.where(wide, new, old)
 
         memory = tuple(map(placed, fresh.memory, state.memory))
-        return State(placed(fresh.sample, state.sample), memory, xp.where(here, fresh.index, state.index))
+        index = backend.astype(fresh.index, state.index.dtype)
+        return State(placed(fresh.sample, state.sample), memory, xp.where(here, index, state.index))
 
     def _number(self, state: State[Any]) -> int | None:
-        if host_number(state) is not None or len(np.shape(state.index)) != 1:
+        if host_number(state, self._last) is not None or len(state.index.shape) != 1:
             raise ScheduleError(f"the state of a stack has one index for each sample; given {state.index!r}.")
         self._check_memory(state)
         return None
+
+    @cached_property
+    def _last(self) -> int:
+        """The index of the last plan's end."""
+        return len(self) + len(self.plans) - 1
+
+    def _fill(self) -> None:
+        super()._fill()
+        _ = self._last, self.first_rows
 
     def __len__(self) -> int:
         """Rows of all plans, without those of their ends."""
         return sum(map(len, self.plans))
 
 
-def _distinct(plans: Sequence[Plan], name: str) -> tuple[tuple[Any, ...], list[int]]:
-    """The transforms that plans have under a name, and the number of each plan's, from 1; 0 for none."""
+def _distinct(plans: Sequence[Plan], name: str) -> tuple[tuple[Any, ...], list[int], list[np.ndarray]]:
+    """The kinds of the transforms that plans have under a name; the number of each plan's kind, from 1; 0 for none; and
+    for each kind the plans' numbers (plans, numbers), those of the kind itself for plans that have another."""
     own = [getattr(plan, name) for plan in plans]
-    found = tuple(dict.fromkeys(transform for transform in own if transform is not None))
-    return found, [0 if transform is None else 1 + found.index(transform) for transform in own]
+    kinds = [None if transform is None else kind_of(transform) for transform in own]
+    found = tuple(dict.fromkeys(kind for kind in kinds if kind is not None))
+    numbers = [
+        np.array([numbers_of(mine if kind == one else one) for mine, kind in zip(own, kinds, strict=True)], np.float64)
+        for one in found
+    ]
+    return found, [0 if kind is None else 1 + found.index(kind) for kind in kinds], numbers
+
+
+def _slot(backend: Any, state: State[Any], slot: Any) -> Any:
+    """A place of the batch, an int or an array.
+
+    Raises:
+        ScheduleError: if it is neither, or there is no such place.
+    """
+    if isinstance(slot, (int, np.integer)) or (isinstance(slot, np.ndarray) and slot.ndim == 0):
+        number, batch = whole("the slot", slot[()] if isinstance(slot, np.ndarray) else slot), state.sample.shape[0]
+        if not 0 <= number < batch:
+            raise ScheduleError(f"the batch has slots 0..{batch - 1}; given {number}.")
+        return number
+    if not hasattr(slot, "dtype") or "int" not in str(slot.dtype) or tuple(slot.shape):
+        raise ScheduleError(f"the slot must be an int or a 0-d integer array; given {slot!r:.60}.")
+    if backends.of(slot) is not backend:
+        raise ScheduleError(f"the slot is an array of {backends.of(slot).name}, the sample of {backend.name}.")
+    check_place(state.sample, slot, "the slot", "sample")
+    return slot

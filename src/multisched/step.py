@@ -3,17 +3,14 @@
 Half precision is widened to float32 for the sums and rounded back once.
 """
 
-import math
-from functools import cache
+from functools import lru_cache
 from typing import Any, Generic, NamedTuple
-
-import numpy as np
 
 from multisched import backends
 from multisched.backends import B, Backend
 from multisched.errors import ScheduleError
-from multisched.table import Layout, Row, Terms
-from multisched.transforms import Transform, split
+from multisched.table import Layout, Row, Terms, countable
+from multisched.transforms import Transform, apply, split
 
 
 class State(NamedTuple, Generic[B]):
@@ -89,7 +86,7 @@ def _transformed(
         output, noise = backend.astype(output, wide), tuple(backend.astype(z, wide) for z in noise)
     if layout.noise_transform is not None:
         output, noise = layout.noise_transform(backend, row.parameters, output, noise)
-    output = _apply(backend, layout.output_transforms, row.choices[0], output)
+    output = _chosen(backend, layout.output_transforms, row.choices[0], row.numbers[0], output)
     if layout.outputs == 1 and not changed:
         return (output,), noise
     outputs = (output,) if layout.outputs == 1 else split(backend, output, layout.outputs)
@@ -101,25 +98,33 @@ def _transformed(
 def _x0(backend: Backend[Any], layout: Layout, row: Row, sample: Any, outputs: tuple[Any, ...]) -> Any:
     """The estimate of x0 after its transform, in the dtype of the sums."""
     (x0,) = backend.weighted_sums((row.x0,), (sample, *outputs), backend.compute_dtype(sample.dtype))
-    return _apply(backend, layout.denoised_transforms, row.choices[1], x0)
+    return _chosen(backend, layout.denoised_transforms, row.choices[1], row.numbers[1], x0)
 
 
-def _apply(backend: Backend[Any], transforms: tuple[Transform, ...], choice: Any, array: Any) -> Any:
-    """The array after the transform of its sample's choice, counted from 1."""
+def _chosen(
+    backend: Backend[Any],
+    transforms: tuple[Transform, ...],
+    choice: Any,
+    numbers: tuple[tuple[Any, ...], ...],
+    array: Any,
+) -> Any:
+    """The array after the transform of its sample's choice, counted from 1; `numbers` are those of each transform."""
     if isinstance(choice, int):
-        return transforms[choice - 1](backend, array) if transforms else array
+        return apply(transforms[choice - 1], backend, array, numbers[choice - 1]) if transforms else array
     changed = array
-    for number, transform in enumerate(transforms, 1):
-        changed = backend.xp.where(choice == number, transform(backend, array), changed)
+    for place, (transform, own) in enumerate(zip(transforms, numbers, strict=True), 1):
+        changed = backend.xp.where(choice == place, apply(transform, backend, array, own), changed)
     return changed
 
 
 def following(backend: Backend[Any], layout: Layout, coefficients: Any, index: Any) -> Any:
     """The index after a step, given the coefficients at it: the next one, or the same where the run has ended."""
-    return backend.xp.where(coefficients[..., layout.end] > 0.5, index, index + 1)
+    number = countable(backend, index)
+    after = backend.xp.where(coefficients[..., layout.end] > 0.5, number, number + 1)
+    return after if after.dtype == index.dtype else backend.astype(after, index.dtype)
 
 
-@cache
+@lru_cache(maxsize=256)
 def compiled(backend: Backend[Any], layout: Layout, ending: bool = False, donate: bool = False) -> Any:
     """`advance` for coefficients (columns,) or (batch, columns), compiled by the array library once for every plan of
     a layout: f(coefficients, sample, memory, output, noise) -> registers.
@@ -144,7 +149,7 @@ def mix(alpha: Any, one: B, sigma: Any, other: B) -> B:
     """alpha * one + sigma * other, in the dtype of `one`; the weights are floats, or arrays that broadcast.
 
     Raises:
-        ScheduleError: arrays of two libraries or shapes, or not floating.
+        ScheduleError: arrays of two libraries, shapes or devices, or not floating.
     """
     backend = backends.of(one)
     check_alike(one, other, "noise", "sample")
@@ -153,26 +158,34 @@ def mix(alpha: Any, one: B, sigma: Any, other: B) -> B:
     return mixed
 
 
-def check_all(layout: Layout, state: State[Any], output: Any, noise: tuple[Any, ...]) -> None:
+def check_all(backend: Backend[Any], layout: Layout, state: State[Any], output: Any, noise: tuple[Any, ...]) -> None:
     """The arrays of a step go together.
 
     Raises:
-        ScheduleError: another library or shape than the sample's, or not floating.
+        ScheduleError: if one is of another library, shape or device than the sample, or not floating.
     """
     sample = state.sample
     kind, shape, dtype = type(sample), sample.shape, sample.dtype
     whole = layout.outputs == 1 and layout.noise_transform is None
-    for array in (*((output,) if whole else ()), *state.memory, *noise):
+    others = (*((output,) if whole else ()), *state.memory, *noise)
+    for array in others:
         if type(array) is not kind or array.dtype != dtype or array.shape != shape:
-            names = {id(output): "the model's output", **{id(one): "memory" for one in state.memory}}
-            check_alike(sample, array, names.get(id(array), "noise"), "sample")
+            check_alike(sample, array, _name(array, state, output), "sample")
+    if not backend.together(sample, others if whole else (output, *others)):
+        for array in (output, *others):
+            check_place(sample, array, _name(array, state, output), "sample")
+
+
+def _name(array: Any, state: State[Any], output: Any) -> str:
+    """What an array of a step is called."""
+    return "the model's output" if array is output else "memory" if any(array is m for m in state.memory) else "noise"
 
 
 def check_alike(one: Any, other: Any, other_name: str, one_name: str) -> None:
-    """`other` is floating, and of the same library and shape as `one`.
+    """`other` is floating, and of the same library, shape and device as `one`.
 
     Raises:
-        ScheduleError: it is not; the names say which arrays these are.
+        ScheduleError: if it is not; the names say which arrays these are.
     """
     if type(other) is not type(one) and backends.of(other) is not backends.of(one):
         mine, its = backends.of(one).name, backends.of(other).name
@@ -180,33 +193,16 @@ def check_alike(one: Any, other: Any, other_name: str, one_name: str) -> None:
     backends.of(other).compute_dtype(other.dtype)  # refuses what is not floating, whose values a cast would change
     if other.shape != one.shape:
         raise ScheduleError(f"{other_name} has shape {tuple(other.shape)}, the {one_name} {tuple(one.shape)}.")
+    check_place(one, other, other_name, one_name)
 
 
-def log_prob(sample: B, mean: B, std: Any) -> B:
-    """Log-density of each sample under N(mean, std^2 I), summed over all axes but the first: shape (samples,).
-
-    Args:
-        sample, mean: arrays of one library and shape; half precision is widened to float32.
-        std: standard deviation, as `Plan.transition` gives it: a number, or an array that broadcasts against the
-            samples, whose values are not read.
+def check_place(one: Any, other: Any, other_name: str, one_name: str) -> None:
+    """`other`, an array of the same library, lies where `one` does.
 
     Raises:
-        ScheduleError: std is not positive (a deterministic step has no density), or the arrays do not go together.
+        ScheduleError: if it does not; the names say which arrays these are.
     """
-    backend = backends.of(sample)
-    log = math.log
-    if isinstance(std, (int, float, np.number)) and not math.isnan(std):
-        if not std > 0:
-            raise ScheduleError(
-                f"a log-density needs a standard deviation above 0; given {std}: the step is deterministic."
-            )
-    elif hasattr(std, "shape"):
-        log = backend.xp.log
-    else:
-        raise ScheduleError(f"std must be a number; given {std!r}.")
-    check_alike(sample, mean, "mean", "sample")
-    dtype = backend.compute_dtype(sample.dtype)
-    scaled: Any = (backend.astype(sample, dtype) - backend.astype(mean, dtype)) * (1.0 / std)
-    density = scaled * scaled * -0.5 - (log(std) + 0.5 * math.log(2 * math.pi))
-    total: B = backend.xp.sum(density, axis=tuple(range(1, scaled.ndim)))
-    return total
+    backend = backends.of(one)
+    if not backend.together(one, (other,)):
+        mine, its = backend.device(one), backend.device(other)
+        raise ScheduleError(f"{other_name} lies on {its}, the {one_name} on {mine}: move one of them.")

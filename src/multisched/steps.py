@@ -1,16 +1,14 @@
 """Steps: what a plan and a stack of plans share, stepping through the rows of a table."""
 
 import math
-import operator
 from abc import ABC, abstractmethod
 from functools import cached_property
 from typing import Any
 
-import numpy as np
-
 from multisched import backends
 from multisched.backends import B, Backend
 from multisched.errors import ScheduleError
+from multisched.guards import check_donated, check_out
 from multisched.step import State, advance, check_all, compiled, estimate, following, scaled
 from multisched.table import Layout, Row, Terms, gather
 from multisched.values import FLOAT32, Value
@@ -18,7 +16,8 @@ from multisched.values import FLOAT32, Value
 
 class Steps(Value, ABC):
     """A table and the way through it. A state's index is an int (not for stacks), or an integer array of the samples'
-    library: 0-d, or (batch,) for a row per sample.
+    library whose dtype can count the rows: 0-d, (batch,) for a row per sample, or (batch, frames) and so on, whatever
+    the sample's shape begins with. The values of an array are not read: a negative one stands for the first row.
 
     With an int, coefficients are Python floats. With an array, they are gathered from a table on the device, which is
     put there once: so `model_input`, `step`, `denoised`, `transition` and `timestep` are pure functions of arrays, to
@@ -65,21 +64,30 @@ class Steps(Value, ABC):
         return {}
 
     def table(self, backend: Any = "numpy", device: Any = None, dtype: Any = "float32") -> Any:
-        """(rows + 1, columns), the coefficients on a device, where they stay; the last row is that of a run's end.
+        """(rows + 1, columns), the coefficients on a device; the last row is that of a run's end. No step reads what is
+        written to it: NumPy's is read-only, those of torch and MLX are copies of what steps read.
 
         Args:
             backend: a backend's name, a `Backend`, or an array to take it from.
             device: the backend's default.
             dtype: that of the sums, float32 or float64; the library's own or a name.
+
+        Raises:
+            ScheduleError: if the backend, the device or the dtype is unknown.
         """
         backend = backends.resolve(backend)
-        key = ("table", backend.name, str(device), str(dtype))
+        return self._table("shown" if backend.mutable else "table", backend, device, dtype)
+
+    def _table(self, use: str, backend: Backend[Any], device: Any, dtype: Any) -> Any:
+        columns = self._built[1]
+        if not self._hosted:
+            # Made anew each time: what is made while gradients are not recorded, or inside a trace, is of no use later.
+            return backend.asarray(columns, dtype, device)
+        key = (use, backend.name, str(device), str(dtype))
         found = self._kept.get(key)
         if found is None:
-            columns = self._built[1]
             self._check_single(dtype)
-            make = backend.constant if self._hosted else backend.asarray
-            found = self._kept[key] = make(columns, dtype, device)
+            found = self._kept[key] = backend.constant(columns, dtype, device)
         return found
 
     def _check_single(self, dtype: Any) -> None:
@@ -104,23 +112,39 @@ class Steps(Value, ABC):
         return f"{layout.named(column)} of row {row} of {self.name} is {columns[place]:.4g}"
 
     def _table_for(self, backend: Backend[Any], sample: Any) -> Any:
-        return self.table(backend, backend.device(sample), backend.compute_dtype(sample.dtype))
+        return self._table("table", backend, backend.device(sample), backend.compute_dtype(sample.dtype))
 
-    def _rows_for(self, backend: Backend[Any], sample: Any) -> Any:
-        """The part of each row that a compiled step takes, on the device of the sample."""
+    def _row_for(self, backend: Backend[Any], sample: Any, number: int) -> Any:
+        """The part of a row that a compiled step takes, on the device of the sample."""
+        end = self.layout.end + 1
+        if not self._hosted:
+            return self._table_for(backend, sample)[number, :end]
         device, dtype = backend.device(sample), backend.compute_dtype(sample.dtype)
         key = ("rows", backend.name, str(device), str(dtype))
         found = self._kept.get(key)
         if found is None:
-            layout, columns = self._built
             self._check_single(dtype)
-            if self._hosted:
-                found = backend.constant_rows(columns[:, : layout.end + 1], dtype, device)
-            else:
-                table = self.table(backend, device, dtype)
-                found = [table[row, : layout.end + 1] for row in range(len(table))]
-            self._kept[key] = found
-        return found
+            found = self._kept[key] = backend.constant_rows(self._built[1][:, :end], dtype, device)
+        return found[number]
+
+    def _fill(self) -> None:
+        """Make what is kept whatever the device."""
+        _ = self._of_step, self._memory_count, self._hosted
+
+    def _prepare(self, backend: str, device: Any, dtype: Any) -> None:
+        """Make all that steps keep, before a compiler that reads their code comes upon it."""
+        self._fill()
+        self._table("table", backends.get(backend), device, dtype)
+
+    # By this name torch.compile knows what it is to run, not to read. Only its name and constants are passed.
+    _prepare._dynamo_marked_constant = True  # type: ignore[attr-defined]
+
+    def _backend(self, sample: Any) -> Backend[Any]:
+        """The backend of a sample, the plan made ready if a compiler is reading."""
+        backend = backends.of(sample)
+        if backend.compiling():
+            self._prepare(backend.name, backend.device(sample), backend.compute_dtype(sample.dtype))
+        return backend
 
     def _place(self, backend: Backend[Any], state: State[Any]) -> tuple[Row, Any]:
         """The row where a state stands, and the index of the next."""
@@ -135,7 +159,7 @@ class Steps(Value, ABC):
     def timestep(self, state: State[B]) -> B:
         """What the model is told at the state's row: a 0-d array on the device of the sample, or (batch,) for an index
         (batch,), in the dtype of the sums."""
-        backend = backends.of(state.sample)
+        backend = self._backend(state.sample)
         number, table = self._number(state), self._table_for(backend, state.sample)
         row = gather(backend, table, state.index) if number is None else table[number, ...]
         found: B = row[..., self.layout.timestep]
@@ -143,7 +167,7 @@ class Steps(Value, ABC):
 
     def model_input(self, state: State[B]) -> B:
         """What the model is given at the state's row: the sample, scaled where the schedule has a scale."""
-        backend = backends.of(state.sample)
+        backend = self._backend(state.sample)
         if self.layout.scale is None:
             self._number(state)
             return state.sample
@@ -177,14 +201,14 @@ class Steps(Value, ABC):
             ScheduleError: the run is at its end, an array of another library or shape, noise that is missing, or what
                 the array library cannot do.
         """
-        backend = backends.of(state.sample)
+        backend = self._backend(state.sample)
         if compile:
             return self._step_compiled(backend, state, output, noise, out)
         layout, (row, after) = self.layout, self._place(backend, state)
         draws = self._draws(state, noise) if row.noisy else ()
-        check_all(layout, state, output, draws)
-        if out is not None and backend.name in _WRITABLE:
-            _check_apart(state, out)
+        check_all(backend, layout, state, output, draws)
+        if out is not None:
+            check_out(backend, state, out, output, draws)
         registers = advance(backend, layout, row, state, output, draws, out)
         return State(registers[0], registers[1:], after)
 
@@ -194,19 +218,21 @@ class Steps(Value, ABC):
         number = self._number(state)
         noisy = self.layout.noisy if number is None else self.needs_noise(number)
         draws = self._draws(state, noise) if noisy else ()
-        check_all(self.layout, state, output, draws)
+        check_all(backend, self.layout, state, output, draws)
         sample = state.sample
         if number is None:
             coefficients = gather(backend, self._table_for(backend, sample), state.index)
             after: Any = following(backend, self.layout, coefficients, state.index)
             coefficients = coefficients[..., : self.layout.end + 1]
         else:
-            coefficients, after = self._rows_for(backend, sample)[number], number + 1
+            coefficients, after = self._row_for(backend, sample, number), number + 1
             if self.layout.noisy and not draws:
                 # One graph for all rows: in this one any arrays will do, of weight 0. New ones, as torch traces again
                 # where two arguments are the same array.
                 draws = tuple(-sample for _ in range(self.layout.draws))
         donated = out is not None and out.sample is sample
+        if donated:
+            check_donated(state, output, draws)
         function = compiled(backend, self._of_step, number is None, donated)
         sample, *memory = function(coefficients, sample, state.memory, output, draws)
         return State(sample, tuple(memory), after)
@@ -217,15 +243,15 @@ class Steps(Value, ABC):
         Raises:
             ScheduleError: as `step`.
         """
-        backend = backends.of(state.sample)
+        backend = self._backend(state.sample)
         row, _ = self._place(backend, state)
-        check_all(self.layout, state, output, ())
+        check_all(backend, self.layout, state, output, ())
         x0: B = estimate(backend, self.layout, row, state.sample, output)
         return x0
 
     def transition(self, state: State[B], output: B) -> tuple[B, float]:
         """The Gaussian that the next row draws its sample from: its mean, and its standard deviation per element, a
-        float; with an array for index, an array that broadcasts against the samples.
+        float; with an array for index, an array that broadcasts against the samples. It is 0 where a row adds no noise.
 
         Raises:
             ScheduleError: as `step`, or the deviation is not one number: a mask or the model's output sets it.
@@ -233,15 +259,14 @@ class Steps(Value, ABC):
         layout = self.layout
         if layout.noise_transform is not None or layout.masked is not None:
             raise ScheduleError(f"a step of {self.name} has no one deviation: a mask or the model's output sets it.")
-        backend = backends.of(state.sample)
+        backend = self._backend(state.sample)
         row, _ = self._place(backend, state)
-        check_all(layout, state, output, ())
+        check_all(backend, layout, state, output, ())
         weights, operands = row.sums[0]
         still = [k for k in range(len(operands)) if operands[k] < layout.first_noise]
         mean = row._replace(sums=(Terms(tuple(weights[k] for k in still), tuple(operands[k] for k in still)),))
         variance = sum(weight**2 for weight in weights[len(still) :])
-        std: Any = math.sqrt(variance) if isinstance(variance, (int, float)) else backend.xp.sqrt(variance)
-        return advance(backend, layout, mean, state, output, ())[0], std
+        return advance(backend, layout, mean, state, output, ())[0], _root(backend, variance)
 
     def _draws(self, state: State[Any], noise: Any) -> tuple[Any, ...]:
         """The noise operands."""
@@ -261,39 +286,9 @@ class Steps(Value, ABC):
             )
 
 
-_WRITABLE = ("numpy", "torch")
-
-
-def _check_apart(state: State[Any], out: State[Any]) -> None:
-    mine = {id(array) for array in (state.sample, *state.memory)}
-    given = (out.sample, *out.memory)
-    alike = len(out.memory) == len(state.memory) and all(
-        array.shape == state.sample.shape and array.dtype == state.sample.dtype for array in given
-    )
-    if not alike or any(id(array) in mine for array in given):
-        raise ScheduleError("out= must be a state shaped as the one that is stepped, and share no array with it.")
-
-
-def host_number(state: State[Any]) -> int | None:
-    """The int that a state's index is, if it is a number of the host; None for an array of a device or of several.
-
-    Raises:
-        ScheduleError: it is neither, or an array of another library than the sample's, or of a shape that the sample's
-            does not begin with.
-    """
-    index, sample = state.index, state.sample
-    if isinstance(index, (np.ndarray, np.generic)) and index.ndim == 0 and index.dtype.kind in "iu":
-        return int(index)
-    if hasattr(index, "shape"):
-        if "int" not in str(index.dtype):
-            raise ScheduleError(f"state.index must be an int or an integer array; given {index.dtype}.")
-        mine, its = backends.of(sample), backends.of(index)
-        if mine is not its:
-            raise ScheduleError(f"the index is an array of {its.name}, the sample of {mine.name}.")
-        if tuple(index.shape) != tuple(sample.shape[: len(index.shape)]):
-            raise ScheduleError(f"the index has shape {tuple(index.shape)}, the sample {tuple(sample.shape)}.")
-        return None
-    try:
-        return operator.index(index)
-    except TypeError:
-        raise ScheduleError(f"state.index must be an int or an integer array; given {type(index).__name__}.") from None
+def _root(backend: Backend[Any], variance: Any) -> Any:
+    """Its square root, which at 0 has the derivative 0 in place of an infinite one."""
+    if isinstance(variance, (int, float)):
+        return math.sqrt(variance)
+    xp, some = backend.xp, variance > 0
+    return xp.where(some, xp.sqrt(xp.where(some, variance, xp.ones_like(variance))), xp.zeros_like(variance))

@@ -40,6 +40,7 @@ class Row(NamedTuple):
         noisy: whether it adds noise.
         parameters: of the noise transform.
         choices: which of the output transforms and of the denoised transforms is meant, from 1; 0 is none of them.
+        numbers: of each output transform, and of each denoised transform.
         ended: whether the run has ended and the sample stays as it is; None where that is not asked.
     """
 
@@ -49,6 +50,7 @@ class Row(NamedTuple):
     noisy: bool
     parameters: tuple[Any, ...] = ()
     choices: tuple[Any, Any] = (1, 1)
+    numbers: tuple[tuple[tuple[Any, ...], ...], tuple[tuple[Any, ...], ...]] = ((), ())
     ended: Any = None
 
 
@@ -68,11 +70,11 @@ class Layout:
         end: the column that says which rows are ends. It is the last of those that a step takes.
         timestep: the column of what the model is told.
         scale: the column of what the model's input is scaled with; None where that is 1 in every row.
-        parameters, choices: the columns of a row's parameters and choices.
+        parameters, choices, numbers: the columns of a row's parameters, choices and numbers.
         outputs, draws: parts of the model's output, and noise draws.
         masked: places of "known" and "mask" in the memory, where there are any.
-        output_transforms, denoised_transforms: changes made to the output and to the estimate of x0; more than one
-            where samples differ in theirs.
+        output_transforms, denoised_transforms: kinds of the changes made to the output and to the estimate of x0; more
+            than one where samples differ in theirs.
         noise_transform: change made to the noise by what the model's output says of it, or None.
         folded: whether x0 is no operand of its own.
         plain: whether the model's output goes into the sums as it is.
@@ -87,6 +89,7 @@ class Layout:
     scale: int | None
     parameters: tuple[int, ...] = ()
     choices: tuple[int | None, int | None] = (None, None)
+    numbers: tuple[tuple[tuple[int, ...], ...], tuple[tuple[int, ...], ...]] = ((), ())
     outputs: int = 1
     draws: int = 0
     masked: tuple[int, int] | None = None
@@ -154,6 +157,7 @@ class Layout:
             self.noisy,
             tuple(map(pick, self.parameters)),
             (output, denoised),
+            tuple(tuple(tuple(map(pick, columns)) for columns in each) for each in self.numbers),  # type: ignore[arg-type]
             pick(self.end) > 0.5 if ending else None,
         )
 
@@ -161,8 +165,21 @@ class Layout:
 def gather(backend: Backend[Any], table: Any, index: Any) -> Any:
     """The rows of a table at `index`, index.shape + (columns,); beyond its ends its first or last row."""
     xp = backend.xp
-    flat = xp.clip(xp.reshape(index, (-1,)), 0, table.shape[0] - 1)
+    flat = xp.clip(xp.reshape(countable(backend, index), (-1,)), 0, table.shape[0] - 1)
     return xp.reshape(xp.take(table, flat, axis=0), (*index.shape, table.shape[1]))
+
+
+def countable(backend: Backend[Any], index: Any) -> Any:
+    """The index as int32, or as the int64 that it is: of other integers a library may not do the arithmetic."""
+    name = str(index.dtype)
+    return (
+        index
+        if name.endswith((".int32", ".int64")) or name in _COUNTING
+        else backend.astype(index, backend.dtype("int32"))
+    )
+
+
+_COUNTING = ("int32", "int64")
 
 
 class Builder:
@@ -203,8 +220,15 @@ class Builder:
 
     def ends(self) -> int:
         """The column of the ends."""
-        found = backends.of(self._like).constant(self._ends.astype(np.float64), self._like.dtype)
-        return self.add(found)
+        return self.constants(self._ends.astype(np.float64))
+
+    def constants(self, values: np.ndarray) -> int:
+        """The column of values (rows,) that are no gradient's concern."""
+        return self.add(backends.of(self._like).constant(values, self._like.dtype))
+
+    def numbers(self, each: Sequence[np.ndarray]) -> tuple[tuple[int, ...], ...]:
+        """The columns of the numbers (rows, numbers) of each transform."""
+        return tuple(tuple(map(self.constants, values.T)) for values in each)
 
     def table(self) -> Any:
         """(rows, columns)."""

@@ -1,11 +1,11 @@
 """Changes made on the way, on the device: to the model's output, to the estimate of x0, to the noise.
 
-Each is a frozen dataclass of numbers, hashable and without state. What differs from row to row comes as parameters,
-floats or arrays that broadcast, so that one compiled step serves all rows.
+Each is a frozen dataclass of numbers, hashable and without state. On the device its numbers are operands, floats or
+arrays that broadcast, as is what differs from row to row: so one compiled step serves all values and all rows.
 """
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Protocol
 
 from multisched.backends import Backend
@@ -14,10 +14,30 @@ from multisched.values import check_options
 
 
 class Transform(Protocol):
-    """A change made to the model's output or to x0, on the device; hashable, without state."""
+    """A change made to the model's output or to x0, on the device; hashable, without state.
+
+    One that has `numbers`, a tuple of floats, and `kind`, a transform that is equal for all which differ in their
+    numbers alone, is called with such numbers as a third argument, and is compiled once for all of them.
+    """
 
     def __call__(self, backend: Backend[Any], array: Any) -> Any:
         """The changed array, of the same shape and dtype."""
+
+
+def numbers_of(transform: Transform | None) -> tuple[float, ...]:
+    """The numbers of a transform that a step takes as operands."""
+    return getattr(transform, "numbers", ())
+
+
+def kind_of(transform: Transform) -> Transform:
+    """What is left of a transform without them."""
+    return getattr(transform, "kind", transform)
+
+
+def apply(transform: Transform, backend: Backend[Any], array: Any, numbers: tuple[Any, ...]) -> Any:
+    """The array changed by a transform of this kind with these numbers, each a float or an array that broadcasts."""
+    called: Any = transform
+    return called(backend, array, numbers) if numbers else called(backend, array)
 
 
 class NoiseTransform(Protocol):
@@ -58,8 +78,19 @@ class Clip:
         if not self.limit > 0:
             raise ScheduleError(f"clip_sample_range must be positive; given {self.limit!r}.")
 
-    def __call__(self, backend: Backend[Any], array: Any) -> Any:
-        return backend.xp.clip(array, -self.limit, self.limit)
+    @property
+    def kind(self) -> "Clip":
+        """That of all limits."""
+        return Clip()
+
+    @property
+    def numbers(self) -> tuple[float, ...]:
+        """The limit."""
+        return (self.limit,)
+
+    def __call__(self, backend: Backend[Any], array: Any, numbers: tuple[Any, ...] | None = None) -> Any:
+        (limit,) = self.numbers if numbers is None else numbers
+        return backend.clip(array, -limit, limit)
 
 
 @dataclass(frozen=True)
@@ -67,7 +98,8 @@ class DynamicThreshold:
     """Each sample's x0 cut at the given quantile of its absolute values, at least 1, and scaled back to [-1, 1].
 
     Saharia et al. 2022 (arXiv 2205.11487, section 2.3). The quantile is interpolated linearly between order
-    statistics; it is kept within [1, maximum]. The first axis counts samples.
+    statistics; it is kept within [1, maximum]. The first axis counts samples. The ratio is no operand of a step: the
+    place of an order statistic among millions needs more digits than float32 has.
 
     Raises:
         ScheduleError: ratio outside (0, 1], or maximum below 1.
@@ -83,9 +115,20 @@ class DynamicThreshold:
         if not self.maximum >= 1:
             raise ScheduleError(f"sample_max_value must be at least 1; given {self.maximum!r}.")
 
-    def __call__(self, backend: Backend[Any], array: Any) -> Any:
+    @property
+    def kind(self) -> "DynamicThreshold":
+        """That of all maxima."""
+        return replace(self, maximum=1.0)
+
+    @property
+    def numbers(self) -> tuple[float, ...]:
+        """The maximum."""
+        return (self.maximum,)
+
+    def __call__(self, backend: Backend[Any], array: Any, numbers: tuple[Any, ...] | None = None) -> Any:
         if 0 in tuple(array.shape):
             return array
+        (maximum,) = self.numbers if numbers is None else numbers
         xp = backend.xp
         samples = array.shape[0] if array.ndim else 1
         ordered = xp.sort(xp.abs(xp.reshape(array, (samples, -1))), axis=1)
@@ -94,8 +137,10 @@ class DynamicThreshold:
         low = min(int(position), count - 1)
         high = min(low + 1, count - 1)
         below, above = ordered[:, low : low + 1], ordered[:, high : high + 1]
-        limit = xp.clip(below + (above - below) * (position - low), 1.0, float(self.maximum))
+        limit = below + (above - below) * (position - low)
         limit = xp.reshape(limit, (samples, *(1 for _ in array.shape[1:])) if array.ndim else ())
+        least = xp.ones_like(limit)
+        limit = xp.minimum(xp.maximum(limit, least), least * maximum)
         # A product, since XLA divides by a broadcast array in a way of its own, and the bits would differ.
         return xp.maximum(xp.minimum(array, limit), -limit) * (1.0 / limit)
 
@@ -192,9 +237,20 @@ class MeanShift:
         """0.9..1.1."""
         return 0.9 + 0.2 / (1.0 + math.exp(min(-0.1 * self.omega, 700.0)))
 
-    def __call__(self, backend: Backend[Any], array: Any) -> Any:
+    @property
+    def kind(self) -> "MeanShift":
+        """That of all scales."""
+        return replace(self, omega=0.0)
+
+    @property
+    def numbers(self) -> tuple[float, ...]:
+        """The weights of the output and of its mean."""
+        return (self.scale, 1.0 - self.scale)
+
+    def __call__(self, backend: Backend[Any], array: Any, numbers: tuple[Any, ...] | None = None) -> Any:
+        scale, rest = self.numbers if numbers is None else numbers
         axes = tuple(range(1 if self.over == "sample" else 0, array.ndim))
         if not axes or 0 in tuple(array.shape):
             return array
         mean = backend.xp.mean(array, axis=axes, keepdims=True)
-        return array * self.scale + mean * (1.0 - self.scale)
+        return array * scale + mean * rest

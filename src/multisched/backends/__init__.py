@@ -5,6 +5,8 @@ entry point in the group `multisched.backends`: its name is the top-level module
 `Backend`. A built-in backend is never replaced by one of its name.
 """
 
+import contextlib
+import sys
 from importlib import import_module
 from importlib.util import find_spec
 from typing import Any, NamedTuple
@@ -59,7 +61,9 @@ def of(array: Any) -> Backend[Any]:
     kind = type(array)
     found = _by_type.get(kind)
     if found is None:
-        found = _by_type[kind] = _of_type(kind, array)
+        found = _of_type(kind, array)
+        if len(_by_type) < 256:  # classes that are made without end are looked up each time
+            _by_type[kind] = found
     return found
 
 
@@ -82,6 +86,14 @@ def resolve(backend: Any) -> Backend[Any]:
     if isinstance(backend, str):
         return get(backend)
     return backend if hasattr(backend, "weighted_sum") else of(backend)
+
+
+def ready() -> None:
+    """Load torch's backend if the user has imported torch: torch.compile may be where an array of it is first seen, and
+    nothing is imported there."""
+    if "torch" in sys.modules and "torch" not in _by_name:
+        with contextlib.suppress(Exception):  # a broken installation is reported where it is used
+            get("torch")
 
 
 def available() -> dict[str, Availability]:

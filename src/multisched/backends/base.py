@@ -27,8 +27,13 @@ class Array(Protocol):
     def dtype(self) -> Any: ...
 
 
-Terms: TypeAlias = tuple[tuple[Any, ...], tuple[int, ...]]
-"""One weighted sum: weights, and the numbers of the arrays that they belong to."""
+Terms: TypeAlias = tuple[tuple[Any, ...], tuple[int, ...]]  # weights, and the numbers of the arrays they belong to
+
+
+def no_out(reason: str) -> str:
+    """The sentence for arrays that a step cannot write to."""
+    return f"out= must be a state shaped as the one that is stepped, and share no array with it: {reason}."
+
 
 B = TypeVar("B", bound=Array)
 """A backend's array type, as in Burn's `Tensor<B, D>`: known to the type checker, decided at run time by the array."""
@@ -38,8 +43,8 @@ class Backend(Protocol[B]):
     """One array library. `ArrayAPIBackend` implements all of it; a subclass overrides what differs."""
 
     name: str
-    traces_late: bool
-    """Whether constants cannot be made while a function is traced, so that a run makes its table at its start."""
+    mutable: bool
+    """Whether constants can be written to, so that what is handed out must be a copy of what is kept."""
 
     def __hash__(self) -> int: ...
 
@@ -85,14 +90,24 @@ class Backend(Protocol[B]):
                 array itself.
             arrays: of floating dtypes and one shape.
             dtype: of the results.
-            out: arrays of the results' dtype and shape that may be written to, and are none of `arrays`.
+            out: arrays to write to, which `check_out` has let pass.
+        """
+
+    def clip(self, array: B, low: Any, high: Any) -> B:
+        """The array within bounds: floats, or arrays of its dtype that broadcast against it."""
+
+    def together(self, array: B, others: Sequence[B]) -> bool:
+        """Whether other arrays of the library lie where one operation takes them with this one."""
+
+    def check_out(self, out: Sequence[B], like: B, taken: Sequence[B]) -> None:
+        """Arrays `out` can be written to while `taken` are read; `like` has their shape, dtype and device.
 
         Raises:
-            ScheduleError: `out` is given and the library's arrays cannot be written to.
+            ScheduleError: if one cannot be written to, is of another kind, or shares memory with another array.
         """
 
     def constant(self, values: np.ndarray, dtype: Any = None, device: Any = None) -> B:
-        """`values` as an array that is concrete even where it is made while a function is traced."""
+        """`values` as a real array, whatever mode is on: also while a function is traced."""
 
     def constant_rows(self, values: np.ndarray, dtype: Any = None, device: Any = None) -> Sequence[B]:
         """The same, row by row."""
@@ -127,6 +142,9 @@ class Backend(Protocol[B]):
         and keeps would be lost; as far as these arrays show it. Not where the library sees to it that Python's state
         is what it was (torch.compile)."""
 
+    def compiling(self) -> bool:
+        """Whether a compiler reads this code instead of running it, so that nothing can be made on the way."""
+
     def dtype(self, dtype: Any) -> Any:
         """The library's dtype for a name such as "int32"; anything else passes as it is."""
 
@@ -153,7 +171,7 @@ class ArrayAPIBackend(Generic[B]):
         version: its version, for reports.
     """
 
-    traces_late = False
+    mutable = False
 
     def __init__(self, name: str, xp: ModuleType, version: str = "unknown") -> None:
         self.name = name
@@ -237,8 +255,6 @@ class ArrayAPIBackend(Generic[B]):
     def weighted_sums(
         self, sums: Sequence[Terms], arrays: Sequence[B], dtype: Any, out: Sequence[B] | None = None
     ) -> tuple[B, ...]:
-        if out is not None:
-            raise ScheduleError(f"arrays of {self.name} cannot be written to; step without out=.")
         wide = self.compute_dtype(dtype)
         return tuple(self._rounded_sum(*one, arrays, wide, dtype) for one in sums)
 
@@ -251,6 +267,16 @@ class ArrayAPIBackend(Generic[B]):
         if len(weights) == 1 and isinstance(weights[0], float) and weights[0] == 1.0:
             return self.astype(arrays[chosen[0]], dtype)
         return self.astype(self.weighted_sum(weights, [self.astype(arrays[k], wide) for k in chosen]), dtype)
+
+    def clip(self, array: B, low: Any, high: Any) -> B:
+        return self.xp.clip(array, low, high)  # type: ignore[no-any-return]
+
+    def together(self, array: B, others: Sequence[B]) -> bool:
+        device = self.device(array)
+        return all(self.device(other) == device for other in others)
+
+    def check_out(self, out: Sequence[B], like: B, taken: Sequence[B]) -> None:
+        raise ScheduleError(f"arrays of {self.name} cannot be written to; step without out=.")
 
     def constant(self, values: np.ndarray, dtype: Any = None, device: Any = None) -> B:
         return self.asarray(values, dtype, device)
@@ -271,6 +297,9 @@ class ArrayAPIBackend(Generic[B]):
         return self.traced(array)
 
     def replayed(self, *arrays: B) -> bool:
+        return False
+
+    def compiling(self) -> bool:
         return False
 
     def normal(self, shape: tuple[int, ...], seed: int, dtype: Any = None, device: Any = None) -> B:

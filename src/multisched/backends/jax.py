@@ -1,6 +1,6 @@
 """JAX: CPU, GPU and TPU."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import lru_cache
 from typing import Any
 
@@ -51,6 +51,12 @@ class JaxBackend(ArrayAPIBackend[jax.Array]):
 
     def device(self, array: jax.Array) -> Any:
         return getattr(array, "device", None)  # a traced array lies nowhere yet
+
+    def together(self, array: jax.Array, others: Sequence[jax.Array]) -> bool:
+        # An array that nobody has put anywhere goes where the others are, and a traced one is not anywhere.
+        found = (one for one in (array, *others) if not isinstance(one, jax.core.Tracer))
+        places = [one.devices() for one in found if one.committed]
+        return all(place == places[0] for place in places[1:])
 
     def to_numpy(self, array: jax.Array) -> np.ndarray:
         return np.asarray(array.astype(jnp.float32) if array.dtype == jnp.bfloat16 else array)

@@ -4,7 +4,7 @@ MLX arrays have no device: they lie in memory that all its devices share, and an
 """
 
 import contextlib
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from importlib.metadata import version
 from typing import Any
 
@@ -20,6 +20,8 @@ _DEVICE_NAMES = {"cpu": "cpu", "gpu": "gpu", "metal": "gpu", "cuda": "gpu"}
 
 class MLXBackend(ArrayAPIBackend[mx.array]):
     """mlx arrays."""
+
+    mutable = True
 
     def __init__(self) -> None:
         super().__init__("mlx", mx, version("mlx"))
@@ -48,6 +50,9 @@ class MLXBackend(ArrayAPIBackend[mx.array]):
 
     def to_numpy(self, array: mx.array) -> np.ndarray:
         return np.array(array.astype(mx.float32) if array.dtype == mx.bfloat16 else array)
+
+    def together(self, array: mx.array, others: Sequence[mx.array]) -> bool:
+        return True
 
     def astype(self, array: mx.array, dtype: Any) -> mx.array:
         return array if array.dtype == dtype else array.astype(dtype)

@@ -4,14 +4,16 @@ import os
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextvars import copy_context
-from itertools import pairwise
+from itertools import combinations, pairwise, product
 from typing import Any
 
 import numpy as np
 from array_api_compat import numpy as xp
+from numpy.exceptions import TooHardError
+from numpy.lib.array_utils import byte_bounds
 
 from multisched.backends.base import ArrayAPIBackend, Terms
-from multisched.errors import ScheduleError
+from multisched.errors import ScheduleError, no_out
 from multisched.values import shown
 
 BLOCK = 1 << 15
@@ -57,6 +59,25 @@ class NumPyBackend(ArrayAPIBackend[np.ndarray]):
     def to_numpy(self, array: np.ndarray) -> np.ndarray:
         return array.astype(np.float32) if array.dtype.name == "bfloat16" else np.asarray(array)
 
+    def together(self, array: np.ndarray, others: Sequence[np.ndarray]) -> bool:
+        return True
+
+    def check_out(self, out: Sequence[np.ndarray], like: np.ndarray, taken: Sequence[np.ndarray]) -> None:
+        for array in out:
+            if not isinstance(array, np.ndarray) or (array.shape, array.dtype) != (like.shape, like.dtype):
+                raise ScheduleError(no_out("its arrays must be NumPy's and of the same dtype"))
+            if not array.flags.writeable:
+                raise ScheduleError(no_out("an array of it is read-only"))
+            low, high = byte_bounds(array)
+            if high - low < array.nbytes:
+                raise ScheduleError(no_out("elements of an array of it share memory"))
+        if any(map(_overlap, *zip(*(*combinations(out, 2), *product(out, taken)), strict=True))):
+            raise ScheduleError(no_out("an array of it shares memory with another, or with one that the step reads"))
+
+    def constant(self, values: np.ndarray, dtype: Any = None, device: Any = None) -> np.ndarray:
+        array = self.asarray(values, dtype, device)
+        return np.frombuffer(array.tobytes(), array.dtype).reshape(array.shape)  # of bytes, which nobody can write to
+
     def astype(self, array: np.ndarray, dtype: Any) -> np.ndarray:
         return array if array.dtype == dtype else array.astype(dtype)
 
@@ -82,7 +103,7 @@ class NumPyBackend(ArrayAPIBackend[np.ndarray]):
         self, sums: Sequence[Terms], arrays: Sequence[np.ndarray], dtype: Any, out: Sequence[np.ndarray] | None
     ) -> tuple[np.ndarray, ...]:
         """Sums whose weights are arrays, of one number or of one to a sample: those of each sample by itself."""
-        if not any(np.size(weight) > 1 for weights, _ in sums for weight in weights):
+        if not any(np.size(weight) != 1 for weights, _ in sums for weight in weights):
             plain = [(tuple([np.asarray(w).item() for w in weights]), chosen) for weights, chosen in sums]
             return self.weighted_sums(plain, arrays, dtype, out)
         results = tuple(np.empty(arrays[0].shape, dtype) for _ in sums) if out is None else tuple(out)
@@ -95,6 +116,16 @@ class NumPyBackend(ArrayAPIBackend[np.ndarray]):
     def normal(self, shape: tuple[int, ...], seed: int, dtype: Any = None, device: Any = None) -> np.ndarray:
         draws = np.random.default_rng(seed).standard_normal(shape, dtype=np.float32)
         return self.asarray(draws, dtype, device)
+
+
+def _overlap(one: np.ndarray, other: np.ndarray) -> bool:
+    """Whether two arrays share memory, or it takes too long to find out."""
+    if not np.may_share_memory(one, other):
+        return False
+    try:
+        return bool(np.shares_memory(one, other, max_work=10_000))
+    except TooHardError:
+        return True
 
 
 def _sum(

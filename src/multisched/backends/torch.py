@@ -2,6 +2,8 @@
 
 import contextlib
 from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from itertools import combinations, product
 from types import FunctionType
 from typing import Any
 
@@ -13,7 +15,7 @@ from torch._subclasses.fake_tensor import FakeTensor
 from torch.fx.experimental.proxy_tensor import get_proxy_mode
 
 from multisched.backends.base import ArrayAPIBackend, Terms
-from multisched.errors import ScheduleError
+from multisched.errors import ScheduleError, no_out
 from multisched.values import shown
 
 BLOCK = 1 << 16
@@ -23,7 +25,7 @@ BLOCK = 1 << 16
 class TorchBackend(ArrayAPIBackend[torch.Tensor]):
     """torch tensors."""
 
-    traces_late = True
+    mutable = True
 
     def __init__(self) -> None:
         super().__init__("torch", xp, torch.__version__)
@@ -91,13 +93,70 @@ class TorchBackend(ArrayAPIBackend[torch.Tensor]):
             found.append(total if total.dtype is dtype else total.to(dtype))
         return tuple(found)
 
+    def clip(self, array: torch.Tensor, low: Any, high: Any) -> torch.Tensor:
+        return torch.clamp(array, low, high)
+
+    def together(self, array: torch.Tensor, others: Sequence[torch.Tensor]) -> bool:
+        if array.is_cpu:
+            return all(other.is_cpu for other in others)
+        device = array.device
+        return all(other.device == device for other in others)
+
+    def check_out(self, out: Sequence[torch.Tensor], like: torch.Tensor, taken: Sequence[torch.Tensor]) -> None:
+        for array in out:
+            if not isinstance(array, torch.Tensor) or (array.shape, array.dtype) != (like.shape, like.dtype):
+                raise ScheduleError(no_out("its arrays must be torch's and of the same dtype"))
+            if array.device != like.device or array.layout is not torch.strided:
+                raise ScheduleError(no_out(f"its arrays must be dense and lie on {like.device}"))
+            if array.requires_grad or (array.is_inference() and not torch.is_inference_mode_enabled()):
+                raise ScheduleError(no_out("an array of it requires gradients, or was made in inference mode"))
+        if torch.is_grad_enabled() and any(array.requires_grad for array in taken):
+            raise ScheduleError("a step through which gradients flow writes to no array; step without out=.")
+        if torch.compiler.is_compiling() or like.is_meta:
+            return
+        try:
+            places, read = list(map(_extent, out)), list(map(_extent, taken))
+        except RuntimeError:  # of an array that is mapped over there is no address
+            raise ScheduleError("under vmap and the like arrays are not written to; step without out=.") from None
+        if any(last - first < array.nbytes for (first, last), array in zip(places, out, strict=True)):
+            raise ScheduleError(no_out("elements of an array of it share memory"))
+        pairs = (*combinations(places, 2), *product(places, read))
+        if any(one[0] < other[1] and other[0] < one[1] for one, other in pairs):
+            raise ScheduleError(no_out("an array of it shares memory with another, or with one that the step reads"))
+
+    def constant(self, values: Any, dtype: Any = None, device: Any = None) -> torch.Tensor:
+        # Modes, such as those of export, torch.func and inference, are a thread's own: in a new one none is on.
+        place = torch.device("cpu") if device is None else self._device(device)
+        if place == torch.device("cuda"):
+            place = torch.device("cuda", torch.cuda.current_device())
+        with ThreadPoolExecutor(1) as alone:
+            return alone.submit(self.asarray, values, dtype, place).result()
+
+    def compiling(self) -> bool:
+        return torch.compiler.is_compiling()
+
     def constant_rows(self, values: Any, dtype: Any = None, device: Any = None) -> tuple[torch.Tensor, ...]:
         return self.constant(values, dtype, device).unbind(0)
 
     def compile(self, function: Callable[..., Any], donate: tuple[int, ...] = ()) -> Callable[..., Any]:
-        # Dynamo counts recompilations by code object: functions made by one line would use up each other's share.
-        own = FunctionType(function.__code__.replace(), function.__globals__, closure=function.__closure__)
-        return torch.compile(own, fullgraph=True)
+        def fresh() -> Callable[..., Any]:
+            # Dynamo counts recompilations by code object: functions made by one line would use up each other's share.
+            own = FunctionType(function.__code__.replace(), function.__globals__, closure=function.__closure__)
+            compiled: Callable[..., Any] = torch.compile(own, fullgraph=True)
+            return compiled
+
+        current = [fresh()]
+
+        def call(*arguments: Any) -> Any:
+            try:
+                return current[0](*arguments)
+            except Exception as error:
+                if type(error).__name__ != "FailOnRecompileLimitHit":
+                    raise
+                current[0] = fresh()  # of shapes, dtypes and modes it has seen as many as it keeps
+                return current[0](*arguments)
+
+        return call
 
     def normal(self, shape: tuple[int, ...], seed: int, dtype: Any = None, device: Any = None) -> torch.Tensor:
         device = self._device(device or "cpu")
@@ -147,9 +206,6 @@ def _unwrapped(array: torch.Tensor) -> torch.Tensor:
     while _functorch.is_functorch_wrapped_tensor(array) and not _is_batched(array):
         array = _functorch.get_unwrapped(array)
     return array
-
-
-_ZERO = torch.zeros((), dtype=torch.float32, device="cpu")
 
 
 def _sum(
@@ -238,4 +294,14 @@ def _sum_into(
     return out if total is out else out.copy_(total)
 
 
+def _extent(array: torch.Tensor) -> tuple[int, int]:
+    """Where an array lies: its first byte, and the one after its last."""
+    first = array.data_ptr()
+    if not array.numel():
+        return first, first
+    last = sum((size - 1) * stride for size, stride in zip(array.shape, array.stride(), strict=True))
+    return first, first + (last + 1) * array.element_size()
+
+
 BACKEND = TorchBackend()
+_ZERO = BACKEND.constant(np.zeros((), np.float32), "float32")

@@ -91,6 +91,13 @@ class Rows(Value):
     step: Any
     grid: Grid
 
+    def __post_init__(self) -> None:
+        for field in fields(self):
+            values = getattr(self, field.name)
+            if isinstance(values, np.ndarray):
+                kept = np.frombuffer(values.tobytes(), values.dtype).reshape(values.shape)
+                object.__setattr__(self, field.name, kept)  # of bytes, which nobody can write to
+
     def __len__(self) -> int:
         return int(self.sigma.shape[0])
 

@@ -1,0 +1,311 @@
+"""What may not be silently wrong in a step: its index, the arrays that it writes to, densities, constants, numbers."""
+
+import gc
+import math
+import weakref
+
+import numpy as np
+import pytest
+from zoo import EVERY, arrays
+
+import multisched as ms
+
+CLIPS = {"clip_sample_range": (0.5, 0.7, 3.0), "sample_max_value": (1.5, 2.0, 3.0)}
+
+
+def _clipped(name, value):
+    return ms.DDIM(thresholding=name == "sample_max_value", **{name: value})
+
+
+def _index(make, values):
+    return make(values, "int32")
+
+
+def test_a_step_without_noise_has_a_density_that_harms_no_other(make, backend):
+    plan = ms.DDIM(eta=1.0, clip_sample=False).plan(4)
+    x, output = arrays(2, (2, 3, 4))
+    state = ms.State(make(x), (), _index(make, [0, 3]))
+
+    def density(output, sample=None):
+        mean, std = plan.transition(state, output)
+        return ms.log_prob(mean + 0.1 if sample is None else sample, mean, std)
+
+    mean, _ = plan.transition(state, make(output))
+    found = backend.to_numpy(density(make(output), mean))
+    assert math.isfinite(found[0]) and found[1] == 0
+    found = backend.to_numpy(density(make(output)))
+    assert math.isfinite(found[0]) and found[1] == -math.inf
+    alone = ms.State(make(x[1:]), (), 3)
+    mean, std = plan.transition(alone, make(output[1:]))
+    assert std == 0 and backend.to_numpy(ms.log_prob(mean, mean, std)) == 0
+    assert backend.to_numpy(ms.log_prob(mean + 1.0, mean, std)) == -math.inf
+    for bad in (-1.0, math.nan, math.inf):
+        with pytest.raises(ms.ScheduleError, match="std must be a finite number"):
+            ms.log_prob(mean, mean, bad)
+
+
+def _gradient(backend, function, at):
+    """Of a sum."""
+    if backend.name == "torch":
+        import torch
+
+        at = at.clone().requires_grad_()
+        return torch.autograd.grad(function(at).sum(), at)[0]
+    if backend.name == "jax":
+        import jax
+
+        return jax.grad(lambda one: function(one).sum())(at)
+    import mlx.core as mx
+
+    return mx.grad(lambda one: function(one).sum())(at)
+
+
+def test_gradients_of_a_density_are_those_of_each_sample_alone(make, backend):
+    if backend.name not in ("torch", "jax", "mlx"):
+        pytest.skip(f"{backend.name} has no gradients")
+    plan = ms.DDIM(eta=1.0, clip_sample=False).plan(4)
+    x, output, sample = arrays(3, (2, 3, 4))
+
+    def density(rows, part):
+        given = ms.State(make(x[part]), (), rows)
+        return lambda one: ms.log_prob(make(sample[part]), *plan.transition(given, one))
+
+    both = slice(None)
+    found = backend.to_numpy(_gradient(backend, density(_index(make, [0, 3]), both), make(output)))
+    first = backend.to_numpy(_gradient(backend, density(0, slice(0, 1)), make(output[:1])))
+    np.testing.assert_allclose(found[:1], first, rtol=1e-5)
+    assert np.all(found[1] == 0) and np.any(first != 0)
+
+
+@pytest.mark.parametrize("dtype", ["uint8", "int8", "int16", "int32", "int64"])
+def test_an_index_that_cannot_count_to_the_end_is_refused(dtype, make, backend):
+    plan, long = ms.FlowMatchEuler().plan(4), ms.FlowMatchEuler().plan(40_000)
+    x, output = (make(one) for one in arrays(2))
+    state = plan.step(ms.State(x, (), make([1, 3], dtype)), output)
+    np.testing.assert_array_equal(backend.to_numpy(state.index), [2, 4])
+    wanted = plan.step(ms.State(x, (), _index(make, [1, 3])), output)
+    np.testing.assert_array_equal(backend.to_numpy(state.sample), backend.to_numpy(wanted.sample))
+    for many in (long, ms.stack_plans([long, plan])):
+        if dtype in ("int32", "int64"):
+            many.step(ms.State(x, (), make([255, 256], dtype)), output)
+            continue
+        with pytest.raises(ms.ScheduleError, match="so use int32"):
+            many.step(ms.State(x, (), make([100, 101], dtype)), output)
+    for index in (True, np.bool_(True), make([True, False], "bool")):
+        with pytest.raises(ms.ScheduleError, match="an int or an integer array"):
+            plan.step(ms.State(x, (), index), output)
+    assert plan.step(ms.State(x, (), np.uint8(2)), output).index == 3
+
+
+def test_out_shares_memory_with_nothing_that_is_read(make, backend):
+    if backend.name not in ("numpy", "torch"):
+        pytest.skip(f"arrays of {backend.name} are not written to")
+    plan = ms.EulerAncestral().plan(3)
+    room = make(np.zeros((5, 3, 4), np.float32))
+    x, output, z = (make(one) for one in arrays(3))
+    state = plan.start(x)
+    half = make(np.zeros((2, 3, 4), np.float32), "float64")
+    bad = [
+        (state, output, z, half),
+        (state, output, z, None),
+        (state, output, z, make(np.zeros((2, 3, 5), np.float32))),
+    ]
+    bad += [(state._replace(sample=room[:2]), output, z, room[1:3])]
+    bad += [(state, room[:2], z, room[1:3]), (state, output, room[2:4], room[1:3])]
+    if backend.name == "numpy":
+        closed = np.zeros((2, 3, 4), np.float32)
+        closed.flags.writeable = False
+        bad += [(state, output, z, closed)]
+        folded = np.lib.stride_tricks.as_strided(np.zeros((3, 4), np.float32), (2, 3, 4), (0, 16, 4), writeable=True)
+        bad += [(state, output, z, folded)]
+    else:
+        import torch
+
+        bad += [(state, output, z, one) for one in (
+            torch.zeros(2, 3, 4, requires_grad=True), torch.zeros(2, 3, 4, device="meta"),
+            torch.zeros(2, 3, 4).to_sparse(), torch.zeros(1, 3, 4).expand(2, 3, 4),
+        )]  # fmt: skip
+    for given, result, noise, out in bad:
+        with pytest.raises(ms.ScheduleError, match="share no array"):
+            plan.step(given, result, noise, out=ms.State(out, (), 0))
+    found = plan.step(state, output, z, out=ms.State(room[:2], (), 0))
+    np.testing.assert_array_equal(backend.to_numpy(found.sample), backend.to_numpy(plan.step(state, output, z).sample))
+
+
+@pytest.mark.parametrize("name", CLIPS)
+def test_plans_that_differ_in_the_numbers_of_transforms_share_a_layout(name, make, backend):
+    plans = [_clipped(name, value).plan(3) for value in CLIPS[name]]
+    assert len({plan.layout for plan in plans}) == 1
+    stack = ms.stack_plans(plans)
+    assert len(stack.layout.denoised_transforms) == 1
+    x, output = (make(4 * one) for one in arrays(2, (3, 3, 4)))
+    state = stack.start(x)
+    both = [stack.step(state, output)]
+    if backend.name in ("torch", "jax", "mlx"):
+        both.append(stack.step(state, output, compile=True))
+    for k, plan in enumerate(plans):
+        own, given = plan.start(x[k : k + 1]), output[k : k + 1]
+        wanted = backend.to_numpy(plan.step(own, given).sample)
+        if backend.name in ("torch", "jax", "mlx"):
+            found = backend.to_numpy(plan.step(own, given, compile=True).sample)
+            np.testing.assert_allclose(found, wanted, rtol=1e-5, atol=1e-5)
+        for state in both:
+            found = backend.to_numpy(state.sample)[k : k + 1]
+            np.testing.assert_allclose(found, wanted, rtol=1e-5, atol=1e-5)
+    samples = [backend.to_numpy(plan.step(plan.start(x), output).sample) for plan in plans]
+    assert not np.array_equal(samples[0], samples[1])
+
+
+def test_steps_of_no_samples(make, backend):
+    plan = ms.DDIM().plan(3)
+    x = make(np.zeros((0, 3, 4), np.float32))
+    state = plan.step(ms.State(x, (), _index(make, np.zeros(0, int))), x)
+    assert tuple(state.sample.shape) == (0, 3, 4) and tuple(state.index.shape) == (0,)
+
+
+def test_what_is_written_to_a_table_changes_no_step(make, backend):
+    plan = ms.DDIM(clip_sample=False).plan(3)
+    x, output = (make(one) for one in arrays(2))
+    wanted = backend.to_numpy(plan.step(ms.State(x, (), _index(make, 1)), output).sample).copy()
+    table = plan.table(backend)
+    try:
+        table[:] = 0
+    except (TypeError, ValueError):
+        pass
+    found = plan.step(ms.State(x, (), _index(make, 1)), output).sample
+    np.testing.assert_array_equal(backend.to_numpy(found), wanted)
+
+
+def _arrays_of(value, seen):
+    if id(value) in seen:
+        return
+    seen.add(id(value))
+    if isinstance(value, np.ndarray):
+        yield value
+    elif isinstance(value, (tuple, list)):
+        for one in value:
+            yield from _arrays_of(one, seen)
+    elif type(value).__module__.startswith("multisched") and hasattr(value, "__dict__"):
+        for one in list(vars(value).values()):
+            yield from _arrays_of(one, seen)
+
+
+@pytest.mark.host
+def test_no_array_that_a_plan_or_a_recipe_leads_to_can_be_written_to():
+    for name, recipe in EVERY.items():
+        plan = recipe.plan(4)
+        _ = plan.timesteps, plan.folded, plan.layout
+        found = list(_arrays_of((recipe, plan), set()))
+        held = {id(plan._built[1])}  # of no public attribute
+        assert len(found) > 10
+        for array in found:
+            assert not array.flags.writeable or id(array) in held, name
+
+
+def test_a_torch_plan_first_used_under_a_mode_is_as_any_other(make, backend):
+    if backend.name != "torch":
+        pytest.skip("these modes are torch's")
+    import torch
+    from torch._subclasses.fake_tensor import FakeTensorMode
+
+    def fake(plan, x, index):
+        with FakeTensorMode() as mode:
+            plan.step(ms.State(mode.from_tensor(x), (), mode.from_tensor(index)), mode.from_tensor(x))
+
+    def inference(plan, x, index):
+        with torch.inference_mode():
+            plan.step(ms.State(x.clone(), (), index), x)
+
+    def transforms(plan, x, index):
+        torch.func.vmap(lambda one: plan.step(ms.State(one, (), index[0]), one).sample)(x)
+
+    def gradient(plan, x, index):
+        torch.func.grad(lambda one: plan.step(ms.State(one, (), index), one).sample.sum())(x)
+
+    def compiled(plan, x, index):
+        torch._dynamo.reset()
+        step = torch.compile(lambda a, k: plan.step(ms.State(a, (), k), a).sample, fullgraph=True, backend="eager")
+        torch.testing.assert_close(step(x, index), plan.step(ms.State(x, (), index), x).sample)
+
+    for recipe in (ms.FlowMatchEuler(), ms.DDIM()):
+        for use in (fake, inference, transforms, gradient, compiled):
+            plan, x, index = recipe.plan(4), make(arrays(1)[0]), make([1, 2], "int32")
+            use(plan, x, index)
+            assert all(type(one) is torch.Tensor and not one.is_inference() for one in plan._kept.values())
+            at = x.clone().requires_grad_()
+            found = plan.step(ms.State(at, (), index), at).sample
+            found.sum().backward()
+            fresh = recipe.plan(4).step(ms.State(x, (), index), x).sample
+            torch.testing.assert_close(found.detach(), fresh, rtol=0, atol=0)
+
+
+def test_a_jax_plan_first_used_in_a_trace_keeps_no_tracer(make, backend):
+    if backend.name != "jax":
+        pytest.skip("tracers are JAX's")
+    import jax
+
+    x, index = make(arrays(1)[0]), make([1, 2], "int32")
+    uses = (jax.jit, jax.checkpoint, lambda f: lambda a: jax.eval_shape(f, a), lambda f: jax.grad(lambda a: f(a).sum()))
+    for use in uses:
+        plan = ms.DDIM().plan(4)
+        use(lambda a, plan=plan: plan.step(ms.State(a, (), index), a).sample)(x)
+        assert plan._kept and not any(isinstance(one, jax.core.Tracer) for one in plan._kept.values())
+    plan = ms.DDIM().plan(4)
+    found = jax.vmap(lambda a, k: plan.step(ms.State(a, (), k), a).sample)(x, index)
+    np.testing.assert_allclose(found, plan.step(ms.State(x, (), index), x).sample, rtol=1e-6)
+
+
+def test_an_array_elsewhere_is_refused(make, backend):
+    if backend.name != "torch":
+        pytest.skip("the device without data is torch's")
+    plan = ms.DPMSolverMultistep().plan(3)
+    state, output = plan.start(make(arrays(1)[0])), make(arrays(1)[0])
+    index = make([0, 1], "int32")
+    memory = tuple(one.to("meta") for one in state.memory)
+    for given, result, says in (
+        (state._replace(memory=memory), output, "memory lies on meta, the sample on cpu"),
+        (state, output.to("meta"), "the model's output lies on meta"),
+        (state._replace(index=index.to("meta")), output, "the index lies on meta"),
+    ):
+        for compile in (False, True):
+            with pytest.raises(ms.ScheduleError, match=says):
+                plan.step(given, result, compile=compile)
+
+
+def test_a_stack_has_no_slot_beyond_its_batch(make, backend):
+    stack = ms.stack_plans([ms.FlowMatchEuler().plan(3)] * 2)
+    state = stack.start(make(arrays(1)[0]))
+    fresh = stack.start(make(arrays(1)[0][:1]), [1])
+    for slot in (-1, 2, True, 0.5, "0"):
+        with pytest.raises(ms.ScheduleError, match="slot"):
+            stack.put(state, slot, fresh)
+    with pytest.raises(ms.ScheduleError, match="replaced by one of shape"):
+        stack.put(state, 0, state)
+    assert backend.to_numpy(stack.put(state, 1, fresh).index).tolist() == [0, 4]
+
+
+@pytest.mark.parametrize("compile", [False, True])
+def test_nothing_is_left_of_2000_plans_or_of_2000_requests(compile, make, backend):
+    if compile and backend.name not in ("torch", "jax", "mlx"):
+        pytest.skip(f"{backend.name} has no compiler")
+    x, left = make(arrays(1, (1, 2))[0]), []
+    index = make([0], "int32")
+    for k in range(2_000):
+        plan = ms.DDIM(clip_sample_range=1.0 + k / 1000).plan(2)
+        state = plan.step(plan.start(x)._replace(index=index), x, compile=compile)
+        left.append(weakref.ref(plan))
+    del plan, state
+    gc.collect()
+    assert sum(one() is not None for one in left) == 0
+    stack = ms.stack_plans([ms.DDIM(clip_sample_range=1.0 + k).plan(2) for k in range(3)])
+    state = stack.start(make(np.zeros((4, 2), np.float32)), [0, 1, 2, 0])
+    state = stack.step(state, state.sample, compile=compile)
+    kept = len(stack._kept)
+    gc.collect()
+    before = len(gc.get_objects())
+    for k in range(2_000):
+        state = stack.put(state, k % 4, stack.start(x, [k % 3]))
+        state = stack.step(state, state.sample, compile=compile)
+        backend.synchronize(state.sample, state.index)
+    gc.collect()
+    assert len(stack._kept) == kept and len(gc.get_objects()) - before < 500
