@@ -5,6 +5,8 @@ from abc import ABC, abstractmethod
 from functools import cached_property
 from typing import Any
 
+import numpy as np
+
 from multisched import backends
 from multisched.backends import B, Backend
 from multisched.errors import ScheduleError
