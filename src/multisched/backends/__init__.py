@@ -145,5 +145,6 @@ def _generic(name: str) -> Backend[Any]:
             continue
         return ArrayAPIBackend(name, xp, getattr(module, "__version__", "unknown"))
     raise ScheduleError(
-        f"unknown backend {shown(name)}; built in are {', '.join(BUILTIN)}, and any installed array-API library by its name."
+        f"unknown backend {shown(name)}; built in are {', '.join(BUILTIN)}, and any installed array-API library by its "
+        "name."
     )
