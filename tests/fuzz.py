@@ -276,10 +276,9 @@ def run(seeds: range) -> Found:
             one = case(seed)
             began, trouble = time.thread_time(), None
             try:
-                if _check(one.make()):
-                    found.plans += 1
-                else:
-                    found.others += 1
+                is_plan = _check(one.make())
+                found.plans += is_plan
+                found.others += not is_plan
             except ms.ScheduleError as error:
                 found.errors += 1
                 text = str(error)

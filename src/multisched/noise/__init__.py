@@ -9,6 +9,7 @@ from multisched.errors import ScheduleError
 from multisched.noise.addresses import START
 from multisched.noise.base import NoiseSource, Source
 from multisched.noise.brownian import BrownianNoise
+from multisched.noise.framework import FrameworkNoise
 from multisched.noise.host import HostNoise, source
 from multisched.noise.native import NativeNoise
 from multisched.noise.philox import PhiloxNoise
@@ -21,6 +22,7 @@ __all__ = [
     "START",
     "BrownianNoise",
     "ColouredNoise",
+    "FrameworkNoise",
     "HostNoise",
     "NativeNoise",
     "NoiseSource",
@@ -42,7 +44,8 @@ def normal(shape: tuple[int, ...], rng: Any = 0, backend: Any = "numpy", device:
 
     Args:
         shape: (samples, ...); sample k is the same whatever the number of samples.
-        rng: a seed, a sequence of seeds (one per sample), a noise source, or a NumPy Generator.
+        rng: a seed, a sequence of seeds (one per sample), a noise source, a NumPy Generator, or a key of JAX or MLX or
+            a torch.Generator, which draw as in their frameworks (`FrameworkNoise`).
         backend: a backend's name, a `Backend`, or an array to take it from.
         device: where to put the array; the backend's default.
         dtype: the library's own or a name; float32 by default.
