@@ -17,7 +17,7 @@ from multisched.steps import Steps, host_number
 from multisched.table import Builder, Layout, Row, Terms, on_host, terms, with_end
 from multisched.tableau import Tableau
 from multisched.transforms import NoiseTransform, Transform
-from multisched.values import FLOAT32, anywhere, read_only, shown
+from multisched.values import FLOAT32, anywhere, arithmetic, read_only, shown
 
 
 @dataclass(frozen=True, eq=False)
@@ -57,7 +57,7 @@ class Plan(Steps):
         if isinstance(self.sigmas, np.ndarray) and len(self):
             # What is folded later is checked here, where it may overflow.
             largest = abs(self.tableau.weights).max() * abs(self.tableau.x0_weights).max()
-            if not largest < math.inf:
+            if not largest < 1e300:
                 _ = self.folded
 
     @property
@@ -122,7 +122,8 @@ class Plan(Steps):
     @cached_property
     def folded(self) -> Tableau:
         """The table that steps go by: without x0, where nothing is done to it."""
-        return self.tableau.fold() if self.denoised_transform is None else self.tableau
+        with arithmetic():
+            return self.tableau.fold() if self.denoised_transform is None else self.tableau
 
     @cached_property
     def _built(self) -> tuple[Layout, Any]:

@@ -1,5 +1,6 @@
 """Noise: sources addressed by (seed, sample, step, draw)."""
 
+import math
 from collections.abc import Sequence
 from typing import Any
 
@@ -38,6 +39,9 @@ __all__ = [
     "source",
 ]
 
+ELEMENTS = 1 << 34
+"""Elements that are drawn at once, at most."""
+
 
 def normal(shape: tuple[int, ...], rng: Any = 0, backend: Any = "numpy", device: Any = None, dtype: Any = None) -> Any:
     """Starting noise: unit normals, the same numbers on every backend.
@@ -57,6 +61,8 @@ def normal(shape: tuple[int, ...], rng: Any = 0, backend: Any = "numpy", device:
         raise ScheduleError(f"the shape of noise begins with the number of samples; given {shown(shape)}.")
     if min(shape := tuple(whole("an axis of the noise's shape", axis) for axis in shape)) < 0:
         raise ScheduleError(f"the shape of noise has no negative axis; given {shown(shape)}.")
+    if math.prod(shape) > ELEMENTS:
+        raise ScheduleError(f"noise has at most {ELEMENTS} elements; given the shape {shown(shape)}.")
     found = backends.resolve(backend)
     drawn = _drawn(source(rng), found, device, START, 0, shape)
     array = drawn if dtype is None else found.astype(drawn, found.dtype(dtype))
