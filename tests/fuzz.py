@@ -236,7 +236,7 @@ def _function(draw: random.Random) -> Case:
         (ms.DDIM().on, (some("numpy"), some(None, "cpu"), some(0, 1))),
         (ms.DDIM().add_noise, (some(x), some(x), some(1, [1, 2], np.array([1, 2])))),
         (ms.DDIM().get_velocity, (some(x), some(x), some(1, [1, 2], np.array([1, 2])))),
-        (plan.start, (some(x), some(None, x), some(None, "float32", np.float64))),
+        (plan.start, (x, some(None, x), some(None, "float32", np.float64))),
         (ms.DDIM().on("numpy").set_timesteps, (some(2, 3),)),
         (ms.sample, (lambda y, t: y, some(plan), some(x), some(0), some("auto", "python"))),
         (ms.backends.get, (some("numpy"),)),
@@ -276,10 +276,9 @@ def run(seeds: range) -> Found:
             one = case(seed)
             began, trouble = time.thread_time(), None
             try:
-                if _check(one.make()):
-                    found.plans += 1
-                else:
-                    found.others += 1
+                is_plan = _check(one.make())
+                found.plans += is_plan
+                found.others += not is_plan
             except ms.ScheduleError as error:
                 found.errors += 1
                 text = str(error)

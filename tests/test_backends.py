@@ -253,7 +253,7 @@ def test_a_third_party_adds_a_backend_by_entry_point(monkeypatch):
     from multisched import backends
 
     class Point:
-        name = "mylib"
+        name, value = "mylib", "mylib:BACKEND"
 
         @staticmethod
         def load():

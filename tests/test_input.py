@@ -25,16 +25,25 @@ TOGETHER = ("sigma_min", "sigma_max", "beta_end", "num_train_timesteps", "beta_s
 def test_a_refusal_names_the_option_as_it_was_typed(recipe):
     for field in fields(recipe):
         for value in fuzz.HOSTILE:
-            try:
-                replace(recipe, **{field.name: value})
-            except ms.ScheduleError as error:
-                assert field.name in str(error) or (field.name in TOGETHER and "noise levels" in str(error)), error
-                assert len(str(error)) < 400
+            said = _refusal(recipe, field.name, value)
+            together = field.name in TOGETHER and "noise levels" in said
+            assert said == "" or field.name in said or together, said
+            assert len(said) < 400
 
 
-@pytest.mark.parametrize(
-    "value", [10**5000, "x" * 10**5, list(range(10**4)), np.arange(10**5), {"a": {"b": "c" * 999}}]
-)
+def _refusal(recipe, name, value):
+    """What is said of a value of an option; nothing where it is taken."""
+    try:
+        replace(recipe, **{name: value})
+    except ms.ScheduleError as error:
+        return str(error)
+    return ""
+
+
+LONG = [10**5000, "x" * 10**5, list(range(10**4)), np.arange(10**5), {"a": {"b": "c" * 999}}]
+
+
+@pytest.mark.parametrize("value", LONG, ids=range(len(LONG)))
 def test_long_values_are_shortened(value):
     assert len(shown(value)) <= 90 and "\n" not in shown(value)
 
@@ -109,7 +118,7 @@ BOUNDS = [
 ]
 
 
-@pytest.mark.parametrize("recipe", BOUNDS, ids=lambda recipe: type(recipe).__name__)
+@pytest.mark.parametrize("recipe", BOUNDS, ids=range(len(BOUNDS)))
 def test_plans_at_the_bounds_are_quick_and_small(recipe):
     tracemalloc.start()
     began = time.thread_time()

@@ -93,8 +93,7 @@ class DiffusionScheduler(Generic[B]):
         # As plain numbers, which torch.compile can look at.
         self._told = tuple(self._plan.timesteps.tolist())
         self._starts = tuple(row for row, stage in enumerate(self._plan.stages) if stage == 0)
-        if self.backend.traces_late:
-            self._plan.warm()
+        self._plan.warm()
         self.reset()
 
     def set_inputs(self, **inputs: B) -> None:

@@ -18,7 +18,7 @@ from multisched.steps import Steps
 from multisched.table import Builder, Layout, Row, Terms, gather, on_host, terms, with_end
 from multisched.tableau import Tableau
 from multisched.transforms import NoiseTransform, Transform, kind_of, numbers_of
-from multisched.values import FLOAT32, anywhere, namespace, read_only, shown, whole
+from multisched.values import FLOAT32, anywhere, arithmetic, namespace, read_only, shown, whole
 
 
 @dataclass(frozen=True, eq=False)
@@ -59,7 +59,7 @@ class Plan(Steps):
         if isinstance(self.sigmas, np.ndarray) and len(self):
             # What is folded later is checked here, where it may overflow.
             largest = abs(self.tableau.weights).max() * abs(self.tableau.x0_weights).max()
-            if not largest < math.inf:
+            if not largest < 1e300:
                 _ = self.folded
         if not self._hosted:
             # Now, where the user takes gradients or does not; the first step may stand elsewhere.
@@ -127,7 +127,8 @@ class Plan(Steps):
     @cached_property
     def folded(self) -> Tableau:
         """The table that steps go by: without x0, where nothing is done to it."""
-        return self.tableau.fold() if self.denoised_transform is None else self.tableau
+        with arithmetic():
+            return self.tableau.fold() if self.denoised_transform is None else self.tableau
 
     @cached_property
     def _built(self) -> tuple[Layout, Any]:
@@ -244,9 +245,7 @@ class Plan(Steps):
 
     def warm(self) -> None:
         """Make all that steps with an int look up, which cannot be made while torch.compile traces them."""
-        for number in range(self._count):
-            self.needs_noise(number)
-        _ = self.layout, self._memory_count
+        self._fill()
 
     def add_noise(self, x0: B, noise: B, point: Any) -> B:
         """The forward process at a point of the run, alphas[point] * x0 + sigmas[point] * noise, as inpainting needs.

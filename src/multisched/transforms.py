@@ -10,7 +10,7 @@ from typing import Any, Protocol
 
 from multisched.backends import Backend
 from multisched.errors import ScheduleError
-from multisched.values import check_options
+from multisched.values import check_options, shown
 
 
 class Transform(Protocol):
@@ -230,7 +230,7 @@ class MeanShift:
         if not math.isfinite(self.omega):
             raise ScheduleError(f"omega must be a finite number; given {self.omega!r}.")
         if self.over not in ("sample", "batch"):
-            raise ScheduleError(f"omega_mean must be 'sample' or 'batch'; given {self.over!r}.")
+            raise ScheduleError(f"omega_mean must be 'sample' or 'batch'; given {shown(self.over)}.")
 
     @property
     def scale(self) -> float:

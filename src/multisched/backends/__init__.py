@@ -17,7 +17,7 @@ from multisched.backends.base import Array, ArrayAPIBackend, B, Backend
 from multisched.errors import ScheduleError
 from multisched.values import shown
 
-__all__ = ["Array", "ArrayAPIBackend", "Availability", "B", "Backend", "available", "get", "of", "resolve"]
+__all__ = ["Array", "ArrayAPIBackend", "Availability", "B", "Backend", "available", "get", "of", "of_random", "resolve"]
 
 BUILTIN = ("numpy", "torch", "jax", "mlx")
 GROUP = "multisched.backends"
@@ -79,6 +79,16 @@ def _of_type(kind: type, array: Any) -> Backend[Any]:
             f"expected an array of {', '.join(BUILTIN)} or another array-API library; given {shown(array)}."
         )
     return get(names[0])
+
+
+def of_random(state: Any) -> Backend[Any] | None:
+    """The backend whose random state (a key, a generator) this is; None for anything else."""
+    module = type(state).__module__.partition(".")[0]
+    name = _MODULE_TO_NAME.get(module, module)
+    if name not in BUILTIN or name == "numpy":
+        return None
+    found = get(name)
+    return found if found.drives(state) else None
 
 
 def resolve(backend: Any) -> Backend[Any]:
@@ -157,5 +167,6 @@ def _generic(name: str) -> Backend[Any]:
             continue
         return ArrayAPIBackend(name, xp, getattr(module, "__version__", "unknown"))
     raise ScheduleError(
-        f"unknown backend {shown(name)}; built in are {', '.join(BUILTIN)}, and any installed array-API library by its name."
+        f"unknown backend {shown(name)}; built in are {', '.join(BUILTIN)}, and any installed array-API library by its "
+        "name."
     )

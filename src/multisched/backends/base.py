@@ -151,6 +151,15 @@ class Backend(Protocol[B]):
     def normal(self, shape: tuple[int, ...], seed: int, dtype: Any = None, device: Any = None) -> B:
         """Standard normal draws by the library's own generator, seeded anew."""
 
+    addressed: bool
+    """Whether `normal_from` takes an address, so that the same one gives the same numbers."""
+
+    def drives(self, state: Any) -> bool:
+        """Whether this is a random state of the library: a key, a generator."""
+
+    def normal_from(self, state: Any, shape: tuple[int, ...], address: tuple[Any, Any] | None) -> B:
+        """float32 normals that such a state gives by itself, or at (step, draw) where the library is `addressed`."""
+
     def synchronize(self, *arrays: B) -> None:
         """Return when the arrays are computed (for timing)."""
 
@@ -172,6 +181,7 @@ class ArrayAPIBackend(Generic[B]):
     """
 
     mutable = False
+    addressed = False
 
     def __init__(self, name: str, xp: ModuleType, version: str = "unknown") -> None:
         self.name = name
@@ -304,6 +314,12 @@ class ArrayAPIBackend(Generic[B]):
 
     def normal(self, shape: tuple[int, ...], seed: int, dtype: Any = None, device: Any = None) -> B:
         return self.asarray(np.random.default_rng(seed).standard_normal(shape), dtype or "float32", device)
+
+    def drives(self, state: Any) -> bool:
+        return False
+
+    def normal_from(self, state: Any, shape: tuple[int, ...], address: tuple[Any, Any] | None) -> B:
+        raise ScheduleError(f"{self.name} has no random state that is known here.")
 
     def synchronize(self, *arrays: B) -> None:
         pass

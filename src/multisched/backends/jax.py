@@ -22,6 +22,8 @@ def _loop(count: int, body: Callable[[Any], Any]) -> Callable[[Any], Any]:
 class JaxBackend(ArrayAPIBackend[jax.Array]):
     """jax arrays."""
 
+    addressed = True
+
     def __init__(self) -> None:
         super().__init__("jax", jnp, jax.__version__)
 
@@ -67,6 +69,18 @@ class JaxBackend(ArrayAPIBackend[jax.Array]):
     def normal(self, shape: tuple[int, ...], seed: int, dtype: Any = None, device: Any = None) -> jax.Array:
         draws = jax.random.normal(jax.random.key(seed), shape, dtype=self.dtype(dtype or "float32"))
         return draws if device is None else jax.device_put(draws, self._device(device))
+
+    def drives(self, state: Any) -> bool:
+        if not isinstance(state, jax.Array):
+            return False
+        if jnp.issubdtype(state.dtype, jax.dtypes.prng_key):
+            return state.ndim == 0
+        return state.dtype == jnp.uint32 and state.shape == (2,)
+
+    def normal_from(self, state: Any, shape: tuple[int, ...], address: tuple[Any, Any] | None) -> jax.Array:
+        if address is not None:
+            state = jax.random.fold_in(jax.random.fold_in(state, address[0] + 1), address[1])
+        return jax.random.normal(state, shape, dtype=jnp.float32)
 
     def constant(self, values: Any, dtype: Any = None, device: Any = None) -> jax.Array:
         # Put there by name, which a transfer guard allows.

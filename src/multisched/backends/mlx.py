@@ -22,6 +22,7 @@ class MLXBackend(ArrayAPIBackend[mx.array]):
     """mlx arrays."""
 
     mutable = True
+    addressed = True
 
     def __init__(self) -> None:
         super().__init__("mlx", mx, version("mlx"))
@@ -60,6 +61,15 @@ class MLXBackend(ArrayAPIBackend[mx.array]):
     def normal(self, shape: tuple[int, ...], seed: int, dtype: Any = None, device: Any = None) -> mx.array:
         self._device(device)
         return mx.random.normal(shape, dtype=self.dtype(dtype or "float32"), key=mx.random.key(seed))
+
+    def drives(self, state: Any) -> bool:
+        return isinstance(state, mx.array) and state.dtype == mx.uint32 and state.shape == (2,)
+
+    def normal_from(self, state: Any, shape: tuple[int, ...], address: tuple[Any, Any] | None) -> mx.array:
+        if address is not None:
+            place = mx.stack([mx.array(address[0]) + 1, mx.array(address[1])]).astype(mx.uint32)
+            state = mx.random.split(state + place)[0]
+        return mx.random.normal(shape, dtype=mx.float32, key=state)
 
     def compile(self, function: Callable[..., Any], donate: tuple[int, ...] = ()) -> Callable[..., Any]:
         found: Callable[..., Any] = mx.compile(function)

@@ -163,6 +163,12 @@ class TorchBackend(ArrayAPIBackend[torch.Tensor]):
         generator = torch.Generator(device).manual_seed(seed)
         return torch.randn(shape, generator=generator, dtype=self.dtype(dtype or "float32"), device=device)
 
+    def drives(self, state: Any) -> bool:
+        return isinstance(state, torch.Generator)
+
+    def normal_from(self, state: Any, shape: tuple[int, ...], address: tuple[Any, Any] | None) -> torch.Tensor:
+        return torch.randn(shape, generator=state, device=state.device, dtype=torch.float32)
+
     def repeat(
         self,
         count: int,

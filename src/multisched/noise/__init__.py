@@ -1,5 +1,6 @@
 """Noise: sources addressed by (seed, sample, step, draw)."""
 
+import math
 from collections.abc import Sequence
 from typing import Any
 
@@ -9,6 +10,7 @@ from multisched.errors import ScheduleError
 from multisched.noise.addresses import START
 from multisched.noise.base import NoiseSource, Source
 from multisched.noise.brownian import BrownianNoise
+from multisched.noise.framework import FrameworkNoise
 from multisched.noise.host import HostNoise, source
 from multisched.noise.native import NativeNoise
 from multisched.noise.philox import PhiloxNoise
@@ -21,6 +23,7 @@ __all__ = [
     "START",
     "BrownianNoise",
     "ColouredNoise",
+    "FrameworkNoise",
     "HostNoise",
     "NativeNoise",
     "NoiseSource",
@@ -36,13 +39,17 @@ __all__ = [
     "source",
 ]
 
+ELEMENTS = 1 << 34
+"""Elements that are drawn at once, at most."""
+
 
 def normal(shape: tuple[int, ...], rng: Any = 0, backend: Any = "numpy", device: Any = None, dtype: Any = None) -> Any:
     """Starting noise: unit normals, the same numbers on every backend.
 
     Args:
         shape: (samples, ...); sample k is the same whatever the number of samples.
-        rng: a seed, a sequence of seeds (one per sample), a noise source, or a NumPy Generator.
+        rng: a seed, a sequence of seeds (one per sample), a noise source, a NumPy Generator, or a key of JAX or MLX or
+            a torch.Generator, which draw as in their frameworks (`FrameworkNoise`).
         backend: a backend's name, a `Backend`, or an array to take it from.
         device: where to put the array; the backend's default.
         dtype: the library's own or a name; float32 by default.
@@ -54,6 +61,8 @@ def normal(shape: tuple[int, ...], rng: Any = 0, backend: Any = "numpy", device:
         raise ScheduleError(f"the shape of noise begins with the number of samples; given {shown(shape)}.")
     if min(shape := tuple(whole("an axis of the noise's shape", axis) for axis in shape)) < 0:
         raise ScheduleError(f"the shape of noise has no negative axis; given {shown(shape)}.")
+    if math.prod(shape) > ELEMENTS:
+        raise ScheduleError(f"noise has at most {ELEMENTS} elements; given the shape {shown(shape)}.")
     found = backends.resolve(backend)
     drawn = _drawn(source(rng), found, device, START, 0, shape)
     array = drawn if dtype is None else found.astype(drawn, found.dtype(dtype))

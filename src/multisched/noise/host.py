@@ -8,10 +8,12 @@ from typing import Any
 
 import numpy as np
 
+from multisched import backends
 from multisched.errors import ScheduleError
 from multisched.noise.addresses import check_place, check_seed, keys
 from multisched.noise.base import Ids, NoiseSource, Shape, Source
 from multisched.noise.words import blocks, normals
+from multisched.values import shown
 
 
 @dataclass(frozen=True)
@@ -65,7 +67,8 @@ def source(rng: Any) -> NoiseSource:
     """The noise source that `rng=` stands for.
 
     Args:
-        rng: a seed, a sequence of seeds (one per sample), a NumPy Generator (it gives a seed), or a source as it is.
+        rng: a seed, a sequence of seeds (one per sample), a NumPy Generator (it gives a seed), a key of JAX or MLX or a
+            torch.Generator (`FrameworkNoise`), or a source as it is.
 
     Raises:
         ScheduleError: anything else, or a seed that is none.
@@ -77,8 +80,13 @@ def source(rng: Any) -> NoiseSource:
     if hasattr(rng, "normal") and not isinstance(rng, (np.random.RandomState, ModuleType)):
         found: NoiseSource = rng
         return found
+    if backends.of_random(rng) is not None:
+        from multisched.noise.framework import FrameworkNoise  # which is a source itself
+
+        return FrameworkNoise(rng)
     raise ScheduleError(
-        f"rng must be a seed, a noise source or a numpy Generator, or a sequence of seeds; given {type(rng).__name__}."
+        "rng must be a seed, a noise source or a numpy Generator, a sequence of seeds, a key of JAX or MLX or a "
+        f"torch.Generator; given {shown(rng)}."
     )
 
 

@@ -20,13 +20,13 @@ class ScoreSdeVe(Recipe):
     sigma_min: float = 0.01
     sigma_max: float = 1348.0
     sampling_eps: float = 1e-5
-    snr: float = 0.15
+    langevin_snr: float = 0.15
     correct_steps: int = 1
     norms: str = "sample"
 
     def parts(self) -> Parts:
         schedule = self._build(Geometric, sigma_data=None, sigma_schedule="exponential", timestep="sigma", prior=0.0)
-        return Parts(schedule, Prediction("score"), self._build(solvers.PredictorCorrector))
+        return Parts(schedule, Prediction("score"), self._build(solvers.PredictorCorrector, snr=self.langevin_snr))
 
 
 @dataclass(frozen=True)

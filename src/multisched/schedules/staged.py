@@ -59,7 +59,7 @@ class StagedFlow(Flow):
             raise ScheduleError(f"stage must be in 0..{self.stages - 1}, below stages; given {self.stage}.")
         if ends.size <= self.stages or np.any(np.diff(ends) <= 0) or ends[0] < 0 or ends[-1] > 1:
             raise ScheduleError(
-                f"stage_range must be, for stages={self.stages}, at least {self.stages + 1} numbers that rise within [0, 1]; "
+                f"stage_range must be at least stages + 1 = {self.stages + 1} numbers that rise within [0, 1]; "
                 f"given {shown(self.stage_range)}."
             )
         if not 0 < self.gamma < math.inf or not 0 < self.whole_shift < math.inf:
