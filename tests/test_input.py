@@ -131,7 +131,7 @@ def test_plans_at_the_bounds_are_quick_and_small(recipe):
 
 @pytest.mark.parametrize("snr", [1e39, 1e100])
 def test_what_float32_cannot_hold_is_refused_at_the_cast(snr):
-    plan = ms.ScoreSdeVe(snr=snr, sigma_max=20.0).plan(3)
+    plan = ms.ScoreSdeVe(langevin_snr=snr, sigma_max=20.0).plan(3)
     assert np.all(np.isfinite(plan.table("numpy", dtype="float64")))
     for use in (plan.table, lambda: plan.start(np.ones((1, 2), np.float32))):
         with pytest.raises(

@@ -167,9 +167,8 @@ def test_timesteps_per_sample_frame_or_token(recipe, shape, sample, make, backen
     rng = np.random.default_rng(3)
     times = rng.uniform(low, high, shape).astype(np.float32)
     x0, noise = rng.standard_normal((2, *sample)).astype(np.float32)
-    wide = np.broadcast_to(
-        times.reshape(*shape, *(1,) * (len(sample) - len(shape)))[(0,) * max(0, len(shape) - len(sample))], sample
-    )
+    columns = times.reshape((*shape, *(1,) * (len(sample) - len(shape)))) if sample else times.reshape(())
+    wide = np.broadcast_to(columns, sample)
     scheduler = recipe.on(backend)
     functions = [recipe.add_noise, recipe.target, scheduler.add_noise, lambda x, z, t: scheduler.scale_noise(x, t, z)]
     if recipe.parts().schedule.velocity(1.0, 1.0) is not None:
@@ -183,7 +182,7 @@ def test_timesteps_per_sample_frame_or_token(recipe, shape, sample, make, backen
 
 
 REFUSED = [
-    ((5,), (2, 5, 8), r"\(5,\) do not fit .* is \(2,\), one per frame of each \(1, 5\) or \(2, 5\)"),
+    ((5,), (2, 5, 8), r"\(5,\) do not fit samples .* is \(2,\), one per frame of each \(1, 5\) or \(2, 5\)"),
     ((2, 8), (2, 5, 8), r"\(2, 8\) do not fit"),
     ((2, 5, 8, 1), (2, 5, 8), "do not fit"),
     ((0,), (2, 5, 8), "do not fit"),

@@ -108,7 +108,7 @@ class NumPyBackend(ArrayAPIBackend[np.ndarray]):
             return self.weighted_sums(plain, arrays, dtype, out)
         results = tuple(np.empty(arrays[0].shape, dtype) for _ in sums) if out is None else tuple(out)
         for k in range(arrays[0].shape[0]):
-            own = [(tuple([w if type(w) is float else w[k] for w in weights]), chosen) for weights, chosen in sums]
+            own = [(tuple([_of_sample(w, k) for w in weights]), chosen) for weights, chosen in sums]
             for result, one in zip(results, self.weighted_sums(own, [a[k] for a in arrays], dtype), strict=True):
                 result[k] = one
         return results
@@ -126,6 +126,11 @@ def _overlap(one: np.ndarray, other: np.ndarray) -> bool:
         return bool(np.shares_memory(one, other, max_work=10_000))
     except TooHardError:
         return True
+
+
+def _of_sample(weight: Any, k: int) -> Any:
+    """A weight of sample k: that of the sample, or the one that all have."""
+    return weight if np.ndim(weight) == 0 else weight[k if weight.shape[0] > 1 else 0]
 
 
 def _sum(

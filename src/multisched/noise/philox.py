@@ -3,8 +3,8 @@
 Words are int32, which alone has shifts and wrapping products on all backends: 16-bit limbs, and a mask after each
 shift. The normals are taken with + - * / alone, which libraries round as IEEE 754 says, so that eager ones are the same
 bits on every backend and processor. A library's own square root is not always rounded so (torch's is off by a last bit
-in one value of seven on some processors): it is a first guess here, which `_root` makes exact. A compiler that contracts
-to fused multiply-adds changes last bits.
+in one value of seven on some processors): it is a first guess here, which `_root` mends. A compiler that contracts to
+fused multiply-adds changes last bits.
 """
 
 import math

@@ -176,7 +176,7 @@ def _placed(timesteps: Any, wanted: Any = None) -> tuple[Any, Any]:
     except (TypeError, ValueError, RuntimeError):
         known = False
     if not known:
-        raise ScheduleError(f"timesteps must be a number, a list of numbers or an array; given {timesteps!r:.100}.")
+        raise ScheduleError(f"timesteps must be a number, a list of numbers or an array; given {shown(timesteps)}.")
     return array.astype(np.float64), None
 
 
@@ -201,7 +201,7 @@ def aligned(shape: tuple[int, ...], sample: tuple[int, ...]) -> tuple[int, ...]:
         return (1,) * len(sample)
     if len(shape) > len(sample) or any(shape[k] not in (1, sample[k]) for k in axes):
         raise ScheduleError(
-            f"timesteps have the shape {shape}, which does not fit samples {sample}: {_readings(sample)}."
+            f"timesteps of shape {shape} do not fit samples of shape {sample}: {_readings(sample)}."
         )
     found = (*shape, *(1,) * (len(sample) - len(shape)))
     for k in axes[1:] if len(shape) < len(sample) else ():

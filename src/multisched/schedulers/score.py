@@ -15,7 +15,8 @@ from multisched.values import check_options
 class ScoreSdeVe(Recipe):
     """The variance-exploding process, by Langevin steps at each level and a step down. The model is told sigma and
     returns the score. The last step adds no noise. Options: `schedules.trig.Geometric`'s and
-    `solvers.PredictorCorrector`'s. A recipe from diffusers has the norms of the batch."""
+    `solvers.PredictorCorrector`'s, whose snr is langevin_snr here. A recipe from diffusers has the norms of the
+    batch."""
 
     sigma_min: float = 0.01
     sigma_max: float = 1348.0

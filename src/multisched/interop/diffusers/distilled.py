@@ -26,6 +26,7 @@ PEERS = {
         schedulers.ScoreSdeVe,
         ours=("norms",),
         faithful={"norms": "batch"},
+        renamed={"snr": "langevin_snr"},
         ignored={"num_train_timesteps": "each run says its steps"},
     ),
     "ScoreSdeVpScheduler": Peer(schedulers.ScoreSdeVp, ignored={"num_train_timesteps": "each run says its steps"}),
