@@ -49,7 +49,7 @@ CASES = [
     (lambda: ms.noise.normal((2,), rng=np.random), "rng must be a seed"),
     (lambda: ms.backends.get(""), "unknown backend ''"),
     (lambda: ms.retrieve_timesteps(None, [2.0, -1.0], 2, 1000), "noise levels must not be negative"),
-    (lambda: ms.log_prob(np.ones(2), np.ones(2), None), "std must be a number; given None"),
+    (lambda: ms.log_prob(np.ones(2), np.ones(2), None), "std must be"),
     (lambda: ms.sample(lambda x, t: x, FLOW, np.ones((1, 2))), "runs a plan, which recipe.plan.n. makes"),
     (lambda: ms.FlowMatchHeun(s_churn=-1.0), "s_churn must be a number >= 0; given -1.0"),
     (lambda: ms.FlowMatchHeun(s_noise=math.nan), "s_noise must be a number >= 0; given nan"),
@@ -178,8 +178,8 @@ def test_bad_steps_are_refused(make):
     heun = ms.FlowMatchHeun().plan(2)
     with pytest.raises(ms.ScheduleError, match=r"memory has shape \(2, 3, 5\)"):
         heun.step(heun.start(x)._replace(memory=(wrong, x)), x)
-    with pytest.raises(ms.ScheduleError, match="standard deviation above 0"):
-        ms.log_prob(x, x, 0.0)
+    with pytest.raises(ms.ScheduleError, match=r"std must be a finite number of at least 0; given -1\.0"):
+        ms.log_prob(x, x, -1.0)
 
 
 def test_a_schedulers_state_survives_bad_calls(make, backend):

@@ -232,7 +232,7 @@ def test_plot_refuses(refuse, tmp_path, monkeypatch):
         (["--scheduler", "ddim", "--shift", "3"], "ddim has no option 'shift'; it has num_train_timesteps, .*eta"),
         (["--set", "shift"], "--set takes OPTION=VALUE; given 'shift'"),
         (["--set", "use_dynamic_shifting=true"], "mu must be given"),
-        (["--from-config", "nowhere"], "there is no scheduler_config.json at nowhere"),
+        (["--from-config", "nowhere"], "there is no scheduler_config.json at 'nowhere'"),
         (["--from-config", "nowhere", "--shift", "2"], "--from-config says the scheduler and all of its options"),
         (["--shift", "-1"], "shift must be a positive number"),
         (["--steps", "0"], "number of steps must be in 1..1000; given 0"),

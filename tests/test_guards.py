@@ -79,14 +79,14 @@ def test_gradients_of_a_density_are_those_of_each_sample_alone(make, backend):
 
 @pytest.mark.parametrize("dtype", ["uint8", "int8", "int16", "int32", "int64"])
 def test_an_index_that_cannot_count_to_the_end_is_refused(dtype, make, backend):
-    plan, long = ms.FlowMatchEuler().plan(4), ms.FlowMatchEuler().plan(40_000)
+    plan, long = ms.FlowMatchEuler().plan(4), ms.FlowMatchEuler().plan(1000)
     x, output = (make(one) for one in arrays(2))
     state = plan.step(ms.State(x, (), make([1, 3], dtype)), output)
     np.testing.assert_array_equal(backend.to_numpy(state.index), [2, 4])
     wanted = plan.step(ms.State(x, (), _index(make, [1, 3])), output)
     np.testing.assert_array_equal(backend.to_numpy(state.sample), backend.to_numpy(wanted.sample))
-    for many in (long, ms.stack_plans([long, plan])):
-        if dtype in ("int32", "int64"):
+    for many in (long, ms.stack_plans([long] * 33)):
+        if dtype in ("int32", "int64") or (dtype == "int16" and many is long):
             many.step(ms.State(x, (), make([255, 256], dtype)), output)
             continue
         with pytest.raises(ms.ScheduleError, match="so use int32"):

@@ -134,9 +134,9 @@ def test_snr_at_the_ends(make, backend, device):
 
 def test_what_has_no_finite_target_is_refused(make):
     x = make(arrays(1)[0])
-    for recipe, t in ((ms.ScoreSdeVe(), 0.0), (ms.CMStochasticIterative(), 250 * math.log(0.002))):
+    for t in (0.0, [0.0, 1.0]):
         with pytest.raises(ms.ScheduleError, match="not finite"):
-            recipe.target(x, x, t) if t == 0 else recipe.target(x, x, [t, t])
+            ms.ScoreSdeVe().target(x, x, t)
 
 
 SHAPES = [

@@ -14,7 +14,7 @@ from multisched.plan import Plan
 from multisched.schedulers.base import Recipe
 from multisched.schedulers.options import with_options
 from multisched.step import State
-from multisched.values import close, number_of
+from multisched.values import close, number_of, shown
 
 _NUMBERS = (int, float, np.number, np.ndarray)
 _KEPT = 8  # plans kept of other options and beginnings
@@ -261,7 +261,7 @@ class DiffusionScheduler(Generic[B]):
         if number is not None:
             return number
         if isinstance(timestep, _NUMBERS) or not hasattr(timestep, "shape"):
-            raise ScheduleError(f"a step has one timestep, a number or a 0-d array; given {timestep!r}.")
+            raise ScheduleError(f"a step has one timestep, a number or a 0-d array; given {shown(timestep)}.")
         if backends.of(timestep) is not self.backend or math.prod(timestep.shape) != 1:
             raise ScheduleError(
                 f"a step has one timestep, a number or a 0-d array of {self.backend.name}; "

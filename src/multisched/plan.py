@@ -259,7 +259,7 @@ class Plan(Steps):
             ScheduleError: if the point is no whole number, or outside the run, or arrays do not go together.
         """
         backend, end = backends.of(x0), len(self.grid)
-        number = host_number(State(x0, (), point if hasattr(point, "shape") else whole("point", point)))
+        number = host_number(State(x0, (), point if hasattr(point, "shape") else whole("point", point)), end)
         dtype, device = backend.compute_dtype(x0.dtype), backend.device(x0)
         if number is None:
             table = self._levels_on(backend, dtype, device)

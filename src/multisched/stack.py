@@ -233,7 +233,7 @@ class Stack(Steps):
 
     def _number(self, state: State[Any]) -> int | None:
         if host_number(state, self._last) is not None or len(state.index.shape) != 1:
-            raise ScheduleError(f"the state of a stack has one index for each sample; given {state.index!r}.")
+            raise ScheduleError(f"the state of a stack has one index for each sample; given {shown(state.index)}.")
         self._check_memory(state)
         return None
 

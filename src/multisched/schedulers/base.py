@@ -210,7 +210,7 @@ def _bounds(steps: int, start: int | None, stop: int | None, strength: float | N
             )
         strength = real("strength", strength)
         if not 0 <= strength <= 1:
-            raise ScheduleError(f"strength must be in [0, 1]; given {strength!r}.")
+            raise ScheduleError(f"strength must be in [0, 1]; given {shown(strength)}.")
         start = steps - int(steps * strength)
         if start == steps and strength and steps:
             raise ScheduleError(

@@ -29,11 +29,14 @@ class _Distilled(Trained):
         cleanest share of those that the model was distilled on (diffusers' set_timesteps). Of a list that is given it
         is the share of its steps that is run, as for every recipe."""
         listed = any(arguments.get(name) is not None for name in ("timesteps", "sigmas", "ratios"))
-        if arguments.get("start") is None and arguments.get("strength") is None and self.strength != 1:
+        strength, begun = arguments.get("strength"), arguments.get("start") is not None
+        if strength is None and not listed:
+            return self._whole(n, **arguments)
+        if strength and not listed and not begun:
+            return replace(self, strength=strength)._whole(n, **arguments | {"strength": None})
+        if strength is None and not begun and self.strength != 1:
             arguments["strength"] = self.strength
-        if listed or arguments.get("start") is not None or not (strength := arguments.get("strength")):
-            return replace(self, strength=1.0)._whole(n, **arguments)
-        return replace(self, strength=strength)._whole(n, **arguments | {"strength": None})
+        return replace(self, strength=1.0)._whole(n, **arguments)
 
     def _whole(self, n: int | None, **arguments: Any) -> Plan:
         return super().plan(n, **arguments)

@@ -200,9 +200,7 @@ def aligned(shape: tuple[int, ...], sample: tuple[int, ...]) -> tuple[int, ...]:
     if shape in ((), (1,)):
         return (1,) * len(sample)
     if len(shape) > len(sample) or any(shape[k] not in (1, sample[k]) for k in axes):
-        raise ScheduleError(
-            f"timesteps of shape {shape} do not fit samples of shape {sample}: {_readings(sample)}."
-        )
+        raise ScheduleError(f"timesteps of shape {shape} do not fit samples of shape {sample}: {_readings(sample)}.")
     found = (*shape, *(1,) * (len(sample) - len(shape)))
     for k in axes[1:] if len(shape) < len(sample) else ():
         later = [j for j in range(k + 1, len(sample)) if sample[j] == shape[k] != 1]

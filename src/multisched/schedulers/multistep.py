@@ -13,7 +13,7 @@ from multisched.schedules import DiscreteVP, Flow, Schedule
 from multisched.schedules.spacing import SPACINGS
 from multisched.solvers import ExponentialAdams, Solver
 from multisched.solvers.exponential import ORDERS
-from multisched.values import check_options, count
+from multisched.values import check_options, count, shown
 
 VARIANCES = ("learned", "learned_range")  # that a model may give beside the noise
 
@@ -35,7 +35,7 @@ class Multistep(Thresholded, Respaced):
         """As `Recipe.plan`; mu is of the straight path."""
         if arguments.get("mu") is not None and not self.use_flow_sigmas:
             raise ScheduleError(
-                f"mu={arguments['mu']!r} has no use: it shifts the straight path, and use_flow_sigmas is off, which "
+                f"mu={shown(arguments['mu'])} has no use: it shifts the straight path, and use_flow_sigmas is off, which "
                 "chooses that."
             )
         return super().plan(n, **arguments)

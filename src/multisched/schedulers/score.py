@@ -26,6 +26,7 @@ class ScoreSdeVe(Recipe):
     norms: str = "sample"
 
     def parts(self) -> Parts:
+        check_options(self, not_negative=("langevin_snr",))
         schedule = self._build(Geometric, sigma_data=None, sigma_schedule="exponential", timestep="sigma", prior=0.0)
         return Parts(schedule, Prediction("score"), self._build(solvers.PredictorCorrector, snr=self.langevin_snr))
 

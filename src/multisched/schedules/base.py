@@ -1,5 +1,6 @@
 """What a schedule is: the levels (alpha, sigma) of every timestep, and the grids of its sampling runs."""
 
+import math
 from abc import ABC, abstractmethod
 from typing import Any, NamedTuple
 
@@ -54,7 +55,7 @@ class Schedule(ABC):
 
     def timestep_of(self, alpha: float, sigma: float) -> float:
         """The timestep whose `levels` are (alpha, sigma), where a run ends: exact, and finite at sigma = 0."""
-        return float(self.point(sigma / alpha).timestep)
+        return float(self.point(sigma / alpha if alpha else math.inf).timestep)
 
     def velocity(self, alpha: Any, sigma: Any) -> tuple[Any, Any] | None:
         """The weights (a, b) of the velocity a * x0 + b * noise that models of the path are trained on: v where it is

@@ -68,7 +68,7 @@ def betas_for_alpha_bar(
     max_beta = real("max_beta", max_beta)
     checks.option("alpha_transform_type", alpha_transform_type, tuple(_ALPHA_BARS))
     if not 0 < max_beta <= 1:
-        raise ScheduleError(f"max_beta must be in (0, 1]; given {max_beta!r}.")
+        raise ScheduleError(f"max_beta must be in (0, 1]; given {shown(max_beta)}.")
     alpha_bar = np.array([_ALPHA_BARS[alpha_transform_type](t) for t in (np.arange(total + 1) / total).tolist()])
     betas: np.ndarray = np.minimum(1 - alpha_bar[1:] / alpha_bar[:-1], max_beta)
     return betas

@@ -170,7 +170,7 @@ class Flow(Schedule):
             if self.double_shift or self.shift_given:
                 levels = self._apply_shift(levels, mu)
             elif mu is not None:
-                raise ScheduleError(f"given sigmas and timesteps are taken as they are, so mu={mu!r} has no use.")
+                raise ScheduleError(f"given sigmas and timesteps are taken as they are, so mu={shown(mu)} has no use.")
             checks.same_length(n, levels.size)
         levels = levels if self.sigma_limit == 1 else np.minimum(levels, self.sigma_limit)
         if not (np.all(np.diff(levels) < 0) and levels[-1] > 0):
@@ -198,13 +198,15 @@ class Flow(Schedule):
     def _apply_shift(self, sigmas: np.ndarray, mu: float | None) -> np.ndarray:
         on = self.use_dynamic_shifting
         if on != (mu is not None):
-            raise ScheduleError(f"mu must be given exactly if use_dynamic_shifting is on; it is {on}, mu={mu!r}.")
+            raise ScheduleError(f"mu must be given exactly if use_dynamic_shifting is on; it is {on}, mu={shown(mu)}.")
         if mu is None:
             shifted = sigmas if self.shift == 1 else shift(sigmas, self.shift)
         else:
             # exp(700) is about the largest float64
             if not abs(mu) <= 700 or (self.time_shift_type == "linear" and mu <= 0):
-                raise ScheduleError(f"mu must be in [-700, 700], and positive for the linear time shift; given {mu!r}.")
+                raise ScheduleError(
+                    f"mu must be in [-700, 700], and positive for the linear time shift; given {shown(mu)}."
+                )
             shifted = shift(sigmas, math.exp(mu) if self.time_shift_type == "exponential" else mu)
         if self.shift_terminal is not None and shifted[-1] != 1:
             shifted = 1 - (1 - shifted) * ((1 - self.shift_terminal) / (1 - shifted[-1]))
