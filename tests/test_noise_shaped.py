@@ -154,7 +154,7 @@ REFUSED = [
     (lambda: TorchCudaNoise(0).normal([0], 0, 0, (40_961,)), "up to one wave of threads, 40960 elements"),
     (lambda: TorchCudaNoise(0).normal([0, 1], 0, 0, (20_481,)), "here are 40962"),
     (lambda: TorchCudaNoise(0).normal([0], 0, 1, (4,)), "calls=1 draws a step are counted; this is draw 1"),
-    (lambda: TorchCudaNoise(0, wave=0), "wave must be at least 1"),
+    (lambda: TorchCudaNoise(0, wave=0), "wave must be in 1..4294967296; given 0"),
     (lambda: ms.noise.draw(BrownianNoise(0), 0, [0], X), "needs the interval"),
 ]
 
