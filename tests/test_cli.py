@@ -278,3 +278,49 @@ def test_importing_the_command_imports_nothing_heavy():
     code = f"import sys, multisched.cli; print(*{heavy} & set(sys.modules))"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.split() == []
+
+
+def test_another_file_is_written_over_only_by_force(refuse, tmp_path):
+    out = tmp_path / "grid.png"
+    arguments = ("--steps", "2", "--count", "1", "--out", out)
+    out.write_bytes(b"mine")
+    assert "--force writes over it" in refuse(*arguments)
+    assert out.read_bytes() == b"mine"
+    assert cli.main(["sample", *map(str, arguments), "--force"]) == 0
+    written = out.read_bytes()
+    assert cli.main(["sample", *map(str, arguments)]) == 0  # the same again
+    assert out.read_bytes() == written != b"mine"
+
+
+def test_a_decompression_bomb_is_refused(refuse, photographs, monkeypatch):
+    for most in (500, 1000):  # an error from twice the limit on, before that a warning
+        monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", most)
+        assert "more pixels than Pillow takes for safe" in refuse("--data", photographs)
+
+
+def test_bad_folders_sizes_and_options_are_refused(refuse, photographs, tmp_path):
+    (tmp_path / "empty").mkdir()
+    assert "has no images" in refuse("--data", tmp_path / "empty")
+    assert "does not exist" in refuse("--data", photographs / "red.png")
+    assert "--size must be in 1..2048" in refuse("--data", photographs, "--size", 10**9)
+    assert "--count must be in 1..10000" in refuse("--count", 10**9)
+    assert "solver_order must be an int; given 'x'" in refuse(
+        "unipc-multistep", "--set", "solver_order=x", command="show"
+    )
+    assert "did you mean 'clip_sample'" in refuse("ddim", "--set", "clip_sampel=true", command="show")
+    assert "did you mean ddim?" in refuse("DDIMScheduler", command="show")
+
+
+def test_no_bar_where_there_is_no_terminal(tmp_path, capsys):
+    assert cli.main(["sample", "--steps", "2", "--count", "1", "--out", str(tmp_path / "grid.png")]) == 0
+    assert capsys.readouterr().err == ""
+
+
+def test_an_interrupt_ends_without_a_traceback(monkeypatch, capsys):
+    def interrupted(*arguments):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(cli.os, "dup2", lambda *both: None)
+    monkeypatch.setattr(cli, "described", interrupted)
+    assert cli.main(["list"]) == 130
+    assert capsys.readouterr().err == ""

@@ -52,9 +52,10 @@ def read_only(values: Any, name: str = "an array") -> Any:
     """
     if not isinstance(values, (np.ndarray, np.generic)) and hasattr(values, "shape"):
         return values
+    array: np.ndarray | None
     try:
-        array = np.asarray(values)
-        array = array.astype(np.float64, copy=False) if array.dtype.kind in "iufb" else None
+        given = np.asarray(values)
+        array = given.astype(np.float64, copy=False) if given.dtype.kind in "iufb" else None
     except Exception:  # what is no list fails in many ways
         array = None
     if array is None:

@@ -43,7 +43,7 @@ def recipe_of(name: str, settings: Sequence[str] = ()) -> tuple[str, Recipe]:
     if key is None:
         meant = near(name.removesuffix("Scheduler").replace("Discrete", ""), known)
         if meant is not None:
-            raise ScheduleError(f"there is no scheduler {shown(name)}; did you mean {meant}?")
+            raise ScheduleError(f"there is no scheduler {shown(name)} (did you mean {meant}?).")
         listed = ", ".join(known)
         raise ScheduleError(f"the scheduler must be one of {listed}; given {shown(name)}.")
     allowed = [option.name for option in fields(known[key])]  # type: ignore[arg-type]

@@ -39,8 +39,8 @@ __all__ = [
     "source",
 ]
 
-ELEMENTS = 1 << 34
-"""Elements that are drawn at once, at most."""
+AXES, ELEMENTS = 32, 1 << 34
+"""Axes and elements that are drawn at once, at most."""
 
 
 def normal(shape: tuple[int, ...], rng: Any = 0, backend: Any = "numpy", device: Any = None, dtype: Any = None) -> Any:
@@ -61,8 +61,8 @@ def normal(shape: tuple[int, ...], rng: Any = 0, backend: Any = "numpy", device:
         raise ScheduleError(f"the shape of noise begins with the number of samples; given {shown(shape)}.")
     if min(shape := tuple(whole("an axis of the noise's shape", axis) for axis in shape)) < 0:
         raise ScheduleError(f"the shape of noise has no negative axis; given {shown(shape)}.")
-    if math.prod(shape) > ELEMENTS:
-        raise ScheduleError(f"noise has at most {ELEMENTS} elements; given the shape {shown(shape)}.")
+    if len(shape) > AXES or math.prod(max(axis, 1) for axis in shape) > ELEMENTS:
+        raise ScheduleError(f"noise has at most {AXES} axes and {ELEMENTS} elements; given the shape {shown(shape)}.")
     found = backends.resolve(backend)
     drawn = _drawn(source(rng), found, device, START, 0, shape)
     array = drawn if dtype is None else found.astype(drawn, found.dtype(dtype))

@@ -25,7 +25,10 @@ class OnEDM(Recipe):
 
     def _edm(self, solver: solvers.Solver, diffusers_grid: bool, **options: Any) -> Parts:
         """The parts, with further options of the schedule."""
-        kinds = {"prediction_type": ("epsilon", "v_prediction"), "sigma_schedule": ("karras", "exponential")}
+        kinds: dict[str, Any] = {
+            "prediction_type": ("epsilon", "v_prediction"),
+            "sigma_schedule": ("karras", "exponential"),
+        }
         check_options(self, **kinds, final_sigmas_type=("zero", "sigma_min"))
         single = "sigma_min" if diffusers_grid and self.sigma_schedule == "exponential" else "sigma_max"
         schedule = self._build(VE, single_step=single, **options)

@@ -43,7 +43,7 @@ class Multistep(Thresholded, Respaced):
     def _on_path(self, solver: Solver, flow: dict[str, Any], **vp: Any) -> Parts:
         """The parts, with further options of the two schedules. The straight path is from 1 - 1 / T to 0."""
         words = (*PREDICTIONS, "flow_prediction")
-        allowed = {"final_sigmas_type": ("zero", "sigma_min"), "timestep_spacing": SPACINGS}
+        allowed: dict[str, Any] = {"final_sigmas_type": ("zero", "sigma_min"), "timestep_spacing": SPACINGS}
         check_options(self, positive=("flow_shift",), prediction_type=words, **allowed)
         kind, straight = spacing_of_sigmas(self), self.use_flow_sigmas
         rounding = "nearest" if kind == "karras" and not straight else "down"
