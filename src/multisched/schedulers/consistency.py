@@ -12,6 +12,7 @@ from multisched.schedules import checks
 from multisched.schedules.distilled import Decoder, Ramp, Skipping
 from multisched.schedules.trig import TrigFlow
 from multisched.transforms import Clip
+from multisched.values import real
 
 
 @dataclass(frozen=True)
@@ -30,6 +31,7 @@ class _Distilled(Trained):
         is the share of its steps that is run, as for every recipe."""
         listed = any(arguments.get(name) is not None for name in ("timesteps", "sigmas", "ratios"))
         strength, begun = arguments.get("strength"), arguments.get("start") is not None
+        strength = None if strength is None else real("strength", strength)
         if strength is None and not listed:
             return self._whole(n, **arguments)
         if strength and not listed and not begun:

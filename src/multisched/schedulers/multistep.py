@@ -35,8 +35,8 @@ class Multistep(Thresholded, Respaced):
         """As `Recipe.plan`; mu is of the straight path."""
         if arguments.get("mu") is not None and not self.use_flow_sigmas:
             raise ScheduleError(
-                f"mu={shown(arguments['mu'])} has no use: it shifts the straight path, and use_flow_sigmas is off, which "
-                "chooses that."
+                f"mu={shown(arguments['mu'])} has no use: it shifts the straight path, and use_flow_sigmas is off, "
+                "which chooses that."
             )
         return super().plan(n, **arguments)
 

@@ -59,7 +59,8 @@ class Churn(Solver):
         """The grid with its points at the raised levels. The steps aim where they did."""
         on_host(grid)
         gamma = self._gamma(grid.sigmas, grid.total)
-        churned = (gamma > 0) & (grid.sigmas * grid.alphas > 0)
+        # No step begins where the run ends.
+        churned = (gamma > 0) & (grid.sigmas * grid.alphas > 0) & (np.arange(len(grid) + 1) < len(grid))
         ratio = np.divide(grid.sigmas, grid.alphas, out=np.ones_like(grid.sigmas), where=churned)
         points = zip(("timesteps", "alphas", "sigmas", "scales"), schedule.point(ratio * (1 + gamma)), strict=True)
         raised = {name: np.where(churned, point, getattr(grid, name)) for name, point in points}
