@@ -262,8 +262,7 @@ class ArrayAPIBackend(Generic[B]):
         return self.xp.clip(array, low, high)  # type: ignore[no-any-return]
 
     def together(self, array: B, others: Sequence[B]) -> bool:
-        device = self.device(array)
-        return all(self.device(other) == device for other in others)
+        return all(self.device(other) == self.device(array) for other in others)
 
     def check_out(self, out: Sequence[B], like: B, taken: Sequence[B]) -> None:
         raise ScheduleError(f"arrays of {self.name} cannot be written to; step without out=.")
