@@ -85,6 +85,8 @@ def test_gradients_of_a_density_are_those_of_each_sample_alone(make, backend):
 
 @pytest.mark.parametrize("dtype", ["uint8", "int8", "int16", "int32", "int64"])
 def test_an_index_that_cannot_count_to_the_end_is_refused(dtype, make, backend):
+    if (backend.name, dtype) == ("jax", "int64"):
+        pytest.skip("JAX has int64 only with jax_enable_x64")
     plan, long = ms.FlowMatchEuler().plan(4), LONG
     x, output = (make(one) for one in arrays(2))
     state = plan.step(ms.State(x, (), make([1, 3], dtype)), output)

@@ -90,7 +90,8 @@ class Steps(Value, ABC):
         return found
 
     def _table_for(self, backend: Backend[Any], sample: Any) -> Any:
-        return self._table("table", backend, backend.device(sample), backend.compute_dtype(sample.dtype))
+        found = self._table("table", backend, backend.device(sample), backend.compute_dtype(sample.dtype))
+        return backend.beside(found, sample)
 
     def _row_for(self, backend: Backend[Any], sample: Any, number: int) -> Any:
         """The part of a row that a compiled step takes, on the device of the sample."""
@@ -102,7 +103,7 @@ class Steps(Value, ABC):
         found = self._kept.get(key)
         if found is None:
             found = self._kept[key] = backend.constant_rows(self._built[1][:, :end], dtype, device)
-        return found[number]
+        return backend.beside(found[number], sample)
 
     def _fill(self) -> None:
         """Make what is kept whatever the device."""

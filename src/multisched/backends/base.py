@@ -1,7 +1,6 @@
 """What a backend is: the few operations that differ between array libraries.
 
-Everything else is the array-API standard, reached through `Backend.xp`. An array library that speaks the standard
-needs no file of its own: `ArrayAPIBackend` serves it.
+Everything else is the standard, through `Backend.xp`; `ArrayAPIBackend` serves any library that speaks it.
 """
 
 import re
@@ -112,11 +111,8 @@ class Backend(Protocol[B]):
         """The same, row by row."""
 
     def compile(self, function: Callable[..., Any], donate: tuple[int, ...] = ()) -> Callable[..., Any]:
-        """The function compiled; it takes and returns arrays and tuples of them.
-
-        Args:
-            function: pure.
-            donate: numbers of the arguments whose memory may be reused, where the library does that.
+        """A pure function of arrays and tuples of them, compiled; the memory of the arguments of the numbers `donate`
+        may be reused, where the library does that.
 
         Raises:
             ScheduleError: the library has no compiler.
@@ -134,6 +130,9 @@ class Backend(Protocol[B]):
 
     def compiling(self) -> bool:
         """Whether a compiler reads this code instead of running it, so that nothing can be made on the way."""
+
+    def beside(self, constant: B, array: B) -> B:
+        """A constant in the form that is computed with together with this array."""
 
     def dtype(self, dtype: Any) -> Any:
         """The library's dtype for a name such as "int32"; anything else passes as it is."""
@@ -284,6 +283,9 @@ class ArrayAPIBackend(Generic[B]):
 
     def compiling(self) -> bool:
         return False
+
+    def beside(self, constant: B, array: B) -> B:
+        return constant
 
     def normal(self, shape: tuple[int, ...], seed: int, dtype: Any = None, device: Any = None) -> B:
         return self.asarray(np.random.default_rng(seed).standard_normal(shape), dtype or "float32", device)
