@@ -98,11 +98,7 @@ class Backend(Protocol[B]):
         """Whether other arrays of the library lie where one operation takes them with this one."""
 
     def check_out(self, out: Sequence[B], like: B, taken: Sequence[B]) -> None:
-        """Arrays `out` can be written to while `taken` are read; `like` has their shape, dtype and device.
-
-        Raises:
-            ScheduleError: if one cannot be written to, is of another kind, or shares memory with another array.
-        """
+        """Raise a ScheduleError unless arrays `out`, which are to be as `like`, can be written to while `taken` are read."""
 
     def constant(self, values: np.ndarray, dtype: Any = None, device: Any = None) -> B:
         """`values` as a real array, whatever mode is on: also while a function is traced."""
@@ -111,8 +107,7 @@ class Backend(Protocol[B]):
         """The same, row by row."""
 
     def compile(self, function: Callable[..., Any], donate: tuple[int, ...] = ()) -> Callable[..., Any]:
-        """A pure function of arrays and tuples of them, compiled; the memory of the arguments of the numbers `donate`
-        may be reused, where the library does that.
+        """A pure function of arrays and tuples of them, compiled; the arguments `donate` may be overwritten.
 
         Raises:
             ScheduleError: the library has no compiler.
