@@ -245,6 +245,30 @@ def test_a_torch_plan_first_used_under_a_mode_is_as_any_other(make, backend):
             torch.testing.assert_close(found.detach(), fresh, rtol=0, atol=0)
 
 
+@pytest.mark.parametrize("index", [1, [1, 2]])
+def test_a_plan_that_torch_compile_sees_first(index, make, backend):
+    """Its numbers are its own, of whatever length it is, and a graph of another plan does not take theirs."""
+    if backend.name != "torch":
+        pytest.skip("torch.compile reads the code of a step")
+    import torch
+
+    torch._dynamo.reset()
+    x, place = make(arrays(1)[0]), index if index == 1 else make(index, "int32")
+
+    def step(plan, sample, memory):
+        state = ms.State(sample, memory, place)
+        output = plan.model_input(state) * plan.timestep(state) * 1e-3
+        return plan.step(state, output, (sample,) * plan.noise_draws).sample, plan.denoised(state, output)
+
+    own = torch.compile(step, fullgraph=True, backend="eager")
+    for name in ("flow-euler", "dpm-3", "euler-ancestral", "ddim-clip", "ddim-threshold"):
+        for n in (4, 6, 4, 9):
+            plan = EVERY[name].plan(n)
+            memory = tuple(torch.zeros_like(x) for _ in plan.tableau.registers[1:])
+            found = own(plan, x, memory)
+            torch.testing.assert_close(found, step(EVERY[name].plan(n), x, memory), rtol=1e-5, atol=1e-5)
+
+
 def test_a_jax_plan_first_used_in_a_trace_keeps_no_tracer(make, backend):
     if backend.name != "jax":
         pytest.skip("tracers are JAX's")

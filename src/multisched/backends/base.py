@@ -98,7 +98,7 @@ class Backend(Protocol[B]):
         """Whether other arrays of the library lie where one operation takes them with this one."""
 
     def check_out(self, out: Sequence[B], like: B, taken: Sequence[B]) -> None:
-        """Raise a ScheduleError unless arrays `out`, which are to be as `like`, can be written to while `taken` are read."""
+        """Raise a ScheduleError unless arrays `out`, to be as `like`, can be written to while `taken` are read."""
 
     def constant(self, values: np.ndarray, dtype: Any = None, device: Any = None) -> B:
         """`values` as a real array, whatever mode is on: also while a function is traced."""
