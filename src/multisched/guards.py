@@ -1,8 +1,6 @@
 """What is looked at before a step: its index, and the arrays that it writes to."""
 
 import operator
-import re
-from functools import lru_cache
 from typing import Any
 
 import numpy as np
@@ -11,6 +9,9 @@ from multisched import backends
 from multisched.backends import Backend
 from multisched.errors import ScheduleError, no_out
 from multisched.step import State, check_place
+
+_MOST = {f"{sign}int{bits}": 2 ** (bits - (not sign)) - 1 for sign in ("u", "") for bits in (8, 16, 32, 64)}
+"""The largest number of each integer dtype."""
 
 
 def check_out(backend: Backend[Any], state: State[Any], out: State[Any], output: Any, noise: tuple[Any, ...]) -> None:
@@ -43,7 +44,7 @@ def host_number(state: State[Any], last: int) -> int | None:
         return int(index)
     if hasattr(index, "shape") and hasattr(index, "dtype"):
         mine, its = backends.of(sample), backends.of(index)
-        most = _most(str(index.dtype))
+        most = _MOST.get(str(index.dtype).rpartition(".")[2], -1)
         if most < last:
             wanted = "state.index must be an int or an integer array"
             reason = "" if most < 0 else f", which ends at {most}: the run ends at {last}, so use int32"
@@ -60,10 +61,3 @@ def host_number(state: State[Any], last: int) -> int | None:
         return operator.index(index)
     except TypeError:
         raise ScheduleError(f"state.index must be an int or an integer array; given {type(index).__name__}.") from None
-
-
-@lru_cache(maxsize=64)
-def _most(dtype: str) -> int:
-    """The largest number of an integer dtype, by its name; -1 for another dtype."""
-    found = re.search(r"\b(u?)int(\d+)$", dtype)
-    return -1 if found is None else 2 ** (int(found[2]) - (not found[1])) - 1

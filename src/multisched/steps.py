@@ -114,7 +114,8 @@ class Steps(Value, ABC):
         return f"{layout.named(column)} of row {row} of {self.name} is {columns[place]:.4g}"
 
     def _table_for(self, backend: Backend[Any], sample: Any) -> Any:
-        return self._table("table", backend, backend.device(sample), backend.compute_dtype(sample.dtype))
+        found = self._table("table", backend, backend.device(sample), backend.compute_dtype(sample.dtype))
+        return backend.beside(found, sample)
 
     def _row_for(self, backend: Backend[Any], sample: Any, number: int) -> Any:
         """The part of a row that a compiled step takes, on the device of the sample."""
@@ -127,7 +128,7 @@ class Steps(Value, ABC):
         if found is None:
             self._check_single(dtype)
             found = self._kept[key] = backend.constant_rows(self._built[1][:, :end], dtype, device)
-        return found[number]
+        return backend.beside(found[number], sample)
 
     def _fill(self) -> None:
         """Make what is kept whatever the device."""

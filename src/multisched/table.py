@@ -165,7 +165,7 @@ class Layout:
 def gather(backend: Backend[Any], table: Any, index: Any) -> Any:
     """The rows of a table at `index`, index.shape + (columns,); beyond its ends its first or last row."""
     xp = backend.xp
-    flat = xp.clip(xp.reshape(countable(backend, index), (-1,)), 0, table.shape[0] - 1)
+    flat = backend.clip(xp.reshape(countable(backend, index), (-1,)), 0, table.shape[0] - 1)
     return xp.reshape(xp.take(table, flat, axis=0), (*index.shape, table.shape[1]))
 
 

@@ -1,7 +1,6 @@
 """What a backend is: the few operations that differ between array libraries.
 
-Everything else is the array-API standard, reached through `Backend.xp`. An array library that speaks the standard
-needs no file of its own: `ArrayAPIBackend` serves it.
+Everything else is the standard, through `Backend.xp`; `ArrayAPIBackend` serves any library that speaks it.
 """
 
 import re
@@ -100,11 +99,7 @@ class Backend(Protocol[B]):
         """Whether other arrays of the library lie where one operation takes them with this one."""
 
     def check_out(self, out: Sequence[B], like: B, taken: Sequence[B]) -> None:
-        """Arrays `out` can be written to while `taken` are read; `like` has their shape, dtype and device.
-
-        Raises:
-            ScheduleError: if one cannot be written to, is of another kind, or shares memory with another array.
-        """
+        """Raise a ScheduleError unless arrays `out`, to be as `like`, can be written to while `taken` are read."""
 
     def constant(self, values: np.ndarray, dtype: Any = None, device: Any = None) -> B:
         """`values` as a real array, whatever mode is on: also while a function is traced."""
@@ -113,11 +108,7 @@ class Backend(Protocol[B]):
         """The same, row by row."""
 
     def compile(self, function: Callable[..., Any], donate: tuple[int, ...] = ()) -> Callable[..., Any]:
-        """The function compiled; it takes and returns arrays and tuples of them.
-
-        Args:
-            function: pure.
-            donate: numbers of the arguments whose memory may be reused, where the library does that.
+        """A pure function of arrays and tuples of them, compiled; the arguments `donate` may be overwritten.
 
         Raises:
             ScheduleError: the library has no compiler.
@@ -144,6 +135,9 @@ class Backend(Protocol[B]):
 
     def compiling(self) -> bool:
         """Whether a compiler reads this code instead of running it, so that nothing can be made on the way."""
+
+    def beside(self, constant: B, array: B) -> B:
+        """A constant in the form that is computed with together with this array."""
 
     def dtype(self, dtype: Any) -> Any:
         """The library's dtype for a name such as "int32"; anything else passes as it is."""
@@ -282,8 +276,7 @@ class ArrayAPIBackend(Generic[B]):
         return self.xp.clip(array, low, high)  # type: ignore[no-any-return]
 
     def together(self, array: B, others: Sequence[B]) -> bool:
-        device = self.device(array)
-        return all(self.device(other) == device for other in others)
+        return all(self.device(other) == self.device(array) for other in others)
 
     def check_out(self, out: Sequence[B], like: B, taken: Sequence[B]) -> None:
         raise ScheduleError(f"arrays of {self.name} cannot be written to; step without out=.")
@@ -311,6 +304,9 @@ class ArrayAPIBackend(Generic[B]):
 
     def compiling(self) -> bool:
         return False
+
+    def beside(self, constant: B, array: B) -> B:
+        return constant
 
     def normal(self, shape: tuple[int, ...], seed: int, dtype: Any = None, device: Any = None) -> B:
         return self.asarray(np.random.default_rng(seed).standard_normal(shape), dtype or "float32", device)

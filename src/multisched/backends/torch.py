@@ -132,6 +132,11 @@ class TorchBackend(ArrayAPIBackend[torch.Tensor]):
         with ThreadPoolExecutor(1) as alone:
             return alone.submit(self.asarray, values, dtype, place).result()
 
+    def beside(self, constant: torch.Tensor, array: torch.Tensor) -> torch.Tensor:
+        # Fake tensors are not computed with real ones, and what is made of this one is not kept.
+        is_plain = type(array) is torch.Tensor or not hasattr(array, "fake_mode")
+        return constant if is_plain else array.fake_mode.from_tensor(constant)
+
     def compiling(self) -> bool:
         return torch.compiler.is_compiling()
 
@@ -230,7 +235,7 @@ def _sum(
     if type(first) is not float or first != 1.0:
         if owned:
             total = total.mul_(first)
-        elif type(first) is float and total.is_cpu:
+        elif type(first) is float and total.is_cpu and type(total) is torch.Tensor:
             # torch makes a tensor of a number that it multiplies with, which takes longer than a small product does.
             total = torch.add(_ZERO, total, alpha=first, out=out)
         else:
