@@ -154,7 +154,7 @@ def arguments(draw: random.Random) -> dict[str, Any]:
 
 def _recipe(draw: random.Random) -> Case:
     base = draw.choice(list(zoo.EVERY.values()))
-    names = [field.name for field in fields(base)]  # type: ignore[arg-type]
+    names = [field.name for field in fields(base) if field.compare]  # type: ignore[arg-type]
     options = {name: _value(draw, type(base), name) for name in draw.sample(names, min(_count(draw), len(names)))}
     given = arguments(draw)
     name = f"replace({base!r}, **{options!r:.2000}).plan(**{given!r:.1000})"
@@ -187,7 +187,7 @@ def _part(draw: random.Random) -> Case:
     solver, schedule = draw.choice(zoo.SOLVER_KINDS), draw.choice(SCHEDULES)
     given, made = arguments(draw), []
     for kind in (solver, schedule):
-        own = fields(kind)  # type: ignore[arg-type]
+        own = [field for field in fields(kind) if field.compare]  # type: ignore[arg-type]
         needed = [one.name for one in own if one.default is MISSING]
         chosen = {*needed, *draw.sample([one.name for one in own], min(_count(draw), len(own)))}
         named = {one.name: one for one in own}

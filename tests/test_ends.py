@@ -16,7 +16,7 @@ from multisched.schedules.trig import TrigFlow
 def _variants(recipe):
     """The recipe, and it with each option changed in turn."""
     yield recipe
-    for field in dataclasses.fields(recipe):
+    for field in (one for one in dataclasses.fields(recipe) if one.compare):
         for value in others(recipe, field.name)[:4]:
             try:
                 yield dataclasses.replace(recipe, **{field.name: value})

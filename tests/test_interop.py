@@ -1,5 +1,6 @@
 """Configurations of diffusers: read, written, and read again; what is reported of them and what is refused."""
 
+import dataclasses
 import json
 import pickle
 import typing
@@ -11,6 +12,7 @@ from zoo import others
 
 import multisched as ms
 from multisched.interop.diffusers import PEERS, TOKENS
+from multisched.interop.diffusers.defects import DEFECTS
 
 # The scheduler classes of diffusers 0.42.1, but for the five of discrete tokens.
 CONTINUOUS = [
@@ -125,7 +127,7 @@ def test_the_report_has_every_key_once(name):
 @each_class
 def test_a_peer_speaks_of_options_that_there_are(name):
     peer = PEERS[name]
-    options = {one.name for one in fields(peer.recipe)}
+    options = {one.name for one in fields(peer.recipe) if one.compare}
     assert set(peer.ours) <= options
     assert set(peer.faithful) <= set(peer.ours)
     assert set(peer.renamed.values()) <= options
@@ -275,3 +277,38 @@ def test_objects_and_hydra_targets_are_read():
     assert ms.from_diffusers(DDIMScheduler()) == wanted
     assert ms.from_diffusers({"_target_": "diffusers.DDIMScheduler", "clip_sample": False}) == wanted
     assert ms.to_diffusers(wanted) == wanted.to_diffusers()
+
+
+@pytest.mark.host
+@pytest.mark.parametrize("name", sorted(PEERS))
+def test_reproduced_defects_are_those_that_change_a_run(name):
+    """One sentence for each, where the mended recipe is another; and the report outlives changes and pickles."""
+    peer = PEERS[name]
+    recipe = ms.from_diffusers({"_class_name": name})
+    for option, value in (peer.faithful | peer.timed).items():
+        defect = DEFECTS[option]
+        assert getattr(recipe, option) == value
+        mended = dataclasses.replace(recipe, **{option: getattr(peer.recipe, option)})
+        if _plan(mended) != _plan(recipe):
+            assert not defect.matters(recipe) or defect.sentence in recipe.report.reproduced
+            assert defect.sentence in recipe.report.reproduced, option
+        assert mended.report == recipe.report
+    assert recipe.report.reproduced == pickle.loads(pickle.dumps(recipe)).report.reproduced
+    assert recipe == dataclasses.replace(recipe, report=None)
+    assert all(line in str(recipe.report) for line in recipe.report.reproduced)
+
+
+def _plan(recipe):
+    plan = recipe.plan(4)
+    return plan.timesteps.tolist(), plan.sigmas.tolist(), plan.tableau, plan.noise_transform
+
+
+@pytest.mark.host
+def test_defects_are_told_where_they_matter():
+    flow = {"_class_name": "FlowMatchEulerDiscreteScheduler"}
+    twice = "The shift is applied twice, and to given sigmas too."
+    assert twice not in ms.from_diffusers(flow).report.reproduced
+    assert twice in ms.from_diffusers(flow | {"shift": 3.0}).report.reproduced
+    assert ms.from_diffusers({"_class_name": "TCDScheduler"}).report.reproduced == ()
+    dpm = {"_class_name": "DPMSolverMultistepScheduler", "solver_order": 3}
+    assert "third order" in ms.from_diffusers(dpm).report.reproduced[0]

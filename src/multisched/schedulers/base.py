@@ -1,6 +1,6 @@
 """Recipe: schedule x prediction x solver, and the plans that follow from it. Pure, frozen, hashable, of no backend."""
 
-from dataclasses import dataclass, fields, replace
+from dataclasses import dataclass, field, fields, replace
 from typing import TYPE_CHECKING, Any, ClassVar, Literal, TypeVar, overload
 
 import numpy as np
@@ -25,15 +25,17 @@ if TYPE_CHECKING:
 Part = TypeVar("Part")
 
 
+@dataclass(frozen=True)
 class Recipe(Forward):
     """What every scheduler shares. A subclass is a frozen dataclass of options that says what its parts are; an option
     that its schedule or its solver has under the same name goes to that, and is explained there.
 
     Attributes:
-        report: what became of the configuration that `from_diffusers` read it from; None otherwise.
+        report: what became of the configuration that `from_diffusers` read it from; None otherwise. It is no option:
+            recipes that differ in it alone are equal.
     """
 
-    report: ClassVar[Any] = None
+    report: Any = field(default=None, kw_only=True, repr=False, compare=False)
     _lists: ClassVar[tuple[str, ...]] = ()  # options that are lists of numbers, kept as tuples, or None
 
     @arithmetic()
@@ -47,7 +49,7 @@ class Recipe(Forward):
 
     def _build(self, kind: type[Part], **more: Any) -> Part:
         """A schedule or a solver with every option that the recipe has under the same name, and with more."""
-        names = {field.name for field in fields(kind)}  # type: ignore[arg-type]
+        names = {one.name for one in fields(kind)}  # type: ignore[arg-type]
         return kind(**{name: value for name, value in vars(self).items() if name in names} | more)
 
     def _change(self) -> Transform | None:

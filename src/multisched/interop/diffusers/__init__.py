@@ -2,13 +2,14 @@
 
 import difflib
 from collections.abc import Mapping
-from dataclasses import MISSING, dataclass, fields
+from dataclasses import MISSING, dataclass, fields, replace
 from types import MappingProxyType
 from typing import Any
 
 from multisched.errors import ScheduleError
 from multisched.interop.diffusers import adams, distilled, dpm, flow, multistep, sigma, source, vp
 from multisched.interop.diffusers.base import Peer
+from multisched.interop.diffusers.defects import reproduced
 from multisched.schedulers import Recipe
 
 PEERS: dict[str, Peer] = {
@@ -35,35 +36,39 @@ class Report:
         used: keys that set an option of the recipe, with their values.
         ignored: keys that set none, each with the reason.
         defaulted: keys that the configuration lacks, with the values taken.
+        reproduced: one sentence for each defect of diffusers that the recipe reproduces.
     """
 
     class_name: str
     used: Mapping[str, Any]
     ignored: Mapping[str, str]
     defaulted: Mapping[str, Any]
+    reproduced: tuple[str, ...] = ()
 
     def __reduce__(self) -> Any:
-        return _report, (self.class_name, dict(self.used), dict(self.ignored), dict(self.defaulted))
+        return _report, (self.class_name, self.reproduced, dict(self.used), dict(self.ignored), dict(self.defaulted))
 
     def __str__(self) -> str:
         parts = {
             "used": [f"{key} = {value!r}" for key, value in self.used.items()],
             "ignored": [f"{key}: {reason}" for key, reason in self.ignored.items()],
             "defaulted": [f"{key} = {value!r}" for key, value in self.defaulted.items()],
+            "reproduced": list(self.reproduced),
         }
         return "\n".join([self.class_name, *(f"  {name} {line}" for name, lines in parts.items() for line in lines)])
 
 
-def _report(name: str, *mappings: dict[str, Any]) -> Report:
+def _report(name: str, sentences: tuple[str, ...], *mappings: dict[str, Any]) -> Report:
     """A report of mappings that nobody can write to."""
-    return Report(name, *map(MappingProxyType, mappings))
+    return Report(name, *map(MappingProxyType, mappings), sentences)
 
 
 def from_diffusers(config: Any) -> Recipe:
     """The recipe that does what a scheduler of diffusers 0.42.1 does with this configuration.
 
     Known defects of diffusers are reproduced where they change numbers; the recipe's options show which. The recipe
-    carries a `report` of the keys used, ignored and defaulted.
+    carries a `report` of the keys used, ignored and defaulted, and of the defects that it reproduces. The report stays
+    that of the configuration where `dataclasses.replace` changes options.
 
     Args:
         config: a dict; a scheduler object of diffusers, or anything else that has a mapping as its `config`; a path to
@@ -90,9 +95,8 @@ def from_diffusers(config: Any) -> Recipe:
             f"{name} has a value of a kind that none of its keys takes: {source.brief(used)}."
         ) from None
     ignored = {key: _reason(peer, name, key) for key in given if key not in used and key not in absent}
-    report = _report(name, used, ignored, _defaults(peer, used))
-    object.__setattr__(recipe, "report", report)
-    return recipe
+    told = reproduced(recipe, {**peer.faithful, **peer.timed})
+    return replace(recipe, report=_report(name, told, used, ignored, _defaults(peer, used)))
 
 
 def to_diffusers(recipe: Recipe) -> dict[str, Any]:

@@ -41,5 +41,5 @@ class Peer:
     def keys(self) -> dict[str, str]:
         """The option that each key of the configuration sets."""
         names = {option: key for key, option in self.renamed.items()}
-        options = (one.name for one in fields(self.recipe) if one.name not in (*self.ours, "clock"))  # type: ignore[arg-type]
+        options = (one.name for one in fields(self.recipe) if one.name not in (*self.ours, "clock", "report"))  # type: ignore[arg-type]
         return {names.get(option, option): option for option in options}

@@ -18,7 +18,7 @@ PEERS = {
     ),
     "FlowMatchHeunDiscreteScheduler": Peer(
         schedulers.FlowMatchHeun,
-        ours=tuple(one.name for one in fields(schedulers.FlowMatchHeun) if one.name not in _HEUN_KEYS),
+        ours=tuple(one.name for one in fields(schedulers.FlowMatchHeun) if one.name not in (*_HEUN_KEYS, "report")),
         faithful={"double_shift": True, "late_churn": True},
     ),
     "FlowMatchLCMScheduler": Peer(
