@@ -109,7 +109,8 @@ def test_levels_and_snr_on_the_device_are_those_of_the_host(recipe, make, backen
     alpha, sigma = recipe.levels(times)
     assert alpha.dtype == sigma.dtype == np.float64 and alpha.shape == times.shape
     np.testing.assert_array_equal(recipe.levels(times.tolist())[1], sigma)
-    for dtype, rtol in (("float32", 2e-5), *((("float64", 1e-12),) if has_float64 else ())):
+    wide = 2e-5 if backend.name == "mlx" else 1e-12  # MLX computes its functions of float64 in float32
+    for dtype, rtol in (("float32", 2e-5), *((("float64", wide),) if has_float64 else ())):
         given = make(times, dtype)
         found = recipe.levels(given)
         if backend.name != "numpy":

@@ -212,7 +212,8 @@ class ArrayAPIBackend(Generic[B]):
         """The library's dtype for a name; anything else passes as it is."""
         if not isinstance(dtype, str):
             return dtype
-        found = getattr(self.xp, dtype, None) if re.fullmatch(r"(u?int|b?float)\d+|bool", dtype) else None
+        known = re.fullmatch(r"(u?int|b?float)\d+|bool", dtype)
+        found = getattr(self.xp, dtype, getattr(self.xp, f"{dtype}_", None)) if known else None
         if found is None:
             raise ScheduleError(f"{self.name} has no dtype {shown(dtype)}.")
         return found

@@ -182,7 +182,8 @@ def _placed(timesteps: Any, wanted: Any = None) -> tuple[Any, Any]:
 
 def _moved(backend: Any, weight: Any, dtype: Any, shape: tuple[int, ...], device: Any) -> Any:
     found = backend.xp.reshape(backend.astype(weight, dtype), shape)
-    if device is None or backend.device(found) in (None, device):
+    here = backend.device(found)
+    if device is None or here is None or here == device:
         return found
     try:
         return backend.asarray(found, dtype, device)
