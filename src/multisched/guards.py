@@ -10,7 +10,6 @@ from multisched.backends import Backend
 from multisched.errors import ScheduleError, no_out
 from multisched.step import State, check_place
 
-
 _MOST = {f"{sign}int{bits}": 2 ** (bits - (not sign)) - 1 for sign in ("u", "") for bits in (8, 16, 32, 64)}
 """The largest number of each integer dtype."""
 
