@@ -15,7 +15,9 @@ CLIPS = {"clip_sample_range": (0.5, 0.7, 3.0), "sample_max_value": (1.5, 2.0, 3.
 
 
 # What torch says of itself while it compiles.
-pytestmark = pytest.mark.filterwarnings("ignore::DeprecationWarning", "ignore:overflow encountered in cast")
+pytestmark = pytest.mark.filterwarnings(
+    "ignore::DeprecationWarning", "ignore:overflow encountered in cast", "ignore:There is a performance drop"
+)
 LONG = ms.FlowMatchEuler().plan(1000)
 
 
@@ -99,7 +101,7 @@ def test_an_index_that_cannot_count_to_the_end_is_refused(dtype, make, backend):
             continue
         with pytest.raises(ms.ScheduleError, match="so use int32"):
             many.step(ms.State(x, (), make([100, 101], dtype)), output)
-    for index in (True, np.bool_(True), make([True, False], "bool")):
+    for index in (True, np.bool_(True), make([1.0, 2.0]) > 1.5):
         with pytest.raises(ms.ScheduleError, match="an int or an integer array"):
             plan.step(ms.State(x, (), index), output)
     assert plan.step(ms.State(x, (), np.uint8(2)), output).index == 3
@@ -252,16 +254,16 @@ def test_a_plan_that_torch_compile_sees_first(index, make, backend):
         pytest.skip("torch.compile reads the code of a step")
     import torch
 
-    torch._dynamo.reset()
     x, place = make(arrays(1)[0]), index if index == 1 else make(index, "int32")
 
     def step(plan, sample, memory):
         state = ms.State(sample, memory, place)
-        output = plan.model_input(state) * plan.timestep(state) * 1e-3
+        output = plan.model_input(state) * plan.timestep(state).sum() * 1e-3
         return plan.step(state, output, (sample,) * plan.noise_draws).sample, plan.denoised(state, output)
 
-    own = torch.compile(step, fullgraph=True, backend="eager")
     for name in ("flow-euler", "dpm-3", "euler-ancestral", "ddim-clip", "ddim-threshold"):
+        torch._dynamo.reset()
+        own = torch.compile(step, fullgraph=True, backend="eager")
         for n in (4, 6, 4, 9):
             plan = EVERY[name].plan(n)
             memory = tuple(torch.zeros_like(x) for _ in plan.tableau.registers[1:])

@@ -134,8 +134,10 @@ class TorchBackend(ArrayAPIBackend[torch.Tensor]):
 
     def beside(self, constant: torch.Tensor, array: torch.Tensor) -> torch.Tensor:
         # Fake tensors are not computed with real ones, and what is made of this one is not kept.
-        is_plain = type(array) is torch.Tensor or not hasattr(array, "fake_mode")
-        return constant if is_plain else array.fake_mode.from_tensor(constant)
+        mode: Any = None if type(array) is torch.Tensor else getattr(array, "fake_mode", None)
+        if mode is None or mode.allow_non_fake_inputs:
+            return constant
+        return mode.from_tensor(constant, static_shapes=True)  # type: ignore[no-any-return]
 
     def compiling(self) -> bool:
         return torch.compiler.is_compiling()
