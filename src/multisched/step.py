@@ -167,12 +167,15 @@ def check_all(backend: Backend[Any], layout: Layout, state: State[Any], output: 
     sample = state.sample
     kind, shape, dtype = type(sample), sample.shape, sample.dtype
     whole = layout.outputs == 1 and layout.noise_transform is None
-    others = (*((output,) if whole else ()), *state.memory, *noise)
-    for array in others:
-        if type(array) is not kind or array.dtype != dtype or array.shape != shape:
+    others = (output, *state.memory, *noise)
+    for array in others if whole else others[1:]:
+        its = array.dtype
+        if type(array) is not kind or (its is not dtype and its != dtype) or array.shape != shape:
             check_alike(sample, array, _name(array, state, output), "sample")
-    if not backend.together(sample, others if whole else (output, *others)):
-        for array in (output, *others):
+    if not whole and type(output) is not kind and backends.of(output) is not backend:
+        check_alike(sample, output, "the model's output", "sample")
+    if not backend.together(sample, others):
+        for array in others:
             check_place(sample, array, _name(array, state, output), "sample")
 
 

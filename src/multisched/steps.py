@@ -204,7 +204,9 @@ class Steps(Value, ABC):
             ScheduleError: the run is at its end, an array of another library or shape, noise that is missing, or what
                 the array library cannot do.
         """
-        backend = self._backend(state.sample)
+        backend = backends.of(state.sample)
+        if backend.compiling():
+            self._backend(state.sample)
         if compile:
             return self._step_compiled(backend, state, output, noise, out)
         layout, (row, after) = self.layout, self._place(backend, state)

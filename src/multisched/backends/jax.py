@@ -56,9 +56,11 @@ class JaxBackend(ArrayAPIBackend[jax.Array]):
 
     def together(self, array: jax.Array, others: Sequence[jax.Array]) -> bool:
         # An array that nobody has put anywhere goes where the others are, and a traced one is not anywhere.
-        found = (one for one in (array, *others) if not isinstance(one, jax.core.Tracer))
-        places = [one.devices() for one in found if one.committed]
-        return all(place == places[0] for place in places[1:])
+        try:
+            put = [one for one in (array, *others) if one.committed]
+        except jax.errors.ConcretizationTypeError:
+            put = [one for one in (array, *others) if not isinstance(one, jax.core.Tracer) and one.committed]
+        return len(put) < 2 or all(one.devices() == put[0].devices() for one in put[1:])
 
     def to_numpy(self, array: jax.Array) -> np.ndarray:
         return np.asarray(array.astype(jnp.float32) if array.dtype == jnp.bfloat16 else array)

@@ -81,8 +81,8 @@ class TorchBackend(ArrayAPIBackend[torch.Tensor]):
         dtype: Any,
         out: Sequence[torch.Tensor] | None = None,
     ) -> tuple[torch.Tensor, ...]:
-        wide = self.compute_dtype(dtype)
-        if arrays[0].is_cpu and arrays[0].numel() > BLOCK and _divisible(sums, arrays, wide, dtype):
+        wide = dtype if dtype is torch.float32 else self.compute_dtype(dtype)
+        if arrays[0].numel() > BLOCK and arrays[0].is_cpu and _divisible(sums, arrays, wide, dtype):
             with contextlib.suppress(RuntimeError):  # under vmap, where what is written to has no batch
                 return _in_blocks(sums, arrays, wide, dtype, out)
         if out is not None:
@@ -98,7 +98,10 @@ class TorchBackend(ArrayAPIBackend[torch.Tensor]):
 
     def together(self, array: torch.Tensor, others: Sequence[torch.Tensor]) -> bool:
         if array.is_cpu:
-            return all(other.is_cpu for other in others)
+            for other in others:  # noqa: SIM110  # a generator takes as long as a small sum
+                if not other.is_cpu:
+                    return False
+            return True
         device = array.device
         return all(other.device == device for other in others)
 
@@ -139,8 +142,7 @@ class TorchBackend(ArrayAPIBackend[torch.Tensor]):
             return constant
         return mode.from_tensor(constant, static_shapes=True)  # type: ignore[no-any-return]
 
-    def compiling(self) -> bool:
-        return torch.compiler.is_compiling()
+    compiling = staticmethod(torch.compiler.is_compiling)
 
     def constant_rows(self, values: Any, dtype: Any = None, device: Any = None) -> tuple[torch.Tensor, ...]:
         return self.constant(values, dtype, device).unbind(0)
