@@ -169,8 +169,8 @@ def check_all(backend: Backend[Any], layout: Layout, state: State[Any], output: 
     whole = layout.outputs == 1 and layout.noise_transform is None
     others = (output, *state.memory, *noise)
     for array in others if whole else others[1:]:
-        its = array.dtype
-        if type(array) is not kind or (its is not dtype and its != dtype) or array.shape != shape:
+        alike = type(array) is kind and ((its := array.dtype) is dtype or its == dtype)
+        if not alike or array.shape != shape:
             check_alike(sample, array, _name(array, state, output), "sample")
     if not whole and type(output) is not kind and backends.of(output) is not backend:
         check_alike(sample, output, "the model's output", "sample")

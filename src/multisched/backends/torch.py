@@ -63,7 +63,7 @@ class TorchBackend(ArrayAPIBackend[torch.Tensor]):
 
     def to_numpy(self, array: torch.Tensor) -> np.ndarray:
         if _functorch.is_functorch_wrapped_tensor(array):
-            with torch._C._DisableFuncTorch():  # type: ignore[no-untyped-call]
+            with torch._C._DisableFuncTorch():
                 return self.to_numpy(_unwrapped(array))
         array = array.detach().cpu()
         return (array.float() if array.dtype == torch.bfloat16 else array).numpy()
@@ -204,7 +204,7 @@ class TorchBackend(ArrayAPIBackend[torch.Tensor]):
         if torch.compiler.is_compiling():
             return torch.compiler.is_exporting()
         captured = any(array.is_cuda for array in arrays) and torch.cuda.is_current_stream_capturing()
-        return captured or torch.jit.is_tracing() or get_proxy_mode() is not None
+        return captured or _jit.is_tracing() or get_proxy_mode() is not None
 
     def synchronize(self, *arrays: torch.Tensor) -> None:
         for kind in {array.device.type for array in arrays} - {"cpu", "meta"}:
@@ -212,6 +212,7 @@ class TorchBackend(ArrayAPIBackend[torch.Tensor]):
 
 
 _functorch: Any = torch._C._functorch
+_jit: Any = torch.jit
 _is_batched: Any = _functorch.is_batchedtensor  # under torch.func.vmap
 
 

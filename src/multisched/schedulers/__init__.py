@@ -1,7 +1,7 @@
 """The named recipes: what a user picks."""
 
 from multisched.schedulers.adams import IPNDM, LMS, PNDM
-from multisched.schedulers.base import Parts, Recipe, Scheduler
+from multisched.schedulers.base import Recipe, Scheduler
 from multisched.schedulers.consistency import LCM, SCM, TCD, CMStochasticIterative, ConsistencyDecoder
 from multisched.schedulers.dpm import (
     CogVideoXDPM,
@@ -23,6 +23,7 @@ from multisched.schedulers.flow import (
     Piflow,
     RFD4Proteina,
 )
+from multisched.schedulers.forward import Parts
 from multisched.schedulers.helios import Helios, HeliosDMD
 from multisched.schedulers.multistep import DEISMultistep, SASolver, UniPCMultistep
 from multisched.schedulers.score import KarrasVe, ScoreSdeVe, ScoreSdeVp

@@ -4,7 +4,8 @@ from dataclasses import dataclass
 
 from multisched import solvers
 from multisched.predictions import Prediction
-from multisched.schedulers.base import Parts, Recipe
+from multisched.schedulers.base import Recipe
+from multisched.schedulers.forward import Parts
 from multisched.schedulers.options import Respaced, Trained, final
 from multisched.schedulers.sigma import OnSigma
 from multisched.schedules import DiscreteVP, checks

@@ -6,7 +6,8 @@ from typing import Any
 from multisched import solvers
 from multisched.plan import Plan
 from multisched.predictions import Prediction
-from multisched.schedulers.base import Parts, Recipe
+from multisched.schedulers.base import Recipe
+from multisched.schedulers.forward import Parts
 from multisched.schedulers.options import PREDICTIONS, Clipped, Thresholded, Trained
 from multisched.schedules import checks
 from multisched.schedules.distilled import Decoder, Ramp, Skipping

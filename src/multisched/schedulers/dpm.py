@@ -4,8 +4,9 @@ import math
 from dataclasses import dataclass, replace
 from typing import Any, ClassVar
 
-from multisched.schedulers.base import Parts, Recipe
+from multisched.schedulers.base import Recipe
 from multisched.schedulers.edm import OnEDM
+from multisched.schedulers.forward import Parts
 from multisched.schedulers.multistep import VARIANCES, Multistep
 from multisched.schedulers.options import Thresholded, spacing_of_sigmas
 from multisched.schedulers.vp import CogVideoXDDIM

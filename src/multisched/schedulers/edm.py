@@ -7,7 +7,8 @@ from typing import Any
 
 from multisched import solvers
 from multisched.predictions import Prediction
-from multisched.schedulers.base import Parts, Recipe
+from multisched.schedulers.base import Recipe
+from multisched.schedulers.forward import Parts
 from multisched.schedules import VE
 from multisched.values import check_options
 

@@ -10,7 +10,8 @@ from multisched import solvers
 from multisched.errors import ScheduleError
 from multisched.plan import Plan
 from multisched.predictions import Opposite, Prediction
-from multisched.schedulers.base import Parts, Recipe
+from multisched.schedulers.base import Recipe
+from multisched.schedulers.forward import Parts
 from multisched.schedulers.options import Clocked, spacing_of_sigmas
 from multisched.schedules import Flow
 from multisched.schedules.flow import ExplodingFlow, ProteinFlow, shift

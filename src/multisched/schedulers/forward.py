@@ -138,10 +138,10 @@ class Forward(ABC):
 
         return self._mixed(sample, noise, timesteps, weights)
 
-    def _mixed(self, sample: Any, noise: Any, timesteps: Any, rule: Rule) -> Any:
+    def _mixed(self, sample: B, noise: B, timesteps: Any, rule: Rule) -> B:
         """a * sample + b * noise with the weights that a rule has for the levels."""
         backend = backends.of(sample)
-        dtype = backend.compute_dtype(sample.dtype)
+        dtype: Any = backend.compute_dtype(sample.dtype)
         values, on = _placed(timesteps, backend)
         shape, device = aligned(tuple(values.shape), tuple(sample.shape)), backend.device(sample)
         with np.errstate(all="ignore"):

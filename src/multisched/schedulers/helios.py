@@ -5,7 +5,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from multisched.predictions import Prediction
-from multisched.schedulers.base import Parts, Recipe
+from multisched.schedulers.base import Recipe
+from multisched.schedulers.forward import Parts
 from multisched.schedulers.multistep import WithUniPC
 from multisched.schedulers.options import PREDICTIONS
 from multisched.schedules import StagedFlow

@@ -7,7 +7,8 @@ from typing import Any
 from multisched.errors import ScheduleError
 from multisched.plan import Plan
 from multisched.predictions import Prediction
-from multisched.schedulers.base import Parts, Recipe
+from multisched.schedulers.base import Recipe
+from multisched.schedulers.forward import Parts
 from multisched.schedulers.options import PREDICTIONS, Respaced, Thresholded, spacing_of_sigmas
 from multisched.schedules import DiscreteVP, Flow, Schedule
 from multisched.schedules.spacing import SPACINGS

@@ -7,7 +7,8 @@ from typing import Any
 from multisched.errors import ScheduleError
 from multisched.grid import Clock
 from multisched.predictions import Prediction
-from multisched.schedulers.base import Parts, Recipe
+from multisched.schedulers.base import Recipe
+from multisched.schedulers.forward import Parts
 from multisched.schedules import DiscreteVP, checks, ratios
 from multisched.solvers import Solver
 from multisched.transforms import Clip, DynamicThreshold, Transform
@@ -108,11 +109,11 @@ def with_options(recipe: Recipe, **options: Any) -> Recipe:
     wanted = {name: value for name, value in options.items() if value is not None}
     if not wanted:
         return recipe
-    name, known = type(recipe).__name__, {field.name for field in fields(recipe)}  # type: ignore[arg-type]
+    name, known = type(recipe).__name__, {field.name for field in fields(recipe)}
     takes = [option for option in STEP_OPTIONS if option in known]
     if "omega" in wanted and "omega" not in known and wanted.pop("omega"):
         warnings.warn(f"{name} has no omega; the step is taken without.", UserWarning, stacklevel=4)
     if unknown := [option for option in wanted if option not in takes]:
         raise ScheduleError(f"a step of {name} has no option {unknown[0]!r}; it takes {', '.join(takes) or 'none'}.")
-    found: Recipe = replace(recipe, **wanted)  # type: ignore[type-var]
+    found: Recipe = replace(recipe, **wanted)
     return recipe if found == recipe else found

@@ -5,7 +5,8 @@ from dataclasses import dataclass
 from multisched import solvers
 from multisched.errors import ScheduleError
 from multisched.predictions import Opposite, Prediction
-from multisched.schedulers.base import Parts, Recipe
+from multisched.schedulers.base import Recipe
+from multisched.schedulers.forward import Parts
 from multisched.schedules import VE
 from multisched.schedules.trig import Geometric, LinearVP
 from multisched.values import check_options

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from typing import Any, ClassVar
 
 from multisched import solvers
-from multisched.schedulers.base import Parts
+from multisched.schedulers.forward import Parts
 from multisched.schedulers.options import Clipped, Clocked, Respaced, Spaced, spacing_of_sigmas
 from multisched.schedules import checks
 

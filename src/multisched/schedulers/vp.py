@@ -4,7 +4,8 @@ from dataclasses import dataclass
 
 from multisched import solvers
 from multisched.predictions import Prediction
-from multisched.schedulers.base import Parts, Recipe
+from multisched.schedulers.base import Recipe
+from multisched.schedulers.forward import Parts
 from multisched.schedulers.options import Clipped, Spaced, Thresholded, Trained, final
 from multisched.schedules import Ascending, Cosine, DiscreteVP, Jumping
 from multisched.transforms import Clip

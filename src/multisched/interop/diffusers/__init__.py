@@ -58,9 +58,11 @@ class Report:
         return "\n".join([self.class_name, *(f"  {name} {line}" for name, lines in parts.items() for line in lines)])
 
 
-def _report(name: str, sentences: tuple[str, ...], *mappings: dict[str, Any]) -> Report:
+def _report(
+    name: str, sentences: tuple[str, ...], used: dict[str, Any], ignored: dict[str, str], defaulted: dict[str, Any]
+) -> Report:
     """A report of mappings that nobody can write to."""
-    return Report(name, *map(MappingProxyType, mappings), sentences)
+    return Report(name, MappingProxyType(used), MappingProxyType(ignored), MappingProxyType(defaulted), sentences)
 
 
 def from_diffusers(config: Any) -> Recipe:
@@ -127,5 +129,5 @@ def _reason(peer: Peer, name: str, key: str) -> str:
 
 
 def _defaults(peer: Peer, given: Mapping[str, Any]) -> dict[str, Any]:
-    defaults = {one.name: one.default for one in fields(peer.recipe) if one.default is not MISSING}  # type: ignore[arg-type]
+    defaults = {one.name: one.default for one in fields(peer.recipe) if one.default is not MISSING}
     return {key: defaults[option] for key, option in peer.keys.items() if key not in given and option in defaults}

@@ -34,12 +34,12 @@ class Peer:
     @property
     def timed(self) -> dict[str, Any]:
         """The option that makes the timesteps diffusers' own, if the recipe has it."""
-        known = {one.name for one in fields(self.recipe)}  # type: ignore[arg-type]
+        known = {one.name for one in fields(self.recipe)}
         return {"clock": self.clock} if "clock" in known else {}
 
     @property
     def keys(self) -> dict[str, str]:
         """The option that each key of the configuration sets."""
         names = {option: key for key, option in self.renamed.items()}
-        options = (one.name for one in fields(self.recipe) if one.name not in (*self.ours, "clock", "report"))  # type: ignore[arg-type]
+        options = (one.name for one in fields(self.recipe) if one.name not in (*self.ours, "clock", "report"))
         return {names.get(option, option): option for option in options}

@@ -84,7 +84,8 @@ def between(kind: str, top: float, bottom: float, n: int) -> np.ndarray:
     ramp = np.linspace(0, 1, n)
     if kind == "karras":
         low, high = bottom ** (1 / 7), top ** (1 / 7)
-        return (high + ramp * (low - high)) ** 7.0
+        placed: np.ndarray = (high + ramp * (low - high)) ** 7.0
+        return placed
     if kind == "exponential":
         return np.exp(np.linspace(math.log(top), math.log(bottom), n))
     return bottom + beta(1.0, 0.0, n) * (top - bottom)
@@ -114,7 +115,8 @@ def _table(schedule: DiscreteVP) -> np.ndarray:
         bar = np.cumprod(1 - kept, dtype=np.float64).astype(_single)
         bar[-1] = schedule.terminal_alpha_bar
     with np.errstate(divide="ignore"):
-        return np.sqrt((1 - bar) / bar)
+        ratio: np.ndarray = np.sqrt((1 - bar) / bar)
+        return ratio
 
 
 def _betas(schedule: DiscreteVP) -> np.ndarray:
@@ -157,6 +159,7 @@ def _of_flow(schedule: Flow, grid: Grid, timesteps: Any, sigmas: Any, mu: float 
 
 def _matched(schedule: Flow, n: int, timesteps: Any, sigmas: Any, mu: float | None) -> np.ndarray:
     total, factor = schedule.num_train_timesteps, schedule.shift
+    level: Any
     if sigmas is not None:
         level = np.asarray(sigmas, dtype=np.float64)[:n].astype(_single)
     elif timesteps is not None:
@@ -166,7 +169,8 @@ def _matched(schedule: Flow, n: int, timesteps: Any, sigmas: Any, mu: float | No
         ends = np.array([schedule.sigma_max, lowest], dtype=_single)
         if schedule.double_shift and not schedule.use_dynamic_shifting:
             ends = _single(factor) * ends / (1 + _single(factor - 1) * ends)
-        level = np.linspace(*(ends.astype(np.float64) * total), n) / total
+        top, bottom = (ends.astype(np.float64) * total).tolist()
+        level = np.linspace(top, bottom, n) / total
     if mu is None:
         level = factor * level / (1 + (factor - 1) * level)
     else:
@@ -178,7 +182,8 @@ def _matched(schedule: Flow, n: int, timesteps: Any, sigmas: Any, mu: float | No
     if schedule.sigma_schedule is not None:
         top, bottom = level[[0, -1]].tolist()
         level = between(schedule.sigma_schedule, schedule.spaced_max or top, schedule.spaced_min or bottom, n)
-    return level
+    found: np.ndarray = level
+    return found
 
 
 def _whole_of_flow(schedule: Flow, grid: Grid, sigmas: Any, mu: float | None) -> Any:

@@ -21,7 +21,7 @@ class Defect(NamedTuple):
 
 
 def _shifted(recipe: Any) -> bool:
-    return recipe.shift != 1 or recipe.use_dynamic_shifting
+    return bool(recipe.shift != 1 or recipe.use_dynamic_shifting)
 
 
 def _spaced(recipe: Any) -> bool:

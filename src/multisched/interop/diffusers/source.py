@@ -44,7 +44,8 @@ def read(config: Any) -> Mapping[str, Any]:
     if inner is not config:
         # The class that the object is of counts, not that which its configuration was made for.
         return {**inner, "_class_name": type(config).__name__}
-    return inner
+    found: Mapping[str, Any] = inner
+    return found
 
 
 def class_name(given: Mapping[str, Any], known: tuple[str, ...], tokens: tuple[str, ...]) -> str:
