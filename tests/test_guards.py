@@ -154,7 +154,7 @@ def test_plans_that_differ_in_the_numbers_of_transforms_share_a_layout(name, mak
     if backend.name in ("torch", "jax", "mlx"):
         both.append(stack.step(state, output, compile=True))
     for k, plan in enumerate(plans):
-        own, given = plan.start(x[k : k + 1]), output[k : k + 1]
+        own, given = plan.start(x[k : k + 1, ...]), output[k : k + 1, ...]
         wanted = backend.to_numpy(plan.step(own, given).sample)
         if backend.name in ("torch", "jax", "mlx"):
             found = backend.to_numpy(plan.step(own, given, compile=True).sample)
@@ -179,7 +179,7 @@ def test_what_is_written_to_a_table_changes_no_step(make, backend):
     wanted = backend.to_numpy(plan.step(ms.State(x, (), _index(make, 1)), output).sample).copy()
     table = plan.table(backend)
     with contextlib.suppress(TypeError, ValueError):
-        table[:] = 0
+        table[...] = 0
     found = plan.step(ms.State(x, (), _index(make, 1)), output).sample
     np.testing.assert_array_equal(backend.to_numpy(found), wanted)
 

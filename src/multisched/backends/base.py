@@ -174,7 +174,7 @@ class ArrayAPIBackend(Generic[B]):
         version: its version, for reports.
     """
 
-    mutable = False
+    mutable = True
     addressed = False
 
     def __init__(self, name: str, xp: ModuleType, version: str = "unknown") -> None:

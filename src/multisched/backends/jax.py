@@ -22,6 +22,8 @@ def _loop(count: int, body: Callable[[Any], Any]) -> Callable[[Any], Any]:
 class JaxBackend(ArrayAPIBackend[jax.Array]):
     """jax arrays."""
 
+    mutable = False
+
     addressed = True
 
     def __init__(self) -> None:

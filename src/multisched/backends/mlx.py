@@ -21,7 +21,6 @@ _DEVICE_NAMES = {"cpu": "cpu", "gpu": "gpu", "metal": "gpu", "cuda": "gpu"}
 class MLXBackend(ArrayAPIBackend[mx.array]):
     """mlx arrays."""
 
-    mutable = True
     addressed = True
 
     def __init__(self) -> None:

@@ -26,6 +26,8 @@ SHARE = 1 << 22
 class NumPyBackend(ArrayAPIBackend[np.ndarray]):
     """NumPy arrays. bfloat16 needs the package ml_dtypes, which JAX brings."""
 
+    mutable = False  # what is made of constants is read-only
+
     def __init__(self) -> None:
         super().__init__("numpy", xp, np.__version__)
 

@@ -25,8 +25,6 @@ BLOCK = 1 << 16
 class TorchBackend(ArrayAPIBackend[torch.Tensor]):
     """torch tensors."""
 
-    mutable = True
-
     def __init__(self) -> None:
         super().__init__("torch", xp, torch.__version__)
 

@@ -15,7 +15,7 @@ __all__ = ["count", "descending", "numbers", "one_of", "option", "ratios", "same
 def numbers(name: str, values: Any, most: int = STEPS + 1) -> np.ndarray:
     """A list, or an array of any backend, as a float64 vector: finite, of 1 to `most` numbers."""
     try:
-        size = len(values)
+        size = values.shape[0] if hasattr(values, "shape") else len(values)
         host = values if size > most else _hosted(values)
         array = None if size > most or host.dtype.kind not in "iuf" else host.astype(np.float64)
     except Exception:  # what is no list fails in many ways, that of another library in its own

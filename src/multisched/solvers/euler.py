@@ -57,7 +57,6 @@ class Churn(Solver):
 
     def _raised(self, grid: Grid, schedule: Any) -> Grid:
         """The grid with its points at the raised levels. The steps aim where they did."""
-        on_host(grid)
         gamma = self._gamma(grid.sigmas, grid.total)
         # No step begins where the run ends.
         churned = (gamma > 0) & (grid.sigmas * grid.alphas > 0) & (np.arange(len(grid) + 1) < len(grid))
@@ -67,6 +66,8 @@ class Churn(Solver):
         return replace(grid, **raised)
 
     def rows(self, grid: Grid, schedule: Any) -> Rows:
+        if self.s_churn:
+            on_host(grid)
         step, stage = self._calls(grid)
         asked = rows_of(grid, step, stage)
         if not self.s_churn:
