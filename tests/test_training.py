@@ -4,6 +4,7 @@ import dataclasses
 import math
 from typing import Any
 
+import dask.array
 import numpy as np
 import pytest
 from zoo import EVERY, arrays, every_recipe
@@ -213,10 +214,9 @@ def test_what_is_no_timestep_is_refused(make, backend):
             with pytest.raises(ms.ScheduleError, match="timesteps") as caught:
                 f(bad)
             assert len(str(caught.value)) < 400
-    other = ms.backends.get("torch" if backend.name != "torch" else "jax").asarray([5.0])
-    if backend.name not in ("numpy",):
-        with pytest.raises(ms.ScheduleError, match="timesteps are an array of"):
-            VP.add_noise(x, x, other)
+    if backend.name != "numpy":
+        with pytest.raises(ms.ScheduleError, match="timesteps are an array of dask"):
+            VP.add_noise(x, x, dask.array.asarray([5.0]))
 
 
 @pytest.mark.parametrize("recipe", [EVERY[name] for name in ("ddim", "flow-heun", "dpm", "dpm-multi-sde", "ddim-clip")])
