@@ -3,6 +3,9 @@
 import contextlib
 import gc
 import math
+import os
+import subprocess
+import sys
 import weakref
 
 import numpy as np
@@ -345,3 +348,61 @@ def test_nothing_is_left_of_2000_plans_or_of_2000_requests(compile, make, backen
     kept = len(stack._kept)
     _, after = serve(2_000, state)
     assert len(stack._kept) == kept and after - before < 500, (before, after)
+
+
+def test_jax_does_not_take_float32_for_float64(make, backend):
+    if backend.name != "jax":
+        pytest.skip("other libraries have float64, or say so")
+    plan = ms.FlowMatchEuler().plan(2)
+    for call in (lambda: plan.start(make(arrays(1)[0]), dtype="float64"), lambda: plan.table("jax", dtype="float64")):
+        with pytest.raises(ms.ScheduleError, match="jax_enable_x64"):
+            call()
+
+
+def test_arrays_on_two_jax_devices_are_refused(backend):
+    if backend.name != "jax":
+        pytest.skip("other CPU libraries have one device")
+    code = """if True:
+        import jax, multisched as ms
+        plan, ones = ms.DPMSolverMultistep().plan(3), jax.numpy.ones((2, 3))
+        here, there = (jax.device_put(ones, one) for one in jax.devices())
+        index = jax.device_put(jax.numpy.array([0, 1]), jax.devices()[0])
+        for compile in (False, True):
+            for state, output in ((plan.start(there), here), (plan.start(there)._replace(index=index), there)):
+                try:
+                    plan.step(state, output, compile=compile)
+                except ms.ScheduleError as error:
+                    assert "lies on cpu:0, the sample on cpu:1" in str(error), error
+                else:
+                    raise AssertionError("not refused")
+        assert plan.step(plan.start(there), there).sample.devices() == {jax.devices()[1]}
+    """
+    flags = {**os.environ, "XLA_FLAGS": "--xla_force_host_platform_device_count=2"}
+    subprocess.run([sys.executable, "-W", "ignore", "-c", code], check=True, env=flags)
+
+
+def test_a_scan_holds_no_model(make, backend):
+    if backend.name != "jax":
+        pytest.skip("the loop over rows is JAX's")
+    plan, x = ms.FlowMatchEuler().plan(3), make(arrays(1)[0])
+
+    class Model:
+        def __init__(self, weight):
+            self.weight = weight
+
+        def __call__(self, x, t):
+            return x * self.weight
+
+        def forward(self, x, t):
+            return x * self.weight
+
+    left = []
+    for k in range(4):
+        model = Model(make(np.full((2, 3, 4), float(k))))
+        wanted = ms.sample(model, plan, x, loop="python")
+        for called in (model, model.forward):
+            np.testing.assert_allclose(ms.sample(called, plan, x, loop="scan"), wanted, rtol=1e-5, atol=1e-5)
+        left += [weakref.ref(model), weakref.ref(model.weight)]
+    del model, called
+    gc.collect()
+    assert all(one() is None for one in left)

@@ -44,6 +44,8 @@ class JaxBackend(ArrayAPIBackend[jax.Array]):
             raise ScheduleError(f"jax has no device {shown(device)}; it has {', '.join(self.devices())}.") from None
 
     def dtype(self, dtype: Any) -> Any:
+        if dtype == "float64" and not jax.config.read("jax_enable_x64"):  # type: ignore[no-untyped-call]
+            raise ScheduleError('jax has float64 only after jax.config.update("jax_enable_x64", True).')
         found = super().dtype(dtype)
         try:
             return None if found is None else jnp.dtype(found)  # as arrays have it, not jnp.float32 itself
