@@ -312,3 +312,19 @@ def test_defects_are_told_where_they_matter():
     assert ms.from_diffusers({"_class_name": "TCDScheduler"}).report.reproduced == ()
     dpm = {"_class_name": "DPMSolverMultistepScheduler", "solver_order": 3}
     assert "third order" in ms.from_diffusers(dpm).report.reproduced[0]
+
+
+@pytest.mark.host
+def test_levels_above_one_are_no_straight_path():
+    recipe = ms.from_diffusers(
+        {
+            "_class_name": "FlowMatchEulerDiscreteScheduler",
+            "use_karras_sigmas": True,
+            "sigma_min": 0.002,
+            "sigma_max": 80.0,
+        }
+    )
+    x = np.ones((1, 2), np.float32)
+    with pytest.raises(ms.ScheduleError, match="neither straight nor variance preserving"):
+        recipe.get_velocity(x, x, 500.0)
+    np.testing.assert_allclose(recipe.add_noise(x, x, 500.0), x + 0.5 * x)

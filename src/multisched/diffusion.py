@@ -1,6 +1,5 @@
 """DiffusionScheduler: the stateful face of any recipe, written once over `Plan`."""
 
-import copy
 import math
 from typing import Any, Generic
 
@@ -15,9 +14,9 @@ from multisched.schedulers.base import Recipe
 from multisched.schedulers.options import with_options
 from multisched.step import State
 from multisched.values import close, number_of, shown
+from multisched.variants import Variants
 
 _NUMBERS = (int, float, np.number, np.ndarray)
-_KEPT = 8  # plans kept of other options and beginnings
 _TRACED = (
     "the scheduler object counts its rows in Python, where a traced array, or a timestep without a value, cannot tell "
     "it which is due: inside jit, scan, vmap or compile, use plan.step of recipe.plan(n), with an integer array as "
@@ -45,9 +44,7 @@ class DiffusionScheduler(Generic[B]):
         self._plan: Plan | None = None
         self._told: tuple[float, ...] = ()
         self._starts: tuple[int, ...] = ()
-        self._steps: int | None = None
-        self._arguments: dict[str, Any] = {}
-        self._others: dict[tuple[Recipe, int], Plan] = {}
+        self._variants: Variants | None = None
         self._index = 0
         self._begun = False
         self._memory: tuple[B, ...] | None = None
@@ -88,8 +85,7 @@ class DiffusionScheduler(Generic[B]):
             ScheduleError: what makes no plan; the schedule before stays in force.
         """
         self._plan = self.recipe.plan(num_inference_steps, **arguments)
-        self._steps, self._arguments = num_inference_steps, copy.deepcopy(arguments)
-        self._others = {}
+        self._variants = Variants(self.recipe, self._plan, num_inference_steps, arguments)
         # As plain numbers, which torch.compile can look at.
         self._told = tuple(self._plan.timesteps.tolist())
         self._starts = tuple(row for row, stage in enumerate(self._plan.stages) if stage == 0)
@@ -173,7 +169,8 @@ class DiffusionScheduler(Generic[B]):
         index = self._find(timestep)
         begins = index != self._index or self._memory is None
         first = self._first_from(index) if begins else self._first
-        plan = self._running(with_options(self.recipe, omega=omega, **options), first)
+        assert self._variants is not None  # made with the schedule, which `_find` has asked for
+        plan = self._variants.running(with_options(self.recipe, omega=omega, **options), first)
         if noise is not None and variance_noise is not None:
             raise ScheduleError("give noise or variance_noise, not both: they are one thing under two names.")
         noise = variance_noise if noise is None else noise
@@ -212,35 +209,6 @@ class DiffusionScheduler(Generic[B]):
         plan = self.plan
         alone = index in (0, len(self._told)) or len(plan.tableau.registers) == 1 + len(plan.inputs)
         return 0 if alone else index
-
-    def _running(self, recipe: Recipe, first: int) -> Plan:
-        """The plan of a run of a recipe over the schedule in force that begins at a row."""
-        if recipe is self.recipe and first == 0:
-            return self.plan
-        key = (recipe, first)
-        if key not in self._others:
-            made = self._made_anew(recipe, first)
-            while len(self._others) >= _KEPT:
-                self._others.pop(next(iter(self._others)))
-            self._others[key] = made
-        return self._others[key]
-
-    def _made_anew(self, recipe: Recipe, first: int) -> Plan:
-        plan = self.plan
-        whole = plan if recipe is self.recipe else recipe.plan(self._steps, **self._arguments)
-        alike = whole.tableau.registers == plan.tableau.registers and whole.stages == plan.stages
-        if not (alike and np.array_equal(whole.timesteps, plan.timesteps)):
-            raise ScheduleError(
-                f"with these options {plan.name} asks the model elsewhere than the schedule in force does; "
-                "make the recipe with them."
-            )
-        if not first:
-            return whole
-        start = whole.grid.first + int(whole.rows.step[first, 0])
-        tail = recipe.plan(self._steps, **{**self._arguments, "strength": None, "start": start})
-        if not np.array_equal(tail.timesteps, plan.timesteps[first:]):
-            raise ScheduleError(f"{plan.name} cannot begin at row {first}; use set_timesteps with start or strength.")
-        return tail
 
     def _find(self, timestep: Any) -> int:
         """The row that a timestep begins; the row that is due for an array that is not read."""

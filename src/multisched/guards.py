@@ -9,6 +9,7 @@ from multisched import backends
 from multisched.backends import Backend
 from multisched.errors import ScheduleError, no_out
 from multisched.step import State, check_place
+from multisched.values import shown
 
 _MOST = {f"{sign}int{bits}": 2 ** (bits - (not sign)) - 1 for sign in ("u", "") for bits in (8, 16, 32, 64)}
 """The largest number of each integer dtype."""
@@ -61,3 +62,17 @@ def host_number(state: State[Any], last: int) -> int | None:
         return operator.index(index)
     except TypeError:
         raise ScheduleError(f"state.index must be an int or an integer array; given {type(index).__name__}.") from None
+
+
+def kept_dtype(backend: Backend[Any], dtype: Any) -> Any:
+    """The library's dtype for what a user gave as one.
+
+    Raises:
+        ScheduleError: if it is none.
+    """
+    try:
+        return backend.asarray(0.0, dtype).dtype
+    except (TypeError, ValueError, AttributeError) as error:
+        if isinstance(error, ScheduleError):
+            raise
+        raise ScheduleError(f"dtype must be a floating dtype of {backend.name}; given {shown(dtype)}.") from None

@@ -11,14 +11,15 @@ from multisched import backends
 from multisched.backends import B, Backend
 from multisched.errors import ScheduleError
 from multisched.grid import Grid
-from multisched.guards import host_number
+from multisched.guards import host_number, kept_dtype
+from multisched.printing import table_text
 from multisched.solvers import Rows
 from multisched.step import State, check_alike, mix
 from multisched.steps import Steps
-from multisched.table import Builder, Layout, Row, Terms, gather, on_host, terms, with_end
+from multisched.table import Builder, Layout, Row, Terms, gather, terms, whole_numbers, with_end
 from multisched.tableau import Tableau
 from multisched.transforms import NoiseTransform, Transform, kind_of, numbers_of
-from multisched.values import FLOAT32, anywhere, arithmetic, namespace, read_only, shown, whole
+from multisched.values import FLOAT32, anywhere, arithmetic, namespace, read_only, whole
 
 
 @dataclass(frozen=True, eq=False)
@@ -50,17 +51,13 @@ class Plan(Steps):
 
     def __post_init__(self) -> None:
         backends.ready()
-        none = self.rows.sigma[:, :0]
-        object.__setattr__(
-            self, "noise_parameters", read_only(none if self.noise_parameters is None else self.noise_parameters)
-        )
+        given = self.rows.sigma[:, :0] if self.noise_parameters is None else self.noise_parameters
+        object.__setattr__(self, "noise_parameters", read_only(given))
         if anywhere(~(abs(self.noise_parameters) < math.inf)):
             raise ScheduleError("a parameter of the noise is not finite: this solver cannot take a step of this grid.")
-        if isinstance(self.sigmas, np.ndarray) and len(self):
-            # What is folded later is checked here, where it may overflow.
-            largest = abs(self.tableau.weights).max() * abs(self.tableau.x0_weights).max()
-            if not largest < 1e300:
-                _ = self.folded
+        tables = (self.tableau.weights, self.tableau.x0_weights)
+        if self._hosted and len(self) and not math.prod(abs(one).max() for one in tables) < 1e300:
+            _ = self.folded  # what is folded later is checked here, where it may overflow
         if not self._hosted:
             # Now, where the user takes gradients or does not; the first step may stand elsewhere.
             _ = self._built, self.timesteps
@@ -78,7 +75,7 @@ class Plan(Steps):
     @cached_property
     def stages(self) -> tuple[int, ...]:
         """(rows,) number of each call within its step, from 0."""
-        return _whole(self.rows.stage)
+        return whole_numbers(self.rows.stage)
 
     @property
     def sigmas(self) -> Any:
@@ -109,20 +106,14 @@ class Plan(Steps):
     @cached_property
     def _steps(self) -> tuple[int, ...]:
         """Per row, the step that it belongs to."""
-        return _whole(self.rows.step)
+        return whole_numbers(self.rows.step)
 
     def __len__(self) -> int:
         """Rows, which are model calls."""
         return len(self.tableau)
 
     def __str__(self) -> str:
-        calls = f"{len(self.grid)} steps, {len(self)} model calls, order {self.order}"
-        lines = [f"{self.name}: {calls}, {'stochastic' if self.stochastic else 'deterministic'}"]
-        lines.append(" row  timestep     alpha     sigma")
-        for row, (alpha, sigma) in enumerate(zip(self.rows.alpha[:, 0], self.rows.sigma[:, 0], strict=True)):
-            place = f"{self.timesteps[row]:9.3f} {alpha:9.6f} {sigma:9.6f}"
-            lines.append(f"{row:4d} {place}  {self.folded.formula(row)}")
-        return "\n".join([*lines, f" end           {self.alphas[-1]:9.6f} {self.sigmas[-1]:9.6f}"])
+        return table_text(self)
 
     @cached_property
     def folded(self) -> Tableau:
@@ -152,7 +143,7 @@ class Plan(Steps):
             timestep=builder.add(with_end(self.rows.timestep, self._told_last)[:, 0]),
             outputs=self.tableau.outputs,
             draws=self.tableau.draws,
-            masked=self._masked,
+            masked=self.tableau.masked,
             output_transforms=() if self.output_transform is None else (kind_of(self.output_transform),),
             denoised_transforms=() if self.denoised_transform is None else (kind_of(self.denoised_transform),),
             noise_transform=self.noise_transform,
@@ -162,22 +153,14 @@ class Plan(Steps):
     @cached_property
     def _numbers(self) -> tuple[tuple[tuple[float, ...], ...], tuple[tuple[float, ...], ...]]:
         """The numbers of the output transform and of the denoised transform, where there are any."""
-        output, denoised = (
-            () if change is None else (numbers_of(change),)
-            for change in (self.output_transform, self.denoised_transform)
-        )
+        changes = (self.output_transform, self.denoised_transform)
+        output, denoised = (() if change is None else (numbers_of(change),) for change in changes)
         return output, denoised
 
     @property
     def _told_last(self) -> Any:
         """What a model is told of samples that have ended: the last row's, which an embedding knows."""
         return self.rows.timestep[-1:] if len(self) else None
-
-    @property
-    def _masked(self) -> tuple[int, int] | None:
-        """Places of "known" and "mask" in the memory, where there are any."""
-        names = self.tableau.registers[1:]
-        return (names.index("known"), names.index("mask")) if {"known", "mask"} <= set(names) else None
 
     @cached_property
     def _hosted(self) -> bool:
@@ -207,8 +190,8 @@ class Plan(Steps):
     def _count(self) -> int:
         return len(self)
 
-    def _fill(self) -> None:
-        super()._fill()
+    def warm(self) -> None:
+        super().warm()
         _ = self._count
         for number in range(len(self) if self._hosted else 0):
             self._row(number)
@@ -243,10 +226,6 @@ class Plan(Steps):
             numbers=self._numbers,
         )
 
-    def warm(self) -> None:
-        """Make all that steps with an int look up, which cannot be made while torch.compile traces them."""
-        self._fill()
-
     def add_noise(self, x0: B, noise: B, point: Any) -> B:
         """The forward process at a point of the run, alphas[point] * x0 + sigmas[point] * noise, as inpainting needs.
 
@@ -261,17 +240,14 @@ class Plan(Steps):
         backend, end = backends.of(x0), len(self.grid)
         number = host_number(State(x0, (), point if hasattr(point, "shape") else whole("point", point)), end)
         dtype, device = backend.compute_dtype(x0.dtype), backend.device(x0)
-        if number is None:
-            table = self._levels_on(backend, dtype, device)
-            pair = gather(backend, table, point)
-            shape = (*point.shape, *(1,) * (len(x0.shape) - len(point.shape)))
-            alpha, sigma = (backend.xp.reshape(pair[..., k], shape) for k in (0, 1))
-            return mix(alpha, x0, sigma, noise)
-        if not 0 <= number <= end:
+        if number is not None and not 0 <= number <= end:
             raise ScheduleError(f"the run has the points 0..{end}, {end} its end; given point={number}.")
-        if self._hosted:
+        if number is not None and self._hosted:
             return mix(float(self.alphas[number]), x0, float(self.sigmas[number]), noise)
-        alpha, sigma = (self._levels_on(backend, dtype, device)[number, k] for k in (0, 1))
+        table = self._levels_on(backend, dtype, device)
+        pair = table[number, ...] if number is not None else gather(backend, table, point)
+        shape = (*pair.shape[:-1], *(1,) * (len(x0.shape) - len(pair.shape) + 1)) if number is None else ()
+        alpha, sigma = (backend.xp.reshape(pair[..., k], shape) for k in (0, 1))
         return mix(alpha, x0, sigma, noise)
 
     def _levels_on(self, backend: Backend[Any], dtype: Any, device: Any) -> Any:
@@ -299,7 +275,7 @@ class Plan(Steps):
         """
         backend = backends.of(noise)
         backend.compute_dtype(noise.dtype)
-        kept: Any = noise.dtype if dtype is None else _dtype(backend, dtype)
+        kept: Any = noise.dtype if dtype is None else kept_dtype(backend, dtype)
         wide = backend.compute_dtype(kept)
         if x0 is not None:
             check_alike(noise, x0, "x0", "noise")
@@ -319,28 +295,6 @@ class Plan(Steps):
             check_alike(noise, array, name, "noise")
         given = {name: backend.astype(array, kept) for name, array in inputs.items()}
         # Of zeros one array each, so that each may be written to or donated.
-        memory = (
-            given[name] if name in given else backend.xp.zeros_like(sample) for name in self.tableau.registers[1:]
-        )
+        names = self.tableau.registers[1:]
+        memory = (given[name] if name in given else backend.xp.zeros_like(sample) for name in names)
         return State(sample, tuple(memory), 0)
-
-
-def _dtype(backend: Backend[Any], dtype: Any) -> Any:
-    """The library's dtype for what a user gave as one.
-
-    Raises:
-        ScheduleError: if it is none.
-    """
-    try:
-        return backend.asarray(0.0, dtype).dtype
-    except (TypeError, ValueError, AttributeError) as error:
-        if isinstance(error, ScheduleError):
-            raise
-        raise ScheduleError(f"dtype must be a floating dtype of {backend.name}; given {shown(dtype)}.") from None
-
-
-def _whole(column: Any) -> tuple[int, ...]:
-    """A column of whole numbers, which are never traced."""
-    found = on_host(column)
-    assert found is not None
-    return tuple(found.reshape(-1).tolist())

@@ -242,8 +242,8 @@ class Stack(Steps):
         """The index of the last plan's end."""
         return len(self) + len(self.plans) - 1
 
-    def _fill(self) -> None:
-        super()._fill()
+    def warm(self) -> None:
+        super().warm()
         _ = self._last, self.first_rows
 
     def __len__(self) -> int:

@@ -130,13 +130,13 @@ class Steps(Value, ABC):
             found = self._kept[key] = backend.constant_rows(self._built[1][:, :end], dtype, device)
         return backend.beside(found[number], sample)
 
-    def _fill(self) -> None:
-        """Make what is kept whatever the device."""
+    def warm(self) -> None:
+        """Make what steps look up whatever the device, which cannot be made while torch.compile traces them."""
         _ = self._of_step, self._memory_count, self._hosted
 
     def _prepare(self, backend: str, device: Any, dtype: Any) -> None:
         """Make all that steps keep, before a compiler that reads their code comes upon it."""
-        self._fill()
+        self.warm()
         self._table("table", backends.get(backend), device, dtype)
 
     # By this name torch.compile knows what it is to run, not to read. Only its name and constants are passed.

@@ -259,3 +259,10 @@ def with_end(values: Any, last: Any = None) -> Any:
     if last is None:
         last = xp.zeros((1, *values.shape[1:]), dtype=values.dtype, device=device(values))
     return xp.concat([values, last], axis=0)
+
+
+def whole_numbers(column: Any) -> tuple[int, ...]:
+    """A column of whole numbers, which are never traced."""
+    found = on_host(column)
+    assert found is not None
+    return tuple(found.reshape(-1).tolist())

@@ -83,6 +83,12 @@ class Tableau(Value):
         return sum(name.startswith("output") for name in self.operands)
 
     @property
+    def masked(self) -> tuple[int, int] | None:
+        """Places of "known" and "mask" in the memory, where there are any."""
+        names = self.registers[1:]
+        return (names.index("known"), names.index("mask")) if {"known", "mask"} <= set(names) else None
+
+    @property
     def draws(self) -> int:
         """Noise draws per row."""
         return sum(name.startswith("noise_") for name in self.operands)

@@ -13,7 +13,8 @@ from typing import Any, NamedTuple
 
 import array_api_compat
 
-from multisched.backends.base import Array, ArrayAPIBackend, B, Backend
+from multisched.backends.base import Array, B, Backend
+from multisched.backends.generic import ArrayAPIBackend
 from multisched.errors import ScheduleError
 from multisched.values import shown
 

@@ -8,7 +8,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from multisched.backends.base import ArrayAPIBackend
+from multisched.backends.generic import ArrayAPIBackend
 from multisched.errors import ScheduleError
 from multisched.values import shown
 

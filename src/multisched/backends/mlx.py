@@ -11,7 +11,7 @@ from typing import Any
 import mlx.core as mx
 import numpy as np
 
-from multisched.backends.base import ArrayAPIBackend
+from multisched.backends.generic import ArrayAPIBackend
 from multisched.errors import ScheduleError
 from multisched.values import shown
 

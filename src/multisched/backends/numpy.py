@@ -12,7 +12,8 @@ from array_api_compat import numpy as xp
 from numpy.exceptions import TooHardError
 from numpy.lib.array_utils import byte_bounds
 
-from multisched.backends.base import ArrayAPIBackend, Terms
+from multisched.backends.base import Terms
+from multisched.backends.generic import ArrayAPIBackend
 from multisched.errors import ScheduleError, no_out
 from multisched.values import shown
 

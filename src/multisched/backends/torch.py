@@ -3,7 +3,6 @@
 import contextlib
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from itertools import combinations, product
 from types import FunctionType
 from typing import Any
 
@@ -14,8 +13,10 @@ from torch._higher_order_ops.while_loop import while_loop
 from torch._subclasses.fake_tensor import FakeTensor
 from torch.fx.experimental.proxy_tensor import get_proxy_mode
 
-from multisched.backends.base import ArrayAPIBackend, Terms
-from multisched.errors import ScheduleError, no_out
+from multisched.backends.base import Terms
+from multisched.backends.generic import ArrayAPIBackend
+from multisched.backends.torch_memory import check_out
+from multisched.errors import ScheduleError
 from multisched.values import shown
 
 BLOCK = 1 << 16
@@ -104,26 +105,7 @@ class TorchBackend(ArrayAPIBackend[torch.Tensor]):
         return all(other.device == device for other in others)
 
     def check_out(self, out: Sequence[torch.Tensor], like: torch.Tensor, taken: Sequence[torch.Tensor]) -> None:
-        for array in out:
-            if not isinstance(array, torch.Tensor) or (array.shape, array.dtype) != (like.shape, like.dtype):
-                raise ScheduleError(no_out("its arrays must be torch's and of the same dtype"))
-            if array.device != like.device or array.layout is not torch.strided:
-                raise ScheduleError(no_out(f"its arrays must be dense and lie on {like.device}"))
-            if array.requires_grad or (array.is_inference() and not torch.is_inference_mode_enabled()):
-                raise ScheduleError(no_out("an array of it requires gradients, or was made in inference mode"))
-        if torch.is_grad_enabled() and any(array.requires_grad for array in taken):
-            raise ScheduleError("a step through which gradients flow writes to no array; step without out=.")
-        if torch.compiler.is_compiling() or like.is_meta:
-            return
-        try:
-            places, read = list(map(_extent, out)), list(map(_extent, taken))
-        except RuntimeError:  # of an array that is mapped over there is no address
-            raise ScheduleError("under vmap and the like arrays are not written to; step without out=.") from None
-        if any(last - first < array.nbytes for (first, last), array in zip(places, out, strict=True)):
-            raise ScheduleError(no_out("elements of an array of it share memory"))
-        pairs = (*combinations(places, 2), *product(places, read))
-        if any(one[0] < other[1] and other[0] < one[1] for one, other in pairs):
-            raise ScheduleError(no_out("an array of it shares memory with another, or with one that the step reads"))
+        check_out(out, like, taken)
 
     def constant(self, values: Any, dtype: Any = None, device: Any = None) -> torch.Tensor:
         # Modes, such as those of export, torch.func and inference, are a thread's own: in a new one none is on.
@@ -306,15 +288,6 @@ def _sum_into(
         return out.zero_()
     total = _sum(weights, chosen, arrays, wide, out if out.dtype is wide else None)
     return out if total is out else out.copy_(total)
-
-
-def _extent(array: torch.Tensor) -> tuple[int, int]:
-    """Where an array lies: its first byte, and the one after its last."""
-    first = array.data_ptr()
-    if not array.numel():
-        return first, first
-    last = sum((size - 1) * stride for size, stride in zip(array.shape, array.stride(), strict=True))
-    return first, first + (last + 1) * array.element_size()
 
 
 BACKEND = TorchBackend()

@@ -14,7 +14,8 @@ from multisched.schedulers.base import Recipe
 from multisched.schedulers.forward import Parts
 from multisched.schedulers.options import Clocked, spacing_of_sigmas
 from multisched.schedules import Flow
-from multisched.schedules.flow import ExplodingFlow, ProteinFlow, shift
+from multisched.schedules.flow import ExplodingFlow, shift
+from multisched.schedules.protein import ProteinFlow
 from multisched.solvers.piflow import SUBSTEPS
 from multisched.transforms import MeanShift
 from multisched.values import TRAINING_TIMESTEPS, check_options, count, shown

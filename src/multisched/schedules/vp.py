@@ -3,7 +3,6 @@
 import math
 from collections.abc import Callable
 from dataclasses import dataclass, replace
-from functools import lru_cache
 from typing import Any
 
 import numpy as np
@@ -13,6 +12,7 @@ from multisched.errors import ScheduleError
 from multisched.grid import Clock, Grid, check_clock
 from multisched.schedules import betas as beta_schedules
 from multisched.schedules import checks, ratios, spacing
+from multisched.schedules.alpha_bar import alpha_bar, betas_of, trained
 from multisched.schedules.base import Point, Schedule, variance_preserving
 from multisched.schedules.lookup import interpolated, rising
 from multisched.schedules.ve import VE
@@ -107,19 +107,19 @@ class DiscreteVP(Schedule):
             object.__setattr__(self, "trained_betas", trained(self.trained_betas))
         check_clock(self.clock)
         with arithmetic():
-            _alpha_bar(self)
+            alpha_bar(self)
 
     @property
     def alphas_cumprod(self) -> np.ndarray:
         """alpha_bar_t, float64 (T,), read-only."""
-        return _alpha_bar(self)
+        return alpha_bar(self)
 
     @property
     def betas(self) -> np.ndarray:
         """beta_t, float64 (T,), read-only: those of the options; 1 - alpha_bar_t / alpha_bar_(t-1) where the schedule
         is rescaled to zero terminal SNR or its SNR shifted."""
         if self.snr_shift_scale == 1.0 and not self.rescale_betas_zero_snr:
-            chosen: np.ndarray = read_only(_betas(self).astype(np.float64))
+            chosen: np.ndarray = read_only(betas_of(self).astype(np.float64))
             return chosen
         level = self.alphas_cumprod
         before = np.append(1.0, level[:-1])
@@ -294,39 +294,3 @@ class DiscreteVP(Schedule):
             aims = (np.where(before < 0, alpha, next_alphas), np.where(before < 0, sigma, next_sigmas))
         prior = float(self.timestep_spacing == "leading") if self.space == "ve" else None
         return Grid(times, *ends, *aims, scales=self.scale(*ends), prior=prior)
-
-
-def trained(betas: Any) -> tuple[float, ...]:
-    """Betas of one's own as a hashable option.
-
-    Raises:
-        ScheduleError: no list of finite numbers.
-    """
-    return tuple(checks.numbers("trained_betas", betas, TRAINING_TIMESTEPS).tolist())
-
-
-def _betas(schedule: DiscreteVP) -> np.ndarray:
-    """The betas of the options, in their precision."""
-    total, dtype = schedule.num_train_timesteps, np.dtype(schedule.precision).type
-    if schedule.trained_betas is None:
-        chosen = beta_schedules.betas(schedule.beta_schedule, total, schedule.beta_start, schedule.beta_end, dtype)
-    else:
-        chosen = np.asarray(schedule.trained_betas, dtype=dtype)
-        if chosen.shape != (total,) or not np.all((chosen > 0) & (chosen < 1)):
-            raise ScheduleError(f"trained_betas must be {total} numbers in (0, 1); given {shown(chosen)}.")
-    return chosen
-
-
-@lru_cache(maxsize=64)
-def _alpha_bar(schedule: DiscreteVP) -> np.ndarray:
-    total, chosen = schedule.num_train_timesteps, _betas(schedule)
-    level = beta_schedules.alphas_cumprod(chosen)
-    if schedule.snr_shift_scale != 1.0:
-        level = beta_schedules.shift_snr(level, schedule.snr_shift_scale)
-    if schedule.rescale_betas_zero_snr:
-        if total < 2:
-            raise ScheduleError("rescale_betas_zero_snr needs num_train_timesteps of at least 2; given 1.")
-        level = beta_schedules.zero_terminal_snr(level.astype(np.float64))
-        level[-1] = schedule.terminal_alpha_bar
-    final: np.ndarray = read_only(level)
-    return final

@@ -171,6 +171,17 @@ def _matched(schedule: Flow, n: int, timesteps: Any, sigmas: Any, mu: float | No
             ends = _single(factor) * ends / (1 + _single(factor - 1) * ends)
         top, bottom = (ends.astype(np.float64) * total).tolist()
         level = np.linspace(top, bottom, n) / total
+    level = _shifted(schedule, level, mu)
+    if schedule.sigma_schedule is not None:
+        top, bottom = level[[0, -1]].tolist()
+        level = between(schedule.sigma_schedule, schedule.spaced_max or top, schedule.spaced_min or bottom, n)
+    found: np.ndarray = level
+    return found
+
+
+def _shifted(schedule: Flow, level: np.ndarray, mu: float | None) -> np.ndarray:
+    """The levels shifted, in the order of operations of diffusers."""
+    factor = schedule.shift
     if mu is None:
         level = factor * level / (1 + (factor - 1) * level)
     else:
@@ -179,11 +190,7 @@ def _matched(schedule: Flow, n: int, timesteps: Any, sigmas: Any, mu: float | No
     if schedule.shift_terminal:
         rest = 1 - level
         level = 1 - rest / (rest[-1] / (1 - schedule.shift_terminal)) if rest[-1] else level
-    if schedule.sigma_schedule is not None:
-        top, bottom = level[[0, -1]].tolist()
-        level = between(schedule.sigma_schedule, schedule.spaced_max or top, schedule.spaced_min or bottom, n)
-    found: np.ndarray = level
-    return found
+    return level
 
 
 def _whole_of_flow(schedule: Flow, grid: Grid, sigmas: Any, mu: float | None) -> Any:
@@ -198,14 +205,7 @@ def _whole_of_flow(schedule: Flow, grid: Grid, sigmas: Any, mu: float | None) ->
         level = np.flip(factor * level / (1 + (factor - 1) * level))[:-1]
         return np.trunc(level * total)
     level = np.linspace(1, 1 / total, n + 1)[:-1] if sigmas is None else np.asarray(sigmas, dtype=np.float64)[:n]
-    if mu is None:
-        level = factor * level / (1 + (factor - 1) * level)
-    else:
-        dynamic = math.exp(mu) if schedule.time_shift_type == "exponential" else mu
-        level = dynamic / (dynamic + (1 / level - 1) ** 1.0)
-    if schedule.shift_terminal:
-        rest = 1 - level
-        level = 1 - rest / (rest[-1] / (1 - schedule.shift_terminal)) if rest[-1] else level
+    level = _shifted(schedule, level, mu)
     if abs(level[0] - 1) < 1e-6:
         level[0] -= 1e-6
     return np.trunc(level * total)

@@ -1,0 +1,48 @@
+"""alpha_bar of a discrete schedule, from the options that say its betas and what is done to them."""
+
+from functools import lru_cache
+from typing import Any
+
+import numpy as np
+
+from multisched.errors import ScheduleError
+from multisched.schedules import betas as beta_schedules
+from multisched.schedules import checks
+from multisched.values import TRAINING_TIMESTEPS, read_only, shown
+
+
+def trained(betas: Any) -> tuple[float, ...]:
+    """Custom betas as a hashable option.
+
+    Raises:
+        ScheduleError: if it is no list of finite numbers.
+    """
+    return tuple(checks.numbers("trained_betas", betas, TRAINING_TIMESTEPS).tolist())
+
+
+def betas_of(schedule: Any) -> np.ndarray:
+    """The betas of the options, in their precision."""
+    total, dtype = schedule.num_train_timesteps, np.dtype(schedule.precision).type
+    if schedule.trained_betas is None:
+        chosen = beta_schedules.betas(schedule.beta_schedule, total, schedule.beta_start, schedule.beta_end, dtype)
+    else:
+        chosen = np.asarray(schedule.trained_betas, dtype=dtype)
+        if chosen.shape != (total,) or not np.all((chosen > 0) & (chosen < 1)):
+            raise ScheduleError(f"trained_betas must be {total} numbers in (0, 1); given {shown(chosen)}.")
+    return chosen
+
+
+@lru_cache(maxsize=64)
+def alpha_bar(schedule: Any) -> np.ndarray:
+    """alpha_bar_t of the options of a `DiscreteVP`, float64 (T,), read-only."""
+    total, chosen = schedule.num_train_timesteps, betas_of(schedule)
+    level = beta_schedules.alphas_cumprod(chosen)
+    if schedule.snr_shift_scale != 1.0:
+        level = beta_schedules.shift_snr(level, schedule.snr_shift_scale)
+    if schedule.rescale_betas_zero_snr:
+        if total < 2:
+            raise ScheduleError("rescale_betas_zero_snr needs num_train_timesteps of at least 2; given 1.")
+        level = beta_schedules.zero_terminal_snr(level.astype(np.float64))
+        level[-1] = schedule.terminal_alpha_bar
+    final: np.ndarray = read_only(level)
+    return final

@@ -1,0 +1,60 @@
+"""Plans over one schedule: with other options of its recipe, or begun at a later row."""
+
+import copy
+from typing import Any
+
+import numpy as np
+
+from multisched.errors import ScheduleError
+from multisched.plan import Plan
+from multisched.schedulers.base import Recipe
+
+KEPT = 8
+"""Plans that are kept."""
+
+
+class Variants:
+    """The plans that a scheduler object steps through, beside the one that was set.
+
+    Args:
+        recipe, plan: what was set.
+        steps, arguments: what `recipe.plan` was given for it.
+    """
+
+    def __init__(self, recipe: Recipe, plan: Plan, steps: int | None, arguments: dict[str, Any]) -> None:
+        self._recipe, self._plan = recipe, plan
+        self._steps, self._arguments = steps, copy.deepcopy(arguments)
+        self._kept: dict[tuple[Recipe, int], Plan] = {}
+
+    def running(self, recipe: Recipe, first: int) -> Plan:
+        """The plan of a recipe over this schedule, for a run that begins at row `first` of it.
+
+        Raises:
+            ScheduleError: if the recipe asks the model elsewhere, or no run begins at that row.
+        """
+        if recipe is self._recipe and first == 0:
+            return self._plan
+        key = (recipe, first)
+        if key not in self._kept:
+            made = self._made(recipe, first)
+            while len(self._kept) >= KEPT:
+                self._kept.pop(next(iter(self._kept)))
+            self._kept[key] = made
+        return self._kept[key]
+
+    def _made(self, recipe: Recipe, first: int) -> Plan:
+        plan = self._plan
+        whole = plan if recipe is self._recipe else recipe.plan(self._steps, **self._arguments)
+        alike = whole.tableau.registers == plan.tableau.registers and whole.stages == plan.stages
+        if not (alike and np.array_equal(whole.timesteps, plan.timesteps)):
+            raise ScheduleError(
+                f"with these options {plan.name} asks the model elsewhere than the schedule in force does; "
+                "make the recipe with them."
+            )
+        if not first:
+            return whole
+        start = whole.grid.first + int(whole.rows.step[first, 0])
+        tail = recipe.plan(self._steps, **{**self._arguments, "strength": None, "start": start})
+        if not np.array_equal(tail.timesteps, plan.timesteps[first:]):
+            raise ScheduleError(f"{plan.name} cannot begin at row {first}; use set_timesteps with start or strength.")
+        return tail
