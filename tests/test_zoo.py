@@ -26,6 +26,7 @@ KINDS = {name: getattr(schedulers, name) for name in schedulers.__all__ if name 
 # Solvers that do not lead to x0 however good the model is, each with the reason; they make finite tables all the same.
 ASTRAY = {
     "BlindAdams": "disregards the first output, as diffusers' IPNDM does",
+    "TableDDPM": "takes betas that are rounded apart from the levels, as diffusers' UnCLIP does",
     "VelocityAdams": "reads a mean of velocities as that of one level, as diffusers' PNDM does",
     "SwappedPingPong": "keeps the noise and replaces the data, as diffusers does under invert_sigmas",
     "EulerMaruyama": "discretises the drift, which is exact in the limit of small steps only",

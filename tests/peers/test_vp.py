@@ -55,10 +55,8 @@ def widened(final: str) -> Callable[[Any, ms.Plan], None]:
         whole = float(getattr(scheduler, final)) == 1
         setattr(scheduler, final, torch.ones((), dtype=torch.float64) if whole else scheduler.alphas_cumprod[0])
         # UnCLIP takes the betas themselves for steps of one timestep.
-        scheduler.alphas = torch.cat(
-            [scheduler.alphas_cumprod[:1], scheduler.alphas_cumprod[1:] / scheduler.alphas_cumprod[:-1]]
-        )
-        scheduler.betas = 1 - scheduler.alphas
+        scheduler.betas = torch.from_numpy(ours.betas.copy())
+        scheduler.alphas = 1 - scheduler.betas
 
     return widen
 
@@ -219,6 +217,19 @@ def test_unclip():
             with learning(value):
                 compare(tally, config, run, step_with, module, None, widened("one"), None, levels, their_levels("one"))
     tally.verify(100, "raises ZeroDivisionError")
+
+
+def test_a_whole_loop_of_unclip_takes_the_tables_betas():
+    """All 1,000 steps of one timestep, in which the rounding of alpha_bar adds up."""
+    theirs = diffusers.UnCLIPScheduler(clip_sample=False)
+    theirs.set_timesteps(1000)
+    plan = ms.from_diffusers({"_class_name": "UnCLIPScheduler", "clip_sample": False}).plan(1000)
+    sample, state = torch.ones((1, 1), dtype=torch.float64), plan.start(np.ones((1, 1)))
+    with mock.patch("diffusers.schedulers.scheduling_unclip.randn_tensor", lambda shape, **_: torch.zeros(shape)):
+        for t in theirs.timesteps:
+            sample = theirs.step(sample * 0.3, int(t), sample).prev_sample
+            state = plan.step(state, state.sample * 0.3, np.zeros((1, 1)))
+    assert float(sample) == pytest.approx(float(state.sample[0, 0]), rel=1e-5)
 
 
 class Open(diffusers.DDPMWuerstchenScheduler):

@@ -117,6 +117,8 @@ class UnCLIP(Recipe):
     """DDPM on even steps of the cosine schedule, as unCLIP has it (Ramesh et al. 2022, arXiv 2204.06125).
 
     Options as `DDPM`'s; variance_type is "fixed_small_log" or "learned_range", prediction_type "epsilon" or "sample".
+    table_betas: whether steps of one timestep take the trained betas, rounded apart from the levels; a defect of
+    diffusers (`solvers.TableDDPM`).
     """
 
     num_train_timesteps: int = 1000
@@ -124,13 +126,15 @@ class UnCLIP(Recipe):
     clip_sample: bool = True
     clip_sample_range: float = 1.0
     prediction_type: str = "epsilon"
+    table_betas: bool = False
 
     def parts(self) -> Parts:
         variances = ("fixed_small_log", "learned_range")
         check_options(self, variance_type=variances, prediction_type=("epsilon", "sample"))
         schedule = self._build(DiscreteVP, beta_schedule="squaredcos_cap_v2", timestep_spacing="linspace")
         prediction, change = Prediction(self.prediction_type), Clip(self.clip_sample_range)
-        return Parts(schedule, prediction, self._build(solvers.DDPM), None, change if self.clip_sample else None)
+        solver = self._build(solvers.TableDDPM if self.table_betas else solvers.DDPM)
+        return Parts(schedule, prediction, solver, None, change if self.clip_sample else None)
 
 
 @dataclass(frozen=True)

@@ -5,7 +5,7 @@ from multisched.solvers.ancestral_flow import AncestralRF, RescaledSDE
 from multisched.solvers.base import Estimate, Next, Rows, Solver
 from multisched.solvers.consistency import LCM, TCD, Consistency
 from multisched.solvers.ddim import DDIM, RePaint
-from multisched.solvers.ddpm import DDPM
+from multisched.solvers.ddpm import DDPM, TableDDPM
 from multisched.solvers.dpm import DPMMultistep, DPMSinglestep
 from multisched.solvers.dpm2 import Midpoint
 from multisched.solvers.euler import Euler, LateEuler, PingPong, SwappedPingPong
@@ -43,5 +43,6 @@ __all__ = [
     "Rows",
     "Solver",
     "SwappedPingPong",
+    "TableDDPM",
     "VelocityAdams",
 ]

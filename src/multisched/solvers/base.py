@@ -103,7 +103,7 @@ class Rows(Value):
 
     def row(self, index: int) -> "Rows":
         """One row, each attribute a number."""
-        return Rows(**{name: column[index, 0] for name, column in self._columns().items()}, grid=self.grid)
+        return type(self)(**{name: column[index, 0] for name, column in self._columns().items()}, grid=self.grid)
 
     def first(self, count: int) -> "Rows":
         """The first `count` rows, of the same grid."""

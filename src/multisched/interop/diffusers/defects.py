@@ -77,6 +77,7 @@ DEFECTS = {
         "With invert_sigmas the data are drawn anew and the noise is kept.",
         lambda one: one.invert_sigmas and getattr(one, "stochastic_sampling", True),
     ),
+    "table_betas": Defect("Steps of one timestep take betas that are rounded apart from the levels."),
     "third_order": Defect(
         "The third order takes half of m'' in multistep, and p2 - 1 for p2 in sde-dpmsolver++.",
         lambda one: one.solver_order == 3,

@@ -25,7 +25,12 @@ PEERS = {
     ),
     "DDPMScheduler": _DDPM,
     "DDPMParallelScheduler": _DDPM,
-    "UnCLIPScheduler": Peer(schedulers.UnCLIP, ignored={"beta_schedule": "squaredcos_cap_v2 is all that it may be"}),
+    "UnCLIPScheduler": Peer(
+        schedulers.UnCLIP,
+        ours=("table_betas",),
+        faithful={"table_betas": True},
+        ignored={"beta_schedule": "squaredcos_cap_v2 is all that it may be"},
+    ),
     "DDPMWuerstchenScheduler": Peer(schedulers.DDPMWuerstchen),
     "RePaintScheduler": Peer(
         schedulers.RePaint, ours=("jump_length", "jump_n_sample", "late_undo"), faithful={"late_undo": True}
