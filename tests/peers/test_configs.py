@@ -1,17 +1,13 @@
 """Keys and defaults of configurations against the signatures of diffusers' classes."""
 
 import ast
-import importlib
 import inspect
 import json
-import sys
 from dataclasses import fields
 from pathlib import Path
-from types import ModuleType
-from unittest import mock
 
-import diffusers
 import pytest
+from classes import class_of, defaults_of
 
 import multisched as ms
 from multisched.interop.diffusers import PEERS
@@ -28,23 +24,6 @@ INHERITED = {
 }  # fmt: skip
 HIDDEN = {"sigma_min", "sigma_max"}  # of a class with Karras's sigmas, which reads them and does not list them
 CONFIGS = sorted((Path(__file__).parent.parent / "configs").glob("*.json"))
-
-
-# Where the classes are that `diffusers.schedulers` does not export; some want torchsde, for a source of noise.
-MODULES = {
-    "CosineDPMSolverMultistepScheduler": "scheduling_cosine_dpmsolver_multistep",
-    "DPMSolverSDEScheduler": "scheduling_dpmsolver_sde",
-    "KarrasVeScheduler": "deprecated.scheduling_karras_ve",
-    "ScoreSdeVpScheduler": "deprecated.scheduling_sde_vp",
-}
-
-
-def class_of(name):
-    """A scheduler class of diffusers."""
-    if name not in MODULES:
-        return getattr(diffusers.schedulers, name)
-    with mock.patch.dict(sys.modules, {"torchsde": ModuleType("torchsde")}):
-        return getattr(importlib.import_module(f"diffusers.schedulers.{MODULES[name]}"), name)
 
 
 def reads(name):
@@ -66,11 +45,6 @@ def test_every_key_that_a_class_reads_is_one_of_its_peer(name):
 
 def plain(value):
     return list(value) if isinstance(value, tuple) else value
-
-
-def defaults_of(name):
-    parameters = inspect.signature(class_of(name).__init__).parameters
-    return {key: one.default for key, one in parameters.items() if key not in ("self", "kwargs")}
 
 
 @pytest.mark.parametrize("name", sorted(PEERS))

@@ -1,6 +1,7 @@
 """Recipe: schedule x prediction x solver, and the plans that follow from it. Pure, frozen, hashable, of no backend."""
 
 from dataclasses import dataclass, field, fields, replace
+from functools import cached_property
 from typing import TYPE_CHECKING, Any, ClassVar, Literal, TypeVar, overload
 
 import numpy as np
@@ -12,6 +13,7 @@ from multisched.grid import Grid
 from multisched.plan import Plan
 from multisched.predictions import Prediction
 from multisched.schedulers.forward import Forward, Parts
+from multisched.schedulers.quirk import Quirk, check_quirks
 from multisched.schedules import Schedule, checks
 from multisched.solvers import Solver
 from multisched.tableau import tabulate
@@ -33,9 +35,11 @@ class Recipe(Forward):
     Attributes:
         report: what became of the configuration that `from_diffusers` read it from; None otherwise. It is no option:
             recipes that differ in it alone are equal.
+        quirks: departures from the papers, see `Quirk`; `parts()` is without them.
     """
 
     report: Any = field(default=None, kw_only=True, repr=False, compare=False)
+    quirks: tuple[Quirk, ...] = field(default=(), kw_only=True)
     _lists: ClassVar[tuple[str, ...]] = ()  # options that are lists of numbers, kept as tuples, or None
 
     @arithmetic()
@@ -44,8 +48,16 @@ class Recipe(Forward):
             if (values := getattr(self, name)) is not None:
                 object.__setattr__(self, name, tuple(checks.numbers(name, values, TRAINING_TIMESTEPS).tolist()))
         check_options(self)
+        check_quirks(self.quirks)
         # Made once here, so that a bad option is refused where it is given.
         _ = self._made
+
+    @cached_property
+    def _made(self) -> Parts:
+        parts = self.parts()
+        for quirk in self.quirks:
+            parts = quirk.change(self, parts)
+        return parts
 
     def _build(self, kind: type[Part], **more: Any) -> Part:
         """A schedule or a solver with every option that the recipe has under the same name, and with more."""

@@ -47,6 +47,8 @@ class Helios(WithUniPC, _Staged):
         scheduler_type: "euler" or "unipc", with the options of `UniPCMultistep`.
         prediction_type: "epsilon", "sample", "v_prediction" or "flow_prediction".
         thresholding: see `transforms.DynamicThreshold`.
+        use_flow_sigmas: whether the path of a stage is straight; else UniPC takes its levels for sigma / alpha on the
+            variance-preserving one, as diffusers does.
         final_sigma: noise level that UniPC ends at; in diffusers 1e-8.
 
     Raises:
@@ -56,12 +58,14 @@ class Helios(WithUniPC, _Staged):
     prediction_type: str = "flow_prediction"
     thresholding: bool = False
     scheduler_type: str = "unipc"
+    use_flow_sigmas: bool = True
     final_sigma: float = 0.0
 
     def parts(self) -> Parts:
         check_options(self, scheduler_type=("euler", "unipc"), prediction_type=(*PREDICTIONS, "flow_prediction"))
         unipc = self.scheduler_type == "unipc"
-        schedule = self._staged(final_sigma=self.final_sigma if unipc else 0.0)
+        curved = unipc and not self.use_flow_sigmas
+        schedule = self._staged(final_sigma=self.final_sigma if unipc else 0.0, curved=curved)
         change = DynamicThreshold(0.995, 1.0) if self.thresholding else None
         solver = self._unipc() if unipc else Euler()
         return Parts(schedule, Prediction(self.prediction_type), solver, denoised_transform=change)

@@ -11,6 +11,7 @@ from multisched.backends import Backend
 from multisched.errors import ScheduleError
 from multisched.grid import Grid
 from multisched.schedules import checks
+from multisched.schedules.base import variance_preserving
 from multisched.schedules.flow import Flow, shift
 from multisched.values import shown
 
@@ -35,6 +36,7 @@ class StagedFlow(Flow):
         stage_range: shares of the whole path's timesteps that the stages begin and end at, from 0 to 1.
         gamma: correlation of the noise put back within a block of an upsampled sample.
         spare: points placed below those that a run visits.
+        curved: whether the levels are sigma / alpha on the variance-preserving path instead.
 
     Raises:
         ScheduleError: an option that is not one of those named, or a number out of range.
@@ -46,6 +48,7 @@ class StagedFlow(Flow):
     stage_range: tuple[float, ...] = (0.0, 1 / 3, 2 / 3, 1.0)
     gamma: float = 1 / 3
     spare: int = 0
+    curved: bool = False
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -81,8 +84,9 @@ class StagedFlow(Flow):
     def grid(self, n: int | None = None, timesteps: Any = None, sigmas: Any = None, mu: float | None = None) -> Grid:
         """As that of `Flow`; a `final_sigma` is all the noise there is at the end of the path, where alpha = 1."""
         made = super().grid(n, timesteps, sigmas, mu)
-        ended = np.append(made.alphas[:-1], 1.0)
-        return made if self.final_sigma is None else replace(made, alphas=ended, next_alphas=None, next_sigmas=None)
+        alphas, sigmas = variance_preserving(made.sigmas) if self.curved else (made.alphas, made.sigmas)
+        ended = alphas if self.final_sigma is None else np.append(alphas[:-1], 1.0)
+        return replace(made, alphas=ended, sigmas=sigmas, next_alphas=None, next_sigmas=None)
 
     @property
     def _scale(self) -> tuple[float, float, float, float]:
@@ -107,7 +111,9 @@ class StagedFlow(Flow):
         if backend is None:
             timesteps = np.asarray(timesteps, dtype=np.float64)
         sigma = (timesteps - self._clean) * ((top - bottom) / (first - last))
-        return super().levels(sigma * self.num_train_timesteps, backend)
+        alpha, sigma = super().levels(sigma * self.num_train_timesteps, backend)
+        scale = (1 + sigma * sigma) ** -0.5
+        return (scale, scale * sigma) if self.curved else (alpha, sigma)
 
     def _timesteps(self, sigma: np.ndarray) -> np.ndarray:
         first, last, top, bottom = self._scale

@@ -47,6 +47,9 @@ class Inverse(Schedule):
     def point(self, ratio: Any) -> Point:
         return self.schedule.point(ratio)
 
+    def middle(self, start: Any, aim: Any) -> Point:
+        return self.schedule.middle(start, aim)
+
     def scale(self, alpha: Any, sigma: Any) -> Any:
         return self.schedule.scale(alpha, sigma)
 
@@ -64,8 +67,9 @@ class Inverse(Schedule):
         if isinstance(schedule, Flow):
             stays, top = True, None
         else:
-            stays = schedule.timestep_spacing == "trailing" or schedule.sigma_schedule is not None
-            top = replace(schedule, timestep_spacing="trailing").grid(1)
+            spaced = schedule.sigma_schedule is not None
+            stays = schedule.timestep_spacing == "trailing" or spaced
+            top = None if spaced else replace(schedule, timestep_spacing="trailing").grid(1)
         down = schedule.grid(n if self.repeated and stays else n + 1, mu=mu)
         timesteps, alphas, sigmas = (
             np.append(getattr(top or down, name)[:1], getattr(down, name)[-1 - n : -1])[::-1]

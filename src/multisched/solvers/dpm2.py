@@ -57,12 +57,12 @@ class Midpoint(Solver):
         start, end = Level(grid.alphas[:-1], grid.sigmas[:-1]), Level(grid.next_alphas, grid.next_sigmas)
         aim = end if self.noisy_middle else Level(end.alpha, _split(start, end, self.eta)[1])
         paired = start.alpha * start.sigma * aim.alpha * aim.sigma > 0
-        ratio = np.where(paired, start.ratio, 1.0) * np.where(paired, aim.ratio, 1.0)
+        ends = np.where(paired, start.ratio, 1.0), np.where(paired, aim.ratio, 1.0)
         step = np.repeat(np.arange(len(grid)), 1 + paired)
         stage = np.append(0, step[1:] == step[:-1]).astype(int)[: len(step)]
         rows = rows_of(grid, step, stage, point=step)
         first, second = (rows.stage == 0) & paired[step, None], rows.stage == 1
-        middle = {name: values[step, None] for name, values in schedule.point(np.sqrt(ratio))._asdict().items()}
+        middle = {name: values[step, None] for name, values in schedule.middle(*ends)._asdict().items()}
         columns = {name: np.where(second, values, getattr(rows, name)) for name, values in middle.items()}
         for name in ("alpha", "sigma"):
             columns[f"{name}_next"] = np.where(first, middle[name], getattr(rows, f"{name}_next"))

@@ -90,6 +90,8 @@ def from_diffusers(config: Any) -> Recipe:
     options = {peer.keys[key]: tuple(v) if isinstance(v, list) else v for key, v in used.items()}
     try:
         recipe = peer.recipe(**{**peer.faithful, **peer.timed, **peer.convert(options)})
+        parts = recipe.parts()
+        recipe = replace(recipe, quirks=tuple(one for one in peer.quirks if one.change(recipe, parts) != parts))
     except (TypeError, AttributeError, KeyError, ValueError, OverflowError, RecursionError) as error:
         if isinstance(error, ScheduleError):
             raise
@@ -97,7 +99,7 @@ def from_diffusers(config: Any) -> Recipe:
             f"{name} has a value of a kind that none of its keys takes: {source.brief(used)}."
         ) from None
     ignored = {key: _reason(peer, name, key) for key in given if key not in used and key not in absent}
-    told = reproduced(recipe, {**peer.faithful, **peer.timed})
+    told = (*reproduced(recipe, {**peer.faithful, **peer.timed}), *(quirk.says for quirk in recipe.quirks))
     return replace(recipe, report=_report(name, told, used, ignored, _defaults(peer, used)))
 
 

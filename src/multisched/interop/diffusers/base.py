@@ -6,6 +6,9 @@ from typing import Any
 
 from multisched.interop.diffusers.clock import Float32
 from multisched.schedulers import Recipe
+from multisched.schedulers.quirk import Quirk
+
+NO_KEYS = ("clock", "quirks", "report")  # of a recipe, that no configuration has
 
 
 @dataclass(frozen=True)
@@ -20,6 +23,7 @@ class Peer:
         renamed: keys of the configuration that have another name here.
         ignored: keys that diffusers accepts and that change nothing, each with the reason.
         convert: the recipe's options from those of the configuration, where values need a change.
+        quirks: of the class, each set where it changes a recipe's parts.
         clock: how diffusers computes the timesteps, where the recipe has a choice.
     """
 
@@ -29,6 +33,7 @@ class Peer:
     renamed: Mapping[str, str] = field(default_factory=dict)
     ignored: Mapping[str, str] = field(default_factory=dict)
     convert: Callable[[dict[str, Any]], dict[str, Any]] = dict
+    quirks: tuple[Quirk, ...] = ()
     clock: Float32 = field(default_factory=Float32)
 
     @property
@@ -41,5 +46,5 @@ class Peer:
     def keys(self) -> dict[str, str]:
         """The option that each key of the configuration sets."""
         names = {option: key for key, option in self.renamed.items()}
-        options = (one.name for one in fields(self.recipe) if one.name not in (*self.ours, "clock", "report"))
+        options = (one.name for one in fields(self.recipe) if one.name not in (*self.ours, *NO_KEYS))
         return {names.get(option, option): option for option in options}

@@ -6,7 +6,7 @@ there diffusers itself gives other last digits.
 """
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import lru_cache
 from typing import Any
 
@@ -28,9 +28,11 @@ class Float32(Clock):
     Args:
         wide: which of the timesteps in the space "ve" stay in float64: "none", those of sigmas of their own spacing
             ("spaced"), or "all", those between two points included.
+        ancestral: whether the points between are those of steps whose ends are noised anew.
     """
 
     wide: str = "none"
+    ancestral: bool = False
 
     def timesteps(self, schedule: Any, grid: Grid, timesteps: Any, sigmas: Any, mu: float | None) -> Any:
         if isinstance(schedule, Flow):
@@ -47,6 +49,14 @@ class Float32(Clock):
             return timesteps if schedule.space == "vp" else _looked_up(ratio, _logs(schedule))
         return _looked_up(ratio.astype(_single), _logs(schedule)).astype(_single).astype(np.float64)
 
+    def middle(self, schedule: Any, start: Any, aim: Any, timesteps: Any) -> Any:
+        if not self.ancestral or schedule.space == "vp":
+            return self.between(schedule, np.sqrt(start * aim), timesteps)
+        here, after = start.astype(_single), np.sqrt(start * aim).astype(_single)
+        up = np.sqrt(after**2 * (here**2 - after**2) / here**2)
+        logs = np.log(here), np.log(np.sqrt(after**2 - up**2))
+        return self.between(schedule, np.exp(logs[1] - (logs[1] - logs[0]) * _single(0.5)), timesteps)
+
     def _of_table(self, schedule: DiscreteVP, grid: Grid, sigmas: Any) -> Any:
         """Of levels of the discrete schedule."""
         exact = grid.timesteps[:-1]
@@ -55,18 +65,49 @@ class Float32(Clock):
         if schedule.space == "vp" and schedule.sigma_schedule is None:
             return exact
         if schedule.sigma_schedule is not None and sigmas is None and not schedule.spare_sigma:
-            told = _looked_up(_respaced(schedule, exact.size), _logs(schedule))
+            told = respaced(schedule, exact.size)[1]
             if schedule.timestep_rounding != "none":
-                return np.round(told) if schedule.timestep_rounding == "nearest" else np.trunc(told)
+                return told
             return told if self.wide != "none" else told.astype(_single)
         if sigmas is not None and schedule.space == "ve":
             return _looked_up(grid.sigmas[:-1].astype(_single), _logs(schedule)).astype(_single)
         return exact if self.wide == "all" else exact.astype(_single)
 
 
-def _respaced(schedule: DiscreteVP, n: int) -> np.ndarray:
-    """Ratios of a spacing of their own, between ends of the float32 table."""
-    table = _table(schedule)
+@dataclass(frozen=True)
+class Looked(Float32):
+    """Timesteps of the straight path that are looked up where sigma / alpha of a discrete schedule is sigma.
+
+    Args:
+        trained: the discrete schedule.
+    """
+
+    trained: DiscreteVP = field(default_factory=DiscreteVP)
+
+    def timesteps(self, schedule: Any, grid: Grid, timesteps: Any, sigmas: Any, mu: float | None) -> Any:
+        if timesteps is not None or sigmas is not None:
+            return grid.timesteps
+        levels = between(schedule.sigma_schedule, schedule.spaced_max, schedule.spaced_min, len(grid))
+        told = _looked_up(levels, _logs(self.trained))
+        told = np.round(told) if self.trained.timestep_rounding == "nearest" else np.trunc(told)
+        return np.append(told, grid.timesteps[-1:])
+
+
+def respaced(schedule: DiscreteVP, n: int, upward: bool = False) -> tuple[np.ndarray, np.ndarray]:
+    """Ratios of a spacing of their own, between ends of the float32 table, and the timesteps told for them.
+
+    Args:
+        upward: whether they go from the lowest of the table to the highest, and so from sigma_max to sigma_min.
+    """
+    ratios = _placed(schedule, n, upward)
+    told = _looked_up(ratios, _logs(schedule))
+    if schedule.timestep_rounding == "none":
+        return ratios, told
+    return ratios, np.round(told) if schedule.timestep_rounding == "nearest" else np.trunc(told)
+
+
+def _placed(schedule: DiscreteVP, n: int, upward: bool) -> np.ndarray:
+    table = _table(schedule)[:: -1 if upward else 1]
     if schedule.sigma_schedule == "lu":
         ends = [float(_logs(schedule)[end]) for end in (-1, 0)]
         return np.exp(ends[0] + np.linspace(0, 1, n) * (ends[1] - ends[0]))

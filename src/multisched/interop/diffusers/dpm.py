@@ -3,16 +3,16 @@
 from typing import Any
 
 from multisched import schedulers
-from multisched.errors import ScheduleError
 from multisched.interop.diffusers.base import Peer
-from multisched.interop.diffusers.multistep import on_path
+from multisched.interop.diffusers.multistep import learned
+from multisched.interop.diffusers.quirks import MISREAD, UNCONVERTED, VISITED_ONCE
 
 # What diffusers makes of the words of other solvers' configurations.
 _READ_AS = {
     "algorithm_type": {"deis": "dpmsolver++"},
     "solver_type": dict.fromkeys(("logrho", "bh1", "bh2"), "midpoint"),
 }
-_SPACED = ("use_karras_sigmas", "use_exponential_sigmas", "use_beta_sigmas", "use_lu_lambdas")
+_MIXED = (MISREAD, UNCONVERTED)
 _UNCUT = "diffusers takes it and cuts nothing"
 _BARE = {"num_train_timesteps": "no step depends on it"}
 
@@ -23,11 +23,9 @@ def _read(options: dict[str, Any]) -> dict[str, Any]:
 
 
 def _discrete(options: dict[str, Any]) -> dict[str, Any]:
-    if options.get("use_flow_sigmas") and (spaced := [name for name in _SPACED if options.get(name)]):
-        raise ScheduleError(f"diffusers takes the ratios of {spaced[0]} for sigmas of use_flow_sigmas.")
     if options.get("use_lu_lambdas"):  # whose ends are always those of the training schedule
         options = {**options, "sigma_min": None, "sigma_max": None}
-    return _read(on_path(options))
+    return _read(learned(options))
 
 
 _PUBLISHED = {"third_order": "published"}
@@ -39,16 +37,21 @@ _CUT = ("algorithm_type", "thresholding", "dynamic_thresholding_ratio", "sample_
 
 PEERS = {
     "DPMSolverMultistepScheduler": Peer(
-        schedulers.DPMSolverMultistep, ours=("third_order",), faithful=_PUBLISHED, convert=_discrete
+        schedulers.DPMSolverMultistep, ours=("third_order",), faithful=_PUBLISHED, quirks=_MIXED, convert=_discrete
     ),
     "DPMSolverSinglestepScheduler": Peer(
         schedulers.DPMSolverSinglestep,
         ours=(*_NO_ZERO_SNR, *_STEPPED, "independent_noise"),
         faithful=_PUBLISHED | {"independent_noise": True},
+        quirks=_MIXED,
         convert=_discrete,
     ),
     "DPMSolverMultistepInverseScheduler": Peer(
-        schedulers.DPMSolverMultistepInverse, ours=(*_NO_ZERO_SNR, *_ENDS), faithful=_GRID, convert=_discrete
+        schedulers.DPMSolverMultistepInverse,
+        ours=(*_NO_ZERO_SNR, *_ENDS),
+        faithful=_GRID,
+        quirks=(*_MIXED, VISITED_ONCE),
+        convert=_discrete,
     ),
     "EDMDPMSolverMultistepScheduler": Peer(
         schedulers.EDMDPMSolverMultistep,

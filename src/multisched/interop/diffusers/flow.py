@@ -3,7 +3,8 @@
 from dataclasses import fields
 
 from multisched import schedulers
-from multisched.interop.diffusers.base import Peer
+from multisched.interop.diffusers.base import NO_KEYS, Peer
+from multisched.interop.diffusers.quirks import BEYOND
 
 _FAITHFUL = {"double_shift": True, "swapped": True}
 _ENDS = {"sigma_min": "spaced_min", "sigma_max": "spaced_max"}  # that Karras's and other levels are spaced between
@@ -15,10 +16,11 @@ PEERS = {
         ours=("sigma_max", "double_shift", "omega", "omega_mean", "swapped"),
         faithful=_FAITHFUL,
         renamed=_ENDS,
+        quirks=(BEYOND,),
     ),
     "FlowMatchHeunDiscreteScheduler": Peer(
         schedulers.FlowMatchHeun,
-        ours=tuple(one.name for one in fields(schedulers.FlowMatchHeun) if one.name not in (*_HEUN_KEYS, "report")),
+        ours=tuple(one.name for one in fields(schedulers.FlowMatchHeun) if one.name not in (*_HEUN_KEYS, *NO_KEYS)),
         faithful={"double_shift": True, "late_churn": True},
     ),
     "FlowMatchLCMScheduler": Peer(
@@ -26,6 +28,7 @@ PEERS = {
         ours=("sigma_max", "double_shift", "swapped"),
         faithful=_FAITHFUL,
         renamed=_ENDS,
+        quirks=(BEYOND,),
         ignored={"upscale_mode": "says how scale_factors resize, which are refused"},
     ),
     "FlowMapEulerDiscreteScheduler": Peer(
@@ -37,6 +40,7 @@ PEERS = {
         ours=("sigma_max", "double_shift", "rescaled"),
         faithful={"double_shift": True, "rescaled": False},
         renamed=_ENDS,
+        quirks=(BEYOND,),
     ),
     "MiniMaxH3Scheduler": Peer(schedulers.MiniMaxH3, ours=("count_end",), faithful={"count_end": True}),
     "PiflowScheduler": Peer(schedulers.Piflow),

@@ -33,7 +33,7 @@ PEERS = {
     "EulerAncestralDiscreteScheduler": Peer(schedulers.EulerAncestral),
     "HeunDiscreteScheduler": Peer(schedulers.Heun),
     "KDPM2DiscreteScheduler": Peer(schedulers.KDPM2, clock=Float32("spaced")),
-    "KDPM2AncestralDiscreteScheduler": Peer(schedulers.KDPM2Ancestral, clock=Float32("spaced")),
+    "KDPM2AncestralDiscreteScheduler": Peer(schedulers.KDPM2Ancestral, clock=Float32("spaced", ancestral=True)),
     "DPMSolverSDEScheduler": Peer(
         schedulers.DPMSolverSDE,
         ours=("s_noise",),

@@ -1,11 +1,21 @@
 """The schedulers of diffusers that sample the variance-preserving schedule by DDIM and DDPM."""
 
+from typing import Any
+
 from multisched import schedulers
 from multisched.interop.diffusers.base import Peer
 
 _STRIDE = {"previous_timestep": "stride"}
 _DDIM = Peer(schedulers.DDIM, ours=("eta", "use_clipped_model_output", "previous_timestep"), faithful=_STRIDE)
-_DDPM = Peer(schedulers.DDPM, ours=("final_noise",), faithful={"final_noise": True})
+
+
+def _variance(options: dict[str, Any]) -> dict[str, Any]:
+    """diffusers takes None for "fixed_small"."""
+    named = options.get("variance_type", "") is not None
+    return options if named else {**options, "variance_type": "fixed_small"}
+
+
+_DDPM = Peer(schedulers.DDPM, ours=("final_noise",), faithful={"final_noise": True}, convert=_variance)
 _UNCUT = "diffusers takes it and cuts nothing"
 
 PEERS = {

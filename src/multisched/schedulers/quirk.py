@@ -1,0 +1,37 @@
+"""Quirks: where published code departs from the paper that it cites, kept so that its numbers can be reproduced."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+from multisched.errors import ScheduleError
+from multisched.schedulers.forward import Parts
+from multisched.values import shown
+
+
+@dataclass(frozen=True)
+class Quirk:
+    """One departure. `from_diffusers` sets those that change numbers; `replace(recipe, quirks=())` mends them.
+
+    Args:
+        name: for messages.
+        says: what it does, in one sentence.
+        change: (recipe, parts) -> the parts with the departure, or the same parts where it changes nothing.
+    """
+
+    name: str
+    says: str
+    change: Callable[[Any, Parts], Parts]
+
+    def __repr__(self) -> str:
+        return self.name
+
+
+def check_quirks(quirks: Any) -> None:
+    """Refuse what is no tuple of quirks.
+
+    Raises:
+        ScheduleError: if it is none.
+    """
+    if not isinstance(quirks, tuple) or not all(isinstance(one, Quirk) for one in quirks):
+        raise ScheduleError(f"quirks must be a tuple of schedulers.quirk.Quirk; given {shown(quirks)}.")
