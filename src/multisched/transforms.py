@@ -98,11 +98,12 @@ class DynamicThreshold:
     """Each sample's x0 cut at the given quantile of its absolute values, at least 1, and scaled back to [-1, 1].
 
     Saharia et al. 2022 (arXiv 2205.11487, section 2.3). The quantile is interpolated linearly between order
-    statistics; it is kept within [1, maximum]. The first axis counts samples. The ratio is no operand of a step: the
-    place of an order statistic among millions needs more digits than float32 has.
+    statistics; it is kept within [1, maximum], and is the maximum where that is below 1. The first axis counts samples.
+    The ratio is no operand of a step: the place of an order statistic among millions needs more digits than float32
+    has.
 
     Raises:
-        ScheduleError: ratio outside (0, 1], or maximum below 1.
+        ScheduleError: if the ratio is outside [0, 1], or the maximum not positive.
     """
 
     ratio: float = 0.995
@@ -110,10 +111,10 @@ class DynamicThreshold:
 
     def __post_init__(self) -> None:
         check_options(self)
-        if not 0 < self.ratio <= 1:
-            raise ScheduleError(f"dynamic_thresholding_ratio must be in (0, 1]; given {self.ratio!r}.")
-        if not self.maximum >= 1:
-            raise ScheduleError(f"sample_max_value must be at least 1; given {self.maximum!r}.")
+        if not 0 <= self.ratio <= 1:
+            raise ScheduleError(f"dynamic_thresholding_ratio must be in [0, 1]; given {self.ratio!r}.")
+        if not self.maximum > 0:
+            raise ScheduleError(f"sample_max_value must be positive; given {self.maximum!r}.")
 
     @property
     def kind(self) -> "DynamicThreshold":
@@ -176,7 +177,7 @@ class Langevin:
 
         c = snr * |z| / |score|
 
-    The parameter of a row is snr, the ratio that the step is to have; 0 leaves a row as it is.
+    The parameter of a row is snr, the ratio that the step is to have; a negative one leaves a row as it is.
 
     Args:
         over: "sample" for the norms of each sample, "batch" for their means over the batch.
@@ -189,7 +190,7 @@ class Langevin:
     ) -> tuple[Any, tuple[Any, ...]]:
         (snr,) = parameters
         given = isinstance(snr, float)
-        if not noise or (given and snr == 0) or 0 in tuple(output.shape):
+        if not noise or (given and snr < 0) or 0 in tuple(output.shape):
             return output, noise
         xp = backend.xp
         samples = output.shape[0] if output.ndim else 1
@@ -202,7 +203,7 @@ class Langevin:
             drawn, score = xp.reshape(drawn, shape), xp.reshape(score, shape)
         c = snr * drawn / xp.maximum(score, 1e-12 + 0.0 * score)
         if not given:
-            c = xp.where(snr == 0, xp.ones_like(c), c)
+            c = xp.where(snr < 0, xp.ones_like(c), c)
         return output * (c * c), tuple(z * c for z in noise)
 
 

@@ -7,7 +7,7 @@ from unittest import mock
 
 import numpy as np
 import torch
-from classes import class_of, made
+from classes import class_of, defaults_of, made
 from score import Karras, Ve, Vp
 
 import multisched as ms
@@ -53,8 +53,8 @@ class Run:
     def parts(self) -> int:
         if self.name == "Piflow":
             return int(self.scheduler.config.n_grid)
-        found = getattr(self.scheduler, "config", {})
-        return 1 + str(found.get("variance_type")).startswith("learned")
+        learns = "variance_type" in defaults_of(f"{self.name}Scheduler")
+        return 1 + (learns and str(self.scheduler.config.variance_type).startswith("learned"))
 
     def step(self, output: torch.Tensor, row: int, sample: torch.Tensor, noise: torch.Tensor) -> torch.Tensor:
         """The sample after a model call."""

@@ -35,10 +35,14 @@ class Recipe(Forward):
     Attributes:
         report: what became of the configuration that `from_diffusers` read it from; None otherwise. It is no option:
             recipes that differ in it alone are equal.
+        strict: whether values are refused that no sampler should have, though steps can be computed with them: betas
+            that are not num_train_timesteps numbers in (0, 1), a sample_max_value below 1, a
+            dynamic_thresholding_ratio of 0, and numbers of what is switched off.
         quirks: departures from the papers, see `Quirk`; `parts()` is without them.
     """
 
     report: Any = field(default=None, kw_only=True, repr=False, compare=False)
+    strict: bool = field(default=True, kw_only=True)
     quirks: tuple[Quirk, ...] = field(default=(), kw_only=True)
     _lists: ClassVar[tuple[str, ...]] = ()  # options that are lists of numbers, kept as tuples, or None
 

@@ -83,7 +83,7 @@ class Clipped(Recipe):
     clip_sample_range: float = 1.0
 
     def _change(self) -> Transform | None:
-        change = Clip(self.clip_sample_range)
+        change = Clip(self.clip_sample_range) if self.clip_sample or self.strict else None
         return change if self.clip_sample else None
 
 
@@ -96,8 +96,13 @@ class Thresholded(Recipe):
     sample_max_value: float = 1.0
 
     def _change(self) -> Transform | None:
-        change, other = DynamicThreshold(self.dynamic_thresholding_ratio, self.sample_max_value), super()._change()
-        return change if self.thresholding else other
+        ratio, most = self.dynamic_thresholding_ratio, self.sample_max_value
+        if self.strict and not 0 < ratio <= 1:
+            raise ScheduleError(f"dynamic_thresholding_ratio must be in (0, 1]; given {ratio!r}.")
+        if self.strict and not most >= 1:
+            raise ScheduleError(f"sample_max_value must be at least 1; given {most!r}.")
+        other = super()._change()
+        return DynamicThreshold(ratio, most) if self.thresholding else other
 
 
 def with_options(recipe: Recipe, **options: Any) -> Recipe:

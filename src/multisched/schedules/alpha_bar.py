@@ -24,17 +24,34 @@ def betas_of(schedule: Any) -> np.ndarray:
     """The betas of the options, in their precision."""
     total, dtype = schedule.num_train_timesteps, np.dtype(schedule.precision).type
     if schedule.trained_betas is None:
-        chosen = beta_schedules.betas(schedule.beta_schedule, total, schedule.beta_start, schedule.beta_end, dtype)
+        ends = (schedule.beta_start, schedule.beta_end)
+        chosen = beta_schedules.betas(schedule.beta_schedule, total, *ends, dtype, schedule.strict)
     else:
         chosen = np.asarray(schedule.trained_betas, dtype=dtype)
-        if chosen.shape != (total,) or not np.all((chosen > 0) & (chosen < 1)):
+        fits = chosen.shape == (total,) and bool(np.all((chosen > 0) & (chosen < 1)))
+        if schedule.strict and not fits:
             raise ScheduleError(f"trained_betas must be {total} numbers in (0, 1); given {shown(chosen)}.")
     return chosen
 
 
+def beyond_betas(schedule: Any, timesteps: np.ndarray, sigmas: np.ndarray) -> None:
+    """Refuse a run of a schedule that is not strict, two of whose timesteps lie beyond its betas.
+
+    Raises:
+        ScheduleError: if they have one level.
+    """
+    if not schedule.strict and np.any(np.diff(sigmas) == 0):
+        found = int(np.argmax(np.diff(sigmas) == 0))
+        raise ScheduleError(
+            f"timesteps {timesteps[found]:g} and {timesteps[found + 1]:g} have one noise level, since the betas make "
+            "no other; a step between them leads nowhere; take fewer steps."
+        )
+
+
 @lru_cache(maxsize=64)
 def alpha_bar(schedule: Any) -> np.ndarray:
-    """alpha_bar_t of the options of a `DiscreteVP`, float64 (T,), read-only."""
+    """alpha_bar_t of the options of a `DiscreteVP`, float64 (T,), read-only; one for each of the betas where it is not
+    strict, and kept within [0, 1] there."""
     total, chosen = schedule.num_train_timesteps, betas_of(schedule)
     level = beta_schedules.alphas_cumprod(chosen)
     if schedule.snr_shift_scale != 1.0:
@@ -44,5 +61,7 @@ def alpha_bar(schedule: Any) -> np.ndarray:
             raise ScheduleError("rescale_betas_zero_snr needs num_train_timesteps of at least 2; given 1.")
         level = beta_schedules.zero_terminal_snr(level.astype(np.float64))
         level[-1] = schedule.terminal_alpha_bar
+    if not schedule.strict:
+        level = np.clip(np.where(np.isfinite(level), level, 0.0), 0.0, 1.0)
     final: np.ndarray = read_only(level)
     return final

@@ -13,7 +13,9 @@ BETA_SCHEDULES = ("linear", "scaled_linear", "squaredcos_cap_v2", "sigmoid", "la
 _BARS = {"squaredcos_cap_v2": "cosine", "laplace": "laplace", "exp": "exp"}
 
 
-def betas(schedule: str, total: int, start: float, end: float, dtype: Any = np.float64) -> np.ndarray:
+def betas(
+    schedule: str, total: int, start: float, end: float, dtype: Any = np.float64, strict: bool = True
+) -> np.ndarray:
     """beta_t for t = 0..total-1.
 
         linear             evenly from start to end (Ho et al. 2020, arXiv 2006.11239, section 4)
@@ -23,14 +25,19 @@ def betas(schedule: str, total: int, start: float, end: float, dtype: Any = np.f
 
     Args:
         dtype: the precision that the training code had; its rounding is part of the schedule.
+        strict: whether start and end must obey 0 < start <= end < 1.
 
     Raises:
-        ScheduleError: an unknown schedule, or start and end not in 0 < start <= end < 1.
+        ScheduleError: if the schedule is unknown, or start and end do not obey that; if they are not finite, or below 0
+            for "scaled_linear".
     """
     checks.option("beta_schedule", schedule, BETA_SCHEDULES)
     if schedule in _BARS:
         return betas_for_alpha_bar(total, alpha_transform_type=_BARS[schedule]).astype(dtype)
-    if not 0 < start <= end < 1:
+    lowest = 0.0 if schedule == "scaled_linear" else -math.inf
+    if not strict and not (lowest <= min(start, end) and math.isfinite(start) and math.isfinite(end)):
+        raise ScheduleError(f"beta_start and beta_end must be finite numbers >= 0; given {start}, {end}.")
+    if strict and not 0 < start <= end < 1:
         raise ScheduleError(f"beta_start and beta_end must obey 0 < beta_start <= beta_end < 1; given {start}, {end}.")
     if schedule == "linear":
         chosen = np.linspace(start, end, total, dtype=dtype)

@@ -12,7 +12,7 @@ from multisched.errors import ScheduleError
 from multisched.grid import Clock, Grid, check_clock
 from multisched.schedules import betas as beta_schedules
 from multisched.schedules import checks, ratios, spacing
-from multisched.schedules.alpha_bar import alpha_bar, betas_of, trained
+from multisched.schedules.alpha_bar import alpha_bar, betas_of, beyond_betas, trained
 from multisched.schedules.base import Point, Schedule, variance_preserving
 from multisched.schedules.lookup import interpolated, rising
 from multisched.schedules.ve import VE
@@ -55,6 +55,8 @@ class DiscreteVP(Schedule):
             scaled back.
         precision: of the betas and of alpha_bar. Checkpoints were trained on float32 values.
         clock: how the timesteps of a run are computed, see `grid.Clock`; None for the exact ones.
+        strict: whether betas are refused that are not T numbers in (0, 1). If not, there is a level for each of them,
+            and timesteps beyond them have the last one.
 
     Raises:
         ScheduleError: an option that is not one of those named, or numbers that make no schedule.
@@ -86,6 +88,7 @@ class DiscreteVP(Schedule):
     spare_sigma: bool = False
     sigmas_end: bool = False
     clock: Clock | None = None
+    strict: bool = True
 
     def __post_init__(self) -> None:
         check_options(self, timestep_type=("discrete", "continuous"))
@@ -141,19 +144,24 @@ class DiscreteVP(Schedule):
         """(alpha, sigma) at each timestep."""
         if self.space == "vp":
             return np.sqrt(self.alphas_cumprod), np.sqrt(1 - self.alphas_cumprod)
-        return np.ones(self.num_train_timesteps), self.ratios
+        return np.ones(self._size), self.ratios
 
     @property
     def _places(self) -> np.ndarray:
         """The timesteps of `_tables`, after -1, the clean sample: its alpha_bar is the empty product, 1."""
-        return np.arange(-1, self.num_train_timesteps)
+        return np.arange(-1, self._size)
+
+    @property
+    def _size(self) -> int:
+        """Number of timesteps that have a level."""
+        return int(self.alphas_cumprod.size)
 
     def levels(self, timesteps: Any, backend: Backend[Any] | None = None) -> tuple[Any, Any]:
         """As `Schedule.levels`, for timesteps in [-1, T - 1]; between two whole ones, both are interpolated linearly,
         and so are they between -1, the clean sample (alpha = 1, sigma = 0), and 0."""
         if self.timestep_type == "continuous":
             return CONTINUOUS.levels(timesteps, backend)
-        last = self.num_train_timesteps - 1
+        last = max(self._size, self.num_train_timesteps) - 1
         tables = (np.append(clean, table) for clean, table in zip((1.0, 0.0), self._tables, strict=True))
         if backend is None:
             wanted = checks.times(timesteps, last, -1)
@@ -224,7 +232,7 @@ class DiscreteVP(Schedule):
         told = self.timestep_type == "discrete"
         if self.sigma_schedule is None and told:
             return self._grid_of_timesteps(chosen)
-        levels = np.interp(chosen, np.arange(self.num_train_timesteps), self.ratios)
+        levels = np.interp(chosen, np.arange(self._size), self.ratios)
         if self.sigma_schedule is not None:
             ends = self.ratios[[-1, 0]] if self.sigma_range == "table" else levels[[0, -1]]
             top = float(ends[0]) if self.sigma_max is None else self.sigma_max
@@ -258,9 +266,9 @@ class DiscreteVP(Schedule):
         if chosen.size > 1 and chosen[-1] == -1 and self._final()[1] == 0:
             chosen = chosen[:-1]  # the end of the run
         if self.timestep_type == "discrete":
-            checks.times(chosen, self.num_train_timesteps - 1)
+            checks.times(chosen, max(self._size, self.num_train_timesteps) - 1)
         if self.space == "vp" and np.any(chosen != np.round(chosen)):
-            last = self.num_train_timesteps - 1
+            last = self._size - 1
             raise ScheduleError(f"timesteps must be whole numbers in 0..{last}; given {shown(chosen)}.")
         return self._close(chosen, *self.levels(chosen))
 
@@ -287,6 +295,7 @@ class DiscreteVP(Schedule):
         return self._close(times, alpha, inner, float(given[-1]) if self.sigmas_end and ended else None)
 
     def _close(self, timesteps: np.ndarray, alphas: np.ndarray, sigmas: np.ndarray, end: float | None = None) -> Grid:
+        beyond_betas(self, timesteps, sigmas)
         alpha, sigma = (alphas[-1], sigmas[-1]) if self.final_sigmas_type == "last" else self._final()
         if end is not None:
             alpha, sigma = 1.0 if self.space == "ve" else math.sqrt((1 - end) * (1 + end)), end

@@ -53,7 +53,7 @@ class PredictorCorrector(Solver):
     def noise_transform(self, row: Rows) -> tuple[Langevin, Any] | None:
         if not self.correct_steps:
             return None
-        return Langevin(self.norms), namespace(row.sigma).where(row.stage < self.correct_steps, self.snr, 0.0)
+        return Langevin(self.norms), namespace(row.sigma).where(row.stage < self.correct_steps, self.snr, -1.0)
 
     def estimate(self, row: Rows, prediction: Prediction, x: Any, outputs: tuple[Any, ...]) -> tuple[Any, Any]:
         if self.correct_steps and prediction.name != "score":

@@ -7,7 +7,7 @@ from types import MappingProxyType
 from typing import Any
 
 from multisched.errors import ScheduleError
-from multisched.interop.diffusers import adams, distilled, dpm, flow, multistep, sigma, source, vp
+from multisched.interop.diffusers import adams, distilled, dpm, flow, lenient, multistep, sigma, source, vp
 from multisched.interop.diffusers.base import Peer
 from multisched.interop.diffusers.defects import reproduced
 from multisched.schedulers import Recipe
@@ -37,6 +37,7 @@ class Report:
         ignored: keys that set none, each with the reason.
         defaulted: keys that the configuration lacks, with the values taken.
         reproduced: one sentence for each defect of diffusers that the recipe reproduces.
+        accepted: one sentence for each value that is accepted with strict=False alone.
     """
 
     class_name: str
@@ -44,9 +45,11 @@ class Report:
     ignored: Mapping[str, str]
     defaulted: Mapping[str, Any]
     reproduced: tuple[str, ...] = ()
+    accepted: tuple[str, ...] = ()
 
     def __reduce__(self) -> Any:
-        return _report, (self.class_name, self.reproduced, dict(self.used), dict(self.ignored), dict(self.defaulted))
+        told = (self.reproduced, self.accepted)
+        return _report, (self.class_name, *told, dict(self.used), dict(self.ignored), dict(self.defaulted))
 
     def __str__(self) -> str:
         parts = {
@@ -54,18 +57,25 @@ class Report:
             "ignored": [f"{key}: {reason}" for key, reason in self.ignored.items()],
             "defaulted": [f"{key} = {value!r}" for key, value in self.defaulted.items()],
             "reproduced": list(self.reproduced),
+            "accepted": list(self.accepted),
         }
         return "\n".join([self.class_name, *(f"  {name} {line}" for name, lines in parts.items() for line in lines)])
 
 
 def _report(
-    name: str, sentences: tuple[str, ...], used: dict[str, Any], ignored: dict[str, str], defaulted: dict[str, Any]
+    name: str,
+    sentences: tuple[str, ...],
+    accepted: tuple[str, ...],
+    used: dict[str, Any],
+    ignored: dict[str, str],
+    defaulted: dict[str, Any],
 ) -> Report:
     """A report of mappings that nobody can write to."""
-    return Report(name, MappingProxyType(used), MappingProxyType(ignored), MappingProxyType(defaulted), sentences)
+    kept = (MappingProxyType(used), MappingProxyType(ignored), MappingProxyType(defaulted))
+    return Report(name, *kept, sentences, accepted)
 
 
-def from_diffusers(config: Any) -> Recipe:
+def from_diffusers(config: Any, *, strict: bool = True) -> Recipe:
     """The recipe that does what a scheduler of diffusers 0.42.1 does with this configuration.
 
     Known defects of diffusers are reproduced where they change numbers; the recipe's options show which. The recipe
@@ -75,10 +85,17 @@ def from_diffusers(config: Any) -> Recipe:
     Args:
         config: a dict; a scheduler object of diffusers, or anything else that has a mapping as its `config`; a path to
             a scheduler_config.json or to a pipeline's model_index.json; or a folder of a saved scheduler or pipeline.
+        strict: whether values are refused that no sampler should have, see `Recipe.strict`. If not, the report says in
+            `accepted` which there are; a run is then refused only if it visits a timestep that cannot be stepped from.
 
     Raises:
         ScheduleError: if there is no configuration there, if its class is not one that is known, or if the recipe
             refuses a value.
+
+    Example:
+        >>> recipe = from_diffusers({"_class_name": "DDIMScheduler", "sample_max_value": 0.5}, strict=False)
+        >>> recipe.report.accepted
+        ('sample_max_value must be at least 1; given 0.5.',)
     """
     given = source.read(config)
     name = source.class_name(given, tuple(PEERS), TOKENS)
@@ -88,10 +105,10 @@ def from_diffusers(config: Any) -> Recipe:
     absent = {key for key in left if isinstance(key, str)} if isinstance(left, (list, tuple)) else set()
     used = {key: given[key] for key in peer.keys if key in given and key not in absent}
     options = {peer.keys[key]: tuple(v) if isinstance(v, list) else v for key, v in used.items()}
+    options, changed = (options, {}) if strict else lenient.read_as(peer.recipe, options)
     try:
-        recipe = peer.recipe(**{**peer.faithful, **peer.timed, **peer.convert(options)})
-        parts = recipe.parts()
-        recipe = replace(recipe, quirks=tuple(one for one in peer.quirks if one.change(recipe, parts) != parts))
+        recipe = _recipe(peer, options, strict)
+        told = () if strict else (*changed.values(), *_accepted(peer, recipe, options))
     except (TypeError, AttributeError, KeyError, ValueError, OverflowError, RecursionError) as error:
         if isinstance(error, ScheduleError):
             raise
@@ -99,8 +116,21 @@ def from_diffusers(config: Any) -> Recipe:
             f"{name} has a value of a kind that none of its keys takes: {source.brief(used)}."
         ) from None
     ignored = {key: _reason(peer, name, key) for key in given if key not in used and key not in absent}
-    told = (*reproduced(recipe, {**peer.faithful, **peer.timed}), *(quirk.says for quirk in recipe.quirks))
-    return replace(recipe, report=_report(name, told, used, ignored, _defaults(peer, used)))
+    sentences = (*reproduced(recipe, {**peer.faithful, **peer.timed}), *(quirk.says for quirk in recipe.quirks))
+    return replace(recipe, report=_report(name, sentences, told, used, ignored, _defaults(peer, used)))
+
+
+def _recipe(peer: Peer, options: Mapping[str, Any], strict: bool) -> Recipe:
+    """The recipe of the options that a configuration sets, with the quirks that change it."""
+    more = {} if strict else {"strict": False}
+    recipe = peer.recipe(**{**peer.faithful, **peer.timed, **peer.convert(dict(options)), **more})
+    parts = recipe.parts()
+    return replace(recipe, quirks=tuple(one for one in peer.quirks if one.change(recipe, parts) != parts))
+
+
+def _accepted(peer: Peer, recipe: Recipe, options: Mapping[str, Any]) -> tuple[str, ...]:
+    refused = lenient.accepted(lambda some: _recipe(peer, some, True), options)
+    return (*refused, *lenient.unsteppable(recipe))
 
 
 def to_diffusers(recipe: Recipe) -> dict[str, Any]:

@@ -8,7 +8,7 @@ from multisched.interop.diffusers.clock import Float32
 from multisched.schedulers import Recipe
 from multisched.schedulers.quirk import Quirk
 
-NO_KEYS = ("clock", "quirks", "report")  # of a recipe, that no configuration has
+NO_KEYS = ("clock", "quirks", "report", "strict")  # of a recipe, that no configuration has
 
 
 @dataclass(frozen=True)

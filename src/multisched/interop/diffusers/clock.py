@@ -155,6 +155,7 @@ def _table(schedule: DiscreteVP) -> np.ndarray:
         kept = 1 - np.append(level[:1], level[1:] / level[:-1])
         bar = np.cumprod(1 - kept, dtype=np.float64).astype(_single)
         bar[-1] = schedule.terminal_alpha_bar
+    bar = bar if schedule.strict else np.clip(bar, _single(0), _single(1))
     with np.errstate(divide="ignore"):
         ratio: np.ndarray = np.sqrt((1 - bar) / bar)
         return ratio
@@ -168,7 +169,7 @@ def _betas(schedule: DiscreteVP) -> np.ndarray:
         return ramp(schedule.beta_start, schedule.beta_end, total)
     if kind == "scaled_linear":
         return ramp(schedule.beta_start**0.5, schedule.beta_end**0.5, total) ** 2
-    return betas(kind, total, schedule.beta_start, schedule.beta_end, _single)
+    return betas(kind, total, schedule.beta_start, schedule.beta_end, _single, schedule.strict)
 
 
 def ramp(start: float, end: float, n: int) -> np.ndarray:
