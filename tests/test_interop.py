@@ -13,6 +13,7 @@ from zoo import others
 import multisched as ms
 from multisched.interop.diffusers import PEERS, TOKENS
 from multisched.interop.diffusers.defects import DEFECTS
+from multisched.schedulers.base import SETTINGS
 
 # The scheduler classes of diffusers 0.42.1, but for the five of discrete tokens.
 CONTINUOUS = [
@@ -127,7 +128,7 @@ def test_the_report_has_every_key_once(name):
 @each_class
 def test_a_peer_speaks_of_options_that_there_are(name):
     peer = PEERS[name]
-    options = {one.name for one in fields(peer.recipe) if one.compare}
+    options = {one.name for one in fields(peer.recipe) if one.name not in SETTINGS}
     assert set(peer.ours) <= options
     assert set(peer.faithful) <= set(peer.ours)
     assert set(peer.renamed.values()) <= options
@@ -328,3 +329,111 @@ def test_levels_above_one_are_no_straight_path():
     with pytest.raises(ms.ScheduleError, match="neither straight nor variance preserving"):
         recipe.get_velocity(x, x, 500.0)
     np.testing.assert_allclose(recipe.add_noise(x, x, 500.0), x + 0.5 * x)
+
+
+CROSSED = [
+    ({"prediction_type": "v_prediction", "use_flow_sigmas": True}, "read by the other's formula"),
+    ({"prediction_type": "flow_prediction"}, "read by the other's formula"),
+    (
+        {"prediction_type": "flow_prediction", "use_flow_sigmas": True, "use_karras_sigmas": True, "sigma_max": 0.9},
+        "taken for sigmas as they are",
+    ),
+]
+
+
+@pytest.mark.host
+@pytest.mark.parametrize("name", ["DPMSolverMultistep", "DPMSolverSinglestep", "DEISMultistep", "SASolver"])
+@pytest.mark.parametrize(("config", "says"), CROSSED)
+def test_keys_of_two_paths(name, config, says):
+    """They are a quirk of the recipe, said in its report; without it the recipe is that of the papers."""
+    recipe = ms.from_diffusers({"_class_name": f"{name}Scheduler", **config})
+    assert [quirk.says for quirk in recipe.quirks] == [recipe.report.reproduced[-1]]
+    assert says in recipe.report.reproduced[-1]
+    mended = dataclasses.replace(recipe, quirks=())
+    assert mended != recipe and _plan(mended) != _plan(recipe)
+    assert pickle.loads(pickle.dumps(recipe)) == recipe and hash(recipe) == hash(dataclasses.replace(recipe))
+
+
+@pytest.mark.host
+def test_ratios_above_one_are_converted():
+    """diffusers takes them for sigmas too, and computes NaN: ours is sigma / alpha of the straight path."""
+    config = {"_class_name": "DPMSolverMultistepScheduler", "use_flow_sigmas": True, "use_karras_sigmas": True}
+    recipe = ms.from_diffusers({**config, "prediction_type": "flow_prediction"})
+    assert recipe.quirks == () and np.all(np.isfinite(recipe.plan(5).tableau.weights))
+
+
+@pytest.mark.host
+@pytest.mark.parametrize("quirks", [None, "misread", ["misread"], ("misread",)])
+def test_quirks_are_a_tuple_of_them(quirks):
+    with pytest.raises(ms.ScheduleError, match="quirks must be a tuple of"):
+        ms.DDIM(quirks=quirks)
+
+
+BETAS = np.linspace(1e-4, 0.02, 1100).tolist()
+LENIENT = [
+    ("DDIM", {"sample_max_value": 0.5}, "sample_max_value must be at least 1; given 0.5."),
+    ("DDIM", {"sample_max_value": 0.5, "thresholding": True}, "sample_max_value must be at least 1; given 0.5."),
+    ("DDIM", {"sample_max_value": -1.0}, "sample_max_value must be at least 1; given -1.0."),
+    ("DEISMultistep", {"dynamic_thresholding_ratio": 0.0}, "dynamic_thresholding_ratio must be in (0, 1]; given 0.0."),
+    ("DDIM", {"trained_betas": BETAS}, "trained_betas must be 1000 numbers in (0, 1)"),
+    ("EulerDiscrete", {"trained_betas": BETAS[:900]}, "trained_betas must be 1000 numbers in (0, 1)"),
+    ("DDIM", {"trained_betas": [*BETAS[:999], 1.0]}, "trained_betas must be 1000 numbers in (0, 1)"),
+    (
+        "DDIM",
+        {"beta_end": 1.0, "num_train_timesteps": 20},
+        "beta_start and beta_end must obey 0 < beta_start <= beta_end < 1",
+    ),
+    ("DPMSolverMultistep", {"beta_start": 0.03}, "beta_start and beta_end must obey 0 < beta_start <= beta_end < 1"),
+    ("DDPM", {"clip_sample": False, "clip_sample_range": 0.0}, "clip_sample_range must be positive; given 0.0."),
+    ("DDIM", {"clip_sample": 1}, "clip_sample 1 counts as True."),
+    ("EulerDiscrete", {"steps_offset": 1.0}, "steps_offset 1.0 counts as 1."),
+    ("DPMSolverMultistep", {"solver_order": 5}, "solver_order 5 counts as 3."),
+    ("SASolver", {"variance_type": "other"}, "variance_type 'other' counts as None."),
+    ("FlowMatchEulerDiscrete", {"shift_terminal": 0.0}, "shift_terminal 0.0 counts as None."),
+]
+
+
+@pytest.mark.host
+@pytest.mark.parametrize(("name", "config", "says"), LENIENT)
+def test_what_is_accepted_only_if_not_strict(name, config, says):
+    """tests/peers/test_lenient.py compares the runs with diffusers'."""
+    config = {"_class_name": f"{name}Scheduler", **config}
+    with pytest.raises(ms.ScheduleError):
+        ms.from_diffusers(config)
+    recipe = ms.from_diffusers(config, strict=False)
+    assert [one for one in recipe.report.accepted if "alpha is 0" not in one] == [recipe.report.accepted[0]]
+    assert recipe.report.accepted[0].startswith(says)
+    assert f"accepted {recipe.report.accepted[0]}" in str(recipe.report)
+    assert pickle.loads(pickle.dumps(recipe)).report == recipe.report
+    assert np.all(np.isfinite(recipe.plan(5, start=1).tableau.weights))
+    with pytest.raises(ms.ScheduleError):
+        dataclasses.replace(recipe, strict=True).plan(5) if "counts" not in says else ms.from_diffusers(config)
+
+
+@pytest.mark.host
+def test_several_values_are_each_told():
+    config = {"_class_name": "DDIMScheduler", "sample_max_value": 0.5, "beta_start": 0.03, "clip_sample": 1}
+    accepted = ms.from_diffusers(config, strict=False).report.accepted
+    assert [one.split(" ")[0] for one in accepted] == ["clip_sample", "beta_start", "sample_max_value"]
+    assert ms.from_diffusers({"_class_name": "DDIMScheduler"}, strict=False).report.accepted == ()
+
+
+@pytest.mark.host
+def test_a_run_is_refused_where_it_cannot_be_stepped():
+    """Nothing is known of x0 at alpha = 0; the rest of the run is."""
+    config = {"_class_name": "DDIMScheduler", "rescale_betas_zero_snr": True, "timestep_spacing": "trailing"}
+    recipe = ms.from_diffusers(config, strict=False)
+    assert recipe.report.accepted == (
+        "A run that visits timestep 999 is refused, where the output says nothing of x0: alpha is 0.",
+    )
+    with pytest.raises(ms.ScheduleError, match="says nothing of x0 at timestep 999"):
+        recipe.plan(5)
+    assert np.all(np.isfinite(recipe.plan(5, start=1).tableau.weights))
+
+
+@pytest.mark.host
+def test_timesteps_beyond_the_betas_have_their_last_level():
+    recipe = ms.DPMSolverMultistep(trained_betas=BETAS[:900], strict=False)
+    assert recipe.plan(5).sigmas[0] == recipe.levels(899)[1]
+    with pytest.raises(ms.ScheduleError, match="timesteps 999 and 949 have one noise level"):
+        recipe.plan(20)

@@ -12,6 +12,7 @@ from zoo import RECIPES, SOLVER_KINDS, SOLVERS, others, solver_name
 import multisched as ms
 from multisched import schedulers
 from multisched.predictions import _WEIGHTS as PREDICTIONS
+from multisched.schedulers.base import SETTINGS
 from multisched.schedules import VE, DiscreteVP, Flow
 from multisched.schedules.ratios import RATIOS
 from multisched.schedules.spacing import SPACINGS
@@ -264,7 +265,7 @@ def _mu(recipe):
 def _neighbours(recipe):
     """Recipes that differ in one option, those that switch something first."""
     for option in sorted(
-        (one for one in fields(recipe) if one.compare), key=lambda one: not isinstance(one.default, bool)
+        (one for one in fields(recipe) if one.name not in SETTINGS), key=lambda one: not isinstance(one.default, bool)
     ):
         for value in others(recipe, option.name):
             try:
@@ -279,9 +280,7 @@ def test_every_option_changes_the_plan(kind):
     """Some other value of it does, of the recipe as it is by default, as the zoo sets it, or with one other option."""
     settings = [kind(), *(recipe for recipe in RECIPES.values() if type(recipe) is kind)]
     looked_at = (
-        option
-        for option in fields(kind)
-        if option.name not in ("clock", "report") and (kind.__name__, option.name) not in OUTSIDE
+        option for option in fields(kind) if option.name not in SETTINGS and (kind.__name__, option.name) not in OUTSIDE
     )  # rounding: tests/peers
     idle = [option.name for option in looked_at if not _shows(settings, option)]
     assert not idle, f"{kind.__name__}: {idle}"

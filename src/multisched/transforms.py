@@ -162,6 +162,12 @@ class LearnedVariance:
     ) -> tuple[Any, tuple[Any, ...]]:
         xp = backend.xp
         prediction, learned = split(backend, output, 2)
+        if noise and prediction.shape != noise[0].shape:
+            whole, sample = tuple(output.shape), tuple(noise[0].shape)
+            raise ScheduleError(
+                f"the model's output, the prediction and its variance along the second axis, is to have twice the "
+                f"channels of the sample; given {whole} for {sample}."
+            )
         if not parameters:
             std = xp.sqrt(xp.maximum(learned, xp.zeros_like(learned)))
         else:

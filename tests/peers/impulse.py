@@ -106,12 +106,13 @@ class Tally:
 
     Args:
         name: class of diffusers that the figures are reported for, if any.
-        defects: of diffusers, that ours reproduces.
     """
 
-    def __init__(self, name: str = "", defects: str = "") -> None:
-        self.name, self.defects = name, defects
+    def __init__(self, name: str = "") -> None:
+        self.name = name
         self.compared = 0
+        self.told = 0  # runs whose timesteps are equal, each one
+        self.late = 0.0  # the largest difference of a timestep
         self.own = 0.0  # error of diffusers' own float32 coefficients, where it was measured
         self.apart: dict[str, int] = {}
         self.worst: dict[str, float] = {}
@@ -122,6 +123,9 @@ class Tally:
         self.compared += 1
         for name, (ours, theirs, tolerance) in pairs.items():
             error = relative_error(ours, theirs)
+            if name == "timesteps":
+                late = np.max(np.abs(np.asarray(ours, dtype=np.float64) - np.asarray(theirs, dtype=np.float64)))
+                self.told, self.late = self.told + (late == 0), max(self.late, float(late))
             self.worst[name] = max(self.worst.get(name, 0.0), error)
             if not error <= tolerance:
                 self.disagreements.append(f"{name} off by {error:.3g}: {config}")
@@ -159,6 +163,7 @@ class Tally:
                 "worst": self.worst,
                 "own": self.own,
                 "apart": self.apart,
-                "defects": self.defects,
+                "told": int(self.told),
+                "late": self.late,
             }
             Path(folder, f"{self.name}.json").write_text(json.dumps(figures))

@@ -9,6 +9,9 @@ import sys
 from pathlib import Path
 from typing import Any
 
+from multisched.interop.diffusers import PEERS
+from multisched.interop.diffusers.defects import DEFECTS
+
 HEAD = """# Parity with diffusers 0.42.1
 
 Written by `nox -s peers -- --write-table`; do not edit.
@@ -18,12 +21,15 @@ one's own where the class takes them. Each is read by `multisched.from_diffusers
 of every model call, found by feeding both libraries one-hot vectors. Errors are the largest of a row, relative to its
 largest coefficient, over all rows and configurations.
 
+- *timesteps*: runs whose timesteps are all equal, bit for bit, and the largest difference of one in the others, where
+  they are no whole numbers. diffusers' square roots are rounded as IEEE 754 says for it; some builds of PyTorch do not.
 - *rows*: our float64 rows against diffusers as it is, in float32.
 - *its own*: diffusers in float32 against itself in float64: what its rows are worth.
 - *double*: our rows against diffusers made to compute in float64 from our noise levels.
 - *set apart*: configurations that diffusers has no answer to, where ours is a finite plan or an error in a sentence.
+- *defects reproduced*: those that recipes of such configurations may reproduce; `report.reproduced` lists one's own.
 """
-COLUMNS = ("class", "compared", "rows", "its own", "double", "set apart", "defects reproduced")
+COLUMNS = ("class", "compared", "timesteps", "rows", "its own", "double", "set apart", "defects reproduced")
 
 
 def line(name: str, figures: dict[str, Any]) -> str:
@@ -33,13 +39,27 @@ def line(name: str, figures: dict[str, Any]) -> str:
     cells = (
         f"`{name}`",
         str(figures["configurations"]),
+        _told(figures),
         _short(worst.get("rows")),
         _short(figures["own"] or None),
         _short(worst.get("double")),
         apart or "-",
-        figures["defects"] or "-",
+        " ".join(defects(name)) or "-",
     )
     return f"| {' | '.join(cells)} |"
+
+
+def defects(name: str) -> list[str]:
+    """The sentences of what a class does otherwise than its papers."""
+    peer = PEERS[name]
+    return [DEFECTS[one].sentence for one in {**peer.faithful, **peer.timed}] + [quirk.says for quirk in peer.quirks]
+
+
+def _told(figures: dict[str, Any]) -> str:
+    if "timesteps" not in figures["worst"]:
+        return "-"
+    late = "" if figures["late"] == 0 else f", {figures['late']:.0e} at most"
+    return f"{figures['told']} equal{late}"
 
 
 def _short(error: float | None) -> str:

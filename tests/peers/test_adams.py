@@ -46,7 +46,7 @@ def test_lms():
 
 def test_pndm():
     """Timesteps with both starts, and both predictions, at diffusers' stride."""
-    tally = Tally("PNDMScheduler", defects="the stride t - T // n; outputs of type v combined as they are")
+    tally = Tally("PNDMScheduler")
     rng = np.random.default_rng(32)
 
     def step_with(scheduler: Any) -> Any:
@@ -83,7 +83,7 @@ def test_pndm():
 
 def test_ipndm():
     rng = np.random.default_rng(33)
-    tally = Tally("IPNDMScheduler", defects="the first output has no weight, as x0 is taken as 0 at pure noise")
+    tally = Tally("IPNDMScheduler")
 
     def step_with(scheduler: Any) -> Any:
         return lambda output, t, sample, _: scheduler.step(output, t, sample).prev_sample

@@ -13,7 +13,7 @@ from test_sigma import stepper
 
 def test_edm_euler():
     rng = np.random.default_rng(21)
-    tally = Tally("EDMEulerScheduler", "given sigmas are a ramp; no step to sigma_min; one exponential step is there")
+    tally = Tally("EDMEulerScheduler")
     with drawn(scheduling_edm_euler) as give:
         for _ in range(130):
             config = {

@@ -89,8 +89,7 @@ def against(tally: Tally, module: Any, config: dict[str, Any], run: dict[str, An
 
 
 def test_euler():
-    defects = "shift applied twice; timesteps= overwritten, and data drawn in place of noise, under invert_sigmas"
-    rng, tally = np.random.default_rng(21), Tally("FlowMatchEulerDiscreteScheduler", defects)
+    rng, tally = np.random.default_rng(21), Tally("FlowMatchEulerDiscreteScheduler")
     for _ in range(200):
         config, run = draw_config(rng)
         config["stochastic_sampling"] = bool(rng.random() < 0.3)
@@ -99,8 +98,7 @@ def test_euler():
 
 
 def test_lcm():
-    defects = "shift applied twice; timesteps= overwritten, and data drawn in place of noise, under invert_sigmas"
-    rng, tally = np.random.default_rng(22), Tally("FlowMatchLCMScheduler", defects)
+    rng, tally = np.random.default_rng(22), Tally("FlowMatchLCMScheduler")
     for _ in range(200):
         config, run = draw_config(rng)
         config |= {"scale_factors": None, "upscale_mode": str(rng.choice(("bicubic", "nearest")))}
@@ -116,7 +114,7 @@ def test_scale_factors_are_refused():
 
 
 def test_heun():
-    rng, tally = np.random.default_rng(23), Tally("FlowMatchHeunDiscreteScheduler", "shift applied twice")
+    rng, tally = np.random.default_rng(23), Tally("FlowMatchHeunDiscreteScheduler")
     with drawn(heun_module) as give:
         for _ in range(130):
             total = int(rng.choice((100, 250, 1000, 1000)))

@@ -49,7 +49,7 @@ def draw_levels(rng: np.random.Generator, n: int) -> list[float]:
 
 
 def test_flow_map_euler():
-    rng, tally = np.random.default_rng(31), Tally("FlowMapEulerDiscreteScheduler", "sigmas= and timesteps= are shifted")
+    rng, tally = np.random.default_rng(31), Tally("FlowMapEulerDiscreteScheduler")
     for _ in range(150):
         total = int(rng.choice((100, 1000, 1000)))
         config = {"num_train_timesteps": total, "shift": draw_shift(rng)}
@@ -100,8 +100,7 @@ def draw_left_behind(rng: np.random.Generator) -> dict[str, Any]:
 
 
 def test_ltx_euler_ancestral_rf():
-    defects = "default grid shifted twice; with s_noise = 0 and eta > 0 the sample keeps the signal of a lower level"
-    rng, tally = np.random.default_rng(32), Tally("LTXEulerAncestralRFScheduler", defects)
+    rng, tally = np.random.default_rng(32), Tally("LTXEulerAncestralRFScheduler")
     kind = diffusers.LTXEulerAncestralRFScheduler
     unguarded = without(1e-12, kind.step)  # added to what float64 may divide by as it is
     with drawn(ltx_module) as give:
@@ -151,7 +150,7 @@ def test_ltx_euler_ancestral_rf():
 
 
 def test_minimax_h3():
-    rng, tally = np.random.default_rng(33), Tally("MiniMaxH3Scheduler", "n steps are n - 1")
+    rng, tally = np.random.default_rng(33), Tally("MiniMaxH3Scheduler")
     for _ in range(140):
         config = {"shift": float(rng.choice((12.0, 1.0, 10 ** rng.uniform(-0.5, 1.5))))}
         n = draws.steps(rng)
@@ -199,8 +198,7 @@ def widen_proteina(scheduler: Any, plan: ms.Plan) -> None:
 
 
 def test_rfd4_proteina():
-    defects = "the last step of a short run adds noise"
-    rng, tally = np.random.default_rng(34), Tally("RFD4ProteinaScheduler", defects)
+    rng, tally = np.random.default_rng(34), Tally("RFD4ProteinaScheduler")
     with drawn(proteina_module) as give:
         for _ in range(170):
             config, n = draw_proteina(rng)

@@ -48,7 +48,7 @@ def widen(scheduler: Any, plan: Any) -> None:
 
 
 def test_helios():
-    rng, tally = np.random.default_rng(51), Tally("HeliosScheduler", defects="UniPC ends at sigma = 1e-8")
+    rng, tally = np.random.default_rng(51), Tally("HeliosScheduler")
 
     def step_with(scheduler: Any) -> Any:
         return lambda output, timestep, sample, noise: scheduler.step(output, timestep, sample).prev_sample
@@ -82,7 +82,7 @@ def test_levels_are_those_of_the_timesteps():
 
 
 def test_helios_dmd():
-    rng, tally = np.random.default_rng(52), Tally("HeliosDMDScheduler", defects="none")
+    rng, tally = np.random.default_rng(52), Tally("HeliosDMDScheduler")
 
     def step_with(scheduler: Any) -> Any:
         calls = iter(range(1000))

@@ -81,9 +81,7 @@ def lost(order: int) -> Callable[[ms.Plan], float]:
 def test_deis():
     module = scheduling_deis_multistep
     rng = np.random.default_rng(41)
-    tally = Tally(
-        "DEISMultistepScheduler", defects="with a spacing of sigmas or flow sigmas the last step does nothing"
-    )
+    tally = Tally("DEISMultistepScheduler")
     for _ in range(125):
         config = multistep(rng)
         config["solver_order"] = int(rng.choice((1, 2, 3, 3)))
@@ -97,7 +95,7 @@ def test_deis():
 
 def test_unipc():
     module = scheduling_unipc_multistep
-    rng, tally = np.random.default_rng(42), Tally("UniPCMultistepScheduler", defects="none")
+    rng, tally = np.random.default_rng(42), Tally("UniPCMultistepScheduler")
     for _ in range(175):
         config = multistep(rng)
         config["solver_order"] = int(rng.choice((1, 2, 2, 3, 3, 4)))
@@ -133,7 +131,7 @@ def test_unipc():
 def test_sasolver():
     module = scheduling_sasolver
     rng = np.random.default_rng(43)
-    tally = Tally("SASolverScheduler", defects="with a spacing of sigmas or flow sigmas the last step does nothing")
+    tally = Tally("SASolverScheduler")
     with drawn(module) as give:
         for _ in range(125):
             config = multistep(rng)

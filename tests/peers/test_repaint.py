@@ -73,7 +73,7 @@ def widen(scheduler: Any, recipe: Any) -> None:
 
 def test_repaint():
     rng = np.random.default_rng(31)
-    tally = Tally(NAME, defects="a jump back adds the noise of too late timesteps")
+    tally = Tally(NAME)
     for _ in range(125):
         config = draws.trained(rng, ("linear", "scaled_linear", "squaredcos_cap_v2", "sigmoid"))
         if "trained_betas" in config:

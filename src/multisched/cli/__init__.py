@@ -112,6 +112,14 @@ def _version() -> str:
     return multisched.__version__
 
 
+def _plotting(parser: argparse.ArgumentParser) -> None:
+    add = parser.add_argument
+    add("names", nargs="+", metavar="NAME", help="as `multisched list` names it")
+    add("--steps", type=int, default=20, help="number of steps (default: %(default)s)")
+    add("--out", type=Path, default=Path("plot.png"), help="picture to write (default: %(default)s)")
+    add("--force", action="store_true", help="write over another file of the name --out")
+
+
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="multisched", description=__doc__)
     parser.add_argument("--version", action="version", version=f"multisched {_version()}")
@@ -148,9 +156,5 @@ def _parser() -> argparse.ArgumentParser:
     add("--force", action="store_true", help="write over another file of the name --out")
     add("--trajectory", action="store_true", help="show the steps in rows, the images in columns")
 
-    add = command("plot", _plot, "draw noise levels and timesteps of schedulers").add_argument
-    add("names", nargs="+", metavar="NAME", help="as `multisched list` names it")
-    add("--steps", type=int, default=20, help="number of steps (default: %(default)s)")
-    add("--out", type=Path, default=Path("plot.png"), help="picture to write (default: %(default)s)")
-    add("--force", action="store_true", help="write over another file of the name --out")
+    _plotting(command("plot", _plot, "draw noise levels and timesteps of schedulers"))
     return parser

@@ -11,6 +11,7 @@ from typing import Any
 from multisched import schedulers
 from multisched.errors import ScheduleError
 from multisched.schedulers import Recipe, Scheduler
+from multisched.schedulers.base import SETTINGS
 from multisched.values import hint, near, shown
 
 STEPS = 8  # of the run that `described` looks at
@@ -46,7 +47,7 @@ def recipe_of(name: str, settings: Sequence[str] = ()) -> tuple[str, Recipe]:
             raise ScheduleError(f"there is no scheduler {shown(name)} (did you mean {meant}?).")
         listed = ", ".join(known)
         raise ScheduleError(f"the scheduler must be one of {listed}; given {shown(name)}.")
-    allowed = [option.name for option in fields(known[key]) if option.compare]
+    allowed = [option.name for option in fields(known[key]) if option.name not in SETTINGS]
     options = dict(map(_setting, settings))
     for option in options:
         if option not in allowed:
@@ -58,7 +59,7 @@ def recipe_of(name: str, settings: Sequence[str] = ()) -> tuple[str, Recipe]:
 
 def described(kind: type[Recipe]) -> str:
     """A recipe with its default options, for a list: what a run of it is, and the options."""
-    options = ", ".join(f"{option.name}={option.default!r}" for option in fields(kind) if option.compare)
+    options = ", ".join(f"{option.name}={option.default!r}" for option in fields(kind) if option.name not in SETTINGS)
     try:
         plan = kind().plan(STEPS)
         calls = sorted(Counter(plan.rows.step[:, 0].tolist()).values())

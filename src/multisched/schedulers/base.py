@@ -25,6 +25,8 @@ if TYPE_CHECKING:
     from multisched.diffusion import DiffusionScheduler
 
 Part = TypeVar("Part")
+SETTINGS = ("clock", "quirks", "report", "strict")
+"""Fields of a recipe that are no options of a sampler: how its numbers are computed, and where it comes from."""
 
 
 @dataclass(frozen=True)

@@ -34,14 +34,26 @@ def betas_of(schedule: Any) -> np.ndarray:
     return chosen
 
 
-def beyond_betas(schedule: Any, timesteps: np.ndarray, sigmas: np.ndarray) -> None:
+def betas_after(schedule: Any) -> np.ndarray:
+    """beta_t of a `DiscreteVP`, float64 (T,), read-only: of the options, or of alpha_bar where that was changed."""
+    if schedule.snr_shift_scale == 1.0 and not schedule.rescale_betas_zero_snr:
+        chosen: np.ndarray = read_only(betas_of(schedule).astype(np.float64))
+        return chosen
+    level = alpha_bar(schedule)
+    before = np.append(1.0, level[:-1])
+    derived: np.ndarray = read_only(1 - level / np.where(before > 0, before, 1.0))
+    return derived
+
+
+def beyond_betas(schedule: Any, timesteps: np.ndarray, alphas: np.ndarray, sigmas: np.ndarray) -> None:
     """Refuse a run of a schedule that is not strict, two of whose timesteps lie beyond its betas.
 
     Raises:
         ScheduleError: if they have one level.
     """
-    if not schedule.strict and np.any(np.diff(sigmas) == 0):
-        found = int(np.argmax(np.diff(sigmas) == 0))
+    alike = (np.diff(sigmas) == 0) & (np.diff(alphas) == 0)
+    if not schedule.strict and np.any(alike):
+        found = int(np.argmax(alike))
         raise ScheduleError(
             f"timesteps {timesteps[found]:g} and {timesteps[found + 1]:g} have one noise level, since the betas make "
             "no other; a step between them leads nowhere; take fewer steps."

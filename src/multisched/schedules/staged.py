@@ -104,6 +104,7 @@ class StagedFlow(Flow):
 
     def timestep_of(self, alpha: float, sigma: float) -> float:
         first, last, top, bottom = self._scale
+        sigma = sigma / alpha if self.curved and alpha else sigma
         return self._clean + sigma * ((first - last) / (top - bottom))
 
     def levels(self, timesteps: Any, backend: Backend[Any] | None = None) -> tuple[Any, Any]:

@@ -12,11 +12,11 @@ from multisched.errors import ScheduleError
 from multisched.grid import Clock, Grid, check_clock
 from multisched.schedules import betas as beta_schedules
 from multisched.schedules import checks, ratios, spacing
-from multisched.schedules.alpha_bar import alpha_bar, betas_of, beyond_betas, trained
+from multisched.schedules.alpha_bar import alpha_bar, betas_after, beyond_betas, trained
 from multisched.schedules.base import Point, Schedule, variance_preserving
 from multisched.schedules.lookup import interpolated, rising
 from multisched.schedules.ve import VE
-from multisched.values import TRAINING_TIMESTEPS, arithmetic, check_options, read_only, shown
+from multisched.values import TRAINING_TIMESTEPS, arithmetic, check_options, shown
 
 ROUNDINGS: dict[str, Callable[[Any], Any]] = {
     "none": lambda t: t,
@@ -121,20 +121,13 @@ class DiscreteVP(Schedule):
     def betas(self) -> np.ndarray:
         """beta_t, float64 (T,), read-only: those of the options; 1 - alpha_bar_t / alpha_bar_(t-1) where the schedule
         is rescaled to zero terminal SNR or its SNR shifted."""
-        if self.snr_shift_scale == 1.0 and not self.rescale_betas_zero_snr:
-            chosen: np.ndarray = read_only(betas_of(self).astype(np.float64))
-            return chosen
-        level = self.alphas_cumprod
-        before = np.append(1.0, level[:-1])
-        derived: np.ndarray = read_only(1 - level / np.where(before > 0, before, 1.0))
-        return derived
+        return betas_after(self)
 
     @property
     def ratios(self) -> np.ndarray:
         """sigma / alpha at each timestep, float64 (T,); infinite at pure noise."""
         with np.errstate(divide="ignore"):
-            ratio: np.ndarray = np.sqrt((1 - self.alphas_cumprod) / self.alphas_cumprod)
-        return ratio
+            return np.sqrt((1 - self.alphas_cumprod) / self.alphas_cumprod)  # type: ignore[no-any-return]
 
     def scale(self, alpha: Any, sigma: Any) -> Any:
         return 1.0 + 0.0 * sigma if self.space == "vp" else (alpha * alpha + sigma * sigma) ** -0.5
@@ -174,8 +167,7 @@ class DiscreteVP(Schedule):
         """That at which `levels` has this sigma."""
         if self.timestep_type == "continuous":
             return CONTINUOUS.timestep_of(alpha, sigma)
-        table = np.append(0.0, self._tables[1])
-        told = rising(table)
+        told = rising(table := np.append(0.0, self._tables[1]))
         return float(np.interp(sigma, table[told], self._places[told]))
 
     def velocity(self, alpha: Any, sigma: Any) -> tuple[Any, Any]:
@@ -198,7 +190,7 @@ class DiscreteVP(Schedule):
         return Point(timestep, alpha, sigma, self.scale(alpha, sigma))
 
     def middle(self, start: Any, aim: Any) -> Point:
-        found = replace(self, clock=None).point(np.sqrt(start * aim))
+        found = super().middle(start, aim)
         if self.clock is None or self.timestep_type == "continuous":
             return found
         return found._replace(timestep=self.clock.middle(self, start, aim, found.timestep))
@@ -256,10 +248,8 @@ class DiscreteVP(Schedule):
         return spacing.timesteps(kind, n, total, offset, self.spare_step, self.whole_timesteps, last)
 
     def _final(self) -> tuple[float, float]:
-        if self.final_sigmas_type == "zero":
-            return 1.0, 0.0
         alphas, sigmas = self._tables
-        return float(alphas[0]), float(sigmas[0])
+        return (1.0, 0.0) if self.final_sigmas_type == "zero" else (float(alphas[0]), float(sigmas[0]))
 
     def _grid_of_timesteps(self, timesteps: Any) -> Grid:
         chosen = checks.descending("timesteps", timesteps)
@@ -268,8 +258,7 @@ class DiscreteVP(Schedule):
         if self.timestep_type == "discrete":
             checks.times(chosen, max(self._size, self.num_train_timesteps) - 1)
         if self.space == "vp" and np.any(chosen != np.round(chosen)):
-            last = self._size - 1
-            raise ScheduleError(f"timesteps must be whole numbers in 0..{last}; given {shown(chosen)}.")
+            raise ScheduleError(f"timesteps must be whole numbers in 0..{self._size - 1}; given {shown(chosen)}.")
         return self._close(chosen, *self.levels(chosen))
 
     def _grid_of_sigmas(self, sigmas: Any) -> Grid:
@@ -295,7 +284,7 @@ class DiscreteVP(Schedule):
         return self._close(times, alpha, inner, float(given[-1]) if self.sigmas_end and ended else None)
 
     def _close(self, timesteps: np.ndarray, alphas: np.ndarray, sigmas: np.ndarray, end: float | None = None) -> Grid:
-        beyond_betas(self, timesteps, sigmas)
+        beyond_betas(self, timesteps, alphas, sigmas)
         alpha, sigma = (alphas[-1], sigmas[-1]) if self.final_sigmas_type == "last" else self._final()
         if end is not None:
             alpha, sigma = 1.0 if self.space == "ve" else math.sqrt((1 - end) * (1 + end)), end

@@ -6,9 +6,8 @@ from typing import Any
 
 from multisched.interop.diffusers.clock import Float32
 from multisched.schedulers import Recipe
+from multisched.schedulers.base import SETTINGS
 from multisched.schedulers.quirk import Quirk
-
-NO_KEYS = ("clock", "quirks", "report", "strict")  # of a recipe, that no configuration has
 
 
 @dataclass(frozen=True)
@@ -46,5 +45,5 @@ class Peer:
     def keys(self) -> dict[str, str]:
         """The option that each key of the configuration sets."""
         names = {option: key for key, option in self.renamed.items()}
-        options = (one.name for one in fields(self.recipe) if one.name not in (*self.ours, *NO_KEYS))
+        options = (one.name for one in fields(self.recipe) if one.name not in (*self.ours, *SETTINGS))
         return {names.get(option, option): option for option in options}

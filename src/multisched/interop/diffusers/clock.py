@@ -52,10 +52,13 @@ class Float32(Clock):
     def middle(self, schedule: Any, start: Any, aim: Any, timesteps: Any) -> Any:
         if not self.ancestral or schedule.space == "vp":
             return self.between(schedule, np.sqrt(start * aim), timesteps)
-        here, after = start.astype(_single), np.sqrt(start * aim).astype(_single)
-        up = np.sqrt(after**2 * (here**2 - after**2) / here**2)
-        logs = np.log(here), np.log(np.sqrt(after**2 - up**2))
-        return self.between(schedule, np.exp(logs[1] - (logs[1] - logs[0]) * _single(0.5)), timesteps)
+        here, after = (_rounded(schedule, level) for level in (start, np.sqrt(start * aim)))
+        with np.errstate(all="ignore"):  # of a difference that float32 has below 0, nothing is left
+            up = np.sqrt(after**2 * (here**2 - after**2) / here**2)
+            logs = np.log(here), np.log(np.sqrt(after**2 - up**2))
+            middle = np.exp(logs[1] - (logs[1] - logs[0]) * _single(0.5))
+        told = self.between(schedule, np.where(np.isfinite(middle), middle, after), timesteps)
+        return np.where(np.isfinite(middle), told, timesteps)
 
     def _of_table(self, schedule: DiscreteVP, grid: Grid, sigmas: Any) -> Any:
         """Of levels of the discrete schedule."""
@@ -72,6 +75,16 @@ class Float32(Clock):
         if sigmas is not None and schedule.space == "ve":
             return _looked_up(grid.sigmas[:-1].astype(_single), _logs(schedule)).astype(_single)
         return exact if self.wide == "all" else exact.astype(_single)
+
+
+def _rounded(schedule: DiscreteVP, ratios: np.ndarray) -> np.ndarray:
+    """The float32 ratios that the float32 table has where the exact one has these."""
+    if schedule.sigma_schedule is not None:
+        return ratios.astype(_single)
+    exact = schedule.ratios
+    place = np.interp(ratios, exact, np.arange(exact.size))
+    rounded: np.ndarray = np.interp(place, np.arange(exact.size), _table(schedule)).astype(_single)
+    return rounded
 
 
 @dataclass(frozen=True)

@@ -3,8 +3,9 @@
 from dataclasses import fields
 
 from multisched import schedulers
-from multisched.interop.diffusers.base import NO_KEYS, Peer
+from multisched.interop.diffusers.base import Peer
 from multisched.interop.diffusers.quirks import BEYOND
+from multisched.schedulers.base import SETTINGS
 
 _FAITHFUL = {"double_shift": True, "swapped": True}
 _ENDS = {"sigma_min": "spaced_min", "sigma_max": "spaced_max"}  # that Karras's and other levels are spaced between
@@ -20,7 +21,7 @@ PEERS = {
     ),
     "FlowMatchHeunDiscreteScheduler": Peer(
         schedulers.FlowMatchHeun,
-        ours=tuple(one.name for one in fields(schedulers.FlowMatchHeun) if one.name not in (*_HEUN_KEYS, *NO_KEYS)),
+        ours=tuple(one.name for one in fields(schedulers.FlowMatchHeun) if one.name not in (*_HEUN_KEYS, *SETTINGS)),
         faithful={"double_shift": True, "late_churn": True},
     ),
     "FlowMatchLCMScheduler": Peer(

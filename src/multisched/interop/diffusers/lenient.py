@@ -8,10 +8,12 @@ from typing import Any
 import numpy as np
 
 from multisched.errors import ScheduleError
-from multisched.schedulers import Recipe
-from multisched.schedulers.multistep import VARIANCES
+from multisched.schedulers import DDPM, Recipe
+from multisched.schedulers.multistep import VARIANCES, Multistep
 from multisched.schedules import DiscreteVP
 from multisched.values import shown
+
+FIXED = ("fixed_small", "fixed_small_log", "fixed_large", "fixed_large_log")
 
 
 def read_as(kind: type[Recipe], options: Mapping[str, Any]) -> tuple[dict[str, Any], dict[str, str]]:
@@ -38,9 +40,15 @@ def _value(kind: type[Recipe], name: str, wanted: Any, value: Any) -> Any:
         return 3
     if name == "shift_terminal" and value == 0:
         return None
-    if name == "variance_type" and isinstance(value, str) and kind.variance_type is None and value not in VARIANCES:  # type: ignore[attr-defined]
-        return None
+    if name == "variance_type" and isinstance(value, str):
+        return _variance(kind, value)
     return value
+
+
+def _variance(kind: type[Recipe], value: str) -> str | None:
+    if kind is DDPM:
+        return value if value in FIXED or value in VARIANCES else "fixed_small"
+    return None if issubclass(kind, Multistep) and value not in VARIANCES else value
 
 
 def accepted(make: Callable[[Mapping[str, Any]], Recipe], options: Mapping[str, Any]) -> tuple[str, ...]:
