@@ -120,14 +120,17 @@ class Tableau(Value):
         return "; ".join(sums)
 
 
-def clear_dust(weights: Any, size: Any) -> Any:
+def clear_dust(weights: Any, size: Any, reach: Any = 1.0) -> Any:
     """`weights` with what cancellation left around 0, 1/2, 1 and their negatives set to exactly that.
 
-    `size` is that of the terms that were summed, (rows, registers, operands).
+    Args:
+        weights: (rows, registers, operands).
+        size: that of the terms that were summed, shaped alike.
+        reach: how large an operand may be beside the others, which broadcasts: what a weight leaves of it counts.
     """
     xp = namespace(weights)
     nearest = xp.round(weights * 2) / 2
-    dusty = (xp.abs(nearest) <= 1) & (xp.abs(weights - nearest) <= DUST * xp.max(size, axis=2, keepdims=True))
+    dusty = (xp.abs(nearest) <= 1) & (xp.abs(weights - nearest) * reach <= DUST * xp.max(size, axis=2, keepdims=True))
     return xp.where(dusty, nearest, weights)
 
 
@@ -177,8 +180,12 @@ def _tableau(solver: Solver, rows: Rows, prediction: Prediction, kept: int) -> T
     weights = xp.stack([xp.broadcast_to(register, shape) for register in (after.sample, *after.memory)], axis=1)
     x0_weights = xp.concat([estimate[:, :1], estimate[:, len(registers) : len(registers) + len(outputs)]], axis=1)
     weights, x0_weights = weights[:kept], x0_weights[:kept]
+    # Where alpha is next to 0, x0 is a difference of large terms.
+    spread = xp.max(xp.abs(x0_weights), axis=1)[:, None, None]
+    is_x0 = xp.asarray(np.array([1.0 if name == "x0" else 0.0 for name in operands]))
+    reach = 1.0 + is_x0 * xp.where(spread > 1.0, spread - 1.0, 0.0)
     return Tableau(
-        clear_dust(weights, xp.abs(weights)),
+        clear_dust(weights, xp.abs(weights), reach),
         clear_dust(x0_weights[:, None, :], xp.abs(x0_weights)[:, None, :])[:, 0, :],
         registers,
         operands,
