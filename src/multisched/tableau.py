@@ -125,12 +125,12 @@ def clear_dust(weights: Any, size: Any, reach: Any = 1.0) -> Any:
 
     Args:
         weights: (rows, registers, operands).
-        size: that of the terms that were summed, shaped alike.
+        size: that of the terms that each was summed of, which broadcasts.
         reach: how large an operand may be beside the others, which broadcasts: what a weight leaves of it counts.
     """
     xp = namespace(weights)
     nearest = xp.round(weights * 2) / 2
-    dusty = (xp.abs(nearest) <= 1) & (xp.abs(weights - nearest) * reach <= DUST * xp.max(size, axis=2, keepdims=True))
+    dusty = (xp.abs(nearest) <= 1) & (xp.abs(weights - nearest) * reach <= DUST * size)
     return xp.where(dusty, nearest, weights)
 
 
@@ -185,8 +185,8 @@ def _tableau(solver: Solver, rows: Rows, prediction: Prediction, kept: int) -> T
     is_x0 = xp.asarray(np.array([1.0 if name == "x0" else 0.0 for name in operands]))
     reach = 1.0 + is_x0 * xp.where(spread > 1.0, spread - 1.0, 0.0)
     return Tableau(
-        clear_dust(weights, xp.abs(weights), reach),
-        clear_dust(x0_weights[:, None, :], xp.abs(x0_weights)[:, None, :])[:, 0, :],
+        clear_dust(weights, xp.max(xp.abs(weights), axis=2, keepdims=True), reach),
+        clear_dust(x0_weights, xp.max(xp.abs(x0_weights), axis=1, keepdims=True)),
         registers,
         operands,
     )
