@@ -11,7 +11,9 @@ import pytest
 import torch
 from diffusers.schedulers import scheduling_deis_multistep, scheduling_sasolver, scheduling_unipc_multistep
 from impulse import DOUBLE_TOLERANCE, Tally, drawn
-from parity import compare, levels, ratios
+from parity import compare, exact_roots, levels, ratios
+from runs import Run, rows
+from runs import our_rows as our_rows_on_data
 
 import multisched as ms
 from multisched.solvers.exponential import _integrals
@@ -215,3 +217,49 @@ def test_members_of_the_family_are_others():
 def _same(one: ms.Recipe, other: ms.Recipe) -> None:
     one, other = (recipe.plan(9).tableau.fold().weights[:, 0] for recipe in (one, other))
     np.testing.assert_allclose(one, other, rtol=1e-9, atol=1e-12)
+
+
+NEAR_ALL = ["DPMSolverMultistep", "DPMSolverSinglestep", "UniPCMultistep", "DEISMultistep", "SASolver"]
+
+
+def runs_near_all(name):
+    """Runs that visit almost every timestep, in each spacing that a class has."""
+    spaced = [{"timestep_spacing": one} for one in ("linspace", "leading", "trailing")]
+    spaced = [{}] if name == "DPMSolverSinglestep" else [*spaced, {**spaced[1], "steps_offset": 1}]
+    for total in (10, 50, 100, 1000):
+        for n in range(total - 3, total + 1):
+            yield from ({"num_train_timesteps": total, **more} | {"n": n} for more in spaced)
+
+
+@pytest.mark.filterwarnings("ignore")
+@pytest.mark.parametrize("name", [*NEAR_ALL, "DPMSolverMultistepInverse"])
+def test_runs_of_almost_every_timestep(name):
+    """Timesteps that come twice after rounding have one level: such a run is refused by the one that does."""
+    found = [judged(name, dict(config)) for config in runs_near_all(name)]
+    assert not [one for one in found if one not in ("equal", "refused", "no answer")]
+    assert found.count("equal") >= (45 if name != "DPMSolverSinglestep" else 12)
+
+
+def judged(name, config):
+    """ "equal", "refused", "no answer" of diffusers, or what is wrong."""
+    n = config.pop("n")
+    try:
+        plan = ms.from_diffusers({"_class_name": f"{name}Scheduler", **config}).plan(n)
+    except ms.ScheduleError as error:
+        said = str(error)
+        named = (f"{n} steps" in said and "twice" in said) or f"given {n}." in said
+        beyond = "must fall strictly within 0.." in said and config.get("steps_offset")
+        whole = n == config["num_train_timesteps"]
+        return "refused" if (named and whole) or beyond else f"{said} {n} {config}"
+    try:
+        with exact_roots():
+            run = Run(f"{name}Scheduler", config, num_inference_steps=n)
+        theirs = np.stack(list(rows(run, plan.stages)))
+    except Exception:
+        return "no answer"
+    told = run.timesteps.double().numpy()
+    if told[-1] < 0 or not np.all(np.isfinite(theirs)):  # another rounding of the stride may leave an end below 0
+        return "no answer"
+    ours = np.stack(list(our_rows_on_data(plan, 1)))
+    apart = np.max(np.abs(ours - theirs)) / np.max(np.abs(theirs))
+    return "equal" if np.array_equal(told, plan.timesteps) and apart < 2e-3 else f"{apart:.1e} {n} {config}"

@@ -63,14 +63,20 @@ class Inverse(Schedule):
         """The grid of n steps; there are no others."""
         if timesteps is not None or sigmas is not None:
             raise ScheduleError("a run to the noise takes a number of steps, not timesteps or sigmas.")
-        n, schedule = checks.steps(n), self.schedule
+        schedule = self.schedule
         if isinstance(schedule, Flow):
-            stays, top = True, None
+            n, stays, top = checks.steps(n), True, None
         else:
             spaced = schedule.sigma_schedule is not None
             stays = schedule.timestep_spacing == "trailing" or spaced
+            # The run has one point more than it has steps.
+            n = checks.steps(n, schedule.num_train_timesteps - (not (self.repeated and stays)))
             top = None if spaced else replace(schedule, timestep_spacing="trailing").grid(1)
-        down = schedule.grid(n if self.repeated and stays else n + 1, mu=mu)
+        if top is not None and schedule.timestep_spacing == "leading":
+            above = replace(schedule, steps_offset=0, spare_step=True)._spaced(n)
+            down = schedule.grid(timesteps=above - above[-1] + schedule.steps_offset)
+        else:
+            down = schedule.grid(n if self.repeated and stays else n + 1, mu=mu)
         timesteps, alphas, sigmas = (
             np.append(getattr(top or down, name)[:1], getattr(down, name)[-1 - n : -1])[::-1]
             for name in ("timesteps", "alphas", "sigmas")
