@@ -70,7 +70,10 @@ STEPS = (1, 1, 2, 3, 4, 5, 7, 10, 14, 15, 20, 50)
 CONFIGS = [json.loads(path.read_text()) for path in sorted((Path(__file__).parent / "configs").glob("*.json"))]
 CONFIGS = [config for config in CONFIGS if config.get("_class_name") in PEERS]
 CLASSES = tuple(PEERS)
-NAMES = ("FlaxDDIMScheduler", "VQDiffusionScheduler")
+NAMES = (
+    *("FlaxDDIMScheduler", "VQDiffusionScheduler", "EulerScheduler", "DDIM", "DDIMSchedular", "FluxPipeline", ""),
+    *(None, 5, ["DDIMScheduler"], ["diffusers", "DDIMScheduler"], {"a": 1}, "x" * 10_000, b"DDIMScheduler"),
+)
 SCHEDULES = tuple(
     kind for one in ms.schedules.__all__ if isinstance(kind := getattr(ms.schedules, one), type) and one != "Schedule"
 )
@@ -168,17 +171,20 @@ def _configuration(draw: random.Random) -> Case:
             config["_class_name"] = draw.choice(CLASSES)
     else:
         config = {"_class_name": draw.choice((*CLASSES, *NAMES) if draw.random() < 0.2 else CLASSES)}
-    peer = PEERS.get(config["_class_name"])
+    name = config["_class_name"]
+    peer = PEERS.get(name) if isinstance(name, str) else None
     if peer is not None:
         keys = list(peer.keys)
         for key in draw.sample(keys, min(_count(draw), len(keys))):
-            value = _value(draw, peer.recipe, peer.keys[key])
-            config[key] = None if isinstance(value, np.ndarray) else value  # a file holds none
+            config[key] = _value(draw, peer.recipe, peer.keys[key])
     if draw.random() < 0.2:
-        config[draw.choice(("sigma_min", "sigma_max", "skip_steps", "x", ""))] = draw.choice(HOSTILE)
-    given = arguments(draw)
+        odd = ("sigma_min", "sigma_max", "skip_steps", "_use_default_values", "_target_", "x", "", 5, None, ("a",), 1.5)
+        config[draw.choice(odd)] = draw.choice(HOSTILE)
+    source: Any = config if draw.random() < 0.97 else draw.choice(HOSTILE)
+    given, strict = arguments(draw), draw.random() < 0.7
     return Case(
-        f"from_diffusers({config!r:.2000}).plan(**{given!r:.1000})", lambda: ms.from_diffusers(config).plan(**given)
+        f"from_diffusers({source!r:.2000}, strict={strict}).plan(**{given!r:.1000})",
+        lambda: ms.from_diffusers(source, strict=strict).plan(**given),
     )
 
 
@@ -283,7 +289,7 @@ def run(seeds: range) -> Found:
                 found.errors += 1
                 text = str(error)
                 found.longest = max(found.longest, text, key=len)
-                if len(text) >= LENGTH or "\n" in text or not text.endswith("."):
+                if len(text) >= LENGTH or "\n" in text or not text.endswith((".", "?")):
                     trouble = f"message {text[:80]!r}"
             except Exception as error:
                 trouble = f"{type(error).__name__}: {str(error)[:80]!r} in {_place(error)}"

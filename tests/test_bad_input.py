@@ -242,3 +242,17 @@ def test_extreme_settings_are_refused():
     ):
         with pytest.raises(ms.ScheduleError, match=sentence):
             make_it()
+
+
+def test_a_learned_variance_takes_twice_the_channels(make):
+    plan = ms.DDPM(variance_type="learned_range").plan(3)
+    x = make(np.ones((1, 4), np.float32))
+    with pytest.raises(ms.ScheduleError, match=r"twice the channels of the sample; given \(1, 4\) for \(1, 4\)"):
+        plan.step(plan.start(x), x, x)
+
+
+def test_langevin_steps_of_no_size_leave_the_sample(make, backend):
+    plan = ms.ScoreSdeVe(langevin_snr=0.0).plan(2)
+    x = make(np.full((1, 4), 2.0, np.float32))
+    corrected = plan.step(plan.start(x)._replace(sample=x), x, x).sample
+    np.testing.assert_array_equal(backend.to_numpy(corrected), backend.to_numpy(x))

@@ -258,3 +258,21 @@ def test_calls_of_a_stride_lead_as_far_as_it_is_long(calls, n):
         np.testing.assert_array_equal(found, schedule.levels(times))
     if calls == 2:
         np.testing.assert_array_equal(rows.alpha_start[1], schedule.levels(end + stride)[0])
+
+
+@pytest.mark.host
+@pytest.mark.parametrize("order", [1, 2, 3])
+@pytest.mark.parametrize("rule", ["bh1", "bh2"])
+@pytest.mark.parametrize("flow", [False, True])
+def test_a_run_of_unipc_to_no_noise_is_the_limit_of_runs_to_less_and_less(rule, order, flow):
+    """B(h) = h is infinite at sigma = 0 (diffusers computes NaN there): it drops out of a last step of order 1."""
+    kind = "flow_prediction" if flow else "epsilon"
+    recipe = ms.UniPCMultistep(solver_type=rule, solver_order=order, use_flow_sigmas=flow, prediction_type=kind)
+    plan = recipe.plan(6)
+    found = []
+    for end in (1e-3, 1e-5, 1e-7):
+        grid, alpha = plan.grid, 1 - end if flow else math.sqrt(1 - end**2)
+        ends = {"alphas": np.append(grid.alphas[:-1], alpha), "sigmas": np.append(grid.sigmas[:-1], end)}
+        short = recipe.plan_over(dataclasses.replace(grid, **ends, next_alphas=None, next_sigmas=None))
+        found.append(np.max(np.abs(short.folded.weights - plan.folded.weights)) / np.max(np.abs(plan.folded.weights)))
+    assert found[0] < 1e-2 and found[1] < 2e-2 * found[0] and found[2] < 2e-2 * found[1]

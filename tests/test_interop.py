@@ -437,3 +437,20 @@ def test_timesteps_beyond_the_betas_have_their_last_level():
     assert recipe.plan(5).sigmas[0] == recipe.levels(899)[1]
     with pytest.raises(ms.ScheduleError, match="timesteps 999 and 949 have one noise level"):
         recipe.plan(20)
+
+
+@pytest.mark.host
+@pytest.mark.parametrize(
+    ("name", "meant"),
+    [
+        ("DDIM", "DDIMScheduler"),
+        ("DDIMSchedular", "DDIMScheduler"),
+        ("Euler", "EulerDiscreteScheduler"),
+        ("EulerAncestralScheduler", "EulerAncestralDiscreteScheduler"),
+        ("UniPC", "UniPCMultistepScheduler"),
+        ("FlowMatchEulerScheduler", "FlowMatchEulerDiscreteScheduler"),
+    ],
+)
+def test_the_class_that_is_meant_is_named(name, meant):
+    with pytest.raises(ms.ScheduleError, match=rf"did you mean {meant}\?"):
+        ms.from_diffusers({"_class_name": name})

@@ -19,7 +19,8 @@ class State(NamedTuple, Generic[B]):
     Attributes:
         sample: the sample, first axis = samples.
         memory: the solver's registers, each shaped as the sample.
-        index: the row that comes next: an int, or an integer array of the library, 0-d or with a row per sample.
+        index: the row that comes next: an int, or an integer array of the library, shaped as the first axes of the
+            sample: 0-d for one row, (samples,) for one per sample, (samples, frames) for one per frame or token.
     """
 
     sample: B

@@ -160,8 +160,8 @@ class Steps(Value, ABC):
         return row, following(backend, self.layout, coefficients, state.index)
 
     def timestep(self, state: State[B]) -> B:
-        """What the model is told at the state's row: a 0-d array on the device of the sample, or (batch,) for an index
-        (batch,), in the dtype of the sums."""
+        """What the model is told at the state's row: an array shaped as the index, 0-d for a number, on the device of
+        the sample and in the dtype of the sums."""
         backend = self._backend(state.sample)
         number, table = self._number(state), self._table_for(backend, state.sample)
         row = gather(backend, table, state.index) if number is None else table[number, ...]

@@ -138,6 +138,7 @@ class Forward(ABC):
 
         return self._mixed(sample, noise, timesteps, weights)
 
+    @np.errstate(over="ignore")  # a sample may be infinite, as may what it makes
     def _mixed(self, sample: B, noise: B, timesteps: Any, rule: Rule) -> B:
         """a * sample + b * noise with the weights that a rule has for the levels."""
         backend = backends.of(sample)
@@ -177,7 +178,8 @@ def _placed(timesteps: Any, wanted: Any = None) -> tuple[Any, Any]:
         known = False
     if not known:
         raise ScheduleError(f"timesteps must be a number, a list of numbers or an array; given {shown(timesteps)}.")
-    return array.astype(np.float64), None
+    with np.errstate(over="ignore"):
+        return array.astype(np.float64), None
 
 
 def _moved(backend: Any, weight: Any, dtype: Any, shape: tuple[int, ...], device: Any) -> Any:

@@ -74,6 +74,6 @@ def alpha_bar(schedule: Any) -> np.ndarray:
         level = beta_schedules.zero_terminal_snr(level.astype(np.float64))
         level[-1] = schedule.terminal_alpha_bar
     if not schedule.strict:
-        level = np.clip(np.where(np.isfinite(level), level, 0.0), 0.0, 1.0)
+        level = np.clip(np.where(np.isfinite(level), level, 0.0), 0.0, 1.0) + 0.0  # and none is -0
     final: np.ndarray = read_only(level)
     return final

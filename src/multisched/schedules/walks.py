@@ -72,7 +72,7 @@ class Inverse(Schedule):
             # The run has one point more than it has steps.
             n = checks.steps(n, schedule.num_train_timesteps - (not (self.repeated and stays)))
             top = None if spaced else replace(schedule, timestep_spacing="trailing").grid(1)
-        if top is not None and schedule.timestep_spacing == "leading":
+        if isinstance(schedule, DiscreteVP) and top is not None and schedule.timestep_spacing == "leading":
             above = replace(schedule, steps_offset=0, spare_step=True)._spaced(n)
             down = schedule.grid(timesteps=above - above[-1] + schedule.steps_offset)
         else:

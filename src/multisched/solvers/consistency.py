@@ -6,7 +6,7 @@ from typing import Any, ClassVar
 from multisched.predictions import Prediction
 from multisched.solvers.base import Estimate, Next, Rows, root
 from multisched.solvers.euler import Euler, PingPong, renoise
-from multisched.values import check_options
+from multisched.values import check_options, namespace
 
 
 @dataclass(frozen=True)
@@ -61,9 +61,10 @@ class Consistency(PingPong):
         return f, (x - row.alpha * f) / row.sigma
 
     def target(self, prediction: Prediction, alpha: Any, sigma: Any, scale: Any) -> tuple[Any, Any]:
-        """F = (x0 - c_skip * x / alpha) / c_out, which is infinite at sigma_min."""
+        """F = (x0 - c_skip * x / alpha) / c_out, which is infinite at sigma_min, and where only rounding parts it."""
         k, d = sigma / alpha, self.sigma_data
         near = k - self.sigma_min
+        near = namespace(near).where(near > 1e-6 * self.sigma_min, near, 0.0 * near)
         size = (k**2 + d**2) ** 0.5 / ((near**2 + d**2) * d)
         return near * size, -(d**2) * k / near * size
 

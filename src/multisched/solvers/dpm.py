@@ -168,7 +168,7 @@ class DPMSinglestep(DPM):
     Order solver_order if the groups fill the run, else min(solver_order, 2); 0 for the SDE algorithms, the law of whose
     samples is of weak order 2 in groups of two or three. There the noise is that of one path: what a call draws is the
     noise from the grid point before to the one that it leads to, and what the group has drawn before comes on to it,
-    as in SEEDS (Gonzalez et al. 2023, arXiv 2305.14267, algorithms 3 and 4).
+    as in SEEDS (Gonzalez et al. 2023, arXiv 2305.14267).
 
         noise_k = decay * noise_(k - 1) + std * z_k,   decay and std of the way from grid point k - 1 to k
 

@@ -11,6 +11,7 @@ from multisched.interop.diffusers import adams, distilled, dpm, flow, lenient, m
 from multisched.interop.diffusers.base import Peer
 from multisched.interop.diffusers.defects import reproduced
 from multisched.schedulers import Recipe
+from multisched.values import arithmetic
 
 PEERS: dict[str, Peer] = {
     **adams.PEERS,
@@ -75,6 +76,7 @@ def _report(
     return Report(name, *kept, sentences, accepted)
 
 
+@arithmetic()
 def from_diffusers(config: Any, *, strict: bool = True) -> Recipe:
     """The recipe that does what a scheduler of diffusers 0.42.1 does with this configuration.
 

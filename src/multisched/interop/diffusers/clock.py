@@ -35,14 +35,17 @@ class Float32(Clock):
     ancestral: bool = False
 
     def timesteps(self, schedule: Any, grid: Grid, timesteps: Any, sigmas: Any, mu: float | None) -> Any:
-        if isinstance(schedule, Flow):
-            whole = schedule.timestep_rounding == "down"
-            found = (
-                _whole_of_flow(schedule, grid, sigmas, mu) if whole else _of_flow(schedule, grid, timesteps, sigmas, mu)
-            )
-        else:
-            found = self._of_table(schedule, grid, sigmas)
-        return np.append(np.asarray(found, dtype=np.float64), grid.timesteps[-1:])
+        exact = grid.timesteps[:-1]
+        with np.errstate(all="ignore"):
+            found = np.asarray(self._told(schedule, grid, timesteps, sigmas, mu), dtype=np.float64)
+        return np.append(np.where(np.isfinite(found), found, exact), grid.timesteps[-1:])
+
+    def _told(self, schedule: Any, grid: Grid, timesteps: Any, sigmas: Any, mu: float | None) -> Any:
+        if not isinstance(schedule, Flow):
+            return self._of_table(schedule, grid, sigmas)
+        if schedule.timestep_rounding == "down":
+            return _whole_of_flow(schedule, grid, sigmas, mu)
+        return _of_flow(schedule, grid, timesteps, sigmas, mu)
 
     def between(self, schedule: Any, ratio: Any, timesteps: Any) -> Any:
         if schedule.space == "vp" or self.wide == "all":
@@ -137,11 +140,12 @@ def between(kind: str, top: float, bottom: float, n: int) -> np.ndarray:
     """n levels from one to another (`schedules.ratios`), in the order of operations that diffusers has."""
     ramp = np.linspace(0, 1, n)
     if kind == "karras":
-        low, high = bottom ** (1 / 7), top ** (1 / 7)
+        low, high = (np.float64(end) ** (1 / 7) for end in (bottom, top))
         placed: np.ndarray = (high + ramp * (low - high)) ** 7.0
         return placed
     if kind == "exponential":
-        return np.exp(np.linspace(math.log(top), math.log(bottom), n))
+        ends = [math.log(end) if end > 0 else math.nan for end in (top, bottom)]
+        return np.exp(np.linspace(*ends, n))
     return bottom + beta(1.0, 0.0, n) * (top - bottom)
 
 

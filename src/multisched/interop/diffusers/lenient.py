@@ -32,13 +32,13 @@ def read_as(kind: type[Recipe], options: Mapping[str, Any]) -> tuple[dict[str, A
 
 
 def _value(kind: type[Recipe], name: str, wanted: Any, value: Any) -> Any:
-    if wanted is bool and not isinstance(value, bool):
+    if wanted is bool and isinstance(value, (int, float, str)) and not isinstance(value, bool):
         return bool(value)
     if wanted is int and isinstance(value, float) and value.is_integer():
         return int(value)
     if name == "solver_order" and hasattr(kind, "third_order") and isinstance(value, int) and value > 3:
         return 3
-    if name == "shift_terminal" and value == 0:
+    if name == "shift_terminal" and isinstance(value, (int, float)) and value == 0:
         return None
     if name == "variance_type" and isinstance(value, str):
         return _variance(kind, value)

@@ -57,7 +57,7 @@ def class_name(given: Mapping[str, Any], known: tuple[str, ...], tokens: tuple[s
     name = given.get("_class_name")
     if name is None and isinstance(given.get("_target_"), str):  # as Hydra says it
         name = given["_target_"].rpartition(".")[2]
-    if name is None:
+    if name is None or name == "":
         raise ScheduleError("the configuration names no class; add _class_name, such as 'EulerDiscreteScheduler'.")
     if isinstance(name, (list, tuple)) or not isinstance(name, str):
         raise ScheduleError(f"_class_name must be one name, such as 'DDIMScheduler'; given {brief(name)}.")
@@ -69,11 +69,16 @@ def class_name(given: Mapping[str, Any], known: tuple[str, ...], tokens: tuple[s
     if name.endswith("Pipeline"):
         raise ScheduleError(f"{brief(name)} is a pipeline's; {_WAY}.")
     stem, stems = name[:80].removesuffix("Scheduler"), [one.removesuffix("Scheduler") for one in known]
-    found = next(
-        (near for one in (f"{stem}Discrete", stem) if (near := difflib.get_close_matches(one, stems, 1, 0.8))), None
+    found = [stem] if stem in stems else None
+    for one in (f"{stem}Discrete", stem):
+        found = found or difflib.get_close_matches(one, stems, 1, 0.9 if one != stem else 0.8)
+    found = found or [one for one in stems if len(stem) > 2 and one.startswith(stem)]
+    found = found or [one.removesuffix("Scheduler") for one in difflib.get_close_matches(name[:80], known, 1, 0.8)]
+    hint = (
+        f"did you mean {found[0]}Scheduler?"
+        if found
+        else "it must be a scheduler class of diffusers, such as DDIMScheduler."
     )
-    near = [f"{one}Scheduler" for one in found or ()]
-    hint = f"did you mean {near[0]}?" if near else "it must be a scheduler class of diffusers, such as DDIMScheduler."
     raise ScheduleError(f"_class_name {brief(name)} is not known; {hint}")
 
 
