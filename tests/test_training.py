@@ -139,6 +139,8 @@ def test_what_has_no_finite_target_is_refused(make):
     for t in (0.0, [0.0, 1.0]):
         with pytest.raises(ms.ScheduleError, match="not finite"):
             ms.ScoreSdeVe().target(x, x, t)
+    with pytest.raises(ms.ScheduleError, match="not finite"):  # at sigma_min, where the function is the identity
+        ms.CMStochasticIterative().target(x, x, 250 * math.log(0.002))
 
 
 SHAPES = [
