@@ -21,12 +21,14 @@ ALLOWED = {
     "errors": set(),
     "messages": set(),
     "values": {"errors", "messages"},
+    "lazy": {"values"},
     "backends": BASE,
     "noise": GROUND,
     "grid": BASE,
     "predictions": BASE,
     "schedules": GROUND | {"grid"},
-    "solvers": GROUND | {"grid", "predictions", "transforms"},  # the last for noise that follows the model's output
+    "solvers": GROUND
+    | {"grid", "lazy", "predictions", "transforms"},  # the last for noise that follows the model's output
     "tableau": BASE | {"grid", "predictions", "solvers"},
     "transforms": GROUND,
     "table": GROUND | {"transforms"},
@@ -37,7 +39,8 @@ ALLOWED = {
     "steps": GROUND | {"table", "step", "guards"},
     "plan": TABLE | {"steps", "guards", "printing"},
     "stack": TABLE | {"steps", "plan", "guards"},
-    "schedulers": TABLE | {"plan", "schedules", "diffusion", "interop"},  # the last two only inside methods of Recipe
+    "schedulers": TABLE
+    | {"lazy", "plan", "schedules", "diffusion", "interop"},  # the last two only inside methods of Recipe
     "variants": BASE | {"plan", "schedulers"},
     "diffusion": GROUND | {"plan", "schedulers", "noise", "step", "variants"},
     "sampling": GROUND | {"plan", "noise", "step", "table"},
@@ -100,3 +103,25 @@ def test_importing_it_imports_no_framework():
     unwanted = FRAMEWORKS | OPTIONAL
     code = f"import multisched, sys; found = {unwanted} & set(sys.modules); assert not found, found"
     subprocess.run([sys.executable, "-c", code], check=True)
+
+
+@pytest.mark.host
+@pytest.mark.parametrize(
+    "package", [multisched, multisched.schedulers, multisched.solvers], ids=lambda one: one.__name__
+)
+def test_a_package_shows_its_public_names_and_nothing_else(package):
+    assert dir(package) == sorted(package.__all__)
+    assert all(getattr(package, name) is not None for name in package.__all__)
+    with pytest.raises(AttributeError, match=r"has no attribute 'DDIN' \(did you mean 'DDIM'\?\)"):
+        _ = package.DDIN
+
+
+def test_importing_it_imports_nothing_else():
+    """Not NumPy, before it is needed; and a plan imports no recipe but those of its module."""
+    code = (
+        "import sys; import multisched as ms; before = set(sys.modules); ms.FlowMatchEuler().plan(3);"
+        "print(any(name.startswith(('numpy', 'multisched.plan')) for name in before),"
+        "'multisched.schedulers.dpm' in sys.modules, 'multisched.interop' in sys.modules)"
+    )
+    found = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert found.stdout.split() == ["False", "False", "False"]

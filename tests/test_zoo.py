@@ -2,12 +2,14 @@
 is refused, and every option of every recipe changes the plan."""
 
 import itertools
+import math
 from dataclasses import fields, replace
 from functools import cache
+from xml.etree import ElementTree as ET
 
 import numpy as np
 import pytest
-from zoo import RECIPES, SOLVER_KINDS, SOLVERS, others, solver_name
+from zoo import RECIPES, SOLVER_KINDS, SOLVERS, every_recipe, others, solver_name
 
 import multisched as ms
 from multisched import schedulers
@@ -319,3 +321,24 @@ def _differ(one, two):
     if not isinstance(one, Value) or type(one) is not type(two):
         return one != two
     return any(_differ(getattr(one, field.name), getattr(two, field.name)) for field in fields(one))
+
+
+@pytest.mark.host
+@each_kind
+def test_a_recipe_is_shown_by_what_differs_from_its_defaults(kind):
+    assert repr(kind()) == f"{kind.__name__}()"
+    for recipe in (one for one in RECIPES.values() if type(one) is kind):
+        shown = repr(recipe)
+        assert all(f"{one.name}=" in shown for one in fields(kind) if getattr(recipe, one.name) != one.default)
+        assert eval(shown, {**vars(ms.solvers), "inf": math.inf, kind.__name__: kind}) == recipe
+
+
+@pytest.mark.host
+@every_recipe
+def test_a_plan_is_shown_in_a_line_and_as_a_table(recipe):
+    plan = recipe.plan(4)
+    assert repr(plan) == f"<{str(plan).splitlines()[0]}>" and "\n" not in repr(plan)
+    table = ET.fromstring(plan._repr_html_())
+    rows = [[cell.text for cell in row] for row in table.iter("tr")]
+    assert len(rows) == len(plan) + 2 and all(len(row) == 5 for row in rows)
+    assert [row[4] for row in rows[1:-1]] == [plan.folded.formula(k) for k in range(len(plan))]

@@ -9,36 +9,50 @@ with your arrays, on their own library and device.
     image = ms.sample(model, plan, ms.noise.normal((4, 16, 64, 64), rng=0, backend="torch"))
 """
 
-from multisched import backends, noise, schedulers, schedules, solvers
-from multisched.backends import B, Backend
-from multisched.density import log_prob
-from multisched.diffusion import DiffusionScheduler
-from multisched.errors import ScheduleError
-from multisched.grid import Grid
-from multisched.interop.diffusers import from_diffusers, to_diffusers
-from multisched.plan import Plan
-from multisched.predictions import Prediction
-from multisched.sampling import sample
-from multisched.schedulers import *  # noqa: F403  (the recipes, listed there)
-from multisched.schedules.betas import betas_for_alpha_bar, rescale_zero_terminal_snr
-from multisched.schedules.retrieve import retrieve_timesteps
-from multisched.stack import Stack, stack_plans
-from multisched.step import State
-from multisched.tableau import Tableau
-from multisched.values import hint
+from typing import TYPE_CHECKING
+
+from multisched import schedulers as _schedulers
+from multisched.lazy import attached
+
+if TYPE_CHECKING:
+    from multisched import analysis, backends, noise, schedulers, schedules, solvers, transforms
+    from multisched.backends import B, Backend
+    from multisched.density import log_prob
+    from multisched.diffusion import DiffusionScheduler
+    from multisched.errors import ScheduleError
+    from multisched.grid import Grid
+    from multisched.interop.diffusers import from_diffusers, to_diffusers
+    from multisched.plan import Plan
+    from multisched.predictions import Prediction
+    from multisched.sampling import sample
+    from multisched.schedulers import *  # noqa: F403  (the recipes, listed there)
+    from multisched.schedules.betas import betas_for_alpha_bar, rescale_zero_terminal_snr
+    from multisched.schedules.retrieve import retrieve_timesteps
+    from multisched.stack import Stack, stack_plans
+    from multisched.step import State
+    from multisched.tableau import Tableau
 
 __version__ = "0.1.0"
 
-
-def __getattr__(name: str) -> object:
-    """Names that are not there: the message says which is meant.
-
-    Raises:
-        AttributeError: in every case.
-    """
-    meant = hint(name if name.startswith("_") else name.removesuffix("Scheduler").replace("Discrete", ""), __all__)
-    raise AttributeError(f"module 'multisched' has no attribute {name!r}{meant}")
-
+_PLACES: dict[str, tuple[str, ...]] = {
+    **dict.fromkeys(("analysis", "backends", "noise", "schedulers", "schedules", "solvers", "transforms"), ()),
+    **{f"schedulers.{place}": names for place, names in _schedulers.PLACES.items()},
+    "backends.base": ("B", "Backend"),
+    "density": ("log_prob",),
+    "diffusion": ("DiffusionScheduler",),
+    "errors": ("ScheduleError",),
+    "grid": ("Grid",),
+    "interop.diffusers": ("from_diffusers", "to_diffusers"),
+    "plan": ("Plan",),
+    "predictions": ("Prediction",),
+    "sampling": ("sample",),
+    "schedules.betas": ("betas_for_alpha_bar", "rescale_zero_terminal_snr"),
+    "schedules.retrieve": ("retrieve_timesteps",),
+    "stack": ("Stack", "stack_plans"),
+    "step": ("State",),
+    "tableau": ("Tableau",),
+}
+__getattr__, __dir__ = attached(__name__, _PLACES)
 
 __all__ = [
     "B",
@@ -51,6 +65,7 @@ __all__ = [
     "Stack",
     "State",
     "Tableau",
+    "analysis",
     "backends",
     "betas_for_alpha_bar",
     "from_diffusers",
@@ -59,9 +74,11 @@ __all__ = [
     "rescale_zero_terminal_snr",
     "retrieve_timesteps",
     "sample",
+    "schedulers",
     "schedules",
     "solvers",
     "stack_plans",
     "to_diffusers",
+    "transforms",
 ]
-__all__ += schedulers.__all__
+__all__ += _schedulers.__all__

@@ -12,7 +12,7 @@ from multisched.backends import B, Backend
 from multisched.errors import ScheduleError
 from multisched.grid import Grid
 from multisched.guards import host_number, kept_dtype
-from multisched.printing import table_text
+from multisched.printing import repr_text, table_html, table_text
 from multisched.solvers import Rows
 from multisched.step import State, check_alike, mix
 from multisched.steps import Steps
@@ -112,8 +112,7 @@ class Plan(Steps):
         """Rows, which are model calls."""
         return len(self.tableau)
 
-    def __str__(self) -> str:
-        return table_text(self)
+    __str__, __repr__, _repr_html_ = table_text, repr_text, table_html
 
     @cached_property
     def folded(self) -> Tableau:

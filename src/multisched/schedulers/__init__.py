@@ -1,34 +1,111 @@
 """The named recipes: what a user picks."""
 
-from multisched.schedulers.adams import IPNDM, LMS, PNDM
-from multisched.schedulers.base import Recipe, Scheduler
-from multisched.schedulers.consistency import LCM, SCM, TCD, CMStochasticIterative, ConsistencyDecoder
-from multisched.schedulers.dpm import (
-    CogVideoXDPM,
-    CosineDPMSolverMultistep,
-    DPMSolverMultistep,
-    DPMSolverMultistepInverse,
-    DPMSolverSinglestep,
-    EDMDPMSolverMultistep,
-)
-from multisched.schedulers.edm import EDMEuler
-from multisched.schedulers.flow import (
-    FlowMapEuler,
-    FlowMatchEuler,
-    FlowMatchHeun,
-    FlowMatchLCM,
-    FlowMatchPingPong,
-    LTXEulerAncestralRF,
-    MiniMaxH3,
-    Piflow,
-    RFD4Proteina,
-)
-from multisched.schedulers.forward import Parts
-from multisched.schedulers.helios import Helios, HeliosDMD
-from multisched.schedulers.multistep import DEISMultistep, SASolver, UniPCMultistep
-from multisched.schedulers.score import KarrasVe, ScoreSdeVe, ScoreSdeVp
-from multisched.schedulers.sigma import KDPM2, DPMSolverSDE, Euler, EulerAncestral, Heun, KDPM2Ancestral
-from multisched.schedulers.vp import DDIM, DDPM, CogVideoXDDIM, DDIMInverse, DDPMWuerstchen, RePaint, UnCLIP
+from typing import TYPE_CHECKING
+
+from multisched.lazy import attached
+
+if TYPE_CHECKING:
+    from multisched.schedulers.adams import IPNDM, LMS, PNDM
+    from multisched.schedulers.base import Recipe, Scheduler
+    from multisched.schedulers.consistency import LCM, SCM, TCD, CMStochasticIterative, ConsistencyDecoder
+    from multisched.schedulers.dpm import (
+        CogVideoXDPM,
+        CosineDPMSolverMultistep,
+        DPMSolverMultistep,
+        DPMSolverMultistepInverse,
+        DPMSolverSinglestep,
+        EDMDPMSolverMultistep,
+    )
+    from multisched.schedulers.edm import EDMEuler
+    from multisched.schedulers.flow import (
+        FlowMapEuler,
+        FlowMatchEuler,
+        FlowMatchHeun,
+        FlowMatchLCM,
+        FlowMatchPingPong,
+        LTXEulerAncestralRF,
+        MiniMaxH3,
+        Piflow,
+        RFD4Proteina,
+    )
+    from multisched.schedulers.forward import Parts
+    from multisched.schedulers.helios import Helios, HeliosDMD
+    from multisched.schedulers.multistep import DEISMultistep, SASolver, UniPCMultistep
+    from multisched.schedulers.score import KarrasVe, ScoreSdeVe, ScoreSdeVp
+    from multisched.schedulers.sigma import KDPM2, DPMSolverSDE, Euler, EulerAncestral, Heun, KDPM2Ancestral
+    from multisched.schedulers.vp import DDIM, DDPM, CogVideoXDDIM, DDIMInverse, DDPMWuerstchen, RePaint, UnCLIP
+
+PLACES = {
+    "adams": (
+        "IPNDM",
+        "LMS",
+        "PNDM",
+    ),
+    "base": (
+        "Recipe",
+        "Scheduler",
+    ),
+    "consistency": (
+        "LCM",
+        "SCM",
+        "TCD",
+        "CMStochasticIterative",
+        "ConsistencyDecoder",
+    ),
+    "dpm": (
+        "CogVideoXDPM",
+        "CosineDPMSolverMultistep",
+        "DPMSolverMultistep",
+        "DPMSolverMultistepInverse",
+        "DPMSolverSinglestep",
+        "EDMDPMSolverMultistep",
+    ),
+    "edm": ("EDMEuler",),
+    "flow": (
+        "FlowMapEuler",
+        "FlowMatchEuler",
+        "FlowMatchHeun",
+        "FlowMatchLCM",
+        "FlowMatchPingPong",
+        "LTXEulerAncestralRF",
+        "MiniMaxH3",
+        "Piflow",
+        "RFD4Proteina",
+    ),
+    "forward": ("Parts",),
+    "helios": (
+        "Helios",
+        "HeliosDMD",
+    ),
+    "multistep": (
+        "DEISMultistep",
+        "SASolver",
+        "UniPCMultistep",
+    ),
+    "score": (
+        "KarrasVe",
+        "ScoreSdeVe",
+        "ScoreSdeVp",
+    ),
+    "sigma": (
+        "KDPM2",
+        "DPMSolverSDE",
+        "Euler",
+        "EulerAncestral",
+        "Heun",
+        "KDPM2Ancestral",
+    ),
+    "vp": (
+        "DDIM",
+        "DDPM",
+        "CogVideoXDDIM",
+        "DDIMInverse",
+        "DDPMWuerstchen",
+        "RePaint",
+        "UnCLIP",
+    ),
+}
+__getattr__, __dir__ = attached(__name__, PLACES)
 
 __all__ = [
     "DDIM",

@@ -12,7 +12,7 @@ from multisched.schedules import DiscreteVP, checks
 from multisched.schedules.trig import Crash
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class LMS(OnSigma, Respaced):
     """Linear multistep on sigma, with "exact" weights of `solvers.Adams` (Karras et al. 2022, arXiv 2206.00364, for the
     space); order min(order, 2). Options as of `Euler`, and order: calls that a step combines, 1 to 4."""
@@ -23,7 +23,7 @@ class LMS(OnSigma, Respaced):
         return self._sigma(solvers.Adams("exact", most=checks.count("order", self.order, 4)))
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class PNDM(Trained):
     """Pseudo-numerical methods on manifolds (Liu et al. 2022, arXiv 2202.09778): "even" weights of `solvers.Adams`
     after three Runge-Kutta steps of four calls; order 2.
@@ -53,7 +53,7 @@ class PNDM(Trained):
         return Parts(schedule, Prediction(self.prediction_type), solver)
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class IPNDM(Recipe):
     """The "even" weights of `solvers.Adams` from the first call on (Zhang and Chen 2022, arXiv 2204.13902, its iPNDM),
     for models of type "v_prediction" on `schedules.trig.Crash`; order 2.

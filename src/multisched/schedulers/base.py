@@ -12,6 +12,7 @@ from multisched.errors import ScheduleError
 from multisched.grid import Grid
 from multisched.plan import Plan
 from multisched.predictions import Prediction
+from multisched.printing import options_text
 from multisched.schedulers.forward import Forward, Parts
 from multisched.schedulers.quirk import Quirk, check_quirks
 from multisched.schedules import Schedule, checks
@@ -29,7 +30,7 @@ SETTINGS = ("clock", "quirks", "report", "strict")
 """Fields of a recipe that are no options of a sampler: how its numbers are computed, and where it comes from."""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Recipe(Forward):
     """What every scheduler shares. A subclass is a frozen dataclass of options that says what its parts are; an option
     that its schedule or its solver has under the same name goes to that, and is explained there.
@@ -64,6 +65,9 @@ class Recipe(Forward):
         for quirk in self.quirks:
             parts = quirk.change(self, parts)
         return parts
+
+    def __repr__(self) -> str:
+        return options_text(self)
 
     def _build(self, kind: type[Part], **more: Any) -> Part:
         """A schedule or a solver with every option that the recipe has under the same name, and with more."""
@@ -186,7 +190,7 @@ class Recipe(Forward):
         return DiffusionScheduler(self, found, device, rng)
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Scheduler(Recipe):
     """A recipe composed freely of its parts, see `Parts`.
 

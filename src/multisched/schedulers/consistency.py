@@ -16,7 +16,7 @@ from multisched.transforms import Clip
 from multisched.values import real
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class _Distilled(Trained):
     beta_start: float = 0.00085
     beta_end: float = 0.012
@@ -50,7 +50,7 @@ class _Distilled(Trained):
         return Parts(schedule, Prediction(self.prediction_type), solver, denoised_transform=self._change())
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class LCM(Thresholded, Clipped, _Distilled):
     """Latent consistency models (Luo et al. 2023, arXiv 2310.04378). Options as `DDIM`'s,
     `schedules.distilled.Skipping`'s and `solvers.LCM`'s."""
@@ -62,7 +62,7 @@ class LCM(Thresholded, Clipped, _Distilled):
         return self._skipping(solvers.LCM(self.timestep_scaling))
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class TCD(_Distilled):
     """Trajectory consistency distillation (Zheng et al. 2024, arXiv 2402.19159); order 1 at eta = 0, which is `Euler`.
     Options as `LCM`'s, and eta: the paper's gamma, in [0, 1], the share of each step's way to the clean sample that is
@@ -74,7 +74,7 @@ class TCD(_Distilled):
         return self._skipping(solvers.TCD() if self.eta else solvers.Euler(), final_sigmas_type="sigma_min")
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class SCM(Recipe):
     """Consistency models on TrigFlow (Lu and Song 2024, arXiv 2410.11081): denoise, then add fresh noise. Options:
     `schedules.trig.TrigFlow`'s, and prediction_type: "trigflow" alone."""
@@ -89,7 +89,7 @@ class SCM(Recipe):
         return Parts(self._build(TrigFlow), Prediction("v_prediction", self.sigma_data), solvers.PingPong())
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class CMStochasticIterative(Recipe):
     """Consistency models (Song et al. 2023, arXiv 2303.01469). A run ends at sigma_min. Options:
     `schedules.distilled.Ramp`'s and `solvers.Consistency`'s; `clip_denoised` cuts the clean sample to [-1, 1]."""
@@ -109,7 +109,7 @@ class CMStochasticIterative(Recipe):
         return Parts(schedule, prediction, solver, denoised_transform=change)
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class ConsistencyDecoder(Recipe):
     """The consistency decoder of DALL-E 3 (Betker et al. 2023, its code). Two steps are what it was made for. Options:
     `schedules.distilled.Decoder`'s."""

@@ -15,7 +15,7 @@ from multisched.solvers import DPMMultistep, DPMSinglestep
 from multisched.values import check_options
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class _DPM(Recipe):
     solver_order: int = 2
     algorithm_type: str = "dpmsolver++"
@@ -24,7 +24,7 @@ class _DPM(Recipe):
     third_order: str = "exact"
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class _Discrete(_DPM, Multistep):
     lambda_min_clipped: float = -math.inf
     rescale_betas_zero_snr: bool = False
@@ -46,7 +46,7 @@ class _Discrete(_DPM, Multistep):
         return self._on_path(self._build(kind, parts=1 + variance), flow, **vp | options)
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class DPMSolverMultistep(_Discrete):
     """DPM-Solver multistep, one model call a step; order 2, or 1 with solver_order 1.
 
@@ -70,7 +70,7 @@ class DPMSolverMultistep(_Discrete):
         return self._discrete(DPMMultistep, **cut)
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class DPMSolverSinglestep(_Discrete):
     """DPM-Solver singlestep, groups of solver_order calls, each at a grid point; order as `solvers.DPMSinglestep` says.
     Options and errors are those of `DPMSolverMultistep`; independent_noise is a defect of diffusers, see there."""
@@ -82,7 +82,7 @@ class DPMSolverSinglestep(_Discrete):
         return self._discrete(DPMSinglestep)
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class DPMSolverMultistepInverse(_Discrete):
     """DPM-Solver multistep from data to noise, see `schedules.Inverse`; order as `DPMSolverMultistep`, of which the
     options and errors are, but that a run ends at the noise. The SDE algorithms take no step that way.
@@ -103,7 +103,7 @@ class DPMSolverMultistepInverse(_Discrete):
         return parts._replace(schedule=Inverse(parts.schedule, self.diffusers_grid))  # type: ignore[arg-type]
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class CogVideoXDPM(CogVideoXDDIM):
     """CogVideoX's SDE-DPM-Solver++(2M). Options and errors are those of `CogVideoXDDIM`; the step to the level of
     timestep 0, with `set_alpha_to_one=False`, has order 1."""
@@ -114,7 +114,7 @@ class CogVideoXDPM(CogVideoXDDIM):
         return super().parts()._replace(solver=solver)
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class EDMDPMSolverMultistep(Thresholded, OnEDM, _DPM):
     """DPM-Solver++ multistep on the noise levels of EDM (Karras et al. 2022, arXiv 2206.00364); order 2, or 1 with
     solver_order 1.
@@ -139,7 +139,7 @@ class EDMDPMSolverMultistep(Thresholded, OnEDM, _DPM):
         return self._edm(self._build(DPMMultistep), self.diffusers_grid, timestep=self._timestep)
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class CosineDPMSolverMultistep(EDMDPMSolverMultistep):
     """Stable Audio's SDE-DPM-Solver++ multistep, whose model is told 2 / pi * arctan(sigma). Options and errors are
     those of `EDMDPMSolverMultistep`. The noise is independent from step to step."""

@@ -13,7 +13,7 @@ from multisched.schedules import VE
 from multisched.values import check_options
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class OnEDM(Recipe):
     """Options of `schedules.VE`, and what the network's output means."""
 
@@ -37,7 +37,7 @@ class OnEDM(Recipe):
         return Parts(schedule, prediction, solver, denoised_transform=self._change())
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class EDMEuler(OnEDM):
     """Euler steps on sigma; order 1 without churn.
 

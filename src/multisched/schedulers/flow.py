@@ -21,7 +21,7 @@ from multisched.transforms import MeanShift
 from multisched.values import TRAINING_TIMESTEPS, check_options, count, shown
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class FlowMatch(Clocked):
     """Options of flow matching; names and defaults are diffusers', which lacks `sigma_max` and `double_shift`.
 
@@ -86,7 +86,7 @@ class FlowMatch(Clocked):
         return Parts(schedule, prediction, solver, mean_shift if omega else None)
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class FlowMatchEuler(FlowMatch):
     """Euler steps on the flow's velocity, x + (sigma_next - sigma) * v; order 1. Further options: `FlowMatch`.
 
@@ -108,7 +108,7 @@ class FlowMatchEuler(FlowMatch):
         return self._flow(solver, self.omega, self.omega_mean)
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class FlowMatchHeun(FlowMatch):
     """Heun steps on the flow's velocity, two model calls a step and one on the last; order 2 without churn.
     Further options: `FlowMatch`; omega and omega_mean as for `FlowMatchEuler`, in both calls.
@@ -132,7 +132,7 @@ class FlowMatchHeun(FlowMatch):
         return self._flow(self._build(kind), self.omega, self.omega_mean)
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class FlowMatchPingPong(FlowMatch):
     """Denoise, then add fresh Gaussian noise: (1 - sigma_next) * x0 + sigma_next * z. For few-step models.
     Further options: `FlowMatch`; swapped as for `FlowMatchEuler`."""
@@ -143,7 +143,7 @@ class FlowMatchPingPong(FlowMatch):
         return self._flow(_ping_pong(self.swapped and self.invert_sigmas))
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class FlowMatchLCM(FlowMatchPingPong):
     """`FlowMatchPingPong` under the name that diffusers has for it. scale_factors: None; diffusers resizes x0 by them
     between steps, which leaves samples of another shape.
@@ -162,7 +162,7 @@ class FlowMatchLCM(FlowMatchPingPong):
         return super().parts()
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class LTXEulerAncestralRF(FlowMatch):
     """Ancestral Euler steps of rectified flow; order 1 at eta = 0. Further options: `FlowMatch`.
 
@@ -185,7 +185,7 @@ class LTXEulerAncestralRF(FlowMatch):
         return self._flow(solver, double_shift=False, sigma_max=ends[0], sigma_min=ends[1])
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class FlowMapEuler(Recipe):
     """Any-step sampling of a flow map, whose output is the mean velocity over the step (Boffi et al. 2024, arXiv
     2406.07507; Gu et al. 2026, "AnyFlow", arXiv 2605.13724): x + (sigma_next - sigma) * output; exact for such a model.
@@ -206,7 +206,7 @@ class FlowMapEuler(Recipe):
         return Parts(schedule, Prediction("flow_prediction"), solvers.Euler())
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class MiniMaxH3(Recipe):
     """Euler steps of a model that is told 1 - sigma and answers with x0 - noise; order 1.
 
@@ -231,7 +231,7 @@ class MiniMaxH3(Recipe):
         return super().plan(n, **arguments)
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Piflow(Recipe):
     """Few steps of a distilled policy, each of many substeps without the model; order 1 (`solvers.PiFlow`).
 
@@ -258,7 +258,7 @@ class Piflow(Recipe):
         return Parts(schedule, Prediction("flow_prediction"), solver)
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class RFD4Proteina(Recipe):
     """A sampler of proteins at a low temperature (`solvers.RescaledSDE`), for one of RFD4-Proteina's modalities.
 

@@ -15,7 +15,7 @@ from multisched.transforms import DynamicThreshold
 from multisched.values import check_options
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class _Staged(Recipe):
     num_train_timesteps: int = 1000
     shift: float = 1.0
@@ -36,7 +36,7 @@ class _Staged(Recipe):
         return self._build(StagedFlow, **shifts, **options)
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Helios(WithUniPC, _Staged):
     """Euler or UniPC in a stage; order 1, or that of `UniPCMultistep`.
 
@@ -71,7 +71,7 @@ class Helios(WithUniPC, _Staged):
         return Parts(schedule, Prediction(self.prediction_type), solver, denoised_transform=change)
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class HeliosDMD(_Staged):
     """Denoise, then add the noise given, for distilled models: `solvers.PingPong`. diffusers gives each step of a stage
     the same noise; its longer first chunk is a plan of 2 n steps. Options and errors are those of `Helios`."""

@@ -19,7 +19,7 @@ from multisched.values import check_options, count, shown
 VARIANCES = ("learned", "learned_range")  # that a model may give beside the noise
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Multistep(Thresholded, Respaced):
     """Options of the exponential multistep solvers."""
 
@@ -61,7 +61,7 @@ class Multistep(Thresholded, Respaced):
         return Parts(schedule, Prediction(self.prediction_type), solver, denoised_transform=self._change())
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class DEISMultistep(Multistep):
     """Diffusion exponential integrator sampler (Zhang and Chen 2022, arXiv 2204.13902); order min(solver_order, 2).
 
@@ -89,7 +89,7 @@ class DEISMultistep(Multistep):
         return self._on_path(solver, {})
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class WithUniPC(Recipe):
     """Options of UniPC."""
 
@@ -112,7 +112,7 @@ class WithUniPC(Recipe):
         return ExponentialAdams(*form, falling, self.disable_corrector, solver_p=self.solver_p)
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class UniPCMultistep(WithUniPC, Multistep):
     """Unified predictor-corrector (Zhao et al. 2023, arXiv 2302.04867); order 2, since the last step has one value, or
     min(solver_order + 1, 3) without `lower_order_final`.
@@ -139,7 +139,7 @@ class UniPCMultistep(WithUniPC, Multistep):
         return self._on_path(self._unipc(), flow, terminal_alpha_bar=2.0**-24)
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class SASolver(Multistep):
     """Stochastic Adams predictor and corrector (Xue et al. 2023, arXiv 2309.05019); with tau = 0 of order
     min(corrector_order, 2), or min(predictor_order + 1, corrector_order, 3) without `lower_order_final`.

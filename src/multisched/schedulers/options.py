@@ -17,7 +17,7 @@ STEP_OPTIONS = ("omega", "eta", "use_clipped_model_output", "s_churn", "s_tmin",
 PREDICTIONS = ("epsilon", "sample", "v_prediction")
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Trained(Recipe):
     """A recipe on a discrete training schedule."""
 
@@ -30,7 +30,7 @@ class Trained(Recipe):
     _lists = ("trained_betas",)
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Spaced(Trained):
     """The same on timesteps of a chosen spacing."""
 
@@ -45,14 +45,14 @@ class Spaced(Trained):
         return Parts(schedule, Prediction(self.prediction_type), solver, denoised_transform=self._change())
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Clocked(Recipe):
     """A recipe whose timesteps may be computed as another library does (`grid.Clock`); None for exactly."""
 
     clock: Clock | None = field(default=None, kw_only=True)
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Respaced(Clocked, Trained):
     """The same with sigmas of their own spacing, between the ends of the run, or sigma_min and sigma_max."""
 
@@ -75,7 +75,7 @@ def final(set_alpha_to_one: bool) -> str:
     return "zero" if set_alpha_to_one else "sigma_min"
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Clipped(Recipe):
     """A recipe that may cut x0."""
 
@@ -87,7 +87,7 @@ class Clipped(Recipe):
         return change if self.clip_sample else None
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Thresholded(Recipe):
     """A recipe that may threshold x0, in place of any other change."""
 

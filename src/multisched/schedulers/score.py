@@ -12,7 +12,7 @@ from multisched.schedules.trig import Geometric, LinearVP
 from multisched.values import check_options
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class ScoreSdeVe(Recipe):
     """The variance-exploding process, by Langevin steps at each level and a step down. The model is told sigma and
     returns the score. The last step adds no noise. Options: `schedules.trig.Geometric`'s and
@@ -32,7 +32,7 @@ class ScoreSdeVe(Recipe):
         return Parts(schedule, Prediction("score"), self._build(solvers.PredictorCorrector, snr=self.langevin_snr))
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class ScoreSdeVp(Recipe):
     """The variance-preserving process, by Euler and Maruyama's method. The model is told t in (0, 1] and returns the
     noise. The last step adds none. Options: `schedules.trig.LinearVP`'s."""
@@ -45,7 +45,7 @@ class ScoreSdeVp(Recipe):
         return Parts(self._build(LinearVP), Prediction("epsilon"), self._build(solvers.EulerMaruyama))
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class KarrasVe(Recipe):
     """Heun's method with churn on geometric noise levels (Karras et al. 2022, arXiv 2206.00364, algorithm 2 and table
     1, column "VE"); order 2 without churn. The model is told sigma and returns sigma times the score.

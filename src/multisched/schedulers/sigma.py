@@ -10,7 +10,7 @@ from multisched.schedulers.options import Clipped, Clocked, Respaced, Spaced, sp
 from multisched.schedules import checks
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class OnSigma(Clocked, Spaced):
     """A recipe on x0 + sigma * noise, its sigmas of their own spacing if it has the options of `Respaced`."""
 
@@ -22,7 +22,7 @@ class OnSigma(Clocked, Spaced):
         return self._parts(solver, space="ve", **own | options)
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Euler(OnSigma, Respaced):
     """Euler steps on sigma (Karras et al. 2022, arXiv 2206.00364); order 1 without churn.
 
@@ -62,7 +62,7 @@ class Euler(OnSigma, Respaced):
         return self._sigma(late if self.late_churn else self._build(solvers.Euler), **options)
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class EulerAncestral(OnSigma):
     """Euler steps with the noise drawn anew, which is DDIM with eta = 1 on x0 + sigma * noise (Song et al. 2020, arXiv
     2010.02502, eq. 16). Options and errors are those of `Euler`."""
@@ -73,13 +73,13 @@ class EulerAncestral(OnSigma):
         return self._sigma(solvers.DDIM(eta=1.0))
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class _TwoCalls(OnSigma, Respaced):
     beta_start: float = 0.00085
     beta_end: float = 0.012
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Heun(Clipped, _TwoCalls):
     """Heun's method on sigma (Karras et al. 2022, arXiv 2206.00364, algorithm 1), two calls a step; order 2. Options
     and errors are those of `Euler`, and `clip_sample` cuts x0 to the absolute value `clip_sample_range`."""
@@ -90,7 +90,7 @@ class Heun(Clipped, _TwoCalls):
         return self._sigma(solvers.Heun())
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class KDPM2(_TwoCalls):
     """DPM-Solver-2 on sigma (Lu et al. 2022, arXiv 2206.00927, algorithm 1), two calls a step; order 2. Options and
     errors are those of `Euler`. Where steps begin, Karras's sigmas are told as whole timesteps."""
@@ -102,14 +102,14 @@ class KDPM2(_TwoCalls):
         return self._sigma(solvers.Midpoint(eta=self._eta), timestep_rounding=rounding)
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class KDPM2Ancestral(KDPM2):
     """`KDPM2` with the noise drawn anew at the end of each step."""
 
     _eta = 1.0
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class DPMSolverSDE(_TwoCalls):
     """DPM-Solver++(2S) on sigma (Lu et al. 2022, arXiv 2211.01095, algorithm 1) with noise drawn anew, independently,
     at the middle and at the end of each step. Options and errors are those of `Euler`; `s_noise` scales the noise."""

@@ -12,12 +12,12 @@ from multisched.transforms import Clip
 from multisched.values import check_options
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class _VP(Spaced):
     rescale_betas_zero_snr: bool = False
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class DDIM(Thresholded, Clipped, _VP):
     """Denoising diffusion implicit models (Song et al. 2020, arXiv 2010.02502); order 1.
 
@@ -60,7 +60,7 @@ class DDIM(Thresholded, Clipped, _VP):
         return float((next_sigma / sigma) ** 2 * (1 - (alpha / next_alpha) ** 2))
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class DDIMInverse(Clipped, _VP):
     """DDIM from data to noise on `schedules.Ascending`; order 1. Options as `DDIM`'s.
 
@@ -75,7 +75,7 @@ class DDIMInverse(Clipped, _VP):
         return self._parts(solvers.DDIM(), Ascending, final_sigmas_type=final(self.set_alpha_to_one))
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class CogVideoXDDIM(_VP):
     """DDIM with a shifted signal-to-noise ratio (Yang et al. 2024, arXiv 2408.06072); order 1. Options as `DDIM`'s, and
     `snr_shift_scale`, see `schedules.DiscreteVP`."""
@@ -97,7 +97,7 @@ class CogVideoXDDIM(_VP):
         )
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class DDPM(Thresholded, Clipped, _VP):
     """Denoising diffusion probabilistic models (Ho et al. 2020, arXiv 2006.11239).
 
@@ -112,7 +112,7 @@ class DDPM(Thresholded, Clipped, _VP):
         return self._parts(self._build(solvers.DDPM))
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class UnCLIP(Recipe):
     """DDPM on even steps of the cosine schedule, as unCLIP has it (Ramesh et al. 2022, arXiv 2204.06125).
 
@@ -137,7 +137,7 @@ class UnCLIP(Recipe):
         return Parts(schedule, prediction, solver, None, change if self.clip_sample else None)
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class DDPMWuerstchen(Recipe):
     """DDPM on the continuous cosine schedule (Pernias et al. 2023, arXiv 2306.00637). Options: `schedules.Cosine`'s."""
 
@@ -148,7 +148,7 @@ class DDPMWuerstchen(Recipe):
         return Parts(self._build(Cosine), Prediction("epsilon"), solvers.DDPM())
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class RePaint(Trained):
     """Inpainting (Lugmayr et al. 2022, arXiv 2201.09865). A run is started with `original=`, the image, and `mask=`,
     1 where it is known and 0 where it is to be filled in.

@@ -145,7 +145,7 @@ def between(kind: str, top: float, bottom: float, n: int) -> np.ndarray:
         return placed
     if kind == "exponential":
         ends = [math.log(end) if end > 0 else math.nan for end in (top, bottom)]
-        return np.exp(np.linspace(*ends, n))
+        return np.exp(np.linspace(ends[0], ends[1], n))
     return bottom + beta(1.0, 0.0, n) * (top - bottom)
 
 
