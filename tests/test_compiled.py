@@ -1,5 +1,8 @@
 """Steps in a compiler's hands: jit, scan, compile, export, vmap, gradients; one graph for all rows and plans."""
 
+import subprocess
+import sys
+
 import numpy as np
 import pytest
 from zoo import EVERY, arrays, run
@@ -370,3 +373,30 @@ def test_levels_between_those_of_a_grid_are_looked_up_on_the_host(solver, make, 
         return
     with pytest.raises(ms.ScheduleError, match="give a grid of NumPy"):
         recipe.plan_over(ms.Grid(*grid))
+
+
+@pytest.mark.parametrize("early", [False, True], ids=["jax-later", "jax-first"])
+def test_a_plan_is_an_argument_of_jit(early, backend):
+    """A constant of the compiled function, which is traced once for equal plans; whichever is imported first."""
+    if backend.name != "jax":
+        pytest.skip("other libraries' compilers take any argument")
+    code = """
+import multisched as ms
+plan = ms.FlowMatchEuler().plan(3)
+traces = []
+def run(plan, x):
+    traces.append(plan)
+    return plan.step(plan.start(x), x).sample
+import jax
+if not EARLY:
+    ms.backends.get("jax")
+plan = ms.FlowMatchEuler().plan(3) if EARLY else plan
+step, x = jax.jit(run), jax.numpy.ones((1, 2))
+first = step(plan, x)
+assert (first == plan.step(plan.start(x), x).sample).all()
+step(ms.FlowMatchEuler().plan(3), x)
+assert len(traces) == 1
+step(ms.FlowMatchEuler().plan(4), x)
+assert len(traces) == 2 and jax.tree_util.tree_leaves(plan) == []
+"""
+    subprocess.run([sys.executable, "-c", code.replace("EARLY", str(early))], check=True)

@@ -50,7 +50,7 @@ class Plan(Steps):
     noise_parameters: Any = None
 
     def __post_init__(self) -> None:
-        backends.ready()
+        backends.ready(type(self))
         given = self.rows.sigma[:, :0] if self.noise_parameters is None else self.noise_parameters
         object.__setattr__(self, "noise_parameters", read_only(given))
         if anywhere(~(abs(self.noise_parameters) < math.inf)):
@@ -68,9 +68,9 @@ class Plan(Steps):
         return self.rows.grid
 
     @cached_property
-    def timesteps(self) -> Any:
+    def timesteps(self) -> np.ndarray:
         """(rows,) float64, read-only: what the model is given, one per model call."""
-        return read_only(self.rows.timestep[:, 0])
+        return read_only(self.rows.timestep[:, 0])  # type: ignore[no-any-return]
 
     @cached_property
     def stages(self) -> tuple[int, ...]:
@@ -78,14 +78,14 @@ class Plan(Steps):
         return whole_numbers(self.rows.stage)
 
     @property
-    def sigmas(self) -> Any:
+    def sigmas(self) -> np.ndarray:
         """(steps + 1,) float64, read-only: weight of the noise where each step begins, and at the end."""
-        return self.grid.sigmas
+        return self.grid.sigmas  # type: ignore[no-any-return]
 
     @property
-    def alphas(self) -> Any:
+    def alphas(self) -> np.ndarray:
         """(steps + 1,) float64, read-only: weight of the clean sample likewise."""
-        return self.grid.alphas
+        return self.grid.alphas  # type: ignore[no-any-return]
 
     @property
     def noise_draws(self) -> int:

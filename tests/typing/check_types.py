@@ -27,6 +27,15 @@ def of_torch(x: torch.Tensor) -> None:
     assert_type(ms.sample(lambda y, t: y, plan, x), torch.Tensor)
 
 
+def of_noise(x: torch.Tensor) -> None:
+    assert_type(plan.timesteps, np.ndarray)
+    assert_type(plan.sigmas, np.ndarray)
+    assert_type(ms.noise.normal((1, 2)), np.ndarray)
+    assert_type(ms.noise.normal((1, 2), rng=0, backend="torch"), torch.Tensor)
+    assert_type(ms.noise.normal((1, 2), backend="jax", dtype="bfloat16"), jax.Array)
+    assert_type(ms.noise.normal((1, 2), backend=x), torch.Tensor)
+
+
 def of_jax(x: jax.Array) -> None:
     assert_type(plan.step(plan.start(x), x), ms.State[jax.Array])
     assert_type(ms.DDIM().on("jax").timesteps(), jax.Array)

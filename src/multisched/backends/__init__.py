@@ -28,6 +28,7 @@ _NEEDED = ("name", "xp", "version", "devices", "asarray", "to_numpy", "weighted_
 
 _by_name: dict[str, Backend[Any]] = {}
 _by_type: dict[type, Backend[Any]] = {}
+_static: list[type] = []  # classes whose values are constants of what is compiled
 
 
 class Availability(NamedTuple):
@@ -50,6 +51,7 @@ def get(name: str) -> Backend[Any]:
     found = _by_name.get(name)
     if found is None:
         found = _by_name[name] = _load(name)
+        _register(name, found, _static)
     return found
 
 
@@ -99,12 +101,22 @@ def resolve(backend: Any) -> Backend[Any]:
     return backend if hasattr(backend, "weighted_sum") else of(backend)
 
 
-def ready() -> None:
-    """Load torch's backend if the user has imported torch: torch.compile may be where an array of it is first seen, and
-    nothing is imported there."""
-    if "torch" in sys.modules and "torch" not in _by_name:
-        with contextlib.suppress(Exception):  # a broken installation is reported where it is used
-            get("torch")
+def ready(kind: type) -> None:
+    """Load the backends of torch and JAX if the user has imported those: torch.compile may be where an array is first
+    seen, and nothing is imported there; and jax.jit takes an argument of the class `kind` only once JAX knows it."""
+    if kind not in _static:
+        _static.append(kind)
+        for name, backend in _by_name.items():
+            _register(name, backend, [kind])
+    for name in ("torch", "jax"):
+        if name in sys.modules and name not in _by_name:
+            with contextlib.suppress(Exception):  # a broken installation is reported where it is used
+                get(name)
+
+
+def _register(name: str, backend: Backend[Any], kinds: list[type]) -> None:
+    for kind in kinds if name in BUILTIN else ():
+        backend.register(kind)
 
 
 def available() -> dict[str, Availability]:

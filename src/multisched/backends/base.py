@@ -45,6 +45,9 @@ class Backend(Protocol[B]):
     def devices(self) -> tuple[str, ...]:
         """Names that `asarray(device=)` takes."""
 
+    def register(self, kind: type) -> None:
+        """Let values of a hashable class be arguments of what the library compiles, as constants of it."""
+
     def asarray(self, values: Any, dtype: Any = None, device: Any = None) -> B:
         """`values` as an array; `dtype` is the library's own or a name such as "bfloat16"."""
 

@@ -42,6 +42,9 @@ class ArrayAPIBackend(Generic[B]):
     def __repr__(self) -> str:
         return f"<multisched backend {self.name} {self.version}>"
 
+    def register(self, kind: type) -> None:
+        """Nothing, for most libraries compile nothing or take any argument."""
+
     def devices(self) -> tuple[str, ...]:
         try:
             info = self.xp.__array_namespace_info__()

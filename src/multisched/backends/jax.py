@@ -1,5 +1,6 @@
 """JAX: CPU, GPU and TPU."""
 
+import contextlib
 from collections.abc import Callable, Sequence
 from functools import lru_cache
 from typing import Any
@@ -28,6 +29,10 @@ class JaxBackend(ArrayAPIBackend[jax.Array]):
 
     def __init__(self) -> None:
         super().__init__("jax", jnp, jax.__version__)
+
+    def register(self, kind: type) -> None:
+        with contextlib.suppress(ValueError):  # JAX knows it already
+            jax.tree_util.register_static(kind)
 
     def devices(self) -> tuple[str, ...]:
         return tuple(dict.fromkeys((jax.default_backend(), "cpu")))

@@ -2,7 +2,7 @@
 
 import math
 from collections.abc import Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any, Literal, overload
 
 from multisched import backends
 from multisched.backends import B
@@ -18,6 +18,9 @@ from multisched.noise.shaped import ColouredNoise, OffsetNoise, PyramidNoise
 from multisched.noise.torch_cuda import TorchCudaNoise
 from multisched.noise.wrapper import Select
 from multisched.values import shown, whole
+
+if TYPE_CHECKING:
+    from multisched.backends.types import JaxArray, MLXArray, NumPyArray, TorchTensor
 
 __all__ = [
     "START",
@@ -43,6 +46,28 @@ AXES, ELEMENTS = 32, 1 << 34
 """Axes and elements that are drawn at once, at most."""
 
 
+@overload
+def normal(
+    shape: tuple[int, ...], rng: Any = 0, backend: Literal["numpy"] = "numpy", device: Any = None, dtype: Any = None
+) -> "NumPyArray": ...
+@overload
+def normal(
+    shape: tuple[int, ...], rng: Any = 0, *, backend: Literal["torch"], device: Any = None, dtype: Any = None
+) -> "TorchTensor": ...
+@overload
+def normal(
+    shape: tuple[int, ...], rng: Any = 0, *, backend: Literal["jax"], device: Any = None, dtype: Any = None
+) -> "JaxArray": ...
+@overload
+def normal(
+    shape: tuple[int, ...], rng: Any = 0, *, backend: Literal["mlx"], device: Any = None, dtype: Any = None
+) -> "MLXArray": ...
+@overload
+def normal(shape: tuple[int, ...], rng: Any = 0, *, backend: B, device: Any = None, dtype: Any = None) -> B: ...
+@overload
+def normal(
+    shape: tuple[int, ...], rng: Any = 0, backend: Any = "numpy", device: Any = None, dtype: Any = None
+) -> Any: ...
 def normal(shape: tuple[int, ...], rng: Any = 0, backend: Any = "numpy", device: Any = None, dtype: Any = None) -> Any:
     """Starting noise: unit normals, the same numbers on every backend.
 
