@@ -40,7 +40,7 @@ ALLOWED = {
     "plan": TABLE | {"steps", "guards", "printing"},
     "stack": TABLE | {"steps", "plan", "guards"},
     "schedulers": TABLE
-    | {"lazy", "plan", "schedules", "diffusion", "interop"},  # the last two only inside methods of Recipe
+    | {"lazy", "printing", "plan", "schedules", "diffusion", "interop"},  # the last two only inside methods of Recipe
     "variants": BASE | {"plan", "schedulers"},
     "diffusion": GROUND | {"plan", "schedulers", "noise", "step", "variants"},
     "sampling": GROUND | {"plan", "noise", "step", "table"},
