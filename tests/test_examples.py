@@ -1,11 +1,16 @@
 """The examples run on every backend and show what they promise."""
 
+import doctest
+import importlib
 import runpy
 import sys
 from pathlib import Path
 
 import pytest
 
+import multisched
+
+SOURCE = Path(multisched.__file__).parent
 EXAMPLES = Path(__file__).parent.parent / "examples"
 PROMISE = {"resume": "equal: True", "log_prob": "log-density of each of the four runs", "compare": "63 model calls"}
 
@@ -19,3 +24,17 @@ def test_an_example(name, backend, monkeypatch, capsys):
     monkeypatch.setattr(sys, "argv", [name, backend.name])
     runpy.run_path(str(EXAMPLES / f"{name}.py"), run_name="__main__")
     assert PROMISE[name] in capsys.readouterr().out
+
+
+DOCUMENTED = sorted(
+    ".".join(path.relative_to(SOURCE.parent).with_suffix("").parts).removesuffix(".__init__")
+    for path in SOURCE.rglob("*.py")
+    if ">>>" in path.read_text()
+)
+
+
+@pytest.mark.host
+@pytest.mark.parametrize("name", DOCUMENTED)
+def test_examples_of_docstrings_run(name):
+    found = doctest.testmod(importlib.import_module(name))
+    assert found.attempted > 0 and found.failed == 0
