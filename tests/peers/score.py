@@ -53,7 +53,7 @@ class Ve:
 
 
 class Vp:
-    """Predictions, of which the last gives its mean."""
+    """Predictions; the last one gives its mean."""
 
     def __init__(self, **config: Any) -> None:
         self.inner = class_of("ScoreSdeVpScheduler").from_config(config)

@@ -169,7 +169,7 @@ def test_heun():
 @pytest.mark.filterwarnings("ignore:__array_wrap__ must accept")
 @pytest.mark.parametrize("ancestral", [False, True])
 def test_kdpm2(ancestral):
-    """The middle of an ancestral step hangs on a difference of squares, of which float32 loses much: from a
+    """The middle of an ancestral step hangs on a difference of squares, and float32 loses much of it: from a
     configuration the timesteps lose the same, unless levels of their own spacing are rounded otherwise first."""
     rng = np.random.default_rng(14 + ancestral)
     module = scheduling_k_dpm_2_ancestral_discrete if ancestral else scheduling_k_dpm_2_discrete

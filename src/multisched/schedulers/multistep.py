@@ -85,7 +85,8 @@ class DEISMultistep(Multistep):
 
     def parts(self) -> Parts:
         check_options(self, counts={"solver_order": ORDERS})
-        solver = ExponentialAdams(False, self.solver_order, falling=15 if self.lower_order_final else 0)
+        falling = 15 if self.lower_order_final else 0
+        solver = ExponentialAdams(data=False, predictor=self.solver_order, falling=falling)
         return self._on_path(solver, {})
 
 
@@ -107,9 +108,15 @@ class WithUniPC(Recipe):
 
     def _unipc(self) -> Solver:
         check_options(self, counts={"solver_order": ORDERS}, solver_type=("bh1", "bh2"))
-        form = (self.predict_x0, self.solver_order, self.solver_order + 1, self.solver_type)
-        falling = math.inf if self.lower_order_final else 0
-        return ExponentialAdams(*form, falling, self.disable_corrector, solver_p=self.solver_p)
+        return ExponentialAdams(
+            data=self.predict_x0,
+            predictor=self.solver_order,
+            corrector=self.solver_order + 1,
+            rule=self.solver_type,
+            falling=math.inf if self.lower_order_final else 0,
+            disable_corrector=self.disable_corrector,
+            solver_p=self.solver_p,
+        )
 
 
 @dataclass(frozen=True, repr=False)
