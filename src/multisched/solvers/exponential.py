@@ -13,8 +13,8 @@ corrector takes the step again, with the same z, once the value at t is there; t
     UniPC (Zhao et al. 2023, arXiv 2302.04867, section 3)   either, p values and p + 1, rule "bh1" or "bh2"
     SA-Solver (arXiv 2309.05019, algorithm 1)               either, any numbers of values, tau; with data, rule "bh1"
 
-UniPC's paper has the weights a of the differences D_m from R_p(h) * a * B(h) = phi_p(h), where row k of R_p(h) holds the
-(k - 1)-th powers of the distances in lam to the values. Those equations say that the weights integrate each power of lam
+UniPC's paper has the weights a of the differences D_m from R_p(h) * a * B(h) = phi_p(h), where row k of R_p(h) holds
+powers k - 1 of the distances in lam to the values. Those equations say that the weights integrate each power of lam
 exactly, which is what the integral of the polynomial through the values does, so B(h) drops out. With two values the
 paper sets a = 1/2 in place of the solution: there B(h) stays, and is the `rule`.
 """
