@@ -23,7 +23,7 @@ from multisched.solvers import Solver
 from multisched.tableau import tabulate
 from multisched.values import Value
 
-KINDS = {name: getattr(schedulers, name) for name in schedulers.__all__ if name not in ("Parts", "Recipe", "Scheduler")}
+KINDS = schedulers.named()
 
 
 # Solvers that do not lead to x0 however good the model is, each with the reason; they make finite tables all the same.

@@ -81,4 +81,4 @@ __all__ = [
     "to_diffusers",
     "transforms",
 ]
-__all__ += _schedulers.__all__
+__all__ += [name for name in _schedulers.__all__ if name != "named"]

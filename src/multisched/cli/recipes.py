@@ -10,7 +10,7 @@ from typing import Any
 
 from multisched import schedulers
 from multisched.errors import ScheduleError
-from multisched.schedulers import Recipe, Scheduler
+from multisched.schedulers import Recipe
 from multisched.schedulers.base import SETTINGS
 from multisched.values import hint, near, shown
 
@@ -20,8 +20,7 @@ INDENT = " " * 4
 
 def recipes() -> dict[str, type[Recipe]]:
     """The named recipes by their names on the command line, as "flow-match-euler" for FlowMatchEuler."""
-    kinds = (getattr(schedulers, name) for name in schedulers.__all__)
-    return {named(kind): kind for kind in kinds if issubclass(kind, Recipe) and kind not in (Recipe, Scheduler)}
+    return {named(kind): kind for kind in schedulers.named().values()}
 
 
 def named(kind: type[Recipe]) -> str:

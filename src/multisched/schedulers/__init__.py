@@ -105,7 +105,22 @@ PLACES = {
         "UnCLIP",
     ),
 }
-__getattr__, __dir__ = attached(__name__, PLACES)
+__getattr__, _names = attached(__name__, PLACES)
+
+
+def __dir__() -> list[str]:
+    return sorted([*_names(), "named"])
+
+
+def named() -> "dict[str, type[Recipe]]":
+    """Every named recipe by its name.
+
+    Example:
+        >>> len(named()), named()["DDIM"]().plan(10)
+        (45, <DDIM: 10 steps, 10 model calls, order 1, deterministic>)
+    """
+    return {name: __getattr__(name) for name in _names() if name not in ("Parts", "Recipe", "Scheduler")}
+
 
 __all__ = [
     "DDIM",
@@ -156,4 +171,5 @@ __all__ = [
     "ScoreSdeVp",
     "UnCLIP",
     "UniPCMultistep",
+    "named",
 ]
