@@ -4,11 +4,11 @@ import os
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextvars import copy_context
+from functools import cached_property
 from itertools import combinations, pairwise, product
 from typing import Any
 
 import numpy as np
-from array_api_compat import numpy as xp
 from numpy.exceptions import TooHardError
 from numpy.lib.array_utils import byte_bounds
 
@@ -30,7 +30,15 @@ class NumPyBackend(ArrayAPIBackend[np.ndarray]):
     mutable = False  # what is made of constants is read-only
 
     def __init__(self) -> None:
-        super().__init__("numpy", xp, np.__version__)
+        super().__init__("numpy", np, np.__version__)
+        del self.xp
+
+    @cached_property
+    def xp(self) -> Any:
+        """Imported with the first step: it takes as long as NumPy itself, and plans need none of it."""
+        from array_api_compat import numpy
+
+        return numpy
 
     def devices(self) -> tuple[str, ...]:
         return ("cpu",)
