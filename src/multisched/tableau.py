@@ -200,10 +200,13 @@ def _check_regular(rows: Rows, prediction: Prediction) -> None:
         )
     singular = prediction.singular(rows.scale * rows.alpha, rows.scale * rows.sigma)
     if anywhere(singular):
-        at = ", ".join(f"{name} = {_first(rows, singular, name):g}" for name in ("alpha", "sigma"))
+        alpha, sigma = (_first(rows, singular, name) for name in ("alpha", "sigma"))
+        after = rows.grid.first + int(np.max(np.asarray(rows.step)[np.asarray(singular)])) + 1
+        way = "at zero terminal SNR use 'v_prediction' or 'sample'" if alpha == 0 else "use 'v_prediction' or 'epsilon'"
+        way += f", or begin after it, with start={after}" if after < rows.grid.first + len(rows.grid) else ""
         raise ScheduleError(
             f"prediction_type {prediction.name!r} says nothing of x0 at timestep {_first(rows, singular):g}, where "
-            f"{at} (at zero terminal SNR use 'v_prediction' or 'sample')."
+            f"alpha = {alpha:g}, sigma = {sigma:g} ({way})."
         )
 
 
