@@ -119,7 +119,7 @@ def named() -> "dict[str, type[Recipe]]":
         >>> len(named()), named()["DDIM"]().plan(10)
         (45, <DDIM: 10 steps, 10 model calls, order 1, deterministic>)
     """
-    return {name: __getattr__(name) for name in _names() if name not in ("Parts", "Recipe", "Scheduler")}
+    return {name: __getattr__(name) for name in __all__ if name not in ("Parts", "Recipe", "Scheduler", "named")}
 
 
 __all__ = [
