@@ -36,7 +36,8 @@ def betas(
         return betas_for_alpha_bar(total, alpha_transform_type=_BARS[schedule]).astype(dtype)
     lowest = 0.0 if schedule == "scaled_linear" else -math.inf
     if not strict and not (lowest <= min(start, end) and math.isfinite(start) and math.isfinite(end)):
-        raise ScheduleError(f"beta_start and beta_end must be finite numbers >= 0; given {start}, {end}.")
+        allowed = "finite numbers" if lowest else "finite numbers >= 0"
+        raise ScheduleError(f"beta_start and beta_end must be {allowed}; given {start}, {end}.")
     if strict and not 0 < start <= end < 1:
         raise ScheduleError(f"beta_start and beta_end must obey 0 < beta_start <= beta_end < 1; given {start}, {end}.")
     if schedule == "linear":

@@ -9,7 +9,7 @@ from multisched.grid import Grid
 from multisched.interop.diffusers.clock import Looked, respaced
 from multisched.predictions import Prediction
 from multisched.schedulers.forward import Parts
-from multisched.schedulers.multistep import DEISMultistep, Multistep
+from multisched.schedulers.multistep import DEISMultistep, Multistep, UniPCMultistep
 from multisched.schedulers.quirk import Quirk
 from multisched.schedules import Flow, Inverse, StagedFlow, checks
 from multisched.schedules.flow import ExplodingFlow
@@ -92,8 +92,8 @@ def _unconverted(recipe: Multistep, parts: Parts) -> Parts:
     flow = parts.schedule
     if not isinstance(flow, Flow) or flow.ratio_range is None or flow.ratio_range[0] > 1:
         return parts  # of ratios above 1 diffusers makes NaN
-    if type(recipe).__name__ == "UniPCMultistep" and flow.sigma_schedule == "karras":
-        return parts
+    if isinstance(recipe, UniPCMultistep) and flow.sigma_schedule == "karras":
+        return parts  # these alone diffusers converts
     trained: Any = replace(recipe, use_flow_sigmas=False, quirks=()).parts().schedule
     trained = trained.schedule if isinstance(trained, Inverse) else trained
     top, bottom = flow.ratio_range

@@ -68,18 +68,23 @@ def class_name(given: Mapping[str, Any], known: tuple[str, ...], tokens: tuple[s
         raise ScheduleError(f"{name} samples discrete tokens, which multisched does not do.")
     if name.endswith("Pipeline"):
         raise ScheduleError(f"{brief(name)} is a pipeline's; {_WAY}.")
-    stem, stems = name[:80].removesuffix("Scheduler"), [one.removesuffix("Scheduler") for one in known]
-    found = [stem] if stem in stems else None
-    for one in (f"{stem}Discrete", stem):
-        found = found or difflib.get_close_matches(one, stems, 1, 0.9 if one != stem else 0.8)
-    found = found or [one for one in stems if len(stem) > 2 and one.startswith(stem)]
-    found = found or [one.removesuffix("Scheduler") for one in difflib.get_close_matches(name[:80], known, 1, 0.8)]
-    hint = (
-        f"did you mean {found[0]}Scheduler?"
-        if found
-        else "it must be a scheduler class of diffusers, such as DDIMScheduler."
-    )
+    meant = _meant(name[:80], known)
+    hint = f"did you mean {meant}?" if meant else "it must be a scheduler class of diffusers, such as DDIMScheduler."
     raise ScheduleError(f"_class_name {brief(name)} is not known; {hint}")
+
+
+def _meant(name: str, known: tuple[str, ...]) -> str:
+    """The class that a name which is not known may stand for; "" where that cannot be told."""
+    stem, stems = name.removesuffix("Scheduler"), [one.removesuffix("Scheduler") for one in known]
+    near = difflib.get_close_matches
+    found = (
+        [one for one in stems if one == stem]
+        or near(f"{stem}Discrete", stems, 1, 0.9)
+        or near(stem, stems, 1, 0.8)
+        or [one for one in stems if len(stem) > 2 and one.startswith(stem)]
+        or [one.removesuffix("Scheduler") for one in near(name, known, 1, 0.8)]
+    )
+    return f"{found[0]}Scheduler" if found else ""
 
 
 def _from_place(place: Any) -> Mapping[str, Any]:
