@@ -426,7 +426,7 @@ def test_a_run_is_refused_where_it_cannot_be_stepped():
     assert recipe.report.accepted == (
         "A run that visits timestep 999 is refused, where the output says nothing of x0: alpha is 0.",
     )
-    with pytest.raises(ms.ScheduleError, match="says nothing of x0 at timestep 999.*or begin after it, with start=1"):
+    with pytest.raises(ms.ScheduleError, match=r"says nothing of x0 at timestep 999.*or begin after it, with start=1"):
         recipe.plan(5)
     assert np.all(np.isfinite(recipe.plan(5, start=1).tableau.weights))
 
