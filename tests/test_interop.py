@@ -4,7 +4,7 @@ import dataclasses
 import json
 import pickle
 import typing
-from dataclasses import fields
+from dataclasses import fields, replace
 
 import numpy as np
 import pytest
@@ -454,3 +454,15 @@ def test_timesteps_beyond_the_betas_have_their_last_level():
 def test_the_class_that_is_meant_is_named(name, meant):
     with pytest.raises(ms.ScheduleError, match=rf"did you mean {meant}\?"):
         ms.from_diffusers({"_class_name": name})
+
+
+@pytest.mark.parametrize("name", [name for name, peer in PEERS.items() if any(q.name == "told" for q in peer.quirks)])
+def test_a_part_of_a_run_has_the_timesteps_of_the_whole(name):
+    recipe = ms.from_diffusers({"_class_name": name})
+    if name == "EulerDiscreteScheduler":
+        recipe = replace(recipe, timestep_type="continuous", prediction_type="v_prediction", quirks=PEERS[name].quirks)
+    whole = recipe.plan(9)
+    after = np.asarray(whole.rows.step)[:, 0] >= 4
+    np.testing.assert_array_equal(recipe.plan(9, start=4).timesteps, whole.timesteps[after])
+    exact = replace(recipe, quirks=()).plan(9).timesteps
+    np.testing.assert_allclose(whole.timesteps, exact, rtol=2e-4, atol=1e-4)

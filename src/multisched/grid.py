@@ -133,10 +133,6 @@ class Clock(ABC):
     def between(self, schedule: Any, ratio: Any, timesteps: Any) -> Any:
         """The timesteps at these ratios sigma / alpha between the points of a grid; `timesteps` are the exact ones."""
 
-    def middle(self, schedule: Any, start: Any, aim: Any, timesteps: Any) -> Any:
-        """Those midway in the logarithm from the ratios `start` to `aim`."""
-        return self.between(schedule, (start * aim) ** 0.5, timesteps)
-
 
 def check_clock(clock: Any) -> None:
     """Refuse what is neither a `Clock` nor None.

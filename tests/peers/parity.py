@@ -139,8 +139,9 @@ def compare(
         return
     try:
         stock = their_rows(scheduler, step_with(scheduler), plan.stages)
+        exact = _exact(recipe).plan(**run)
         wide = make()
-        widen(wide, plan)
+        widen(wide, exact)
         with doubled(module):
             double = their_rows(wide, step_with(wide), plan.stages)
     except Exception as error:
@@ -166,9 +167,14 @@ def compare(
             ),
             "sigmas": (*pairing(of(plan), _points(sigmas, plan)), level_tolerance),
             "rows": (rows, stock, 3 * own),
-            "double": (rows, double, double_tolerance(plan)),
+            "double": (our_rows(exact), double, double_tolerance(plan)),
         },
     )
+
+
+def _exact(recipe: Any) -> Any:
+    """The recipe with timesteps that are not rounded as diffusers does, for its sums in double precision."""
+    return replace(recipe, quirks=tuple(one for one in recipe.quirks if one.name != "told"))
 
 
 def _failure(scheduler: Any, step_with: Callable[[Any], StepOnce]) -> str:

@@ -13,7 +13,7 @@ from multisched.grid import Grid
 from multisched.plan import Plan
 from multisched.predictions import Prediction
 from multisched.printing import options_text
-from multisched.schedulers.forward import Forward, Parts
+from multisched.schedulers.forward import Asked, Forward, Parts
 from multisched.schedulers.quirk import Quirk, check_quirks
 from multisched.schedules import Schedule, checks
 from multisched.solvers import Solver
@@ -107,15 +107,20 @@ class Recipe(Forward):
             ScheduleError: anything that makes no plan, in one sentence.
         """
         mu = None if mu is None else real("mu", mu)
-        schedule = self._made.schedule
+        schedule, told = self._made.schedule, self._made.told
+        times = None
         if ratios is None:
             grid = schedule.grid(n, timesteps, sigmas, mu)
+            if told is not None:
+                times = told(grid, Asked(n, timesteps, sigmas, mu)).reshape(len(grid), -1)
+                grid = replace(grid, timesteps=np.append(times[:, 0], grid.timesteps[-1:]))
         else:
             checks.one_of(timesteps=timesteps, sigmas=sigmas, ratios=ratios, mu=mu)
             grid = schedule.grid_of_ratios(checks.ratios(ratios))
             checks.same_length(n, len(grid))
         first, end = _bounds(len(grid), start, stop, strength)
         plan = self._plan_over(grid.part(first, len(grid)), end - first)
+        plan = plan if times is None or times.shape[1] == 1 else _told(plan, times)
         return plan if end == len(grid) else _ended(plan, schedule)
 
     @arithmetic()
@@ -215,6 +220,13 @@ class Scheduler(Recipe):
 
     def parts(self) -> Parts:
         return Parts(self.schedule, self.prediction, self.solver, self.output_transform, self.denoised_transform)
+
+
+def _told(plan: Plan, times: np.ndarray) -> Plan:
+    """A plan with the timesteps of the calls of each step."""
+    rows = plan.rows
+    found = times[plan.grid.first + rows.step, np.minimum(rows.stage, times.shape[1] - 1)]
+    return replace(plan, rows=replace(rows, timestep=np.where(np.isnan(found), rows.timestep, found)))
 
 
 def _ended(plan: Plan, schedule: Schedule) -> Plan:

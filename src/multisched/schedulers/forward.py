@@ -10,6 +10,7 @@ import numpy as np
 from multisched import backends
 from multisched.backends import B
 from multisched.errors import ScheduleError
+from multisched.grid import Grid
 from multisched.predictions import Prediction
 from multisched.schedules import Schedule
 from multisched.solvers import Solver
@@ -21,6 +22,15 @@ Rule = Callable[[Any, Any], tuple[Any, Any]]
 """(alpha, sigma) -> the weights (a, b) of a * x0 + b * noise."""
 
 
+class Asked(NamedTuple):
+    """Which run a plan was asked for, see `Recipe.plan`."""
+
+    n: int | None
+    timesteps: Any
+    sigmas: Any
+    mu: float | None
+
+
 class Parts(NamedTuple):
     """What a recipe is made of.
 
@@ -29,6 +39,8 @@ class Parts(NamedTuple):
         prediction: what the model's output means.
         solver: the update.
         output_transform, denoised_transform: changes made to the output and to the estimate of x0, or None.
+        told: None, or (grid, asked) -> the timesteps of its steps (steps,) in place of the grid's own; or those of each
+            call of a step, (steps, calls), NaN where they stay.
     """
 
     schedule: Schedule
@@ -36,6 +48,7 @@ class Parts(NamedTuple):
     solver: Solver
     output_transform: Transform | None = None
     denoised_transform: Transform | None = None
+    told: Callable[[Grid, Asked], Any] | None = None
 
 
 class Forward(ABC):

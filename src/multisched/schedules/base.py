@@ -49,10 +49,6 @@ class Schedule(ABC):
     def point(self, ratio: Any) -> Point:
         """The point of the path where sigma / alpha is `ratio`, a float64 array of positive numbers."""
 
-    def middle(self, start: Any, aim: Any) -> Point:
-        """The point midway in log(sigma / alpha) from one ratio to another."""
-        return self.point(np.sqrt(start * aim))
-
     def grid_of_ratios(self, ratios: Any) -> Grid:
         """The grid over the points where sigma / alpha is `ratios` (steps,), falling and above 0, taken as they are."""
         return self.grid(sigmas=self.point(ratios).sigma)

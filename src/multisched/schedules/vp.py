@@ -189,12 +189,6 @@ class DiscreteVP(Schedule):
         alpha, sigma = variance_preserving(ratio) if self.space == "vp" else (np.ones_like(ratio), ratio)
         return Point(timestep, alpha, sigma, self.scale(alpha, sigma))
 
-    def middle(self, start: Any, aim: Any) -> Point:
-        found = super().middle(start, aim)
-        if self.clock is None or self.timestep_type == "continuous":
-            return found
-        return found._replace(timestep=self.clock.middle(self, start, aim, found.timestep))
-
     def grid_of_ratios(self, ratios: Any) -> Grid:
         top = float(self.ratios[-1])
         if self.space == "vp" and ratios[0] > top * (1 + 1e-9):

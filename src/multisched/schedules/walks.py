@@ -47,9 +47,6 @@ class Inverse(Schedule):
     def point(self, ratio: Any) -> Point:
         return self.schedule.point(ratio)
 
-    def middle(self, start: Any, aim: Any) -> Point:
-        return self.schedule.middle(start, aim)
-
     def scale(self, alpha: Any, sigma: Any) -> Any:
         return self.schedule.scale(alpha, sigma)
 

@@ -62,7 +62,9 @@ class Midpoint(Solver):
         stage = np.append(0, step[1:] == step[:-1]).astype(int)[: len(step)]
         rows = rows_of(grid, step, stage, point=step)
         first, second = (rows.stage == 0) & paired[step, None], rows.stage == 1
-        middle = {name: values[step, None] for name, values in schedule.middle(*ends)._asdict().items()}
+        middle = {
+            name: values[step, None] for name, values in schedule.point(np.sqrt(ends[0] * ends[1]))._asdict().items()
+        }
         columns = {name: np.where(second, values, getattr(rows, name)) for name, values in middle.items()}
         for name in ("alpha", "sigma"):
             columns[f"{name}_next"] = np.where(first, middle[name], getattr(rows, f"{name}_next"))

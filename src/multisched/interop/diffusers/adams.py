@@ -1,6 +1,7 @@
 """The linear multistep schedulers of diffusers."""
 
 from multisched import schedulers
+from multisched.interop.diffusers import told
 from multisched.interop.diffusers.base import Peer
 from multisched.interop.diffusers.sigma import own_karras
 
@@ -18,5 +19,6 @@ PEERS = {
         ours=("blind_start",),
         faithful={"blind_start": True},
         ignored={"num_train_timesteps": _NEVER_READ},
+        quirks=(told.quirk(told.ipndm),),
     ),
 }

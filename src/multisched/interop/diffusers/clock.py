@@ -6,7 +6,7 @@ there diffusers itself gives other last digits.
 """
 
 import math
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import lru_cache
 from typing import Any
 
@@ -28,11 +28,11 @@ class Float32(Clock):
     Args:
         wide: which of the timesteps in the space "ve" stay in float64: "none", those of sigmas of their own spacing
             ("spaced"), or "all", those between two points included.
-        ancestral: whether the points between are those of steps whose ends are noised anew.
+        shifted: whether the ends of a run are shifted once more in float32, though the schedule has them shifted.
     """
 
     wide: str = "none"
-    ancestral: bool = False
+    shifted: bool = False
 
     def timesteps(self, schedule: Any, grid: Grid, timesteps: Any, sigmas: Any, mu: float | None) -> Any:
         exact = grid.timesteps[:-1]
@@ -45,23 +45,14 @@ class Float32(Clock):
             return self._of_table(schedule, grid, sigmas)
         if schedule.timestep_rounding == "down":
             return _whole_of_flow(schedule, grid, sigmas, mu)
+        if self.shifted and schedule.sigma_min is not None and timesteps is None and sigmas is None:
+            schedule = replace(schedule, double_shift=True, sigma_max=1.0, sigma_min=None)
         return _of_flow(schedule, grid, timesteps, sigmas, mu)
 
     def between(self, schedule: Any, ratio: Any, timesteps: Any) -> Any:
         if schedule.space == "vp" or self.wide == "all":
-            return timesteps if schedule.space == "vp" else _looked_up(ratio, _logs(schedule))
-        return _looked_up(ratio.astype(_single), _logs(schedule)).astype(_single).astype(np.float64)
-
-    def middle(self, schedule: Any, start: Any, aim: Any, timesteps: Any) -> Any:
-        if not self.ancestral or schedule.space == "vp":
-            return self.between(schedule, np.sqrt(start * aim), timesteps)
-        here, after = (_rounded(schedule, level) for level in (start, np.sqrt(start * aim)))
-        with np.errstate(all="ignore"):  # of a difference that float32 has below 0, nothing is left
-            up = np.sqrt(after**2 * (here**2 - after**2) / here**2)
-            logs = np.log(here), np.log(np.sqrt(after**2 - up**2))
-            middle = np.exp(logs[1] - (logs[1] - logs[0]) * _single(0.5))
-        told = self.between(schedule, np.where(np.isfinite(middle), middle, after), timesteps)
-        return np.where(np.isfinite(middle), told, timesteps)
+            return timesteps if schedule.space == "vp" else _looked_up(ratio, logs(schedule))
+        return _looked_up(ratio.astype(_single), logs(schedule)).astype(_single).astype(np.float64)
 
     def _of_table(self, schedule: DiscreteVP, grid: Grid, sigmas: Any) -> Any:
         """Of levels of the discrete schedule."""
@@ -76,18 +67,8 @@ class Float32(Clock):
                 return told
             return told if self.wide != "none" else told.astype(_single)
         if sigmas is not None and schedule.space == "ve":
-            return _looked_up(grid.sigmas[:-1].astype(_single), _logs(schedule)).astype(_single)
+            return _looked_up(grid.sigmas[:-1].astype(_single), logs(schedule)).astype(_single)
         return exact if self.wide == "all" else exact.astype(_single)
-
-
-def _rounded(schedule: DiscreteVP, ratios: np.ndarray) -> np.ndarray:
-    """The float32 ratios that the float32 table has where the exact one has these."""
-    if schedule.sigma_schedule is not None:
-        return ratios.astype(_single)
-    exact = schedule.ratios
-    place = np.interp(ratios, exact, np.arange(exact.size))
-    rounded: np.ndarray = np.interp(place, np.arange(exact.size), _table(schedule)).astype(_single)
-    return rounded
 
 
 @dataclass(frozen=True)
@@ -104,34 +85,51 @@ class Looked(Float32):
         if timesteps is not None or sigmas is not None:
             return grid.timesteps
         levels = between(schedule.sigma_schedule, schedule.spaced_max, schedule.spaced_min, len(grid))
-        told = _looked_up(levels, _logs(self.trained))
+        told = _looked_up(levels, logs(self.trained))
         told = np.round(told) if self.trained.timestep_rounding == "nearest" else np.trunc(told)
         return np.append(told, grid.timesteps[-1:])
 
 
-def respaced(schedule: DiscreteVP, n: int, upward: bool = False) -> tuple[np.ndarray, np.ndarray]:
-    """Ratios of a spacing of their own, between ends of the float32 table, and the timesteps told for them.
+def respaced(
+    schedule: DiscreteVP, n: int, dtype: Any = np.float32, upward: bool = False
+) -> tuple[np.ndarray, np.ndarray]:
+    """Ratios between levels of the float32 table, and the timesteps told for them.
 
     Args:
+        dtype: of the timesteps that choose the ends.
         upward: whether they go from the lowest of the table to the highest, and so from sigma_max to sigma_min.
     """
-    ratios = _placed(schedule, n, upward)
-    told = _looked_up(ratios, _logs(schedule))
+    if schedule.sigma_schedule is None:
+        chosen = schedule._spaced(n).astype(dtype)
+        return _at(schedule, chosen), chosen
+    ratios = _placed(schedule, n, dtype, upward)
+    told = _looked_up(ratios, logs(schedule))
     if schedule.timestep_rounding == "none":
         return ratios, told
     return ratios, np.round(told) if schedule.timestep_rounding == "nearest" else np.trunc(told)
 
 
-def _placed(schedule: DiscreteVP, n: int, upward: bool) -> np.ndarray:
+def looked_up(ratios: np.ndarray, schedule: DiscreteVP) -> np.ndarray:
+    """Timesteps of ratios, in their precision."""
+    return _looked_up(ratios, logs(schedule))
+
+
+def _at(schedule: DiscreteVP, timesteps: np.ndarray) -> np.ndarray:
+    """The ratios of the float32 table at timesteps, in float64."""
+    table = _table(schedule)
+    found: np.ndarray = np.interp(timesteps, np.arange(table.size), table)
+    return found
+
+
+def _placed(schedule: DiscreteVP, n: int, dtype: Any, upward: bool) -> np.ndarray:
     table = _table(schedule)[:: -1 if upward else 1]
     if schedule.sigma_schedule == "lu":
-        ends = [float(_logs(schedule)[end]) for end in (-1, 0)]
+        ends = [float(logs(schedule)[end]) for end in (-1, 0)]
         return np.exp(ends[0] + np.linspace(0, 1, n) * (ends[1] - ends[0]))
     if schedule.sigma_range == "table":
         top, bottom = table[[-1, 0]].tolist()
     else:
-        chosen = schedule._spaced(n).astype(_single)
-        top, bottom = np.interp(chosen[[0, -1]], np.arange(table.size), table).tolist()
+        top, bottom = _at(schedule, schedule._spaced(n).astype(dtype)[[0, -1]]).tolist()
     top = top if schedule.sigma_max is None else schedule.sigma_max
     return between(str(schedule.sigma_schedule), top, bottom if schedule.sigma_min is None else schedule.sigma_min, n)
 
@@ -198,9 +196,10 @@ def ramp(start: float, end: float, n: int) -> np.ndarray:
 
 
 @lru_cache(maxsize=64)
-def _logs(schedule: DiscreteVP) -> np.ndarray:
-    logs: np.ndarray = np.log(_table(schedule))
-    return logs
+def logs(schedule: DiscreteVP) -> np.ndarray:
+    """log(sigma / alpha) in float32."""
+    found: np.ndarray = np.log(_table(schedule))
+    return found
 
 
 def _of_flow(schedule: Flow, grid: Grid, timesteps: Any, sigmas: Any, mu: float | None) -> Any:

@@ -1,6 +1,7 @@
 """The schedulers of diffusers for distilled and for score-based models."""
 
 from multisched import schedulers
+from multisched.interop.diffusers import told
 from multisched.interop.diffusers.base import Peer
 
 _GRID = {
@@ -19,8 +20,10 @@ PEERS = {
         ours=("strength", "eta"),
         ignored=_GRID | dict.fromkeys((*_CUTS, "timestep_scaling"), _UNUSED),
     ),
-    "SCMScheduler": Peer(schedulers.SCM, ours=("max_timesteps", "intermediate_timesteps"), ignored=_LIMIT),
-    "CMStochasticIterativeScheduler": Peer(schedulers.CMStochasticIterative),
+    "SCMScheduler": Peer(
+        schedulers.SCM, ours=("max_timesteps", "intermediate_timesteps"), ignored=_LIMIT, quirks=(told.quirk(told.scm),)
+    ),
+    "CMStochasticIterativeScheduler": Peer(schedulers.CMStochasticIterative, quirks=(told.quirk(told.consistency),)),
     "ConsistencyDecoderScheduler": Peer(schedulers.ConsistencyDecoder),
     "ScoreSdeVeScheduler": Peer(
         schedulers.ScoreSdeVe,
@@ -28,7 +31,14 @@ PEERS = {
         faithful={"norms": "batch"},
         renamed={"snr": "langevin_snr"},
         ignored={"num_train_timesteps": "each run says its steps"},
+        quirks=(told.quirk(told.score_ve),),
     ),
-    "ScoreSdeVpScheduler": Peer(schedulers.ScoreSdeVp, ignored={"num_train_timesteps": "each run says its steps"}),
-    "KarrasVeScheduler": Peer(schedulers.KarrasVe, ours=("squared",), faithful={"squared": True}),
+    "ScoreSdeVpScheduler": Peer(
+        schedulers.ScoreSdeVp,
+        ignored={"num_train_timesteps": "each run says its steps"},
+        quirks=(told.quirk(told.score_vp),),
+    ),
+    "KarrasVeScheduler": Peer(
+        schedulers.KarrasVe, ours=("squared",), faithful={"squared": True}, quirks=(told.quirk(told.karras_ve),)
+    ),
 }

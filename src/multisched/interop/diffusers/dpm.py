@@ -3,6 +3,7 @@
 from typing import Any
 
 from multisched import schedulers
+from multisched.interop.diffusers import told
 from multisched.interop.diffusers.base import Peer
 from multisched.interop.diffusers.multistep import learned
 from multisched.interop.diffusers.quirks import MISREAD, UNCONVERTED, VISITED_ONCE
@@ -59,6 +60,7 @@ PEERS = {
         faithful=_GRID,
         ignored=_BARE,
         convert=_read,
+        quirks=(told.quirk(told.edm),),
     ),
     "CosineDPMSolverMultistepScheduler": Peer(
         schedulers.CosineDPMSolverMultistep,
@@ -66,6 +68,7 @@ PEERS = {
         faithful=_GRID,
         ignored=_BARE,
         convert=_read,
+        quirks=(told.quirk(told.cosine),),
     ),
     "CogVideoXDPMScheduler": Peer(
         schedulers.CogVideoXDPM,

@@ -3,6 +3,7 @@
 from typing import Any
 
 from multisched import schedulers
+from multisched.interop.diffusers import told, told_flow
 from multisched.interop.diffusers.base import Peer
 from multisched.interop.diffusers.quirks import CUT_LEVELS, MISREAD, UNCONVERTED
 
@@ -57,13 +58,13 @@ PEERS = {
         schedulers.Helios,
         ours=("stage", "final_sigma"),
         faithful={"final_sigma": 1e-8},
-        quirks=(MISREAD,),
+        quirks=(MISREAD, told.quirk(told_flow.helios)),
         convert=_helios,
     ),
     "HeliosDMDScheduler": Peer(
         schedulers.HeliosDMD,
         ours=("stage",),
         ignored=dict.fromkeys(("prediction_type", "use_flow_sigmas"), "diffusers does the same whatever it says"),
-        quirks=(CUT_LEVELS,),
+        quirks=(CUT_LEVELS, told.quirk(told_flow.helios)),
     ),
 }

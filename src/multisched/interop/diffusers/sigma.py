@@ -3,6 +3,7 @@
 from typing import Any
 
 from multisched import schedulers
+from multisched.interop.diffusers import told
 from multisched.interop.diffusers.base import Peer
 from multisched.interop.diffusers.clock import Float32
 
@@ -29,16 +30,20 @@ PEERS = {
         ours=(*_CHURN, "sigmas_end", "log_linear_spare"),
         faithful={"sigmas_end": True, "log_linear_spare": True, "late_churn": True},
         convert=_euler,
+        quirks=(told.quirk(told.euler, told.logarithmic),),
     ),
     "EulerAncestralDiscreteScheduler": Peer(schedulers.EulerAncestral),
     "HeunDiscreteScheduler": Peer(schedulers.Heun),
-    "KDPM2DiscreteScheduler": Peer(schedulers.KDPM2, clock=Float32("spaced")),
-    "KDPM2AncestralDiscreteScheduler": Peer(schedulers.KDPM2Ancestral, clock=Float32("spaced", ancestral=True)),
+    "KDPM2DiscreteScheduler": Peer(schedulers.KDPM2, clock=Float32("spaced"), quirks=(told.quirk(told.kdpm2),)),
+    "KDPM2AncestralDiscreteScheduler": Peer(
+        schedulers.KDPM2Ancestral, clock=Float32("spaced"), quirks=(told.quirk(told.kdpm2),)
+    ),
     "DPMSolverSDEScheduler": Peer(
         schedulers.DPMSolverSDE,
         ours=("s_noise",),
         ignored={"noise_sampler_seed": "noise is given to a step, or drawn from the seed of the run"},
         clock=Float32("all"),
+        quirks=(told.quirk(told.dpm_sde),),
         convert=own_karras,
     ),
     "EDMEulerScheduler": Peer(
@@ -46,5 +51,6 @@ PEERS = {
         ours=(*_CHURN, "diffusers_grid"),
         faithful={"diffusers_grid": True, "late_churn": True},
         ignored={"num_train_timesteps": "no step depends on it"},
+        quirks=(told.quirk(told.edm_euler),),
     ),
 }

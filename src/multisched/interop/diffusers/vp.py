@@ -3,6 +3,7 @@
 from typing import Any
 
 from multisched import schedulers
+from multisched.interop.diffusers import told
 from multisched.interop.diffusers.base import Peer
 
 _STRIDE = {"previous_timestep": "stride"}
@@ -41,7 +42,7 @@ PEERS = {
         faithful={"table_betas": True},
         ignored={"beta_schedule": "squaredcos_cap_v2 is all that it may be"},
     ),
-    "DDPMWuerstchenScheduler": Peer(schedulers.DDPMWuerstchen),
+    "DDPMWuerstchenScheduler": Peer(schedulers.DDPMWuerstchen, quirks=(told.quirk(told.wuerstchen),)),
     "RePaintScheduler": Peer(
         schedulers.RePaint, ours=("jump_length", "jump_n_sample", "late_undo"), faithful={"late_undo": True}
     ),

@@ -1,0 +1,210 @@
+"""The timesteps of diffusers 0.42.1 on paths that are no table, operation by operation in its order and precision.
+
+Sums, products and square roots are rounded as IEEE 754 says. Logarithms, sines and powers in float32 are those of
+float64, rounded once; PyTorch's own differ from these in the last digit for one value in 10 to 50, and from processor
+to processor.
+"""
+
+import math
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import partial
+from typing import Any
+
+import numpy as np
+
+from multisched.grid import Grid
+from multisched.interop.diffusers import clock
+from multisched.interop.diffusers.clock import ramp
+from multisched.schedulers.forward import Asked, Parts
+from multisched.schedulers.quirk import Quirk
+from multisched.schedulers.sigma import KDPM2Ancestral
+
+_single = np.float32
+Rule = Callable[[Any, Grid, Asked], Any]
+"""(recipe, grid, what was asked for) -> timesteps as `Parts.told` gives them, or None where they are the exact ones."""
+
+
+@dataclass(frozen=True)
+class _Told:
+    """The change to a recipe's parts that a rule makes."""
+
+    rule: Rule
+    when: Callable[[Any], bool]
+
+    def __call__(self, recipe: Any, parts: Parts) -> Parts:
+        return parts._replace(told=partial(self.timesteps, recipe)) if self.when(recipe) else parts
+
+    def timesteps(self, recipe: Any, grid: Grid, asked: Asked) -> Any:
+        exact = grid.timesteps[:-1]
+        with np.errstate(all="ignore"):
+            found = np.asarray(exact if (some := self.rule(recipe, grid, asked)) is None else some, dtype=np.float64)
+        if found.shape[0] != exact.size:
+            return exact
+        return found if found.ndim == 2 else np.where(np.isfinite(found), found, exact)
+
+
+def _always(recipe: Any) -> bool:
+    return True
+
+
+def quirk(rule: Rule, when: Callable[[Any], bool] = _always) -> Quirk:
+    """The quirk of timesteps computed by a rule, for recipes for which it makes a difference."""
+    says = "Timesteps carry the rounding errors of its own order of operations, mostly in float32."
+    return Quirk("told", says, _Told(rule, when))
+
+
+def rounded(function: Callable[..., Any], *values: Any) -> Any:
+    """A function of float32 numbers, evaluated in float64 and rounded once."""
+    return np.asarray(function(*(np.asarray(value, dtype=np.float64) for value in values))).astype(_single)
+
+
+def even(n: int) -> np.ndarray:
+    """n float32 numbers from 1 on, before 0."""
+    return ramp(1.0, 0.0, n + 1)[:-1]
+
+
+def logarithmic(recipe: Any) -> bool:
+    """Whether the model is told log(sigma), or sigma is even in it."""
+    return bool(recipe.interpolation_type == "log_linear" or recipe.timestep_type == "continuous")
+
+
+def euler(recipe: Any, grid: Grid, asked: Asked) -> Any:
+    """Of EulerDiscrete, where it is `logarithmic`."""
+    schedule, even = recipe.parts().schedule, recipe.interpolation_type == "log_linear"
+    continuous = schedule.timestep_type == "continuous"
+    if asked.n is None or (schedule.spare_sigma and not continuous):
+        return None
+    ratios = clock.respaced(schedule, asked.n)[0]
+    if even:
+        logs = clock.logs(schedule)
+        ratios = rounded(np.exp, ramp(logs[-1], logs[0], asked.n + 1))
+        if not schedule.spare_sigma:
+            top, bottom = ratios[[0, -1]].tolist()
+            top, bottom = schedule.sigma_max or top, schedule.sigma_min or bottom
+            ratios = clock.between(schedule.sigma_schedule, top, bottom, asked.n)
+    if continuous:
+        return _single(0.25) * rounded(np.log, ratios.astype(_single))
+    return clock.looked_up(ratios, schedule).astype(_single)
+
+
+def kdpm2(recipe: Any, grid: Grid, asked: Asked) -> Any:
+    """Of KDPM2Discrete and KDPM2AncestralDiscrete, the calls midway included."""
+    if asked.n is None:
+        return None
+    schedule, ancestral = recipe.parts().schedule, isinstance(recipe, KDPM2Ancestral)
+    ratios, times = clock.respaced(schedule, len(grid))
+    start, end = ratios[:-1].astype(_single), ratios[1:].astype(_single)
+    if ancestral:
+        up = np.sqrt(end**2 * (start**2 - end**2) / start**2)
+        first, last = start, np.sqrt(end**2 - up**2)
+    else:
+        first, last = end, start
+    log_first, log_last = rounded(np.log, first), rounded(np.log, last)
+    middle = clock.looked_up(rounded(np.exp, log_last - (log_last - log_first) * _single(0.5)), schedule)
+    middle = np.where(np.isfinite(log_last), middle, np.nan)  # of a difference that float32 has below 0
+    return np.stack([times, np.append(middle if times.dtype == np.float64 else middle.astype(_single), np.nan)], axis=1)
+
+
+def karras_ve(recipe: Any, grid: Grid, asked: Asked) -> Any:
+    """Of KarrasVe, both calls of each step."""
+    if asked.n is None or len(grid) == 1:
+        return None
+    low, high = recipe.sigma_min**2, recipe.sigma_max**2
+    share = np.arange(len(grid), dtype=_single) / _single(len(grid) - 1)
+    level = _single(high) * rounded(np.power, _single(low / high), share)
+    gamma = min(recipe.s_churn / len(grid), 2**0.5 - 1)
+    raised = np.where((recipe.s_min <= level) & (level <= recipe.s_max), level + _single(gamma) * level, level)
+    return np.stack([raised, np.append(level[1:], np.nan)], axis=1)
+
+
+def dpm_sde(recipe: Any, grid: Grid, asked: Asked) -> Any:
+    """Of DPMSolverSDE, the calls midway included."""
+    if asked.timesteps is not None or asked.sigmas is not None:
+        return None
+    ratios, times = clock.respaced(recipe.parts().schedule, len(grid), np.float64)
+    lam = -np.log(ratios)
+    middle = clock.looked_up(np.exp(-(lam[:-1] + np.diff(lam) * 0.5)), recipe.parts().schedule)
+    return np.stack([times, np.append(middle, np.nan)], axis=1)
+
+
+def scm(recipe: Any, grid: Grid, asked: Asked) -> Any:
+    """Of SCM."""
+    if asked.timesteps is not None or (len(grid) == 2 and recipe.intermediate_timesteps is not None):
+        return grid.timesteps[:-1].astype(_single)
+    return ramp(recipe.max_timesteps, 0.0, len(grid) + 1)[:-1]
+
+
+def wuerstchen(recipe: Any, grid: Grid, asked: Asked) -> Any:
+    """Of DDPMWuerstchen."""
+    return even(len(grid)) if asked.timesteps is None else grid.timesteps[:-1].astype(_single)
+
+
+def score_vp(recipe: Any, grid: Grid, asked: Asked) -> Any:
+    """Of ScoreSdeVp."""
+    return ramp(1.0, recipe.sampling_eps, len(grid)) if asked.timesteps is None else None
+
+
+def score_ve(recipe: Any, grid: Grid, asked: Asked) -> Any:
+    """Of ScoreSdeVe."""
+    if asked.timesteps is not None or asked.sigmas is not None:
+        return None
+    share = _single(recipe.sigma_max / recipe.sigma_min)
+    return _single(recipe.sigma_min) * rounded(np.power, share, ramp(1.0, recipe.sampling_eps, len(grid)))
+
+
+def consistency(recipe: Any, grid: Grid, asked: Asked) -> Any:
+    """Of CMStochasticIterative."""
+    total = recipe.num_train_timesteps
+    if asked.timesteps is not None:
+        places = np.asarray(asked.timesteps)[::-1]
+    elif asked.sigmas is None:
+        places = np.arange(len(grid)) * (total // len(grid))
+    else:
+        return None
+    low, high = (end ** (1 / recipe.rho) for end in (recipe.sigma_min, recipe.sigma_max))
+    sigmas = (high + places / (total - 1) * (low - high)) ** recipe.rho
+    return 1000 * 0.25 * np.log(sigmas + 1e-44)
+
+
+def ipndm(recipe: Any, grid: Grid, asked: Asked) -> Any:
+    """Of IPNDM."""
+    if asked.timesteps is not None:
+        return None
+    if recipe.trained_betas is None:
+        beta = rounded(np.sin, even(len(grid)) * _single(math.pi) / 2) ** 2
+    else:
+        beta = np.asarray(recipe.trained_betas, dtype=_single)[: len(grid)]
+    return rounded(np.arctan2, beta, np.sqrt(1 - beta**2)) / _single(math.pi) * 2
+
+
+def _along(recipe: Any, share: Any, dtype: Any) -> Any:
+    """EDM's levels in float32, of shares of the way in a precision."""
+    if recipe.sigma_schedule == "exponential":
+        ends = math.log(recipe.sigma_min), math.log(recipe.sigma_max)
+        return rounded(np.exp, ramp(*ends, share.size))[::-1]
+    low, high = (end ** (1 / recipe.rho) for end in (recipe.sigma_min, recipe.sigma_max))
+    return rounded(np.power, dtype(high) + share * dtype(low - high), recipe.rho)
+
+
+def edm_euler(recipe: Any, grid: Grid, asked: Asked) -> Any:
+    """Of EDMEuler."""
+    if asked.timesteps is not None:
+        return None
+    share = np.linspace(0, 1, len(grid)) if asked.sigmas is None else np.asarray(asked.sigmas, dtype=np.float64)
+    return _single(0.25) * rounded(np.log, _along(recipe, share[: len(grid)], np.float64))
+
+
+def edm(recipe: Any, grid: Grid, asked: Asked) -> Any:
+    """Of EDMDPMSolverMultistep."""
+    if asked.timesteps is not None or asked.sigmas is not None:
+        return None
+    return _single(0.25) * rounded(np.log, _along(recipe, ramp(0.0, 1.0, len(grid)), _single))
+
+
+def cosine(recipe: Any, grid: Grid, asked: Asked) -> Any:
+    """Of CosineDPMSolverMultistep."""
+    if asked.timesteps is not None or asked.sigmas is not None:
+        return None
+    sigmas = _along(recipe, ramp(0.0, 1.0, len(grid)), _single)
+    return rounded(np.arctan, sigmas) / _single(math.pi) * 2
