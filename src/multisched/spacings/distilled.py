@@ -7,9 +7,9 @@ import numpy as np
 
 from multisched.errors import ScheduleError
 from multisched.grid import Grid
-from multisched.schedules import checks
-from multisched.schedules.ve import VE
-from multisched.schedules.vp import DiscreteVP
+from multisched import checks
+from multisched.paths.ve import VE
+from multisched.paths.vp import DiscreteVP
 
 
 @dataclass(frozen=True)

@@ -1,57 +1,59 @@
 """The stages of pyramidal flow matching (Jin et al. 2024, arXiv 2410.05954), as Helios samples them."""
 
 import math
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
 
 import numpy as np
 
+from multisched import checks
 from multisched.backends import Backend
 from multisched.errors import ScheduleError
-from multisched.grid import Grid
-from multisched.schedules import checks
-from multisched.schedules.base import variance_preserving
-from multisched.schedules.flow import Flow, shift
-from multisched.values import shown
+from multisched.paths.base import Point, variance_preserving
+from multisched.paths.straight import Straight
+from multisched.spacings.change import shift
+from multisched.values import check_options, shown
 
 TOP = 0.999  # noise level that a stage begins at
 STAGES = 100  # at most
 
 
 @dataclass(frozen=True)
-class StagedFlow(Flow):
+class Staged(Straight):
     """One of several stages, each a straight path of its own from sigma = 0.999 to 0; or all of the path if it is one.
 
-    The stages share out the timesteps of the whole path by the noise that each removes. One after the first begins at
+    The stages share out the times of the whole path by the noise that each removes. One after the first begins at
 
         1 - s / (sqrt(1 + 1 / gamma) * (1 - s) + s),      s = 1 - sigma
 
-    instead of sigma, for the noise put back between the stages. Within a share the timestep falls evenly with sigma.
+    instead of sigma, for the noise put back between the stages. Within a share the time falls evenly with sigma.
 
     Args:
-        num_train_timesteps, use_dynamic_shifting, time_shift_type, final_sigma, shift_given: as `Flow`.
-        whole_shift: shift of the whole path.
-        stages, stage: how many, and which of them, from 0.
-        stage_range: shares of the whole path's timesteps that the stages begin and end at, from 0 to 1.
+        num_train_timesteps: T of the whole path.
+        shift: of the whole path.
+        stages: how many there are.
+        stage: which of them this is, from 0.
+        stage_range: shares of the whole path's times that the stages begin and end at, from 0 to 1.
         gamma: correlation of the noise put back within a block of an upsampled sample.
-        spare: points placed below those that a run visits.
+        whole: whether the times of a stage belong to levels from 1 to 0, as in runs with a dynamic shift.
         curved: whether the levels are sigma / alpha on the variance-preserving path instead.
 
     Raises:
         ScheduleError: an option that is not one of those named, or a number out of range.
     """
 
-    whole_shift: float = 1.0
+    shift: float = 1.0
     stages: int = 3
     stage: int = 0
     stage_range: tuple[float, ...] = (0.0, 1 / 3, 2 / 3, 1.0)
     gamma: float = 1 / 3
-    spare: int = 0
+    whole: bool = False
     curved: bool = False
 
     def __post_init__(self) -> None:
         super().__post_init__()
+        check_options(self)
         checks.count("stages", self.stages, STAGES)
         if self.stages > self.num_train_timesteps:
             total = self.num_train_timesteps
@@ -65,14 +67,14 @@ class StagedFlow(Flow):
                 f"stage_range must be at least stages + 1 = {self.stages + 1} numbers that rise within [0, 1]; "
                 f"given {shown(self.stage_range)}."
             )
-        if not 0 < self.gamma < math.inf or not 0 < self.whole_shift < math.inf:
-            raise ScheduleError(f"gamma and shift must be positive; given {self.gamma} and {self.whole_shift}.")
+        if not 0 < self.gamma < math.inf or not 0 < self.shift < math.inf:
+            raise ScheduleError(f"gamma and shift must be positive; given {self.gamma} and {self.shift}.")
 
     @cached_property
-    def _told(self) -> tuple[float, float]:
-        """The first and last of T timesteps of the stage."""
+    def _stage_times(self) -> tuple[float, float]:
+        """The first and last of T times of the stage."""
         total, corrected = self.num_train_timesteps, math.sqrt(1 + 1 / self.gamma)
-        path = np.flip(shift(1 - np.linspace(1, 1 / total, total + 1), self.whole_shift))
+        path = np.flip(shift(1 - np.linspace(1, 1 / total, total + 1), self.shift))
         ends = [int(end * total) for end in self.stage_range[: self.stages + 1]]
         clean = [1 - float(path[end]) for end in ends[:-1]]
         begin = [1 - s / (corrected * (1 - s) + s) if k else 1 - s for k, s in enumerate(clean)]
@@ -81,26 +83,39 @@ class StagedFlow(Flow):
         top, bottom = min(float(path[first]) * total, 999.0), float(path[last]) * total
         return top, top + (bottom - top) * (total - 1) / total
 
-    def grid(self, n: int | None = None, timesteps: Any = None, sigmas: Any = None, mu: float | None = None) -> Grid:
-        """As that of `Flow`; a `final_sigma` is all the noise there is at the end of the path, where alpha = 1."""
-        made = super().grid(n, timesteps, sigmas, mu)
-        alphas, sigmas = variance_preserving(made.sigmas) if self.curved else (made.alphas, made.sigmas)
-        ended = alphas if self.final_sigma is None else np.append(alphas[:-1], 1.0)
-        return replace(made, alphas=ended, sigmas=sigmas, next_alphas=None, next_sigmas=None)
-
     @property
     def _scale(self) -> tuple[float, float, float, float]:
-        """Two timesteps and the noise levels they are told at."""
+        """Two times and the noise levels they belong to."""
         total = self.num_train_timesteps
         if self.stages == 1:
             return total, 0.0, 1.0, 0.0
-        return *self._told, *((1.0, 0.0) if self.use_dynamic_shifting else (TOP, TOP / total))
+        return *self._stage_times, *((1.0, 0.0) if self.whole else (TOP, TOP / total))
 
     @cached_property
     def _clean(self) -> float:
-        """The timestep that sigma = 0 is told at."""
+        """The time that belongs to sigma = 0."""
         first, last, top, bottom = self._scale
         return last - bottom * ((first - last) / (top - bottom))
+
+    @property
+    def ends(self) -> tuple[float, float]:
+        top = 1.0 if self.stages == 1 else TOP
+        return top, top / self.num_train_timesteps
+
+    def of_ratio(self, ratio: Any) -> Any:
+        return np.asarray(ratio, dtype=np.float64) if self.curved else super().of_ratio(ratio)
+
+    def times(self, sigma: Any) -> Any:
+        first, last, top, bottom = self._scale
+        return last + (sigma - bottom) * ((first - last) / (top - bottom))
+
+    def at(self, noise: Any) -> Point:
+        if not self.curved:
+            return super().at(noise)
+        return Point(self.times(noise), *variance_preserving(noise), np.ones_like(noise))
+
+    def alpha_of(self, sigma: Any) -> Any:
+        return (1 - sigma) if not self.curved else np.sqrt((1 - sigma) * (1 + sigma))
 
     def timestep_of(self, alpha: float, sigma: float) -> float:
         first, last, top, bottom = self._scale
@@ -115,11 +130,3 @@ class StagedFlow(Flow):
         alpha, sigma = super().levels(sigma * self.num_train_timesteps, backend)
         scale = (1 + sigma * sigma) ** -0.5
         return (scale, scale * sigma) if self.curved else (alpha, sigma)
-
-    def _timesteps(self, sigma: np.ndarray) -> np.ndarray:
-        first, last, top, bottom = self._scale
-        return last + (sigma - bottom) * ((first - last) / (top - bottom))
-
-    def _even(self, n: int) -> np.ndarray:
-        top = 1.0 if self.stages == 1 else TOP
-        return np.linspace(top, top / self.num_train_timesteps, n + self.spare + (self.stages == 1))[:n]

@@ -8,10 +8,10 @@ import numpy as np
 from multisched.backends import Backend
 from multisched.errors import ScheduleError
 from multisched.grid import Grid
-from multisched.schedules import checks
-from multisched.schedules.base import Point, Schedule
-from multisched.schedules.flow import Flow
-from multisched.schedules.vp import DiscreteVP
+from multisched import checks
+from multisched.paths.base import Point, Schedule
+from multisched.paths.flow import Flow
+from multisched.paths.vp import DiscreteVP
 from multisched.values import CALLS, STEPS, check_options, count, shown
 
 

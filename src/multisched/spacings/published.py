@@ -2,8 +2,8 @@
 
 import numpy as np
 
-from multisched.schedules import checks
-from multisched.schedules.vp import DiscreteVP
+from multisched import checks
+from multisched.paths.vp import DiscreteVP
 from multisched.values import STEPS
 
 _TIMESTEPS = {

@@ -5,7 +5,7 @@
 import numpy as np
 
 from multisched.errors import ScheduleError
-from multisched.schedules import checks
+from multisched import checks
 from multisched.values import shown
 
 SPACINGS = ("leading", "trailing", "linspace", "simple", "sgm_uniform", "ddim_uniform")

@@ -7,7 +7,7 @@ from collections.abc import Callable
 import numpy as np
 
 from multisched.errors import ScheduleError
-from multisched.schedules import checks
+from multisched import checks
 
 
 def karras(top: float, bottom: float, n: int, rho: float = 7.0) -> np.ndarray:

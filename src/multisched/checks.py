@@ -9,7 +9,7 @@ from multisched import backends
 from multisched.errors import ScheduleError
 from multisched.values import STEPS, count, option, real, shown
 
-__all__ = ["count", "descending", "numbers", "one_of", "option", "ratios", "same_length", "steps", "times", "within"]
+__all__ = ["count", "descending", "falling", "numbers", "one_of", "option", "ratios", "same_length", "steps", "times", "trimmed", "within"]
 
 
 def numbers(name: str, values: Any, most: int = STEPS + 1) -> np.ndarray:
@@ -94,3 +94,15 @@ def same_length(n: Any, length: int) -> None:
     """A step count that comes along with a list agrees with it."""
     if n is not None and count("n", n) != length:
         raise ScheduleError(f"n = {n} steps, but the list given makes {length}; leave n out.")
+
+
+def trimmed(values: np.ndarray, *ends: float) -> np.ndarray:
+    """A list without the end of the run, if that closes it."""
+    return values[:-1] if values.size > 1 and values[-1] in ends else values
+
+
+def falling(levels: np.ndarray) -> np.ndarray:
+    """Noise levels that decrease strictly and stay above 0."""
+    if not (np.all(np.diff(levels) < 0) and levels[-1] > 0):
+        raise ScheduleError(f"noise levels must fall strictly and stay above 0; given {shown(levels)}.")
+    return levels

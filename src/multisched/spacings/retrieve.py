@@ -6,7 +6,7 @@ import numpy as np
 
 from multisched import backends
 from multisched.errors import ScheduleError
-from multisched.schedules import checks
+from multisched import checks
 from multisched.values import FLOAT32, STEPS, TRAINING_TIMESTEPS, shown
 
 

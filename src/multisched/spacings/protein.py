@@ -5,8 +5,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from multisched.schedules import checks
-from multisched.schedules.flow import Flow
+from multisched import checks
+from multisched.paths.flow import Flow
 from multisched.values import STEPS, count
 
 

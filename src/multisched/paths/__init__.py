@@ -1,0 +1,38 @@
+"""Paths: the levels (alpha, sigma) of every time of a model, one idea a file."""
+
+from typing import TYPE_CHECKING
+
+from multisched.lazy import attached
+
+if TYPE_CHECKING:
+    from multisched.paths.base import Path, Point
+    from multisched.paths.continuous import Circle, Cosine, LinearVP, TrigFlow
+    from multisched.paths.discrete import Betas, Discrete
+    from multisched.paths.exploding import VarianceExploding
+    from multisched.paths.staged import Staged
+    from multisched.paths.straight import Exploding, Straight
+
+PLACES = {
+    "base": ("Path", "Point"),
+    "continuous": ("Circle", "Cosine", "LinearVP", "TrigFlow"),
+    "discrete": ("Betas", "Discrete"),
+    "exploding": ("VarianceExploding",),
+    "staged": ("Staged",),
+    "straight": ("Exploding", "Straight"),
+}
+__getattr__, __dir__ = attached(__name__, PLACES)
+
+__all__ = [
+    "Betas",
+    "Circle",
+    "Cosine",
+    "Discrete",
+    "Exploding",
+    "LinearVP",
+    "Path",
+    "Point",
+    "Staged",
+    "Straight",
+    "TrigFlow",
+    "VarianceExploding",
+]

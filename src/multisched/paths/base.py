@@ -1,0 +1,106 @@
+"""What a path is: the levels (alpha, sigma) of every time, and back. Where the steps of a run stand on it is the matter
+of a spacing, see `multisched.spacings`."""
+
+import math
+from abc import ABC, abstractmethod
+from typing import Any, ClassVar, NamedTuple
+
+import numpy as np
+
+from multisched.backends import Backend
+
+
+class Point(NamedTuple):
+    """A point of a path: what is passed to the model there, the level, and the scale of what the model sees."""
+
+    timestep: Any
+    alpha: Any
+    sigma: Any
+    scale: Any
+
+
+class Read(NamedTuple):
+    """What a path makes of a list that the user gave: what is passed to the model, and the levels, without the end."""
+
+    timesteps: Any
+    alphas: Any
+    sigmas: Any
+
+
+def variance_preserving(ratio: Any) -> tuple[Any, Any]:
+    """(alpha, sigma) with alpha^2 + sigma^2 = 1 where sigma / alpha is `ratio`."""
+    with np.errstate(divide="ignore"):
+        return 1 / np.sqrt(1 + ratio**2), 1 / np.sqrt(1 + 1 / ratio**2)
+
+
+class Path(ABC):
+    """The levels of x = alpha * x0 + sigma * noise along a time; a subclass is frozen and hashable.
+
+    A spacing moves noise levels in one number, the `noise` of a path: sigma / alpha, or sigma on straight paths.
+
+    Attributes:
+        prior: weight of unit-variance data in the first sample of a run, see `Grid`.
+    """
+
+    num_train_timesteps: int
+    prior: ClassVar[float | None] = None
+
+    @abstractmethod
+    def levels(self, timesteps: Any, backend: Backend[Any] | None = None) -> tuple[Any, Any]:
+        """(alpha, sigma) at times: float64 for host numbers, or on the device for arrays of `backend`."""
+
+    @abstractmethod
+    def point(self, ratio: Any) -> Point:
+        """The point where sigma / alpha is `ratio`, a float64 array of positive numbers."""
+
+    @property
+    @abstractmethod
+    def ends(self) -> tuple[float, float]:
+        """The `noise` of the noisiest and of the cleanest level that a model is trained on."""
+
+    @abstractmethod
+    def trained(self, number: Any) -> Any:
+        """The `noise` of training timesteps 0..T-1, counted from the cleanest; also between two of them."""
+
+    @abstractmethod
+    def read(self, timesteps: Any, sigmas: Any, end: float) -> Read:
+        """The points of a list of times or of sigmas, decreasing, without the end of the run, which may close it.
+
+        Args:
+            timesteps, sigmas: lists or arrays; None for the one that was not given.
+            end: sigma at the end of the run.
+
+        Raises:
+            ScheduleError: if the path does not take that list, or a value of it.
+        """
+
+    def at(self, noise: Any) -> Point:
+        """The point of a `noise`."""
+        return self.point(noise)
+
+    def of_ratio(self, ratio: Any) -> Any:
+        """The `noise` where sigma / alpha is `ratio`."""
+        return ratio
+
+    def alpha_of(self, sigma: float) -> float:
+        """alpha where sigma is this."""
+        return 1.0
+
+    @property
+    def last(self) -> tuple[float, float]:
+        """(alpha, sigma) of the cleanest level that a model is trained on."""
+        point = self.at(np.array(self.ends[1]))
+        return float(point.alpha), float(point.sigma)
+
+    def timestep_of(self, alpha: float, sigma: float) -> float:
+        """The time whose `levels` are (alpha, sigma), where a run ends: exact, and finite at sigma = 0."""
+        return float(self.point(sigma / alpha if alpha else math.inf).timestep)
+
+    def velocity(self, alpha: Any, sigma: Any) -> tuple[Any, Any] | None:
+        """The weights (a, b) of the velocity a * x0 + b * noise that models of the path are trained on: v where it is
+        variance preserving, noise - x0 where it is straight. None on other paths."""
+        return None
+
+    def scale(self, alpha: Any, sigma: Any) -> Any:
+        """What a sample at this level is multiplied with before the model sees it, by operators alone."""
+        return 1.0 + 0.0 * sigma
