@@ -6,7 +6,7 @@ from zoo import RECIPES
 
 import multisched as ms
 from multisched.solvers import Estimate
-from multisched.tableau import tabulate
+from multisched.table.tableau import tabulate
 
 PREDICTIONS = ("epsilon", "sample", "v_prediction", "flow_prediction")
 

@@ -8,7 +8,7 @@ import numpy as np
 from multisched import backends
 from multisched.backends import B, Backend
 from multisched.errors import ScheduleError
-from multisched.step import check_alike, check_place
+from multisched.table.state import check_alike, check_place
 
 
 def log_prob(sample: B, mean: B, std: Any) -> B:

@@ -9,9 +9,10 @@ from multisched import backends
 from multisched import noise as noise_sources
 from multisched.backends import B, Backend
 from multisched.errors import ScheduleError
-from multisched.plan import Plan
-from multisched.step import State, advance, check_all, scaled
-from multisched.table import Layout
+from multisched.table.kernel import advance, scaled
+from multisched.table.packed import Layout
+from multisched.table.plan import Plan
+from multisched.table.state import State, check_all
 from multisched.values import option
 
 LOOPS = ("auto", "python", "compile", "scan")

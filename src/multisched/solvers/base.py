@@ -1,7 +1,7 @@
 """What a solver is: rows (one per model call) and the paper's update, written on arrays.
 
 The update is ordinary arithmetic. Given samples it takes a step; given one-hot operands and columns it yields the
-table of its own coefficients (see `multisched.tableau`). It knows neither the prediction type nor the backend.
+table of its own coefficients (see `multisched.table.tableau`). It knows neither the prediction type nor the backend.
 """
 
 import math

@@ -10,13 +10,13 @@ import numpy as np
 from multisched import backends
 from multisched.backends import B, Backend
 from multisched.errors import ScheduleError
-from multisched.guards import check_donated, check_out
-from multisched.step import State, advance, check_all, compiled, estimate, following, scaled
-from multisched.table import Layout, Row, Terms, gather
+from multisched.table.kernel import advance, compiled, estimate, following, scaled
+from multisched.table.packed import Layout, Row, Terms, gather
+from multisched.table.state import State, check_all, check_donated, check_out
 from multisched.values import FLOAT32, Value
 
 
-class Steps(Value, ABC):
+class Stepper(Value, ABC):
     """A table and the way through it. A state's index is an int (not for stacks), or an integer array of the samples'
     library whose dtype can count the rows: 0-d, (batch,) for a row per sample, or (batch, frames) and so on, whatever
     the sample's shape begins with. The values of an array are not read: a negative one stands for the first row.

@@ -11,11 +11,10 @@ import numpy as np
 from multisched import backends
 from multisched.backends import B
 from multisched.errors import ScheduleError
-from multisched.guards import host_number
-from multisched.plan import Plan
-from multisched.step import State, check_alike, check_place
-from multisched.steps import Steps
-from multisched.table import Builder, Layout, Terms, countable, with_end
+from multisched.table.packed import Builder, Layout, Terms, countable, with_end
+from multisched.table.plan import Plan
+from multisched.table.state import State, check_alike, check_place, host_number
+from multisched.table.stepper import Stepper
 from multisched.transforms import MeanShift, kind_of, numbers_of
 from multisched.values import shown, whole
 
@@ -36,7 +35,7 @@ def stack_plans(plans: Sequence[Plan]) -> "Stack":
 
 
 @dataclass(frozen=True, eq=False)
-class Stack(Steps):
+class Stack(Stepper):
     """Plans whose rows stand in one table, each followed by a row for its end. A state's index is (batch,), counted
     over all of them; a sample whose plan has ended stays as it is until another run takes its place.
 

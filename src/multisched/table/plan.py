@@ -11,19 +11,19 @@ from multisched import backends
 from multisched.backends import B, Backend
 from multisched.errors import ScheduleError
 from multisched.grid import Grid
-from multisched.guards import host_number, kept_dtype
 from multisched.printing import repr_text, table_html, table_text
 from multisched.solvers import Rows
-from multisched.step import State, check_alike, mix
-from multisched.steps import Steps
-from multisched.table import Builder, Layout, Row, Terms, gather, terms, whole_numbers, with_end
-from multisched.tableau import Tableau
+from multisched.table.kernel import mix
+from multisched.table.packed import Builder, Layout, Row, Terms, gather, terms, whole_numbers, with_end
+from multisched.table.state import State, check_alike, host_number, kept_dtype
+from multisched.table.stepper import Stepper
+from multisched.table.tableau import Tableau
 from multisched.transforms import NoiseTransform, Transform, kind_of, numbers_of
 from multisched.values import FLOAT32, anywhere, arithmetic, namespace, read_only, whole
 
 
 @dataclass(frozen=True, eq=False)
-class Plan(Steps):
+class Plan(Stepper):
     """A grid, the solver's table over it, and what is done to outputs on the way. Immutable and hashable.
 
     Attributes:

@@ -4,28 +4,13 @@ Half precision is widened to float32 for the sums and rounded back once.
 """
 
 from functools import lru_cache
-from typing import Any, Generic, NamedTuple
+from typing import Any
 
 from multisched import backends
 from multisched.backends import B, Backend
-from multisched.errors import ScheduleError
-from multisched.table import Layout, Row, Terms, countable
+from multisched.table.packed import Layout, Row, Terms, countable
+from multisched.table.state import State, check_alike
 from multisched.transforms import Transform, apply, split
-
-
-class State(NamedTuple, Generic[B]):
-    """A run between two rows of its plan: plain arrays, to be saved, sent and resumed.
-
-    Attributes:
-        sample: the sample, first axis = samples.
-        memory: the solver's registers, each shaped as the sample.
-        index: the row that comes next: an int, or an integer array of the library, shaped as the first axes of the
-            sample: 0-d for one row, (samples,) for one per sample, (samples, frames) for one per frame or token.
-    """
-
-    sample: B
-    memory: tuple[B, ...]
-    index: Any
 
 
 def scaled(backend: Backend[B], scale: Any, sample: B) -> B:
@@ -157,56 +142,3 @@ def mix(alpha: Any, one: B, sigma: Any, other: B) -> B:
     mixed: B
     (mixed,) = backend.weighted_sums((Terms((alpha, sigma), (0, 1)),), (one, other), one.dtype)
     return mixed
-
-
-def check_all(backend: Backend[Any], layout: Layout, state: State[Any], output: Any, noise: tuple[Any, ...]) -> None:
-    """The arrays of a step go together.
-
-    Raises:
-        ScheduleError: if one is of another library, shape or device than the sample, or not floating.
-    """
-    sample = state.sample
-    kind, shape, dtype = type(sample), sample.shape, sample.dtype
-    whole = layout.outputs == 1 and layout.noise_transform is None
-    others = (output, *state.memory, *noise)
-    for array in others if whole else others[1:]:
-        alike = type(array) is kind and ((its := array.dtype) is dtype or its == dtype)
-        if not alike or array.shape != shape:
-            check_alike(sample, array, _name(array, state, output), "sample")
-    if not whole and type(output) is not kind and backends.of(output) is not backend:
-        check_alike(sample, output, "the model's output", "sample")
-    if not backend.together(sample, others):
-        for array in others:
-            check_place(sample, array, _name(array, state, output), "sample")
-
-
-def _name(array: Any, state: State[Any], output: Any) -> str:
-    """What an array of a step is called."""
-    return "the model's output" if array is output else "memory" if any(array is m for m in state.memory) else "noise"
-
-
-def check_alike(one: Any, other: Any, other_name: str, one_name: str) -> None:
-    """`other` is floating, and of the same library, shape and device as `one`.
-
-    Raises:
-        ScheduleError: if it is not; the names say which arrays these are.
-    """
-    if type(other) is not type(one) and backends.of(other) is not backends.of(one):
-        mine, its = backends.of(one).name, backends.of(other).name
-        raise ScheduleError(f"{other_name} is an array of {its}, the {one_name} of {mine}.")
-    backends.of(other).compute_dtype(other.dtype)  # refuses what is not floating, whose values a cast would change
-    if other.shape != one.shape:
-        raise ScheduleError(f"{other_name} has shape {tuple(other.shape)}, the {one_name} {tuple(one.shape)}.")
-    check_place(one, other, other_name, one_name)
-
-
-def check_place(one: Any, other: Any, other_name: str, one_name: str) -> None:
-    """`other`, an array of the same library, lies where `one` does.
-
-    Raises:
-        ScheduleError: if it does not; the names say which arrays these are.
-    """
-    backend = backends.of(one)
-    if not backend.together(one, (other,)):
-        mine, its = backend.device(one), backend.device(other)
-        raise ScheduleError(f"{other_name} lies on {its}, the {one_name} on {mine}: move one of them.")
