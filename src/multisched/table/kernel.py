@@ -1,14 +1,15 @@
-"""The device code: the weighted sums of a row. The only room, with `transforms`, that does arithmetic on samples.
+"""The device code: the weighted sums of a row. A step does arithmetic on samples here and in `transforms` alone.
 
 Half precision is widened to float32 for the sums and rounded back once.
 """
 
+import math
 from functools import lru_cache
 from typing import Any
 
 from multisched import backends
 from multisched.backends import B, Backend
-from multisched.table.packed import Layout, Row, Terms, countable
+from multisched.table.packed import Layout, Terms, Weights, countable
 from multisched.table.state import State, check_alike
 from multisched.transforms import Transform, apply, split
 
@@ -22,7 +23,7 @@ def scaled(backend: Backend[B], scale: Any, sample: B) -> B:
 def advance(
     backend: Backend[Any],
     layout: Layout,
-    row: Row,
+    weights: Weights,
     state: State[Any],
     output: Any,
     noise: tuple[Any, ...],
@@ -32,7 +33,7 @@ def advance(
 
     Args:
         backend, layout: of the arrays, and of the table that the row is of.
-        row: its numbers.
+        weights: of the row.
         state: before the row; its index is not looked at.
         output: the model's.
         noise: unit normals, `layout.draws` of them or none.
@@ -41,29 +42,29 @@ def advance(
     sample, dtype = state.sample, state.sample.dtype
     outputs: tuple[Any, ...] = (output,)
     if not layout.plain:
-        outputs, noise = _transformed(backend, layout, row, sample, output, noise)
-    x0 = () if layout.folded else (_x0(backend, layout, row, sample, outputs),)
+        outputs, noise = _transformed(backend, layout, weights, sample, output, noise)
+    x0 = () if layout.folded else (_x0(backend, layout, weights, sample, outputs),)
     operands = (sample, *state.memory, *outputs, *x0, *noise)
     if layout.masked is None:
         into = None if out is None else (out.sample, *out.memory)
-        registers = backend.weighted_sums(row.sums, operands, dtype, into)
+        registers = backend.weighted_sums(weights.sums, operands, dtype, into)
     else:
-        wide, *memory = backend.weighted_sums(row.sums, operands, backend.compute_dtype(dtype))
+        wide, *memory = backend.weighted_sums(weights.sums, operands, backend.compute_dtype(dtype))
         known, mask = (memory[k] for k in layout.masked)
         registers = tuple(backend.astype(one, dtype) for one in (known * mask + wide * (1.0 - mask), *memory))
-    if row.ended is None:
+    if weights.ended is None:
         return registers
-    return backend.xp.where(row.ended, sample, registers[0]), *registers[1:]
+    return backend.xp.where(weights.ended, sample, registers[0]), *registers[1:]
 
 
-def estimate(backend: Backend[Any], layout: Layout, row: Row, sample: Any, output: Any) -> Any:
+def estimate(backend: Backend[Any], layout: Layout, weights: Weights, sample: Any, output: Any) -> Any:
     """The estimate of x0 that a row makes of the output, in the dtype of the sample."""
-    outputs, _ = _transformed(backend, layout, row, sample, output, ())
-    return backend.astype(_x0(backend, layout, row, sample, outputs), sample.dtype)
+    outputs, _ = _transformed(backend, layout, weights, sample, output, ())
+    return backend.astype(_x0(backend, layout, weights, sample, outputs), sample.dtype)
 
 
 def _transformed(
-    backend: Backend[Any], layout: Layout, row: Row, sample: Any, output: Any, noise: tuple[Any, ...]
+    backend: Backend[Any], layout: Layout, weights: Weights, sample: Any, output: Any, noise: tuple[Any, ...]
 ) -> tuple[tuple[Any, ...], tuple[Any, ...]]:
     """The parts of the output, and the noise, after the transforms."""
     changed = layout.noise_transform is not None
@@ -71,8 +72,8 @@ def _transformed(
         wide = backend.compute_dtype(sample.dtype)
         output, noise = backend.astype(output, wide), tuple(backend.astype(z, wide) for z in noise)
     if layout.noise_transform is not None:
-        output, noise = layout.noise_transform(backend, row.parameters, output, noise)
-    output = _chosen(backend, layout.output_transforms, row.choices[0], row.numbers[0], output)
+        output, noise = layout.noise_transform(backend, weights.parameters, output, noise)
+    output = _chosen(backend, layout.output_transforms, weights.choices[0], weights.numbers[0], output)
     if layout.outputs == 1 and not changed:
         return (output,), noise
     outputs = (output,) if layout.outputs == 1 else split(backend, output, layout.outputs)
@@ -81,10 +82,10 @@ def _transformed(
     return outputs, noise
 
 
-def _x0(backend: Backend[Any], layout: Layout, row: Row, sample: Any, outputs: tuple[Any, ...]) -> Any:
+def _x0(backend: Backend[Any], layout: Layout, weights: Weights, sample: Any, outputs: tuple[Any, ...]) -> Any:
     """The estimate of x0 after its transform, in the dtype of the sums."""
-    (x0,) = backend.weighted_sums((row.x0,), (sample, *outputs), backend.compute_dtype(sample.dtype))
-    return _chosen(backend, layout.denoised_transforms, row.choices[1], row.numbers[1], x0)
+    (x0,) = backend.weighted_sums((weights.x0,), (sample, *outputs), backend.compute_dtype(sample.dtype))
+    return _chosen(backend, layout.denoised_transforms, weights.choices[1], weights.numbers[1], x0)
 
 
 def _chosen(
@@ -101,6 +102,14 @@ def _chosen(
     for place, (transform, own) in enumerate(zip(transforms, numbers, strict=True), 1):
         changed = backend.xp.where(choice == place, apply(transform, backend, array, own), changed)
     return changed
+
+
+def deviation(backend: Backend[Any], variance: Any) -> Any:
+    """The square root of a variance, whose derivative at 0 is 0 in place of an infinite one."""
+    if isinstance(variance, (int, float)):
+        return math.sqrt(variance)
+    xp, some = backend.xp, variance > 0
+    return xp.where(some, xp.sqrt(xp.where(some, variance, xp.ones_like(variance))), xp.zeros_like(variance))
 
 
 def following(backend: Backend[Any], layout: Layout, coefficients: Any, index: Any) -> Any:
@@ -125,8 +134,8 @@ def compiled(backend: Backend[Any], layout: Layout, ending: bool = False, donate
     """
 
     def function(coefficients: Any, sample: Any, memory: tuple[Any, ...], output: Any, noise: tuple[Any, ...]) -> Any:
-        row = layout.row(backend, coefficients, sample.ndim, ending)
-        return advance(backend, layout, row, State(sample, memory, 0), output, noise)
+        weights = layout.weights_of(backend, coefficients, sample.ndim, ending)
+        return advance(backend, layout, weights, State(sample, memory, 0), output, noise)
 
     return backend.compile(function, donate=(1, 2) if donate else ())
 

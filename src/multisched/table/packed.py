@@ -1,7 +1,7 @@
-"""The table as columns of numbers: what one compiled step gathers its row from, on the device and once for all steps.
+"""The tableau packed for devices: a static `Layout`, and an array (rows, columns) of the coefficients that vary.
 
 A `Layout` is what all rows have in common: which coefficients there are, and what is done between the sums. It hashes,
-so that plans of one layout, of whatever schedulers, share one compiled step; the numbers themselves are its input.
+so that plans of one layout, of whatever schedulers, share one compiled step, whose input is one row of the array.
 """
 
 from collections.abc import Sequence
@@ -25,13 +25,13 @@ class Terms(NamedTuple):
     operands: tuple[int, ...]
 
 
-def terms(weights: Sequence[float]) -> Terms:
-    """The terms of a row of weights that stand one for each operand."""
+def nonzero_terms(weights: Sequence[float]) -> Terms:
+    """The terms of a sum, given a weight for each operand."""
     return Terms(tuple(filter(None, weights)), tuple(compress(range(len(weights)), weights)))
 
 
-class Row(NamedTuple):
-    """What one model call does. Its numbers are floats, or arrays that broadcast against the samples.
+class Weights(NamedTuple):
+    """All numbers of one row: floats, or arrays that broadcast against the samples.
 
     Attributes:
         scale: what the sample is multiplied with before the model sees it.
@@ -129,8 +129,8 @@ class Layout:
         names |= dict.fromkeys(self.parameters, "a parameter of the noise")
         return names.get(column, "a weight of the estimate of x0")
 
-    def row(self, backend: Backend[Any], coefficients: Any, ndim: int, ending: bool) -> Row:
-        """One row of the table, for samples of `ndim` axes.
+    def weights_of(self, backend: Backend[Any], coefficients: Any, ndim: int, ending: bool) -> Weights:
+        """The weights of a row, for samples of `ndim` axes.
 
         Args:
             backend: of the coefficients.
@@ -150,7 +150,7 @@ class Layout:
             return Terms(tuple(weights), tuple(entry.operand for entry in entries))
 
         output, denoised = (1 if column is None else pick(column) for column in self.choices)
-        return Row(
+        return Weights(
             1.0 if self.scale is None else pick(self.scale),
             chosen(self.x0),
             tuple(map(chosen, self.sums)),

@@ -14,7 +14,7 @@ from multisched.grid import Grid
 from multisched.printing import repr_text, table_html, table_text
 from multisched.solvers import Rows
 from multisched.table.kernel import mix
-from multisched.table.packed import Builder, Layout, Row, Terms, gather, terms, whole_numbers, with_end
+from multisched.table.packed import Builder, Layout, Terms, Weights, gather, nonzero_terms, whole_numbers, with_end
 from multisched.table.state import State, check_alike, host_number, kept_dtype
 from multisched.table.stepper import Stepper
 from multisched.table.tableau import Tableau
@@ -60,7 +60,7 @@ class Plan(Stepper):
             _ = self.folded  # what is folded later is checked here, where it may overflow
         if not self._hosted:
             # Now, where the user takes gradients or does not; the first step may stand elsewhere.
-            _ = self._built, self.timesteps
+            _ = self._packed, self.timesteps
 
     @property
     def grid(self) -> Grid:
@@ -99,12 +99,12 @@ class Plan(Stepper):
 
     def noise_address(self, row: int) -> tuple[int, range]:
         """(step, draws) that the noise of a row is drawn at: the step counts in the whole schedule, the draws in it."""
-        step = self.grid.first + self._steps[row]
+        step = self.grid.first + self._step_numbers[row]
         first = self.stages[row] * self.noise_draws
         return step, range(first, first + self.noise_draws)
 
     @cached_property
-    def _steps(self) -> tuple[int, ...]:
+    def _step_numbers(self) -> tuple[int, ...]:
         """Per row, the step that it belongs to."""
         return whole_numbers(self.rows.step)
 
@@ -121,7 +121,7 @@ class Plan(Stepper):
             return self.tableau.fold() if self.denoised_transform is None else self.tableau
 
     @cached_property
-    def _built(self) -> tuple[Layout, Any]:
+    def _packed(self) -> tuple[Layout, Any]:
         weights, x0_weights, parameters = (
             with_end(values) for values in (self.folded.weights, self.tableau.x0_weights, self.noise_parameters)
         )
@@ -133,13 +133,13 @@ class Plan(Stepper):
             sums=sums,
             parameters=tuple(builder.add(parameters[:, k]) for k in range(parameters.shape[1])),
             numbers=(
-                builder.numbers([np.tile(own, (len(self) + 1, 1)) for own in self._numbers[0]]),
-                builder.numbers([np.tile(own, (len(self) + 1, 1)) for own in self._numbers[1]]),
+                builder.numbers([np.tile(own, (len(self) + 1, 1)) for own in self._transform_numbers[0]]),
+                builder.numbers([np.tile(own, (len(self) + 1, 1)) for own in self._transform_numbers[1]]),
             ),
             end=builder.ends(),
             x0=builder.entries(x0_weights) if folded else x0,
             scale=builder.unless_one(with_end(self.rows.scale)[:, 0]),
-            timestep=builder.add(with_end(self.rows.timestep, self._told_last)[:, 0]),
+            timestep=builder.add(with_end(self.rows.timestep, self._last_timestep)[:, 0]),
             outputs=self.tableau.outputs,
             draws=self.tableau.draws,
             masked=self.tableau.masked,
@@ -150,14 +150,14 @@ class Plan(Stepper):
         return layout, builder.table()
 
     @cached_property
-    def _numbers(self) -> tuple[tuple[tuple[float, ...], ...], tuple[tuple[float, ...], ...]]:
+    def _transform_numbers(self) -> tuple[tuple[tuple[float, ...], ...], tuple[tuple[float, ...], ...]]:
         """The numbers of the output transform and of the denoised transform, where there are any."""
         changes = (self.output_transform, self.denoised_transform)
         output, denoised = (() if change is None else (numbers_of(change),) for change in changes)
         return output, denoised
 
     @property
-    def _told_last(self) -> Any:
+    def _last_timestep(self) -> Any:
         """What a model is told of samples that have ended: the last row's, which an embedding knows."""
         return self.rows.timestep[-1:] if len(self) else None
 
@@ -165,25 +165,25 @@ class Plan(Stepper):
     def _hosted(self) -> bool:
         return isinstance(self.sigmas, np.ndarray)
 
-    def _number(self, state: State[Any]) -> int | None:
+    def _row_number(self, state: State[Any]) -> int | None:
         number = state.index if type(state.index) is int else host_number(state, self._count)
         if number is not None and not 0 <= number < self._count:
             raise ScheduleError(f"the plan has rows 0..{len(self) - 1}; there is no row {number} to step through.")
         self._check_memory(state)
         return number
 
-    def _place(self, backend: Backend[Any], state: State[Any]) -> tuple[Row, Any]:
+    def _weights_at(self, backend: Backend[Any], state: State[Any]) -> tuple[Weights, Any]:
         index = state.index
         # The common case first: it is most of what a small step costs.
         if type(index) is int and 0 <= index < self._count and len(state.memory) == self._memory_count:
-            row = self._rows[index]
-            if row is not None:
-                return row, index + 1
-        number = self._number(state)
+            weights = self._in_use[index]
+            if weights is not None:
+                return weights, index + 1
+        number = self._row_number(state)
         if number is not None and self._hosted:
-            self._check_single(backend.compute_dtype(state.sample.dtype))
-            return self._row(number), number + 1
-        return super()._place(backend, state)
+            self._check_float32(backend.compute_dtype(state.sample.dtype))
+            return self._weights(number), number + 1
+        return super()._weights_at(backend, state)
 
     @cached_property
     def _count(self) -> int:
@@ -193,37 +193,34 @@ class Plan(Stepper):
         super().warm()
         _ = self._count
         for number in range(len(self) if self._hosted else 0):
-            self._row(number)
+            self._weights(number)
 
     @cached_property
     def _memory_count(self) -> int:
         return len(self.tableau.registers) - 1
 
     def needs_noise(self, row: int) -> bool:
-        return self._row(row).noisy if self._hosted else self.layout.noisy
+        return self._weights(row).noisy if self._hosted else self.layout.noisy
 
-    def _row(self, number: int) -> Row:
-        """A row whose numbers are floats."""
-        row = self._rows[number]
-        if row is None:
-            row = self._rows[number] = self._made(number)
-        return row
+    def _weights(self, number: int) -> Weights:
+        """The weights of a row as floats, straight from the tableau, which must be NumPy's."""
+        found = self._in_use[number]
+        if found is None:
+            sums = tuple(map(nonzero_terms, self.folded.weights[number].tolist()))
+            found = self._in_use[number] = Weights(
+                scale=float(self.rows.scale[number, 0]),
+                x0=nonzero_terms(self.tableau.x0_weights[number].tolist()),
+                sums=sums,
+                noisy=any(k >= self.layout.first_noise for register in sums for k in register.operands),
+                parameters=tuple(self.noise_parameters[number].tolist()),
+                numbers=self._transform_numbers,
+            )
+        return found
 
     @cached_property
-    def _rows(self) -> list[Row | None]:
-        """Rows in use so far."""
+    def _in_use(self) -> list[Weights | None]:
+        """Per row, its weights as floats; None for a row that no step has needed yet."""
         return [None] * len(self)
-
-    def _made(self, number: int) -> Row:
-        sums = tuple(map(terms, self.folded.weights[number].tolist()))
-        return Row(
-            scale=float(self.rows.scale[number, 0]),
-            x0=terms(self.tableau.x0_weights[number].tolist()),
-            sums=sums,
-            noisy=any(k >= self.layout.first_noise for register in sums for k in register.operands),
-            parameters=tuple(self.noise_parameters[number].tolist()),
-            numbers=self._numbers,
-        )
 
     def add_noise(self, x0: B, noise: B, point: Any) -> B:
         """The forward process at a point of the run, alphas[point] * x0 + sigmas[point] * noise, as inpainting needs.
@@ -252,10 +249,10 @@ class Plan(Stepper):
     def _levels_on(self, backend: Backend[Any], dtype: Any, device: Any) -> Any:
         """(steps + 1, 2) alphas and sigmas on a device."""
         key = ("levels", backend.name, str(device), str(dtype))
-        if key not in self._kept:
+        if key not in self._on_device:
             pair = namespace(self.sigmas).stack([self.alphas, self.sigmas], axis=1)
-            self._kept[key] = (backend.constant if self._hosted else backend.asarray)(pair, dtype, device)
-        return self._kept[key]
+            self._on_device[key] = (backend.constant if self._hosted else backend.asarray)(pair, dtype, device)
+        return self._on_device[key]
 
     def start(self, noise: B, x0: B | None = None, dtype: Any = None, **inputs: B) -> State[B]:
         """The state before the first row.
@@ -279,13 +276,13 @@ class Plan(Stepper):
         if x0 is not None:
             check_alike(noise, x0, "x0", "noise")
         levels = (self.grid.init_noise_sigma,) if x0 is None else (self.sigmas[0], self.alphas[0])
-        self._check_single(wide)
+        self._check_float32(wide)
         if self._hosted and str(wide).endswith("float32") and not max(map(float, levels)) <= FLOAT32:
             raise ScheduleError(f"{self.name} starts at the level {max(map(float, levels)):.4g}, beyond float32.")
         weights = tuple(
             float(one) if self._hosted else backend.asarray(one, wide, backend.device(noise)) for one in levels
         )
-        first = terms(weights) if self._hosted else Terms(weights, (0, 1)[: len(weights)])
+        first = nonzero_terms(weights) if self._hosted else Terms(weights, (0, 1)[: len(weights)])
         (sample,) = backend.weighted_sums((first,), (noise,) if x0 is None else (noise, x0), kept)
         if set(inputs) != set(self.inputs):
             wanted, found = (", ".join(names) or "none" for names in (self.inputs, inputs))

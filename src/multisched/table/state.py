@@ -51,7 +51,7 @@ def check_all(backend: Backend[Any], layout: Layout, state: State[Any], output: 
         check_alike(sample, output, "the model's output", "sample")
     if not backend.together(sample, others):
         for array in others:
-            check_place(sample, array, _name(array, state, output), "sample")
+            check_device(sample, array, _name(array, state, output), "sample")
 
 
 def _name(array: Any, state: State[Any], output: Any) -> str:
@@ -71,10 +71,10 @@ def check_alike(one: Any, other: Any, other_name: str, one_name: str) -> None:
     backends.of(other).compute_dtype(other.dtype)  # refuses what is not floating, whose values a cast would change
     if other.shape != one.shape:
         raise ScheduleError(f"{other_name} has shape {tuple(other.shape)}, the {one_name} {tuple(one.shape)}.")
-    check_place(one, other, other_name, one_name)
+    check_device(one, other, other_name, one_name)
 
 
-def check_place(one: Any, other: Any, other_name: str, one_name: str) -> None:
+def check_device(one: Any, other: Any, other_name: str, one_name: str) -> None:
     """`other`, an array of the same library, lies where `one` does.
 
     Raises:
@@ -125,7 +125,7 @@ def host_number(state: State[Any], last: int) -> int | None:
             raise ScheduleError(f"the index is an array of {its.name}, the sample of {mine.name}.")
         if tuple(index.shape) != tuple(sample.shape[: len(index.shape)]):
             raise ScheduleError(f"the index has shape {tuple(index.shape)}, the sample {tuple(sample.shape)}.")
-        check_place(sample, index, "the index", "sample")
+        check_device(sample, index, "the index", "sample")
         return None
     try:
         if isinstance(index, bool):

@@ -1,4 +1,4 @@
-"""The table: a solver evaluated once on one-hot operands.
+"""The tableau: a solver evaluated once on one-hot operands.
 
 The operands of a row are (sample, memory..., output..., x0, noise...), its registers (sample, memory...). A linear
 formula's value on the rows of the identity matrix is its coefficients, so one call of `Solver.update` with columns
@@ -154,11 +154,11 @@ def tabulate(
         raise ScheduleError(f"a run has at most {CALLS} model calls; this one has {len(rows)}.")
     _check_regular(rows.first(kept), prediction)
     with np.errstate(all="ignore" if kept < len(rows) else None):  # in the rows that are not kept
-        tableau = _tableau(solver, rows, prediction, kept)
+        tableau = _evaluated(solver, rows, prediction, kept)
     return rows if stop is None else replace(rows.first(kept), grid=rows.grid.part(0, stop)), tableau
 
 
-def _tableau(solver: Solver, rows: Rows, prediction: Prediction, kept: int) -> Tableau:
+def _evaluated(solver: Solver, rows: Rows, prediction: Prediction, kept: int) -> Tableau:
     """The table of the first `kept` rows."""
     xp = namespace(rows.sigma)
     registers = ("sample", *solver.memory)
