@@ -145,7 +145,7 @@ class Rows(Value):
 
     @property
     def total(self) -> float:
-        """Steps of the whole schedule that the grid is a part of."""
+        """Steps of the whole schedule that the grid is a part of, as a float."""
         return float(self.grid.total)
 
     @property

@@ -130,7 +130,7 @@ def compiled(backend: Backend[Any], layout: Layout, ending: bool = False, donate
         donate: whether the sample and the memory may be overwritten.
 
     Raises:
-        ScheduleError: the library has no compiler.
+        ScheduleError: if the library has no compiler.
     """
 
     def function(coefficients: Any, sample: Any, memory: tuple[Any, ...], output: Any, noise: tuple[Any, ...]) -> Any:
@@ -144,7 +144,7 @@ def mix(alpha: Any, one: B, sigma: Any, other: B) -> B:
     """alpha * one + sigma * other, in the dtype of `one`; the weights are floats, or arrays that broadcast.
 
     Raises:
-        ScheduleError: arrays of two libraries, shapes or devices, or not floating.
+        ScheduleError: if the arrays differ in library, shape or device, or are not floating.
     """
     backend = backends.of(one)
     check_alike(one, other, "noise", "sample")

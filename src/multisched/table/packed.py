@@ -41,7 +41,7 @@ class Weights(NamedTuple):
         parameters: of the noise transform.
         choices: which of the output transforms and of the denoised transforms is meant, from 1; 0 is none of them.
         numbers: of each output transform, and of each denoised transform.
-        ended: whether the run has ended and the sample stays as it is; None where that is not asked.
+        ended: whether the run has ended, so that the sample stays as it is; None if no sample can have ended.
     """
 
     scale: Any
@@ -68,8 +68,8 @@ class Layout:
     Attributes:
         sums, x0: per register, and for the estimate of x0, the weights that are not 0 in every row.
         end: the column that says which rows are ends. It is the last of those that a step takes.
-        timestep: the column of what the model is told.
-        scale: the column of what the model's input is scaled with; None where that is 1 in every row.
+        timestep: the column of the timestep that is passed to the model.
+        scale: the column of the scale of the model's input; None where that is 1 in every row.
         parameters, choices, numbers: the columns of a row's parameters, choices and numbers.
         outputs, draws: parts of the model's output, and noise draws.
         masked: places of "known" and "mask" in the memory, where there are any.
@@ -136,7 +136,7 @@ class Layout:
             backend: of the coefficients.
             coefficients: (columns,), or (batch, columns) for a row per sample.
             ndim: axes of the samples.
-            ending: whether to ask if the run has ended.
+            ending: whether samples may have ended.
         """
         lead = tuple(coefficients.shape[:-1])
         shape = (*lead, *(1,) * (ndim - len(lead)))
@@ -170,7 +170,7 @@ def gather(backend: Backend[Any], table: Any, index: Any) -> Any:
 
 
 def countable(backend: Backend[Any], index: Any) -> Any:
-    """The index as int32, or as the int64 that it is: of other integers a library may not do the arithmetic."""
+    """The index as int32, unless it is int64: a library may lack the arithmetic of other integers."""
     name = str(index.dtype)
     return (
         index
@@ -223,7 +223,7 @@ class Builder:
         return self.constants(self._ends.astype(np.float64))
 
     def constants(self, values: np.ndarray) -> int:
-        """The column of values (rows,) that are no gradient's concern."""
+        """The column of values (rows,) that no gradient flows through."""
         return self.add(backends.of(self._like).constant(values, self._like.dtype))
 
     def numbers(self, each: Sequence[np.ndarray]) -> tuple[tuple[int, ...], ...]:
@@ -235,7 +235,7 @@ class Builder:
         return namespace(self._like).stack(self._columns, axis=1)
 
     def _used(self, weights: Any) -> tuple[Any, Any]:
-        """Per weight, whether it is not 0 in some row, and whether it is 1 in all; of (rows, ...) lists (...)."""
+        """Whether each weight is not 0 in some row, and whether it is 1 in all rows. Of (rows, ...), lists (...)."""
         known = on_host(weights)
         if known is None:
             return np.ones(weights.shape[1:], bool).tolist(), np.zeros(weights.shape[1:], bool).tolist()

@@ -32,7 +32,7 @@ class Plan(Stepper):
         tableau: the table, with x0 as an operand of its own.
         order: order of convergence of the solver, without any noise that it adds; 0 if it does not follow the
             probability flow.
-        inputs: registers that `start` is to be given.
+        inputs: registers that must be given to `start`.
         output_transform: change made to the model's output, or None.
         denoised_transform: change made to the estimate of x0, or None.
         noise_transform: change made to the noise by what the model's output says of it, or None.
@@ -59,7 +59,7 @@ class Plan(Stepper):
         if self._hosted and len(self) and not math.prod(abs(one).max() for one in tables) < 1e300:
             _ = self.folded  # what is folded later is checked here, where it may overflow
         if not self._hosted:
-            # Now, where the user takes gradients or does not; the first step may stand elsewhere.
+            # Now, since gradients may be recorded here; the first step may be taken where they are not.
             _ = self._packed, self.timesteps
 
     @property
@@ -84,7 +84,7 @@ class Plan(Stepper):
 
     @property
     def alphas(self) -> np.ndarray:
-        """(steps + 1,) float64, read-only: weight of the clean sample likewise."""
+        """(steps + 1,) float64, read-only: weight of the clean sample at the same points."""
         return self.grid.alphas  # type: ignore[no-any-return]
 
     @property
@@ -116,7 +116,7 @@ class Plan(Stepper):
 
     @cached_property
     def folded(self) -> Tableau:
-        """The table that steps go by: without x0, where nothing is done to it."""
+        """The table that steps use: without x0, if nothing is done to x0."""
         with arithmetic():
             return self.tableau.fold() if self.denoised_transform is None else self.tableau
 
@@ -158,7 +158,7 @@ class Plan(Stepper):
 
     @property
     def _last_timestep(self) -> Any:
-        """What a model is told of samples that have ended: the last row's, which an embedding knows."""
+        """The timestep for samples that have ended: that of the last row, which a model's embedding knows."""
         return self.rows.timestep[-1:] if len(self) else None
 
     @cached_property
@@ -267,7 +267,7 @@ class Plan(Stepper):
             inputs: the arrays that the plan's `inputs` name, such as an image and a mask, shaped as the noise.
 
         Raises:
-            ScheduleError: arrays of two libraries or shapes, or not floating, or other inputs than the plan names.
+            ScheduleError: if arrays differ in library or shape, or are not floating, or the inputs are not the plan's.
         """
         backend = backends.of(noise)
         backend.compute_dtype(noise.dtype)
@@ -290,7 +290,7 @@ class Plan(Stepper):
         for name, array in inputs.items():
             check_alike(noise, array, name, "noise")
         given = {name: backend.astype(array, kept) for name, array in inputs.items()}
-        # Of zeros one array each, so that each may be written to or donated.
+        # Every register gets its own zeros: a shared array could not be overwritten or donated.
         names = self.tableau.registers[1:]
         memory = (given[name] if name in given else backend.xp.zeros_like(sample) for name in names)
         return State(sample, tuple(memory), 0)

@@ -24,8 +24,8 @@ def stack_plans(plans: Sequence[Plan]) -> "Stack":
     theirs together. Registers are padded to the widest.
 
     Raises:
-        ScheduleError: no plans, or one whose step is not that of each sample by itself: with inputs, with noise that
-            follows the model's output, with a mean over the batch, or with other parts of the output than the others.
+        ScheduleError: if there are no plans, or one does not step each sample by itself: it has inputs, noise that
+            follows the model's output, a mean over the batch, or an output split into other parts than the others'.
     """
     try:
         listed = tuple(plans)
@@ -156,7 +156,7 @@ class Stack(Stepper):
             dtype: that the state keeps; the noise's by default.
 
         Raises:
-            ScheduleError: other than one plan for each sample, or as `Plan.start`.
+            ScheduleError: if there is not one plan for each sample, or as `Plan.start`.
         """
         backend = backends.of(noise)
         backend.compute_dtype(noise.dtype)

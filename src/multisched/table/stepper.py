@@ -83,7 +83,7 @@ class Stepper(Value, ABC):
         """The table on a device, put there once for each `use`."""
         columns = self._packed[1]
         if not self._hosted:
-            # Made anew each time: what is made while gradients are not recorded, or inside a trace, is of no use later.
+            # Made anew each time: what is made inside a trace, or while gradients are off, is of no use later.
             return backend.asarray(columns, dtype, device)
         key = (use, backend.name, str(device), str(dtype))
         found = self._on_device.get(key)
@@ -132,19 +132,20 @@ class Stepper(Value, ABC):
         return backend.beside(found[number], sample)
 
     def warm(self) -> None:
-        """Make what steps look up whatever the device, which cannot be made while torch.compile traces them."""
+        """Make what steps look up on every device, since it cannot be made while torch.compile traces them."""
         _ = self._of_step, self._memory_count, self._hosted
 
     def _prepare(self, backend: str, device: Any, dtype: Any) -> None:
-        """Make all that steps keep, before a compiler that reads their code comes upon it."""
+        """Make all that steps keep, before a compiler reads their code."""
         self.warm()
         self._put_table("table", backends.get(backend), device, dtype)
 
-    # By this name torch.compile knows what it is to run, not to read. Only its name and constants are passed.
+    # torch.compile runs a function with this attribute and does not read it. Its arguments must be constants: hence
+    # the backend's name.
     _prepare._dynamo_marked_constant = True  # type: ignore[attr-defined]
 
     def _backend(self, sample: Any) -> Backend[Any]:
-        """The backend of a sample, the plan made ready if a compiler is reading."""
+        """The backend of a sample. If a compiler is reading the code, all that steps keep is made first."""
         backend = backends.of(sample)
         if backend.compiling():
             self._prepare(backend.name, backend.device(sample), backend.compute_dtype(sample.dtype))
@@ -161,8 +162,8 @@ class Stepper(Value, ABC):
         return weights, following(backend, self.layout, coefficients, state.index)
 
     def timestep(self, state: State[B]) -> B:
-        """What the model is told at the state's row: an array shaped as the index, 0-d for a number, on the device of
-        the sample and in the dtype of the sums."""
+        """The timestep that the model is given at the state's row: an array shaped as the index, 0-d for a number, on
+        the device of the sample and in the dtype of the sums."""
         backend = self._backend(state.sample)
         number, table = self._row_number(state), self._table_beside(backend, state.sample)
         coefficients = gather(backend, table, state.index) if number is None else table[number, ...]
@@ -202,8 +203,8 @@ class Stepper(Value, ABC):
             A new state, in the dtype of the given one.
 
         Raises:
-            ScheduleError: the run is at its end, an array of another library or shape, noise that is missing, or what
-                the array library cannot do.
+            ScheduleError: if the run is at its end, an array is of another library or shape, noise is missing, or the
+                array library cannot do what is asked for.
         """
         backend = backends.of(state.sample)
         if backend.compiling():
@@ -260,7 +261,7 @@ class Stepper(Value, ABC):
         float; with an array for index, an array that broadcasts against the samples. It is 0 where a row adds no noise.
 
         Raises:
-            ScheduleError: as `step`, or the deviation is not one number: a mask or the model's output sets it.
+            ScheduleError: as `step`, or if the deviation is not one number: a mask or the model's output sets it.
         """
         layout = self.layout
         if layout.noise_transform is not None or layout.masked is not None:

@@ -34,7 +34,7 @@ class Tableau(Value):
         operands: their names: the registers, "output" (or "output_0"...), "x0" unless folded, "noise_0"...
 
     Raises:
-        ScheduleError: shapes that do not fit the names, or a coefficient that is not finite.
+        ScheduleError: if the shapes do not fit the names, or a coefficient is not finite.
     """
 
     weights: Any
@@ -125,8 +125,8 @@ def clear_dust(weights: Any, size: Any, reach: Any = 1.0) -> Any:
 
     Args:
         weights: (rows, registers, operands).
-        size: that of the terms that each was summed of, which broadcasts.
-        reach: how large an operand may be beside the others, which broadcasts: what a weight leaves of it counts.
+        size: how large the terms are that each weight is a sum of; broadcasts.
+        reach: how many times larger than the others an operand may be, and so the effect of its weight; broadcasts.
     """
     xp = namespace(weights)
     nearest = xp.round(weights * 2) / 2
