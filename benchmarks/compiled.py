@@ -9,7 +9,7 @@ from unittest import mock
 import multisched as ms
 from benchmarks import ours
 from benchmarks.page import Section
-from multisched.step import compiled
+from multisched.table.kernel import compiled
 
 NAME = "compiled"
 SHAPE = (1, 4, 64, 64)

@@ -8,7 +8,9 @@ import pytest
 from zoo import EVERY, arrays, run
 
 import multisched as ms
-from multisched.step import compiled
+from multisched import sampling
+from multisched.table import kernel, stepper
+from multisched.table.kernel import compiled
 
 # What torch says of itself while it compiles.
 pytestmark = pytest.mark.filterwarnings("ignore::DeprecationWarning", "ignore:overflow encountered in cast")
@@ -46,8 +48,8 @@ def traces(compiler, monkeypatch):
 
         first = mx.compile(lambda array: array + array)  # of a process, which MLX traces twice
         mx.eval(first(first(mx.ones(1))))
-    made, advance = [], ms.step.advance
-    for module in (ms.step, ms.steps, ms.sampling):
+    made, advance = [], kernel.advance
+    for module in (kernel, stepper, sampling):
         monkeypatch.setattr(module, "advance", lambda *given, **named: made.append(0) or advance(*given, **named))
     return lambda: len(made)
 

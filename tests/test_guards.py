@@ -209,7 +209,7 @@ def test_no_array_that_a_plan_or_a_recipe_leads_to_can_be_written_to():
         plan = recipe.plan(4)
         _ = plan.timesteps, plan.folded, plan.layout
         found = list(_arrays_of((recipe, plan), set()))
-        held = {id(plan._built[1])}  # of no public attribute
+        held = {id(plan._packed[1])}  # of no public attribute
         assert len(found) > 10
         for array in found:
             assert not array.flags.writeable or id(array) in held, name
@@ -244,7 +244,7 @@ def test_a_torch_plan_first_used_under_a_mode_is_as_any_other(make, backend):
         for use in (fake, inference, transforms, gradient, compiled):
             plan, x, index = recipe.plan(4), make(arrays(1)[0]), make([1, 2], "int32")
             use(plan, x, index)
-            assert all(type(one) is torch.Tensor and not one.is_inference() for one in plan._kept.values())
+            assert all(type(one) is torch.Tensor and not one.is_inference() for one in plan._on_device.values())
             at = x.clone().requires_grad_()
             found = plan.step(ms.State(at, (), index), at).sample
             found.sum().backward()
@@ -286,7 +286,7 @@ def test_a_jax_plan_first_used_in_a_trace_keeps_no_tracer(make, backend):
     for use in uses:
         plan = ms.DDIM().plan(4)
         use(lambda a, plan=plan: plan.step(ms.State(a, (), index), a).sample)(x)
-        assert plan._kept and not any(isinstance(one, jax.core.Tracer) for one in plan._kept.values())
+        assert plan._on_device and not any(isinstance(one, jax.core.Tracer) for one in plan._on_device.values())
     plan = ms.DDIM().plan(4)
     found = jax.vmap(lambda a, k: plan.step(ms.State(a, (), k), a).sample)(x, index)
     np.testing.assert_allclose(found, plan.step(ms.State(x, (), index), x).sample, rtol=1e-6)
@@ -347,9 +347,9 @@ def test_nothing_is_left_of_2000_plans_or_of_2000_requests(compile, make, backen
         return state, len(gc.get_objects())
 
     state, before = serve(100, state)  # what the library keeps of each operation is there after these
-    kept = len(stack._kept)
+    kept = len(stack._on_device)
     _, after = serve(2_000, state)
-    assert len(stack._kept) == kept and after - before < 500, (before, after)
+    assert len(stack._on_device) == kept and after - before < 500, (before, after)
 
 
 def resident():

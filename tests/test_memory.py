@@ -98,7 +98,7 @@ def test_a_step_takes_its_registers_and_no_more_than_a_sample_beside(name):
     z = (sample,) * plan.noise_draws
     for _ in range(3):
         state = plan.step(state, sample, z)
-    new = sum(len(row.operands) != 1 or row.weights != (1.0,) for row in plan._row(3).sums)
+    new = sum(len(one.operands) != 1 or one.weights != (1.0,) for one in plan._weights(3).sums)
     tracemalloc.start()
     plan.step(state, sample, z)
     peak = tracemalloc.get_traced_memory()[1] / sample.nbytes

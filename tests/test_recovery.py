@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 import multisched as ms
-from multisched.tableau import tabulate
+from multisched.table.tableau import tabulate
 
 SPACINGS = ("leading", "trailing", "linspace")
 # Every short run, and long ones that divide the training timesteps and that do not.

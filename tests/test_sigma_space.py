@@ -59,7 +59,7 @@ def test_the_midpoint_as_published(held):
     prediction = "epsilon" if held == "noise" else "sample"
     plan = ms.Scheduler(DiscreteVP(), prediction, ms.solvers.Midpoint(held)).plan(5)
     x, first, second = np.random.default_rng(0).standard_normal((3, 1, 4))
-    start, middle, end = (getattr(plan.rows.row(3), name) for name in ("start", "here", "next"))
+    start, middle, end = (getattr(plan.rows.single(3), name) for name in ("start", "here", "next"))
     h = float(end.lam - start.lam)
     if held == "noise":
         u = middle.alpha / start.alpha * x - middle.sigma * math.expm1(h / 2) * first

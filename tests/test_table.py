@@ -6,7 +6,7 @@ from zoo import RECIPES
 
 import multisched as ms
 from multisched.solvers import Estimate
-from multisched.tableau import tabulate
+from multisched.table.tableau import tabulate
 
 PREDICTIONS = ("epsilon", "sample", "v_prediction", "flow_prediction")
 
@@ -24,7 +24,7 @@ def test_the_table_is_the_formula_run_on_arrays(recipe, prediction):
     folded = tableau.fold()
     rng = np.random.default_rng(1)
     for index in range(len(rows)):
-        row = rows.row(index)
+        row = rows.single(index)
         x, output, *registers = rng.standard_normal((2 + len(solver.memory), 5))
         noise = tuple(rng.standard_normal((solver.draws, 5)))
         x0, raw = solver.estimate(row, prediction, x, (output,))

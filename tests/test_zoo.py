@@ -20,7 +20,7 @@ from multisched.schedules.ratios import RATIOS
 from multisched.schedules.spacing import SPACINGS
 from multisched.schedules.ve import TIMESTEPS
 from multisched.solvers import Solver
-from multisched.tableau import tabulate
+from multisched.table.tableau import tabulate
 from multisched.values import Value
 
 KINDS = schedulers.named()

@@ -22,15 +22,15 @@ if TYPE_CHECKING:
     from multisched.errors import ScheduleError
     from multisched.grid import Grid
     from multisched.interop.diffusers import from_diffusers, to_diffusers
-    from multisched.plan import Plan
     from multisched.predictions import Prediction
     from multisched.sampling import sample
     from multisched.schedulers import *  # noqa: F403  (the recipes, listed there)
     from multisched.schedules.betas import betas_for_alpha_bar, rescale_zero_terminal_snr
     from multisched.schedules.retrieve import retrieve_timesteps
-    from multisched.stack import Stack, stack_plans
-    from multisched.step import State
-    from multisched.tableau import Tableau
+    from multisched.table.plan import Plan
+    from multisched.table.stack import Stack, stack_plans
+    from multisched.table.state import State
+    from multisched.table.tableau import Tableau
 
 __version__ = "0.1.0"
 
@@ -43,14 +43,14 @@ _PLACES: dict[str, tuple[str, ...]] = {
     "errors": ("ScheduleError",),
     "grid": ("Grid",),
     "interop.diffusers": ("from_diffusers", "to_diffusers"),
-    "plan": ("Plan",),
     "predictions": ("Prediction",),
     "sampling": ("sample",),
     "schedules.betas": ("betas_for_alpha_bar", "rescale_zero_terminal_snr"),
     "schedules.retrieve": ("retrieve_timesteps",),
-    "stack": ("Stack", "stack_plans"),
-    "step": ("State",),
-    "tableau": ("Tableau",),
+    "table.plan": ("Plan",),
+    "table.stack": ("Stack", "stack_plans"),
+    "table.state": ("State",),
+    "table.tableau": ("Tableau",),
 }
 __getattr__, __dir__ = attached(__name__, _PLACES)
 

@@ -8,7 +8,7 @@ import numpy as np
 from multisched import backends
 from multisched.backends import B, Backend
 from multisched.errors import ScheduleError
-from multisched.step import check_alike, check_place
+from multisched.table.state import check_alike, check_device
 
 
 def log_prob(sample: B, mean: B, std: Any) -> B:
@@ -67,5 +67,5 @@ def _deviation(backend: Backend[Any], std: Any, sample: Any, dtype: Any) -> Any:
     shape, whole = tuple(std.shape), tuple(sample.shape)
     if len(shape) > len(whole) or any(n not in (1, m) for n, m in zip(shape[::-1], whole[::-1], strict=False)):
         raise ScheduleError(f"std has shape {shape}, which does not broadcast against the samples' {whole}.")
-    check_place(sample, std, "std", "sample")
+    check_device(sample, std, "std", "sample")
     return backend.astype(std, dtype)

@@ -9,10 +9,10 @@ from multisched import backends
 from multisched import noise as noise_sources
 from multisched.backends import B, Backend
 from multisched.errors import ScheduleError
-from multisched.plan import Plan
 from multisched.schedulers.base import Recipe
 from multisched.schedulers.options import with_options
-from multisched.step import State
+from multisched.table.plan import Plan
+from multisched.table.state import State
 from multisched.values import close, number_of, shown
 from multisched.variants import Variants
 

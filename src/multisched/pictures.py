@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 
 from multisched.errors import ScheduleError
-from multisched.plan import Plan
+from multisched.table.plan import Plan
 from multisched.values import shown
 
 TILE = 64

@@ -9,9 +9,10 @@ from multisched import backends
 from multisched import noise as noise_sources
 from multisched.backends import B, Backend
 from multisched.errors import ScheduleError
-from multisched.plan import Plan
-from multisched.step import State, advance, check_all, scaled
-from multisched.table import Layout
+from multisched.table.kernel import advance, scaled
+from multisched.table.packed import Layout
+from multisched.table.plan import Plan
+from multisched.table.state import State, check_all
 from multisched.values import option
 
 LOOPS = ("auto", "python", "compile", "scan")
@@ -85,7 +86,7 @@ def _loop(
 ) -> Any:
     """The sample at the end, row by row."""
     timesteps = backend.asarray(plan.timesteps, state.sample.dtype, backend.device(state.sample))
-    for row in _rows(len(plan), plan.name, progress):
+    for row in _shown(len(plan), plan.name, progress):
         before = state
         output = model(backend.astype(plan.model_input(before), narrow), timesteps[row, ...])
         draws = noise_sources.draw_row(source, plan, row, before.sample)
@@ -130,7 +131,7 @@ def _body(
         hash(key)
         kept = ref(owner, lambda _: _bodies.pop(place, None))
     except TypeError:  # what cannot be held weakly, or compared, is compiled each time
-        return _row(lambda: model, backend, layout, narrow, source)
+        return _new_body(lambda: model, backend, layout, narrow, source)
     _, bodies = _bodies.setdefault(place, (kept, {}))
     if key not in bodies:
 
@@ -140,11 +141,11 @@ def _body(
 
         if len(bodies) >= MOST:
             bodies.pop(next(iter(bodies)))
-        bodies[key] = _row(alive, backend, layout, narrow, source)
+        bodies[key] = _new_body(alive, backend, layout, narrow, source)
     return bodies[key]
 
 
-def _row(
+def _new_body(
     model: Callable[[], Callable[[Any, Any], Any]], backend: Backend[Any], layout: Layout, narrow: Any, source: Any
 ) -> Callable[..., Any]:
     """One row of a scan with the model that `model()` gives. With a source, the noise is drawn in it, at the addresses
@@ -155,17 +156,18 @@ def _row(
         if source is not None:
             step, first = noise
             noise = noise_sources.draw(source, step, [first + k for k in range(layout.draws)], state.sample)
-        row = layout.row(backend, coefficients, state.sample.ndim, ending=False)
-        seen = state.sample if layout.scale is None else scaled(backend, row.scale, state.sample)
+        weights = layout.weights_of(backend, coefficients, state.sample.ndim, ending=False)
+        seen = state.sample if layout.scale is None else scaled(backend, weights.scale, state.sample)
         output = model()(backend.astype(seen, narrow), coefficients[layout.timestep])
         check_all(backend, layout, state, output, noise)
-        sample, *memory = advance(backend, layout, row, state, output, noise)
+        sample, *memory = advance(backend, layout, weights, state, output, noise)
         return (sample, tuple(memory)), None
 
     return body
 
 
-def _rows(count: int, name: str, progress: bool) -> Iterable[int]:
+def _shown(count: int, name: str, progress: bool) -> Iterable[int]:
+    """The numbers of the rows, with a progress bar if wanted."""
     if not progress:
         return range(count)
     try:

@@ -6,8 +6,8 @@ from typing import Any
 import numpy as np
 
 from multisched.errors import ScheduleError
-from multisched.plan import Plan
 from multisched.schedulers.base import Recipe
+from multisched.table.plan import Plan
 
 KEPT = 8
 """Plans that are kept."""

@@ -17,7 +17,7 @@ from runs import our_rows as our_rows_on_data
 
 import multisched as ms
 from multisched.solvers.exponential import _integrals
-from multisched.tableau import tabulate
+from multisched.table.tableau import tabulate
 
 FLOW = "use_flow_sigmas"
 

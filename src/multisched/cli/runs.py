@@ -11,10 +11,10 @@ import numpy as np
 from multisched import backends, noise
 from multisched.analysis import DataSet
 from multisched.errors import ScheduleError
-from multisched.plan import Plan
 from multisched.predictions import Prediction
 from multisched.sampling import sample
 from multisched.schedulers import Recipe
+from multisched.table.plan import Plan
 from multisched.values import option, shown
 
 CLOSE = 0.05

@@ -10,14 +10,14 @@ from multisched import backends
 from multisched.backends import B, Backend
 from multisched.errors import ScheduleError
 from multisched.grid import Grid
-from multisched.plan import Plan
 from multisched.predictions import Prediction
 from multisched.printing import options_text
 from multisched.schedulers.forward import Asked, Forward, Parts
 from multisched.schedulers.quirk import Quirk, check_quirks
 from multisched.schedules import Schedule, checks
 from multisched.solvers import Solver
-from multisched.tableau import tabulate
+from multisched.table.plan import Plan
+from multisched.table.tableau import tabulate
 from multisched.transforms import Transform
 from multisched.values import TRAINING_TIMESTEPS, arithmetic, check_options, real, shown, whole
 

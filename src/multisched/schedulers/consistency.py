@@ -4,7 +4,6 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from multisched import solvers
-from multisched.plan import Plan
 from multisched.predictions import Prediction
 from multisched.schedulers.base import Recipe
 from multisched.schedulers.forward import Parts
@@ -12,6 +11,7 @@ from multisched.schedulers.options import PREDICTIONS, Clipped, Thresholded, Tra
 from multisched.schedules import checks
 from multisched.schedules.distilled import Decoder, Ramp, Skipping
 from multisched.schedules.trig import TrigFlow
+from multisched.table.plan import Plan
 from multisched.transforms import Clip
 from multisched.values import real
 

@@ -8,7 +8,6 @@ from typing import Any
 
 from multisched import solvers
 from multisched.errors import ScheduleError
-from multisched.plan import Plan
 from multisched.predictions import Opposite, Prediction
 from multisched.schedulers.base import Recipe
 from multisched.schedulers.forward import Parts
@@ -17,6 +16,7 @@ from multisched.schedules import Flow
 from multisched.schedules.flow import ExplodingFlow, shift
 from multisched.schedules.protein import ProteinFlow
 from multisched.solvers.piflow import SUBSTEPS
+from multisched.table.plan import Plan
 from multisched.transforms import MeanShift
 from multisched.values import TRAINING_TIMESTEPS, check_options, count, shown
 

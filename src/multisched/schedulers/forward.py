@@ -14,7 +14,7 @@ from multisched.grid import Grid
 from multisched.predictions import Prediction
 from multisched.schedules import Schedule
 from multisched.solvers import Solver
-from multisched.step import mix
+from multisched.table.kernel import mix
 from multisched.transforms import Transform
 from multisched.values import shown
 

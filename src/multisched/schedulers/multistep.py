@@ -5,7 +5,6 @@ from dataclasses import dataclass
 from typing import Any
 
 from multisched.errors import ScheduleError
-from multisched.plan import Plan
 from multisched.predictions import Prediction
 from multisched.schedulers.base import Recipe
 from multisched.schedulers.forward import Parts
@@ -14,6 +13,7 @@ from multisched.schedules import DiscreteVP, Flow, Schedule
 from multisched.schedules.spacing import SPACINGS
 from multisched.solvers import ExponentialAdams, Solver
 from multisched.solvers.exponential import ORDERS
+from multisched.table.plan import Plan
 from multisched.values import check_options, count, shown
 
 VARIANCES = ("learned", "learned_range")  # that a model may give beside the noise

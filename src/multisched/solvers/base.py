@@ -1,7 +1,7 @@
 """What a solver is: rows (one per model call) and the paper's update, written on arrays.
 
 The update is ordinary arithmetic. Given samples it takes a step; given one-hot operands and columns it yields the
-table of its own coefficients (see `multisched.tableau`). It knows neither the prediction type nor the backend.
+table of its own coefficients (see `multisched.table.tableau`). It knows neither the prediction type nor the backend.
 """
 
 import math
@@ -101,8 +101,8 @@ class Rows(Value):
     def __len__(self) -> int:
         return int(self.sigma.shape[0])
 
-    def row(self, index: int) -> "Rows":
-        """One row, each attribute a number."""
+    def single(self, index: int) -> "Rows":
+        """One row by itself, each attribute a number."""
         return type(self)(**{name: column[index, 0] for name, column in self._columns().items()}, grid=self.grid)
 
     def first(self, count: int) -> "Rows":
@@ -129,7 +129,7 @@ class Rows(Value):
 
     def interval(self, index: int) -> tuple[float, float]:
         """The shares where a row's step begins and where the row ends, on `noise.BrownianNoise`'s path."""
-        row = self.row(index)
+        row = self.single(index)
         return float(row.start.share), float(row.next.share)
 
     def at(self, offset: int) -> Level:
@@ -144,8 +144,8 @@ class Rows(Value):
         return xp.reshape(xp.take(values, xp.reshape(index, (-1,)), axis=0), index.shape)
 
     @property
-    def steps(self) -> float:
-        """Steps of the whole schedule that the grid is a part of."""
+    def total(self) -> float:
+        """Steps of the whole schedule that the grid is a part of, as a float."""
         return float(self.grid.total)
 
     @property

@@ -137,7 +137,7 @@ class DPMMultistep(DPM):
     def update(self, row: Rows, x: Any, model: Estimate, memory: tuple[Any, ...], noise: tuple[Any, ...]) -> Next:
         xp = namespace(row.sigma)
         m = model.x0 if self._data else model.noise
-        falling = (self.lower_order_final and row.steps < 15) | (self.euler_at_final & (row.left == 1))
+        falling = (self.lower_order_final and row.total < 15) | (self.euler_at_final & (row.left == 1))
         order = orders(row, self.solver_order, falling)
         slope = curve = back = 0.0 * order
         if self.solver_order > 1:
@@ -244,7 +244,7 @@ class _PathRows(Rows):
     """Rows of groups whose noise is that of one path: each call draws that of the last way of it."""
 
     def interval(self, index: int) -> tuple[float, float]:
-        row = self.row(index)
+        row = self.single(index)
         return float(row.here.share), float(row.next.share)
 
 

@@ -135,7 +135,7 @@ class LateEuler(Euler):
         return rows_of(grid, *self._calls(grid))
 
     def _sigma_hat(self, row: Rows) -> Any:
-        return row.sigma * (1 + self._gamma(row.sigma, row.steps))
+        return row.sigma * (1 + self._gamma(row.sigma, row.total))
 
     def estimate(self, row: Rows, prediction: Prediction, x: Any, outputs: tuple[Any, ...]) -> tuple[Any, Any]:
         if self.s_churn and self.reread:

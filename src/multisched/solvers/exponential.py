@@ -127,7 +127,7 @@ class ExponentialAdams(Solver):
         return rows
 
     def update(self, row: Rows, x: Any, model: Estimate, memory: tuple[Any, ...], noise: tuple[Any, ...]) -> Next:
-        xp, kept, falling = namespace(row.sigma), len(self._kept), row.steps < self.falling
+        xp, kept, falling = namespace(row.sigma), len(self._kept), row.total < self.falling
         own = len(self.memory) - (0 if self.solver_p is None else len(self.solver_p.memory))
         values = (model.x0 if self.data else model.noise, *memory[kept:own])
         said = (model.x0, model.noise)

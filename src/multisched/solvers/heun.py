@@ -68,7 +68,7 @@ class LateHeun(Heun):
 
     def update(self, row: Rows, x: Any, model: Estimate, memory: tuple[Any, ...], noise: tuple[Any, ...]) -> Next:
         xp, first = namespace(row.sigma), row.stage == 0
-        sigma_hat = row.sigma_start * (1 + self._gamma(row.sigma_start, 2 * row.steps - 1))
+        sigma_hat = row.sigma_start * (1 + self._gamma(row.sigma_start, 2 * row.total - 1))
         stretch = (row.sigma_next - sigma_hat) / (row.sigma_next - row.sigma_start)
         x_hat = x + self.s_noise * xp.sqrt(sigma_hat**2 - row.sigma_start**2) * noise[0] if noise else x
         stretch = stretch * xp.where(first, row.sigma_start / sigma_hat, 1.0)

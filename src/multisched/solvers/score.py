@@ -92,6 +92,6 @@ class EulerMaruyama(Solver):
 
     def update(self, row: Rows, x: Any, model: Estimate, memory: tuple[Any, ...], noise: tuple[Any, ...]) -> Next:
         xp = namespace(row.sigma)
-        rate = (self.beta_min + row.timestep * (self.beta_max - self.beta_min)) / row.steps
+        rate = (self.beta_min + row.timestep * (self.beta_max - self.beta_min)) / row.total
         score = -model.raw_noise / row.sigma
         return Next(x + (x / 2 + score) * rate + xp.where(row.left > 1, xp.sqrt(rate), 0.0) * noise[0])

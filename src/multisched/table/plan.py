@@ -11,19 +11,19 @@ from multisched import backends
 from multisched.backends import B, Backend
 from multisched.errors import ScheduleError
 from multisched.grid import Grid
-from multisched.guards import host_number, kept_dtype
 from multisched.printing import repr_text, table_html, table_text
 from multisched.solvers import Rows
-from multisched.step import State, check_alike, mix
-from multisched.steps import Steps
-from multisched.table import Builder, Layout, Row, Terms, gather, terms, whole_numbers, with_end
-from multisched.tableau import Tableau
+from multisched.table.kernel import mix
+from multisched.table.packed import Builder, Layout, Terms, Weights, gather, nonzero_terms, whole_numbers, with_end
+from multisched.table.state import State, check_alike, host_number, kept_dtype
+from multisched.table.stepper import Stepper
+from multisched.table.tableau import Tableau
 from multisched.transforms import NoiseTransform, Transform, kind_of, numbers_of
 from multisched.values import FLOAT32, anywhere, arithmetic, namespace, read_only, whole
 
 
 @dataclass(frozen=True, eq=False)
-class Plan(Steps):
+class Plan(Stepper):
     """A grid, the solver's table over it, and what is done to outputs on the way. Immutable and hashable.
 
     Attributes:
@@ -32,7 +32,7 @@ class Plan(Steps):
         tableau: the table, with x0 as an operand of its own.
         order: order of convergence of the solver, without any noise that it adds; 0 if it does not follow the
             probability flow.
-        inputs: registers that `start` is to be given.
+        inputs: registers that must be given to `start`.
         output_transform: change made to the model's output, or None.
         denoised_transform: change made to the estimate of x0, or None.
         noise_transform: change made to the noise by what the model's output says of it, or None.
@@ -59,8 +59,8 @@ class Plan(Steps):
         if self._hosted and len(self) and not math.prod(abs(one).max() for one in tables) < 1e300:
             _ = self.folded  # what is folded later is checked here, where it may overflow
         if not self._hosted:
-            # Now, where the user takes gradients or does not; the first step may stand elsewhere.
-            _ = self._built, self.timesteps
+            # Now, since gradients may be recorded here; the first step may be taken where they are not.
+            _ = self._packed, self.timesteps
 
     @property
     def grid(self) -> Grid:
@@ -84,7 +84,7 @@ class Plan(Steps):
 
     @property
     def alphas(self) -> np.ndarray:
-        """(steps + 1,) float64, read-only: weight of the clean sample likewise."""
+        """(steps + 1,) float64, read-only: weight of the clean sample at the same points."""
         return self.grid.alphas  # type: ignore[no-any-return]
 
     @property
@@ -99,12 +99,12 @@ class Plan(Steps):
 
     def noise_address(self, row: int) -> tuple[int, range]:
         """(step, draws) that the noise of a row is drawn at: the step counts in the whole schedule, the draws in it."""
-        step = self.grid.first + self._steps[row]
+        step = self.grid.first + self._step_numbers[row]
         first = self.stages[row] * self.noise_draws
         return step, range(first, first + self.noise_draws)
 
     @cached_property
-    def _steps(self) -> tuple[int, ...]:
+    def _step_numbers(self) -> tuple[int, ...]:
         """Per row, the step that it belongs to."""
         return whole_numbers(self.rows.step)
 
@@ -116,12 +116,12 @@ class Plan(Steps):
 
     @cached_property
     def folded(self) -> Tableau:
-        """The table that steps go by: without x0, where nothing is done to it."""
+        """The table that steps use: without x0, if nothing is done to x0."""
         with arithmetic():
             return self.tableau.fold() if self.denoised_transform is None else self.tableau
 
     @cached_property
-    def _built(self) -> tuple[Layout, Any]:
+    def _packed(self) -> tuple[Layout, Any]:
         weights, x0_weights, parameters = (
             with_end(values) for values in (self.folded.weights, self.tableau.x0_weights, self.noise_parameters)
         )
@@ -133,13 +133,13 @@ class Plan(Steps):
             sums=sums,
             parameters=tuple(builder.add(parameters[:, k]) for k in range(parameters.shape[1])),
             numbers=(
-                builder.numbers([np.tile(own, (len(self) + 1, 1)) for own in self._numbers[0]]),
-                builder.numbers([np.tile(own, (len(self) + 1, 1)) for own in self._numbers[1]]),
+                builder.numbers([np.tile(own, (len(self) + 1, 1)) for own in self._transform_numbers[0]]),
+                builder.numbers([np.tile(own, (len(self) + 1, 1)) for own in self._transform_numbers[1]]),
             ),
             end=builder.ends(),
             x0=builder.entries(x0_weights) if folded else x0,
             scale=builder.unless_one(with_end(self.rows.scale)[:, 0]),
-            timestep=builder.add(with_end(self.rows.timestep, self._told_last)[:, 0]),
+            timestep=builder.add(with_end(self.rows.timestep, self._last_timestep)[:, 0]),
             outputs=self.tableau.outputs,
             draws=self.tableau.draws,
             masked=self.tableau.masked,
@@ -150,40 +150,40 @@ class Plan(Steps):
         return layout, builder.table()
 
     @cached_property
-    def _numbers(self) -> tuple[tuple[tuple[float, ...], ...], tuple[tuple[float, ...], ...]]:
+    def _transform_numbers(self) -> tuple[tuple[tuple[float, ...], ...], tuple[tuple[float, ...], ...]]:
         """The numbers of the output transform and of the denoised transform, where there are any."""
         changes = (self.output_transform, self.denoised_transform)
         output, denoised = (() if change is None else (numbers_of(change),) for change in changes)
         return output, denoised
 
     @property
-    def _told_last(self) -> Any:
-        """What a model is told of samples that have ended: the last row's, which an embedding knows."""
+    def _last_timestep(self) -> Any:
+        """The timestep for samples that have ended: that of the last row, which a model's embedding knows."""
         return self.rows.timestep[-1:] if len(self) else None
 
     @cached_property
     def _hosted(self) -> bool:
         return isinstance(self.sigmas, np.ndarray)
 
-    def _number(self, state: State[Any]) -> int | None:
+    def _row_number(self, state: State[Any]) -> int | None:
         number = state.index if type(state.index) is int else host_number(state, self._count)
         if number is not None and not 0 <= number < self._count:
             raise ScheduleError(f"the plan has rows 0..{len(self) - 1}; there is no row {number} to step through.")
         self._check_memory(state)
         return number
 
-    def _place(self, backend: Backend[Any], state: State[Any]) -> tuple[Row, Any]:
+    def _weights_at(self, backend: Backend[Any], state: State[Any]) -> tuple[Weights, Any]:
         index = state.index
         # The common case first: it is most of what a small step costs.
         if type(index) is int and 0 <= index < self._count and len(state.memory) == self._memory_count:
-            row = self._rows[index]
-            if row is not None:
-                return row, index + 1
-        number = self._number(state)
+            weights = self._in_use[index]
+            if weights is not None:
+                return weights, index + 1
+        number = self._row_number(state)
         if number is not None and self._hosted:
-            self._check_single(backend.compute_dtype(state.sample.dtype))
-            return self._row(number), number + 1
-        return super()._place(backend, state)
+            self._check_float32(backend.compute_dtype(state.sample.dtype))
+            return self._weights(number), number + 1
+        return super()._weights_at(backend, state)
 
     @cached_property
     def _count(self) -> int:
@@ -193,37 +193,34 @@ class Plan(Steps):
         super().warm()
         _ = self._count
         for number in range(len(self) if self._hosted else 0):
-            self._row(number)
+            self._weights(number)
 
     @cached_property
     def _memory_count(self) -> int:
         return len(self.tableau.registers) - 1
 
     def needs_noise(self, row: int) -> bool:
-        return self._row(row).noisy if self._hosted else self.layout.noisy
+        return self._weights(row).noisy if self._hosted else self.layout.noisy
 
-    def _row(self, number: int) -> Row:
-        """A row whose numbers are floats."""
-        row = self._rows[number]
-        if row is None:
-            row = self._rows[number] = self._made(number)
-        return row
+    def _weights(self, number: int) -> Weights:
+        """The weights of a row as floats, straight from the tableau, which must be NumPy's."""
+        found = self._in_use[number]
+        if found is None:
+            sums = tuple(map(nonzero_terms, self.folded.weights[number].tolist()))
+            found = self._in_use[number] = Weights(
+                scale=float(self.rows.scale[number, 0]),
+                x0=nonzero_terms(self.tableau.x0_weights[number].tolist()),
+                sums=sums,
+                noisy=any(k >= self.layout.first_noise for register in sums for k in register.operands),
+                parameters=tuple(self.noise_parameters[number].tolist()),
+                numbers=self._transform_numbers,
+            )
+        return found
 
     @cached_property
-    def _rows(self) -> list[Row | None]:
-        """Rows in use so far."""
+    def _in_use(self) -> list[Weights | None]:
+        """Per row, its weights as floats; None for a row that no step has needed yet."""
         return [None] * len(self)
-
-    def _made(self, number: int) -> Row:
-        sums = tuple(map(terms, self.folded.weights[number].tolist()))
-        return Row(
-            scale=float(self.rows.scale[number, 0]),
-            x0=terms(self.tableau.x0_weights[number].tolist()),
-            sums=sums,
-            noisy=any(k >= self.layout.first_noise for register in sums for k in register.operands),
-            parameters=tuple(self.noise_parameters[number].tolist()),
-            numbers=self._numbers,
-        )
 
     def add_noise(self, x0: B, noise: B, point: Any) -> B:
         """The forward process at a point of the run, alphas[point] * x0 + sigmas[point] * noise, as inpainting needs.
@@ -252,10 +249,10 @@ class Plan(Steps):
     def _levels_on(self, backend: Backend[Any], dtype: Any, device: Any) -> Any:
         """(steps + 1, 2) alphas and sigmas on a device."""
         key = ("levels", backend.name, str(device), str(dtype))
-        if key not in self._kept:
+        if key not in self._on_device:
             pair = namespace(self.sigmas).stack([self.alphas, self.sigmas], axis=1)
-            self._kept[key] = (backend.constant if self._hosted else backend.asarray)(pair, dtype, device)
-        return self._kept[key]
+            self._on_device[key] = (backend.constant if self._hosted else backend.asarray)(pair, dtype, device)
+        return self._on_device[key]
 
     def start(self, noise: B, x0: B | None = None, dtype: Any = None, **inputs: B) -> State[B]:
         """The state before the first row.
@@ -270,7 +267,7 @@ class Plan(Steps):
             inputs: the arrays that the plan's `inputs` name, such as an image and a mask, shaped as the noise.
 
         Raises:
-            ScheduleError: arrays of two libraries or shapes, or not floating, or other inputs than the plan names.
+            ScheduleError: if arrays differ in library or shape, or are not floating, or the inputs are not the plan's.
         """
         backend = backends.of(noise)
         backend.compute_dtype(noise.dtype)
@@ -279,13 +276,13 @@ class Plan(Steps):
         if x0 is not None:
             check_alike(noise, x0, "x0", "noise")
         levels = (self.grid.init_noise_sigma,) if x0 is None else (self.sigmas[0], self.alphas[0])
-        self._check_single(wide)
+        self._check_float32(wide)
         if self._hosted and str(wide).endswith("float32") and not max(map(float, levels)) <= FLOAT32:
             raise ScheduleError(f"{self.name} starts at the level {max(map(float, levels)):.4g}, beyond float32.")
         weights = tuple(
             float(one) if self._hosted else backend.asarray(one, wide, backend.device(noise)) for one in levels
         )
-        first = terms(weights) if self._hosted else Terms(weights, (0, 1)[: len(weights)])
+        first = nonzero_terms(weights) if self._hosted else Terms(weights, (0, 1)[: len(weights)])
         (sample,) = backend.weighted_sums((first,), (noise,) if x0 is None else (noise, x0), kept)
         if set(inputs) != set(self.inputs):
             wanted, found = (", ".join(names) or "none" for names in (self.inputs, inputs))
@@ -293,7 +290,7 @@ class Plan(Steps):
         for name, array in inputs.items():
             check_alike(noise, array, name, "noise")
         given = {name: backend.astype(array, kept) for name, array in inputs.items()}
-        # Of zeros one array each, so that each may be written to or donated.
+        # Every register gets its own zeros: a shared array could not be overwritten or donated.
         names = self.tableau.registers[1:]
         memory = (given[name] if name in given else backend.xp.zeros_like(sample) for name in names)
         return State(sample, tuple(memory), 0)

@@ -1,7 +1,7 @@
-"""The table as columns of numbers: what one compiled step gathers its row from, on the device and once for all steps.
+"""The tableau packed for devices: a static `Layout`, and an array (rows, columns) of the coefficients that vary.
 
 A `Layout` is what all rows have in common: which coefficients there are, and what is done between the sums. It hashes,
-so that plans of one layout, of whatever schedulers, share one compiled step; the numbers themselves are its input.
+so that plans of one layout, of whatever schedulers, share one compiled step, whose input is one row of the array.
 """
 
 from collections.abc import Sequence
@@ -25,13 +25,13 @@ class Terms(NamedTuple):
     operands: tuple[int, ...]
 
 
-def terms(weights: Sequence[float]) -> Terms:
-    """The terms of a row of weights that stand one for each operand."""
+def nonzero_terms(weights: Sequence[float]) -> Terms:
+    """The terms of a sum, given a weight for each operand."""
     return Terms(tuple(filter(None, weights)), tuple(compress(range(len(weights)), weights)))
 
 
-class Row(NamedTuple):
-    """What one model call does. Its numbers are floats, or arrays that broadcast against the samples.
+class Weights(NamedTuple):
+    """All numbers of one row: floats, or arrays that broadcast against the samples.
 
     Attributes:
         scale: what the sample is multiplied with before the model sees it.
@@ -41,7 +41,7 @@ class Row(NamedTuple):
         parameters: of the noise transform.
         choices: which of the output transforms and of the denoised transforms is meant, from 1; 0 is none of them.
         numbers: of each output transform, and of each denoised transform.
-        ended: whether the run has ended and the sample stays as it is; None where that is not asked.
+        ended: whether the run has ended, so that the sample stays as it is; None if no sample can have ended.
     """
 
     scale: Any
@@ -68,8 +68,8 @@ class Layout:
     Attributes:
         sums, x0: per register, and for the estimate of x0, the weights that are not 0 in every row.
         end: the column that says which rows are ends. It is the last of those that a step takes.
-        timestep: the column of what the model is told.
-        scale: the column of what the model's input is scaled with; None where that is 1 in every row.
+        timestep: the column of the timestep that is passed to the model.
+        scale: the column of the scale of the model's input; None where that is 1 in every row.
         parameters, choices, numbers: the columns of a row's parameters, choices and numbers.
         outputs, draws: parts of the model's output, and noise draws.
         masked: places of "known" and "mask" in the memory, where there are any.
@@ -129,14 +129,14 @@ class Layout:
         names |= dict.fromkeys(self.parameters, "a parameter of the noise")
         return names.get(column, "a weight of the estimate of x0")
 
-    def row(self, backend: Backend[Any], coefficients: Any, ndim: int, ending: bool) -> Row:
-        """One row of the table, for samples of `ndim` axes.
+    def weights_of(self, backend: Backend[Any], coefficients: Any, ndim: int, ending: bool) -> Weights:
+        """The weights of a row, for samples of `ndim` axes.
 
         Args:
             backend: of the coefficients.
             coefficients: (columns,), or (batch, columns) for a row per sample.
             ndim: axes of the samples.
-            ending: whether to ask if the run has ended.
+            ending: whether samples may have ended.
         """
         lead = tuple(coefficients.shape[:-1])
         shape = (*lead, *(1,) * (ndim - len(lead)))
@@ -150,7 +150,7 @@ class Layout:
             return Terms(tuple(weights), tuple(entry.operand for entry in entries))
 
         output, denoised = (1 if column is None else pick(column) for column in self.choices)
-        return Row(
+        return Weights(
             1.0 if self.scale is None else pick(self.scale),
             chosen(self.x0),
             tuple(map(chosen, self.sums)),
@@ -170,7 +170,7 @@ def gather(backend: Backend[Any], table: Any, index: Any) -> Any:
 
 
 def countable(backend: Backend[Any], index: Any) -> Any:
-    """The index as int32, or as the int64 that it is: of other integers a library may not do the arithmetic."""
+    """The index as int32, unless it is int64: a library may lack the arithmetic of other integers."""
     name = str(index.dtype)
     return (
         index
@@ -223,7 +223,7 @@ class Builder:
         return self.constants(self._ends.astype(np.float64))
 
     def constants(self, values: np.ndarray) -> int:
-        """The column of values (rows,) that are no gradient's concern."""
+        """The column of values (rows,) that no gradient flows through."""
         return self.add(backends.of(self._like).constant(values, self._like.dtype))
 
     def numbers(self, each: Sequence[np.ndarray]) -> tuple[tuple[int, ...], ...]:
@@ -235,7 +235,7 @@ class Builder:
         return namespace(self._like).stack(self._columns, axis=1)
 
     def _used(self, weights: Any) -> tuple[Any, Any]:
-        """Per weight, whether it is not 0 in some row, and whether it is 1 in all; of (rows, ...) lists (...)."""
+        """Whether each weight is not 0 in some row, and whether it is 1 in all rows. Of (rows, ...), lists (...)."""
         known = on_host(weights)
         if known is None:
             return np.ones(weights.shape[1:], bool).tolist(), np.zeros(weights.shape[1:], bool).tolist()

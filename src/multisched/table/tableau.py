@@ -1,4 +1,4 @@
-"""The table: a solver evaluated once on one-hot operands.
+"""The tableau: a solver evaluated once on one-hot operands.
 
 The operands of a row are (sample, memory..., output..., x0, noise...), its registers (sample, memory...). A linear
 formula's value on the rows of the identity matrix is its coefficients, so one call of `Solver.update` with columns
@@ -34,7 +34,7 @@ class Tableau(Value):
         operands: their names: the registers, "output" (or "output_0"...), "x0" unless folded, "noise_0"...
 
     Raises:
-        ScheduleError: shapes that do not fit the names, or a coefficient that is not finite.
+        ScheduleError: if the shapes do not fit the names, or a coefficient is not finite.
     """
 
     weights: Any
@@ -125,8 +125,8 @@ def clear_dust(weights: Any, size: Any, reach: Any = 1.0) -> Any:
 
     Args:
         weights: (rows, registers, operands).
-        size: that of the terms that each was summed of, which broadcasts.
-        reach: how large an operand may be beside the others, which broadcasts: what a weight leaves of it counts.
+        size: how large the terms are that each weight is a sum of; broadcasts.
+        reach: how many times larger than the others an operand may be, and so the effect of its weight; broadcasts.
     """
     xp = namespace(weights)
     nearest = xp.round(weights * 2) / 2
@@ -154,11 +154,11 @@ def tabulate(
         raise ScheduleError(f"a run has at most {CALLS} model calls; this one has {len(rows)}.")
     _check_regular(rows.first(kept), prediction)
     with np.errstate(all="ignore" if kept < len(rows) else None):  # in the rows that are not kept
-        tableau = _tableau(solver, rows, prediction, kept)
+        tableau = _evaluated(solver, rows, prediction, kept)
     return rows if stop is None else replace(rows.first(kept), grid=rows.grid.part(0, stop)), tableau
 
 
-def _tableau(solver: Solver, rows: Rows, prediction: Prediction, kept: int) -> Tableau:
+def _evaluated(solver: Solver, rows: Rows, prediction: Prediction, kept: int) -> Tableau:
     """The table of the first `kept` rows."""
     xp = namespace(rows.sigma)
     registers = ("sample", *solver.memory)

@@ -11,11 +11,10 @@ import numpy as np
 from multisched import backends
 from multisched.backends import B
 from multisched.errors import ScheduleError
-from multisched.guards import host_number
-from multisched.plan import Plan
-from multisched.step import State, check_alike, check_place
-from multisched.steps import Steps
-from multisched.table import Builder, Layout, Terms, countable, with_end
+from multisched.table.packed import Builder, Layout, Terms, countable, with_end
+from multisched.table.plan import Plan
+from multisched.table.state import State, check_alike, check_device, host_number
+from multisched.table.stepper import Stepper
 from multisched.transforms import MeanShift, kind_of, numbers_of
 from multisched.values import shown, whole
 
@@ -25,8 +24,8 @@ def stack_plans(plans: Sequence[Plan]) -> "Stack":
     theirs together. Registers are padded to the widest.
 
     Raises:
-        ScheduleError: no plans, or one whose step is not that of each sample by itself: with inputs, with noise that
-            follows the model's output, with a mean over the batch, or with other parts of the output than the others.
+        ScheduleError: if there are no plans, or one does not step each sample by itself: it has inputs, noise that
+            follows the model's output, a mean over the batch, or an output split into other parts than the others'.
     """
     try:
         listed = tuple(plans)
@@ -36,7 +35,7 @@ def stack_plans(plans: Sequence[Plan]) -> "Stack":
 
 
 @dataclass(frozen=True, eq=False)
-class Stack(Steps):
+class Stack(Stepper):
     """Plans whose rows stand in one table, each followed by a row for its end. A state's index is (batch,), counted
     over all of them; a sample whose plan has ended stays as it is until another run takes its place.
 
@@ -96,8 +95,8 @@ class Stack(Steps):
         return True
 
     @cached_property
-    def _built(self) -> tuple[Layout, Any]:
-        weights, folded = self._weights()
+    def _packed(self) -> tuple[Layout, Any]:
+        weights, folded = self._padded()
         rows = sum(len(plan) + 1 for plan in self.plans)
         ends = np.zeros(rows, dtype=bool)
         ends[[first + len(plan) for first, plan in zip(self.first_rows, self.plans, strict=True)]] = True
@@ -120,7 +119,7 @@ class Stack(Steps):
             x0=builder.entries(x0_weights) if folded else x0,
             scale=builder.unless_one(np.concatenate([with_end(plan.rows.scale)[:, 0] for plan in self.plans])),
             timestep=builder.add(
-                np.concatenate([with_end(plan.rows.timestep, plan._told_last)[:, 0] for plan in self.plans]),
+                np.concatenate([with_end(plan.rows.timestep, plan._last_timestep)[:, 0] for plan in self.plans]),
             ),
             outputs=self.plans[0].tableau.outputs,
             draws=max(plan.noise_draws for plan in self.plans),
@@ -129,7 +128,7 @@ class Stack(Steps):
         )
         return layout, builder.table()
 
-    def _weights(self) -> tuple[np.ndarray, bool]:
+    def _padded(self) -> tuple[np.ndarray, bool]:
         """(rows, registers, operands) of all plans, padded with zeros, and whether x0 is folded in all."""
         folded = all(plan.denoised_transform is None for plan in self.plans)
         registers = max(len(plan.tableau.registers) for plan in self.plans)
@@ -157,7 +156,7 @@ class Stack(Steps):
             dtype: that the state keeps; the noise's by default.
 
         Raises:
-            ScheduleError: other than one plan for each sample, or as `Plan.start`.
+            ScheduleError: if there is not one plan for each sample, or as `Plan.start`.
         """
         backend = backends.of(noise)
         backend.compute_dtype(noise.dtype)
@@ -187,7 +186,7 @@ class Stack(Steps):
     def done(self, state: State[B]) -> Any:
         """(batch,) bool: whether each sample's plan has ended."""
         backend = self._backend(state.sample)
-        self._number(state)
+        self._row_number(state)
         ends = [first + len(plan) for first, plan in zip(self.first_rows, self.plans, strict=True)]
         found = state.index == ends[0]
         for end in ends[1:]:
@@ -207,8 +206,8 @@ class Stack(Steps):
             ScheduleError: if there is no such slot, or the states do not go together.
         """
         backend = self._backend(state.sample)
-        self._number(state)
-        self._number(fresh)
+        self._row_number(state)
+        self._row_number(fresh)
         slot = _slot(backend, state, slot)
         if tuple(fresh.sample.shape) != (1, *state.sample.shape[1:]) or fresh.sample.dtype != state.sample.dtype:
             raise ScheduleError(
@@ -218,7 +217,7 @@ class Stack(Steps):
         for one in (state, fresh):
             for array in one.memory:
                 check_alike(one.sample, array, "memory", "sample")
-        check_place(state.sample, fresh.sample, "the fresh sample", "sample")
+        check_device(state.sample, fresh.sample, "the fresh sample", "sample")
         xp = backend.xp
         number: Any = xp.cumulative_sum(xp.ones_like(countable(backend, state.index))) - 1
         here = number == slot
@@ -231,20 +230,20 @@ class Stack(Steps):
         index = backend.astype(fresh.index, state.index.dtype)
         return State(placed(fresh.sample, state.sample), memory, xp.where(here, index, state.index))
 
-    def _number(self, state: State[Any]) -> int | None:
-        if host_number(state, self._last) is not None or len(state.index.shape) != 1:
+    def _row_number(self, state: State[Any]) -> int | None:
+        if host_number(state, self._last_row) is not None or len(state.index.shape) != 1:
             raise ScheduleError(f"the state of a stack has one index for each sample; given {shown(state.index)}.")
         self._check_memory(state)
         return None
 
     @cached_property
-    def _last(self) -> int:
+    def _last_row(self) -> int:
         """The index of the last plan's end."""
         return len(self) + len(self.plans) - 1
 
     def warm(self) -> None:
         super().warm()
-        _ = self._last, self.first_rows
+        _ = self._last_row, self.first_rows
 
     def __len__(self) -> int:
         """Rows of all plans, without those of their ends."""
@@ -279,5 +278,5 @@ def _slot(backend: Any, state: State[Any], slot: Any) -> Any:
         raise ScheduleError(f"the slot must be an int or a 0-d integer array; given {slot!r:.60}.")
     if backends.of(slot) is not backend:
         raise ScheduleError(f"the slot is an array of {backends.of(slot).name}, the sample of {backend.name}.")
-    check_place(state.sample, slot, "the slot", "sample")
+    check_device(state.sample, slot, "the slot", "sample")
     return slot

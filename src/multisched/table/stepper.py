@@ -1,6 +1,5 @@
-"""Steps: what a plan and a stack of plans share, stepping through the rows of a table."""
+"""Stepper: what a plan and a stack of plans share, from the weights of a row to the next state."""
 
-import math
 from abc import ABC, abstractmethod
 from functools import cached_property
 from typing import Any
@@ -10,13 +9,13 @@ import numpy as np
 from multisched import backends
 from multisched.backends import B, Backend
 from multisched.errors import ScheduleError
-from multisched.guards import check_donated, check_out
-from multisched.step import State, advance, check_all, compiled, estimate, following, scaled
-from multisched.table import Layout, Row, Terms, gather
+from multisched.table.kernel import advance, compiled, deviation, estimate, following, scaled
+from multisched.table.packed import Layout, Terms, Weights, gather
+from multisched.table.state import State, check_all, check_donated, check_out
 from multisched.values import FLOAT32, Value
 
 
-class Steps(Value, ABC):
+class Stepper(Value, ABC):
     """A table and the way through it. A state's index is an int (not for stacks), or an integer array of the samples'
     library whose dtype can count the rows: 0-d, (batch,) for a row per sample, or (batch, frames) and so on, whatever
     the sample's shape begins with. The values of an array are not read: a negative one stands for the first row.
@@ -31,16 +30,16 @@ class Steps(Value, ABC):
     @property
     def layout(self) -> Layout:
         """What all rows have in common; plans of one layout share a compiled step."""
-        return self._built[0]
+        return self._packed[0]
 
     @property
     @abstractmethod
-    def _built(self) -> tuple[Layout, Any]:
+    def _packed(self) -> tuple[Layout, Any]:
         """The layout, and the table (rows, columns) in the grid's library."""
 
     @abstractmethod
-    def _number(self, state: State[Any]) -> int | None:
-        """The row that an int stands for, in range; None for an array, which is not read."""
+    def _row_number(self, state: State[Any]) -> int | None:
+        """The row of a state whose index is an int, in range; None for an array, which is not read."""
 
     @property
     @abstractmethod
@@ -61,8 +60,8 @@ class Steps(Value, ABC):
         return len(self.layout.sums) - 1
 
     @cached_property
-    def _kept(self) -> dict[tuple[str, str, str, str], Any]:
-        """What has been put on devices."""
+    def _on_device(self) -> dict[tuple[str, str, str, str], Any]:
+        """The tables that have been put on devices."""
         return {}
 
     def table(self, backend: Any = "numpy", device: Any = None, dtype: Any = "float32") -> Any:
@@ -78,21 +77,22 @@ class Steps(Value, ABC):
             ScheduleError: if the backend, the device or the dtype is unknown.
         """
         backend = backends.resolve(backend)
-        return self._table("shown" if backend.mutable else "table", backend, device, dtype)
+        return self._put_table("shown" if backend.mutable else "table", backend, device, dtype)
 
-    def _table(self, use: str, backend: Backend[Any], device: Any, dtype: Any) -> Any:
-        columns = self._built[1]
+    def _put_table(self, use: str, backend: Backend[Any], device: Any, dtype: Any) -> Any:
+        """The table on a device, put there once for each `use`."""
+        columns = self._packed[1]
         if not self._hosted:
-            # Made anew each time: what is made while gradients are not recorded, or inside a trace, is of no use later.
+            # Made anew each time: what is made inside a trace, or while gradients are off, is of no use later.
             return backend.asarray(columns, dtype, device)
         key = (use, backend.name, str(device), str(dtype))
-        found = self._kept.get(key)
+        found = self._on_device.get(key)
         if found is None:
-            self._check_single(dtype)
-            found = self._kept[key] = backend.constant(columns, dtype, device)
+            self._check_float32(dtype)
+            found = self._on_device[key] = backend.constant(columns, dtype, device)
         return found
 
-    def _check_single(self, dtype: Any) -> None:
+    def _check_float32(self, dtype: Any) -> None:
         """Refuse a cast of the coefficients to a dtype that cannot hold them.
 
         Raises:
@@ -103,78 +103,80 @@ class Steps(Value, ABC):
 
     @cached_property
     def _beyond(self) -> str | None:
-        """What is said of a coefficient that is beyond float32; None where there is none, or that is not known."""
+        """A clause that names a coefficient beyond float32; None if there is none, or the values are not NumPy's."""
         if not self._hosted:
             return None
-        layout, columns = self._built
+        layout, columns = self._packed
         place = np.unravel_index(np.argmax(np.abs(columns)), columns.shape)
         if abs(columns[place]) <= FLOAT32:
             return None
         row, column = map(int, place)
         return f"{layout.named(column)} of row {row} of {self.name} is {columns[place]:.4g}"
 
-    def _table_for(self, backend: Backend[Any], sample: Any) -> Any:
-        found = self._table("table", backend, backend.device(sample), backend.compute_dtype(sample.dtype))
+    def _table_beside(self, backend: Backend[Any], sample: Any) -> Any:
+        """The table on the device of the sample, in the dtype of the sums."""
+        found = self._put_table("table", backend, backend.device(sample), backend.compute_dtype(sample.dtype))
         return backend.beside(found, sample)
 
-    def _row_for(self, backend: Backend[Any], sample: Any, number: int) -> Any:
-        """The part of a row that a compiled step takes, on the device of the sample."""
+    def _coefficients(self, backend: Backend[Any], sample: Any, number: int) -> Any:
+        """The coefficients of a row that a compiled step takes, on the device of the sample."""
         end = self.layout.end + 1
         if not self._hosted:
-            return self._table_for(backend, sample)[number, :end]
+            return self._table_beside(backend, sample)[number, :end]
         device, dtype = backend.device(sample), backend.compute_dtype(sample.dtype)
         key = ("rows", backend.name, str(device), str(dtype))
-        found = self._kept.get(key)
+        found = self._on_device.get(key)
         if found is None:
-            self._check_single(dtype)
-            found = self._kept[key] = backend.constant_rows(self._built[1][:, :end], dtype, device)
+            self._check_float32(dtype)
+            found = self._on_device[key] = backend.constant_rows(self._packed[1][:, :end], dtype, device)
         return backend.beside(found[number], sample)
 
     def warm(self) -> None:
-        """Make what steps look up whatever the device, which cannot be made while torch.compile traces them."""
+        """Make what steps look up on every device, since it cannot be made while torch.compile traces them."""
         _ = self._of_step, self._memory_count, self._hosted
 
     def _prepare(self, backend: str, device: Any, dtype: Any) -> None:
-        """Make all that steps keep, before a compiler that reads their code comes upon it."""
+        """Make all that steps keep, before a compiler reads their code."""
         self.warm()
-        self._table("table", backends.get(backend), device, dtype)
+        self._put_table("table", backends.get(backend), device, dtype)
 
-    # By this name torch.compile knows what it is to run, not to read. Only its name and constants are passed.
+    # torch.compile runs a function with this attribute and does not read it. Its arguments must be constants: hence
+    # the backend's name.
     _prepare._dynamo_marked_constant = True  # type: ignore[attr-defined]
 
     def _backend(self, sample: Any) -> Backend[Any]:
-        """The backend of a sample, the plan made ready if a compiler is reading."""
+        """The backend of a sample. If a compiler is reading the code, all that steps keep is made first."""
         backend = backends.of(sample)
         if backend.compiling():
             self._prepare(backend.name, backend.device(sample), backend.compute_dtype(sample.dtype))
         return backend
 
-    def _place(self, backend: Backend[Any], state: State[Any]) -> tuple[Row, Any]:
-        """The row where a state stands, and the index of the next."""
-        number = self._number(state)
+    def _weights_at(self, backend: Backend[Any], state: State[Any]) -> tuple[Weights, Any]:
+        """The weights of the row where a state is, and the index of the next row."""
+        number = self._row_number(state)
         if number is not None:
-            row = self._table_for(backend, state.sample)[number, ...]
-            return self.layout.row(backend, row, 0, ending=False), number + 1
-        coefficients = gather(backend, self._table_for(backend, state.sample), state.index)
-        row = self.layout.row(backend, coefficients, state.sample.ndim, ending=True)
-        return row, following(backend, self.layout, coefficients, state.index)
+            coefficients = self._table_beside(backend, state.sample)[number, ...]
+            return self.layout.weights_of(backend, coefficients, 0, ending=False), number + 1
+        coefficients = gather(backend, self._table_beside(backend, state.sample), state.index)
+        weights = self.layout.weights_of(backend, coefficients, state.sample.ndim, ending=True)
+        return weights, following(backend, self.layout, coefficients, state.index)
 
     def timestep(self, state: State[B]) -> B:
-        """What the model is told at the state's row: an array shaped as the index, 0-d for a number, on the device of
-        the sample and in the dtype of the sums."""
+        """The timestep that the model is given at the state's row: an array shaped as the index, 0-d for a number, on
+        the device of the sample and in the dtype of the sums."""
         backend = self._backend(state.sample)
-        number, table = self._number(state), self._table_for(backend, state.sample)
-        row = gather(backend, table, state.index) if number is None else table[number, ...]
-        found: B = row[..., self.layout.timestep]
+        number, table = self._row_number(state), self._table_beside(backend, state.sample)
+        coefficients = gather(backend, table, state.index) if number is None else table[number, ...]
+        found: B = coefficients[..., self.layout.timestep]
         return found
 
     def model_input(self, state: State[B]) -> B:
         """What the model is given at the state's row: the sample, scaled where the schedule has a scale."""
         backend = self._backend(state.sample)
         if self.layout.scale is None:
-            self._number(state)
+            self._row_number(state)
             return state.sample
-        found: B = scaled(backend, self._place(backend, state)[0].scale, state.sample)
+        found: B = scaled(backend, self._weights_at(backend, state)[0].scale, state.sample)
         return found
 
     def step(
@@ -201,36 +203,36 @@ class Steps(Value, ABC):
             A new state, in the dtype of the given one.
 
         Raises:
-            ScheduleError: the run is at its end, an array of another library or shape, noise that is missing, or what
-                the array library cannot do.
+            ScheduleError: if the run is at its end, an array is of another library or shape, noise is missing, or the
+                array library cannot do what is asked for.
         """
         backend = backends.of(state.sample)
         if backend.compiling():
             self._backend(state.sample)
         if compile:
             return self._step_compiled(backend, state, output, noise, out)
-        layout, (row, after) = self.layout, self._place(backend, state)
-        draws = self._draws(state, noise) if row.noisy else ()
+        layout, (weights, after) = self.layout, self._weights_at(backend, state)
+        draws = self._draws(state, noise) if weights.noisy else ()
         check_all(backend, layout, state, output, draws)
         if out is not None:
             check_out(backend, state, out, output, draws)
-        registers = advance(backend, layout, row, state, output, draws, out)
+        registers = advance(backend, layout, weights, state, output, draws, out)
         return State(registers[0], registers[1:], after)
 
     def _step_compiled(
         self, backend: Backend[Any], state: State[Any], output: Any, noise: Any, out: State[Any] | None
     ) -> State[Any]:
-        number = self._number(state)
+        number = self._row_number(state)
         noisy = self.layout.noisy if number is None else self.needs_noise(number)
         draws = self._draws(state, noise) if noisy else ()
         check_all(backend, self.layout, state, output, draws)
         sample = state.sample
         if number is None:
-            coefficients = gather(backend, self._table_for(backend, sample), state.index)
+            coefficients = gather(backend, self._table_beside(backend, sample), state.index)
             after: Any = following(backend, self.layout, coefficients, state.index)
             coefficients = coefficients[..., : self.layout.end + 1]
         else:
-            coefficients, after = self._row_for(backend, sample, number), number + 1
+            coefficients, after = self._coefficients(backend, sample, number), number + 1
             if self.layout.noisy and not draws:
                 # One graph for all rows: in this one any arrays will do, of weight 0. New ones, as torch traces again
                 # where two arguments are the same array.
@@ -249,9 +251,9 @@ class Steps(Value, ABC):
             ScheduleError: as `step`.
         """
         backend = self._backend(state.sample)
-        row, _ = self._place(backend, state)
+        weights, _ = self._weights_at(backend, state)
         check_all(backend, self.layout, state, output, ())
-        x0: B = estimate(backend, self.layout, row, state.sample, output)
+        x0: B = estimate(backend, self.layout, weights, state.sample, output)
         return x0
 
     def transition(self, state: State[B], output: B) -> tuple[B, float]:
@@ -259,19 +261,19 @@ class Steps(Value, ABC):
         float; with an array for index, an array that broadcasts against the samples. It is 0 where a row adds no noise.
 
         Raises:
-            ScheduleError: as `step`, or the deviation is not one number: a mask or the model's output sets it.
+            ScheduleError: as `step`, or if the deviation is not one number: a mask or the model's output sets it.
         """
         layout = self.layout
         if layout.noise_transform is not None or layout.masked is not None:
             raise ScheduleError(f"a step of {self.name} has no one deviation: a mask or the model's output sets it.")
         backend = self._backend(state.sample)
-        row, _ = self._place(backend, state)
+        weights, _ = self._weights_at(backend, state)
         check_all(backend, layout, state, output, ())
-        weights, operands = row.sums[0]
+        factors, operands = weights.sums[0]
         still = [k for k in range(len(operands)) if operands[k] < layout.first_noise]
-        mean = row._replace(sums=(Terms(tuple(weights[k] for k in still), tuple(operands[k] for k in still)),))
-        variance = sum(weight**2 for weight in weights[len(still) :])
-        return advance(backend, layout, mean, state, output, ())[0], _root(backend, variance)
+        mean = weights._replace(sums=(Terms(tuple(factors[k] for k in still), tuple(operands[k] for k in still)),))
+        variance = sum(factor**2 for factor in factors[len(still) :])
+        return advance(backend, layout, mean, state, output, ())[0], deviation(backend, variance)
 
     def _draws(self, state: State[Any], noise: Any) -> tuple[Any, ...]:
         """The noise operands."""
@@ -285,15 +287,8 @@ class Steps(Value, ABC):
         return draws
 
     def _check_memory(self, state: State[Any]) -> None:
+        """The state has as many memory registers as the table."""
         if len(state.memory) != self._memory_count:
             raise ScheduleError(
                 f"{self.name} keeps {self._memory_count} memory registers; the state has {len(state.memory)}."
             )
-
-
-def _root(backend: Backend[Any], variance: Any) -> Any:
-    """Its square root, which at 0 has the derivative 0 in place of an infinite one."""
-    if isinstance(variance, (int, float)):
-        return math.sqrt(variance)
-    xp, some = backend.xp, variance > 0
-    return xp.where(some, xp.sqrt(xp.where(some, variance, xp.ones_like(variance))), xp.zeros_like(variance))

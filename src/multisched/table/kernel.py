@@ -1,0 +1,153 @@
+"""The device code: the weighted sums of a row. A step does arithmetic on samples here and in `transforms` alone.
+
+Half precision is widened to float32 for the sums and rounded back once.
+"""
+
+import math
+from functools import lru_cache
+from typing import Any
+
+from multisched import backends
+from multisched.backends import B, Backend
+from multisched.table.packed import Layout, Terms, Weights, countable
+from multisched.table.state import State, check_alike
+from multisched.transforms import Transform, apply, split
+
+
+def scaled(backend: Backend[B], scale: Any, sample: B) -> B:
+    """The sample times a scale, rounded once."""
+    (found,) = backend.weighted_sums((Terms((scale,), (0,)),), (sample,), sample.dtype)
+    return found
+
+
+def advance(
+    backend: Backend[Any],
+    layout: Layout,
+    weights: Weights,
+    state: State[Any],
+    output: Any,
+    noise: tuple[Any, ...],
+    out: State[Any] | None = None,
+) -> tuple[Any, ...]:
+    """The registers after a row, the sample first, in the dtype of the sample.
+
+    Args:
+        backend, layout: of the arrays, and of the table that the row is of.
+        weights: of the row.
+        state: before the row; its index is not looked at.
+        output: the model's.
+        noise: unit normals, `layout.draws` of them or none.
+        out: a state whose arrays are written to.
+    """
+    sample, dtype = state.sample, state.sample.dtype
+    outputs: tuple[Any, ...] = (output,)
+    if not layout.plain:
+        outputs, noise = _transformed(backend, layout, weights, sample, output, noise)
+    x0 = () if layout.folded else (_x0(backend, layout, weights, sample, outputs),)
+    operands = (sample, *state.memory, *outputs, *x0, *noise)
+    if layout.masked is None:
+        into = None if out is None else (out.sample, *out.memory)
+        registers = backend.weighted_sums(weights.sums, operands, dtype, into)
+    else:
+        wide, *memory = backend.weighted_sums(weights.sums, operands, backend.compute_dtype(dtype))
+        known, mask = (memory[k] for k in layout.masked)
+        registers = tuple(backend.astype(one, dtype) for one in (known * mask + wide * (1.0 - mask), *memory))
+    if weights.ended is None:
+        return registers
+    return backend.xp.where(weights.ended, sample, registers[0]), *registers[1:]
+
+
+def estimate(backend: Backend[Any], layout: Layout, weights: Weights, sample: Any, output: Any) -> Any:
+    """The estimate of x0 that a row makes of the output, in the dtype of the sample."""
+    outputs, _ = _transformed(backend, layout, weights, sample, output, ())
+    return backend.astype(_x0(backend, layout, weights, sample, outputs), sample.dtype)
+
+
+def _transformed(
+    backend: Backend[Any], layout: Layout, weights: Weights, sample: Any, output: Any, noise: tuple[Any, ...]
+) -> tuple[tuple[Any, ...], tuple[Any, ...]]:
+    """The parts of the output, and the noise, after the transforms."""
+    changed = layout.noise_transform is not None
+    if changed or layout.output_transforms:
+        wide = backend.compute_dtype(sample.dtype)
+        output, noise = backend.astype(output, wide), tuple(backend.astype(z, wide) for z in noise)
+    if layout.noise_transform is not None:
+        output, noise = layout.noise_transform(backend, weights.parameters, output, noise)
+    output = _chosen(backend, layout.output_transforms, weights.choices[0], weights.numbers[0], output)
+    if layout.outputs == 1 and not changed:
+        return (output,), noise
+    outputs = (output,) if layout.outputs == 1 else split(backend, output, layout.outputs)
+    for one in outputs:
+        check_alike(sample, one, "the model's output", "sample")
+    return outputs, noise
+
+
+def _x0(backend: Backend[Any], layout: Layout, weights: Weights, sample: Any, outputs: tuple[Any, ...]) -> Any:
+    """The estimate of x0 after its transform, in the dtype of the sums."""
+    (x0,) = backend.weighted_sums((weights.x0,), (sample, *outputs), backend.compute_dtype(sample.dtype))
+    return _chosen(backend, layout.denoised_transforms, weights.choices[1], weights.numbers[1], x0)
+
+
+def _chosen(
+    backend: Backend[Any],
+    transforms: tuple[Transform, ...],
+    choice: Any,
+    numbers: tuple[tuple[Any, ...], ...],
+    array: Any,
+) -> Any:
+    """The array after the transform of its sample's choice, counted from 1; `numbers` are those of each transform."""
+    if isinstance(choice, int):
+        return apply(transforms[choice - 1], backend, array, numbers[choice - 1]) if transforms else array
+    changed = array
+    for place, (transform, own) in enumerate(zip(transforms, numbers, strict=True), 1):
+        changed = backend.xp.where(choice == place, apply(transform, backend, array, own), changed)
+    return changed
+
+
+def deviation(backend: Backend[Any], variance: Any) -> Any:
+    """The square root of a variance, whose derivative at 0 is 0 in place of an infinite one."""
+    if isinstance(variance, (int, float)):
+        return math.sqrt(variance)
+    xp, some = backend.xp, variance > 0
+    return xp.where(some, xp.sqrt(xp.where(some, variance, xp.ones_like(variance))), xp.zeros_like(variance))
+
+
+def following(backend: Backend[Any], layout: Layout, coefficients: Any, index: Any) -> Any:
+    """The index after a step, given the coefficients at it: the next one, or the same where the run has ended."""
+    number = countable(backend, index)
+    after = backend.xp.where(coefficients[..., layout.end] > 0.5, number, number + 1)
+    return after if after.dtype == index.dtype else backend.astype(after, index.dtype)
+
+
+@lru_cache(maxsize=256)
+def compiled(backend: Backend[Any], layout: Layout, ending: bool = False, donate: bool = False) -> Any:
+    """`advance` for coefficients (columns,) or (batch, columns), compiled by the array library once for every plan of
+    a layout: f(coefficients, sample, memory, output, noise) -> registers.
+
+    Args:
+        backend, layout: of the arrays and the table.
+        ending: whether samples may have ended.
+        donate: whether the sample and the memory may be overwritten.
+
+    Raises:
+        ScheduleError: if the library has no compiler.
+    """
+
+    def function(coefficients: Any, sample: Any, memory: tuple[Any, ...], output: Any, noise: tuple[Any, ...]) -> Any:
+        weights = layout.weights_of(backend, coefficients, sample.ndim, ending)
+        return advance(backend, layout, weights, State(sample, memory, 0), output, noise)
+
+    return backend.compile(function, donate=(1, 2) if donate else ())
+
+
+def mix(alpha: Any, one: B, sigma: Any, other: B) -> B:
+    """alpha * one + sigma * other, in the dtype of `one`; the weights are floats, or arrays that broadcast.
+
+    Raises:
+        ScheduleError: if the arrays differ in library, shape or device, or are not floating.
+    """
+    backend = backends.of(one)
+    check_alike(one, other, "noise", "sample")
+    mixed: B
+    (mixed,) = backend.weighted_sums((Terms((alpha, sigma), (0, 1)),), (one, other), one.dtype)
+    return mixed
