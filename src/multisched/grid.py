@@ -1,8 +1,7 @@
 """The grid: where on the path x = alpha * x0 + sigma * noise each step begins and ends."""
 
 import math
-from abc import ABC, abstractmethod
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -104,6 +103,10 @@ class Grid(Value):
             return math.hypot(self.prior * float(alpha), float(sigma))
         return namespace(sigma).sqrt((self.prior * alpha) ** 2 + sigma**2)
 
+    def timed(self, timesteps: Any) -> "Grid":
+        """This grid with other timesteps."""
+        return replace(self, timesteps=timesteps)
+
     def part(self, start: int, stop: int) -> "Grid":
         """Steps start..stop-1 of this grid."""
         if (start, stop) == (0, len(self)):
@@ -120,25 +123,3 @@ class Grid(Value):
             self.first + start,
             self.total,
         )
-
-
-class Clock(ABC):
-    """How the timesteps of a run are computed, where they are not the exact ones of its levels; frozen and hashable."""
-
-    @abstractmethod
-    def timesteps(self, schedule: Any, grid: Grid, timesteps: Any, sigmas: Any, mu: float | None) -> Any:
-        """The timesteps of a grid that `schedule` has made for these arguments, float64 (steps + 1,)."""
-
-    @abstractmethod
-    def between(self, schedule: Any, ratio: Any, timesteps: Any) -> Any:
-        """The timesteps at these ratios sigma / alpha between the points of a grid; `timesteps` are the exact ones."""
-
-
-def check_clock(clock: Any) -> None:
-    """Refuse what is neither a `Clock` nor None.
-
-    Raises:
-        ScheduleError: if it is neither.
-    """
-    if clock is not None and not isinstance(clock, Clock):
-        raise ScheduleError(f"clock must be a grid.Clock or None; given a {type(clock).__name__}.")

@@ -19,12 +19,18 @@ class Point(NamedTuple):
     scale: Any
 
 
-class Read(NamedTuple):
-    """What a path makes of a list that the user gave: what is passed to the model, and the levels, without the end."""
+class Points(NamedTuple):
+    """Where the steps of a run begin, from the noisiest. Of the three, those that are known.
 
-    timesteps: Any
-    alphas: Any
-    sigmas: Any
+    Attributes:
+        noise: (steps,) the `noise` of a path.
+        times: (steps,) what is passed to the model, where it is not that of the levels.
+        levels: (alphas, sigmas), (steps,) each.
+    """
+
+    noise: Any = None
+    times: Any = None
+    levels: tuple[Any, Any] | None = None
 
 
 def variance_preserving(ratio: Any) -> tuple[Any, Any]:
@@ -63,16 +69,54 @@ class Path(ABC):
         """The `noise` of training timesteps 0..T-1, counted from the cleanest; also between two of them."""
 
     @abstractmethod
-    def read(self, timesteps: Any, sigmas: Any, end: float) -> Read:
+    def read(self, timesteps: Any, sigmas: Any, end: tuple[float, float]) -> Points:
         """The points of a list of times or of sigmas, decreasing, without the end of the run, which may close it.
 
         Args:
             timesteps, sigmas: lists or arrays; None for the one that was not given.
-            end: sigma at the end of the run.
+            end: (alpha, sigma) at the end of the run.
 
         Raises:
             ScheduleError: if the path does not take that list, or a value of it.
         """
+
+    def read_ratios(self, ratios: Any, end: tuple[float, float]) -> Points:
+        """The points where sigma / alpha is `ratios` (steps,), decreasing and above 0."""
+        return Points(noise=self.of_ratio(ratios))
+
+    def place(self, number: Any) -> Points:
+        """Training timesteps 0..T-1, counted from the cleanest, as points of a run."""
+        return Points(noise=self.trained(number))
+
+    def noise_of(self, points: Points) -> Any:
+        """The `noise` of points."""
+        if points.noise is not None:
+            return points.noise
+        alphas, sigmas = self.levels(points.times) if points.levels is None else points.levels
+        return sigmas / alphas
+
+    def resolved(self, points: Points) -> tuple[Any, Any, Any]:
+        """(times, alphas, sigmas) of points.
+
+        Raises:
+            ScheduleError: if no step leads from one to the next.
+        """
+        if points.levels is not None:
+            return points.times, *points.levels
+        if points.noise is None:
+            return points.times, *self.levels(points.times)
+        found = self.at(points.noise)
+        return found.timestep if points.times is None else points.times, found.alpha, found.sigma
+
+    @property
+    def clean(self) -> tuple[float, float]:
+        """(alpha, sigma) where runs end."""
+        return 1.0, 0.0
+
+    @property
+    def training(self) -> int:
+        """The number of training timesteps that `trained` counts; 1,000 where time is continuous."""
+        return self.num_train_timesteps if self.num_train_timesteps > 1 else 1000
 
     def at(self, noise: Any) -> Point:
         """The point of a `noise`."""

@@ -10,7 +10,7 @@ import numpy as np
 from multisched import checks
 from multisched.backends import Backend
 from multisched.errors import ScheduleError
-from multisched.paths.base import Path, Point, Read, variance_preserving
+from multisched.paths.base import Path, Point, Points, variance_preserving
 from multisched.values import TRAINING_TIMESTEPS, check_options, shown
 
 
@@ -33,6 +33,10 @@ class _Timed(Path):
         top, bottom = self.trained(np.array([999.0, 0.0])).tolist()
         return top, bottom
 
+    @property
+    def training(self) -> int:
+        return 1000
+
     def trained(self, number: Any) -> Any:
         alpha, sigma = self._levels(np, (np.asarray(number) + 1) / 1001 * self.top)
         return sigma / alpha
@@ -47,14 +51,28 @@ class _Timed(Path):
         time = self._time(np.asarray(ratio, dtype=np.float64))
         return Point(time, *self._levels(np, time), np.ones_like(time))
 
+    @property
+    def clean(self) -> tuple[float, float]:
+        alpha, sigma = self._levels(np, np.float64(0.0))
+        return float(alpha), float(sigma)
+
+    def timestep_of(self, alpha: float, sigma: float) -> float:
+        return 0.0 if (alpha, sigma) == self.clean else super().timestep_of(alpha, sigma)
+
+    def alpha_of(self, sigma: float) -> float:
+        return math.sqrt((1 - sigma) * (1 + sigma))
+
     def velocity(self, alpha: Any, sigma: Any) -> tuple[Any, Any]:
         return -sigma, alpha
 
-    def read(self, timesteps: Any, sigmas: Any, end: float) -> Read:
+    def read_ratios(self, ratios: Any, end: tuple[float, float]) -> Points:
+        return self.read(self.point(ratios).timestep, None, end)
+
+    def read(self, timesteps: Any, sigmas: Any, end: tuple[float, float]) -> Points:
         if sigmas is not None:
             raise ScheduleError(f"{type(self).__name__} takes n or timesteps; given sigmas={shown(sigmas)}.")
-        times = checks.trimmed(checks.descending("timesteps", timesteps), self.timestep_of(1.0, end) if end else 0.0)
-        return Read(times, *self.levels(times))
+        times = checks.trimmed(checks.descending("timesteps", timesteps), self.timestep_of(*end))
+        return Points(times=times)
 
 
 @dataclass(frozen=True)

@@ -11,7 +11,7 @@ from multisched import checks
 from multisched.backends import Backend
 from multisched.errors import ScheduleError
 from multisched.paths import betas as beta_schedules
-from multisched.paths.base import Path, Point, Read, variance_preserving
+from multisched.paths.base import Path, Point, Points, variance_preserving
 from multisched.paths.exploding import VarianceExploding
 from multisched.paths.lookup import interpolated, rising
 from multisched.values import TRAINING_TIMESTEPS, arithmetic, check_options, read_only, shown
@@ -76,6 +76,7 @@ class Discrete(Path):
             2^-24 to keep the ratio sigma / alpha finite; None to leave the betas as they are.
         space: "vp" for samples alpha * x0 + sigma * noise; "ve" for x0 + (sigma / alpha) * noise, which the model sees
             scaled back.
+        sigma_data: the model sees the sample times 1 / sqrt(sigma^2 + (sigma_data * alpha)^2); None for as `space` says.
         timestep_type: whether the time is passed to the model ("discrete") or log(sigma) / 4 ("continuous", for "ve").
 
     Raises:
@@ -87,9 +88,10 @@ class Discrete(Path):
     terminal_alpha_bar: float | None = None
     space: Literal["vp", "ve"] = "vp"
     timestep_type: Literal["discrete", "continuous"] = "discrete"
+    sigma_data: float | None = None
 
     def __post_init__(self) -> None:
-        check_options(self, positive=("snr_shift_scale",), timestep_type=("discrete", "continuous"))
+        check_options(self, positive=("snr_shift_scale", "sigma_data"), timestep_type=("discrete", "continuous"))
         checks.option("space", self.space, ("ve",) if self.timestep_type == "continuous" else ("ve", "vp"))
         with arithmetic():
             alpha_bar(self)
@@ -98,6 +100,10 @@ class Discrete(Path):
     def num_train_timesteps(self) -> int:  # type: ignore[override]
         """T."""
         return self.betas.num_train_timesteps
+
+    @property
+    def training(self) -> int:
+        return self.num_train_timesteps
 
     @property
     def size(self) -> int:
@@ -152,6 +158,8 @@ class Discrete(Path):
         return np.interp(number, np.arange(self.size), self.ratios)
 
     def scale(self, alpha: Any, sigma: Any) -> Any:
+        if self.sigma_data is not None:
+            return (sigma * sigma + (alpha * self.sigma_data) ** 2) ** -0.5
         return 1.0 + 0.0 * sigma if self.space == "vp" else (alpha * alpha + sigma * sigma) ** -0.5
 
     def alpha_of(self, sigma: float) -> float:
@@ -195,24 +203,48 @@ class Discrete(Path):
         alpha, sigma = variance_preserving(ratio) if self.space == "vp" else (np.ones_like(ratio), ratio)
         return Point(timestep, alpha, sigma, self.scale(alpha, sigma))
 
-    def read(self, timesteps: Any, sigmas: Any, end: float) -> Read:
+    def place(self, number: Any) -> Points:
+        return Points(times=number) if self.timestep_type == "discrete" else Points(noise=self.trained(number))
+
+    def noise_of(self, points: Points) -> Any:
+        known = points.noise is not None or points.times is None or self.timestep_type == "continuous"
+        return super().noise_of(points) if known else self.trained(points.times)
+
+    def resolved(self, points: Points) -> tuple[Any, Any, Any]:
+        times, alphas, sigmas = super().resolved(points)
+        alike = (np.diff(sigmas) == 0) & (np.diff(alphas) == 0)
+        if not self.betas.strict and np.any(alike):
+            found = int(np.argmax(alike))
+            raise ScheduleError(
+                f"timesteps {times[found]:g} and {times[found + 1]:g} have one noise level, since the betas make no "
+                "other; a step between them leads nowhere; take fewer steps."
+            )
+        return times, alphas, sigmas
+
+    def read_ratios(self, ratios: Any, end: tuple[float, float]) -> Points:
+        top = float(self.ratios[-1])
+        if self.space == "vp" and ratios[0] > top * (1 + 1e-9):
+            raise ScheduleError(f"ratios (sigma / alpha) must be at most {top:g}, the noisiest; given {shown(ratios)}.")
+        return self._of_sigmas(np.minimum(self.point(ratios).sigma, self.tables[1][-1]), end)
+
+    def read(self, timesteps: Any, sigmas: Any, end: tuple[float, float]) -> Points:
         """In the space "vp" times are whole, and the levels are sqrt(1 - alpha_bar); in "ve" times may lie between, and
         the levels are sigma / alpha."""
         kind = checks.one_of(timesteps=timesteps, sigmas=sigmas)
         return self._of_sigmas(sigmas, end) if kind == "sigmas" else self.of_timesteps(timesteps, end)
 
-    def of_timesteps(self, timesteps: Any, end: float) -> Read:
+    def of_timesteps(self, timesteps: Any, end: tuple[float, float]) -> Points:
         """The points at whole times, or in the space "ve" at any."""
-        chosen = checks.trimmed(checks.descending("timesteps", timesteps), *([-1] if end == 0 else []))
+        chosen = checks.trimmed(checks.descending("timesteps", timesteps), *([-1] if end[1] == 0 else []))
         if self.timestep_type == "discrete":
             checks.times(chosen, max(self.size, self.num_train_timesteps) - 1)
         if self.space == "vp" and np.any(chosen != np.round(chosen)):
             raise ScheduleError(f"timesteps must be whole numbers in 0..{self.size - 1}; given {shown(chosen)}.")
-        return Read(chosen, *self.levels(chosen))
+        return Points(times=chosen, levels=self.levels(chosen))
 
-    def _of_sigmas(self, sigmas: Any, end: float) -> Read:
+    def _of_sigmas(self, sigmas: Any, end: tuple[float, float]) -> Points:
         given = checks.numbers("sigmas", sigmas)
-        inner = checks.descending("sigmas", checks.trimmed(given, 0.0, end))
+        inner = checks.descending("sigmas", checks.trimmed(given, 0.0, end[1]))
         alphas, table = self.tables
         if self.space == "vp" and np.any(given > table[-1]):
             raise ScheduleError(
@@ -227,7 +259,8 @@ class Discrete(Path):
         # A level of the table is taken with its own alpha and time, bit for bit.
         index = np.clip(np.round(point.timestep).astype(np.int64), 0, table.size - 1)
         own = (table[index] == inner) & (self.timestep_type == "discrete")
-        return Read(np.where(own, index, point.timestep), np.where(own, alphas[index], point.alpha), inner)
+        alpha = np.where(own, alphas[index], point.alpha)
+        return Points(times=np.where(own, index, point.timestep), levels=(alpha, inner))
 
 
 @lru_cache(maxsize=64)

@@ -10,7 +10,7 @@ import numpy as np
 from multisched import checks
 from multisched.backends import Backend
 from multisched.errors import ScheduleError
-from multisched.paths.base import Path, Point, Read
+from multisched.paths.base import Path, Point, Points
 from multisched.values import TRAINING_TIMESTEPS, check_options, shown
 
 # What is passed to the model at a noise level, and the level back from it; on the functions of an array namespace.
@@ -60,6 +60,10 @@ class VarianceExploding(Path):
     def ends(self) -> tuple[float, float]:
         return self.sigma_max, self.sigma_min
 
+    @property
+    def training(self) -> int:
+        return 1000
+
     def trained(self, number: Any) -> Any:
         """Of 1,000 levels that are even in log(sigma)."""
         low, high = math.log(self.sigma_min), math.log(self.sigma_max)
@@ -89,8 +93,8 @@ class VarianceExploding(Path):
         one = np.ones_like(sigma)
         return Point(TIMESTEPS[self.timestep][0](np, sigma), one, sigma, self.scale(one, sigma))
 
-    def read(self, timesteps: Any, sigmas: Any, end: float) -> Read:
+    def read(self, timesteps: Any, sigmas: Any, end: tuple[float, float]) -> Points:
         kind = checks.one_of(timesteps=timesteps, sigmas=sigmas)
         levels = checks.numbers(kind, sigmas if kind == "sigmas" else timesteps)
-        levels = checks.trimmed(self.levels(levels)[1] if kind == "timesteps" else levels, end)
-        return Read(*self.point(checks.falling(levels))[:3])
+        levels = checks.trimmed(self.levels(levels)[1] if kind == "timesteps" else levels, end[1])
+        return Points(noise=checks.falling(levels))

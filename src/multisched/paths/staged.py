@@ -11,8 +11,7 @@ from multisched import checks
 from multisched.backends import Backend
 from multisched.errors import ScheduleError
 from multisched.paths.base import Point, variance_preserving
-from multisched.paths.straight import Straight
-from multisched.spacings.change import shift
+from multisched.paths.straight import Straight, shift
 from multisched.values import check_options, shown
 
 TOP = 0.999  # noise level that a stage begins at

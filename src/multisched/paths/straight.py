@@ -11,8 +11,15 @@ import numpy as np
 from multisched import checks
 from multisched.backends import Backend
 from multisched.errors import ScheduleError
-from multisched.paths.base import Path, Point, Read
+from multisched.paths.base import Path, Point, Points
 from multisched.values import TRAINING_TIMESTEPS, check_options, shown
+
+
+def shift(sigmas: Any, factor: float) -> Any:
+    """factor * sigma / (1 + (factor - 1) * sigma): more steps at high noise for factor > 1 (Esser et al. 2024, arXiv
+    2403.03206, eq. 23)."""
+    # The denominator is written so that sigma = 1 stays exactly 1.
+    return factor * sigmas / (factor * sigmas + (1 - sigmas))
 
 
 @dataclass(frozen=True)
@@ -38,7 +45,7 @@ class Straight(Path):
         return 1.0, 1 / self.num_train_timesteps
 
     def trained(self, number: Any) -> Any:
-        return (np.asarray(number) + 1) / self.num_train_timesteps
+        return (np.asarray(number) + 1) / self.training
 
     def of_ratio(self, ratio: Any) -> Any:
         ratio = np.asarray(ratio, dtype=np.float64)
@@ -71,7 +78,19 @@ class Straight(Path):
     def velocity(self, alpha: Any, sigma: Any) -> tuple[Any, Any] | None:
         return -1.0, 1.0
 
-    def read(self, timesteps: Any, sigmas: Any, end: float) -> Read:
+    def noise_of(self, points: Points) -> Any:
+        return points.noise
+
+    def read_ratios(self, ratios: Any, end: tuple[float, float]) -> Points:
+        return self.read(None, self.of_ratio(ratios), end)
+
+    def resolved(self, points: Points) -> tuple[Any, Any, Any]:
+        levels = points.noise
+        if not (np.all(np.diff(levels) < 0) and levels[-1] > 0):
+            raise ScheduleError(f"these options make noise levels that do not fall strictly to 0: {shown(levels)}.")
+        return super().resolved(points)
+
+    def read(self, timesteps: Any, sigmas: Any, end: tuple[float, float]) -> Points:
         """Sigmas in (0, 1], decreasing; times in (0, T], decreasing, or in [0, T) and increasing where `inverted`. With
         both, the times are what is passed to the model at each sigma."""
         told, total = None, self.num_train_timesteps
@@ -84,7 +103,7 @@ class Straight(Path):
             levels = _opened("sigmas", sigmas, 1.0)
             if told is not None and told.size != levels.size:
                 raise ScheduleError(f"timesteps and sigmas must have one length; given {told.size} and {levels.size}.")
-        return Read(told, None, levels)
+        return Points(noise=levels, times=told)
 
 
 def _opened(name: str, values: Any, top: float) -> np.ndarray:

@@ -1,73 +1,61 @@
-"""Linear multistep recipes."""
+"""Linear multistep recipes of the noise."""
 
 from dataclasses import dataclass
 
-from multisched import solvers
+from multisched import checks, solvers
+from multisched.paths.continuous import Circle
+from multisched.paths.discrete import Discrete
 from multisched.predictions import Prediction
 from multisched.schedulers.base import Recipe
 from multisched.schedulers.forward import Parts
-from multisched.schedulers.options import Respaced, Trained, final
-from multisched.schedulers.sigma import OnSigma
-from multisched.schedules import DiscreteVP, checks
-from multisched.schedules.trig import Crash
+from multisched.schedulers.options import Spaced, end_of
+from multisched.spacings.base import End
+from multisched.spacings.singular import OneRun, SineTimes
 
 
 @dataclass(frozen=True, repr=False)
-class LMS(OnSigma, Respaced):
-    """Linear multistep on sigma, with "exact" weights of `solvers.Adams` (Karras et al. 2022, arXiv 2206.00364, for the
-    space); order min(order, 2). Options as of `Euler`, and order: calls that a step combines, 1 to 4."""
-
-    order: int = 4
-
-    def parts(self) -> Parts:
-        return self._sigma(solvers.Adams("exact", most=checks.count("order", self.order, 4)))
-
-
-@dataclass(frozen=True, repr=False)
-class PNDM(Trained):
+class PNDM(Spaced):
     """Pseudo-numerical methods on manifolds (Liu et al. 2022, arXiv 2202.09778): "even" weights of `solvers.Adams`
     after three Runge-Kutta steps of four calls; order 2.
 
     Args:
-        timestep_spacing, steps_offset, set_alpha_to_one, previous_timestep: the schedule, see `DDIM`.
-        prediction_type: "epsilon" or "v_prediction".
+        prediction_type: what the model's output is: "epsilon" or "v_prediction".
         skip_prk_steps: whether one step of two calls takes the place of those three.
-        average_velocity: whether outputs of type "v_prediction" are combined as diffusers does, which makes the order 1
-            (`solvers.VelocityAdams`).
+        set_alpha_to_one: whether a run ends at x0, or else at timestep 0.
+
+    Raises:
+        ScheduleError: an option that is not one of those named, or a number out of range.
     """
 
-    timestep_spacing: str = "leading"
-    steps_offset: int = 0
-    prediction_type: str = "epsilon"
     skip_prk_steps: bool = False
     set_alpha_to_one: bool = False
-    previous_timestep: str = "list"
-    average_velocity: bool = False
 
     def parts(self) -> Parts:
         checks.option("prediction_type", self.prediction_type, ("epsilon", "v_prediction"))
-        schedule = self._build(DiscreteVP, final_sigmas_type=final(self.set_alpha_to_one))
-        velocity = self.average_velocity and self.prediction_type == "v_prediction"
-        kind = solvers.VelocityAdams if velocity else solvers.Adams
-        solver = kind("even", "heun" if self.skip_prk_steps else "runge_kutta")
-        return Parts(schedule, Prediction(self.prediction_type), solver)
+        solver = solvers.Adams("even", "heun" if self.skip_prk_steps else "runge_kutta")
+        spacing = self._numbered() | end_of(self.set_alpha_to_one)
+        return Parts(Discrete(self._betas()), spacing, self._prediction(), solver)
 
 
 @dataclass(frozen=True, repr=False)
 class IPNDM(Recipe):
     """The "even" weights of `solvers.Adams` from the first call on (Zhang and Chen 2022, arXiv 2204.13902, its iPNDM),
-    for models of type "v_prediction" on `schedules.trig.Crash`; order 2.
+    for models of type "v_prediction" on `paths.Circle`; order 2.
 
     Args:
-        trained_betas: (n + 1,) noise levels of a run of one's own, see there.
-        blind_start: whether the first output is disregarded at pure noise, as diffusers does (`solvers.BlindAdams`).
+        trained_betas: (n + 1,) sigmas of the one run that there is instead, decreasing within [0, 1].
+
+    Raises:
+        ScheduleError: if they are no such list.
     """
 
     trained_betas: tuple[float, ...] | None = None
-    blind_start: bool = False
 
     _lists = ("trained_betas",)
 
     def parts(self) -> Parts:
-        solver = solvers.BlindAdams if self.blind_start else solvers.Adams
-        return Parts(Crash(self.trained_betas), Prediction("v_prediction"), solver("even"))
+        spacing = SineTimes() | End()
+        if self.trained_betas is not None:
+            checks.within("trained_betas", checks.descending("trained_betas", self.trained_betas), 0.0, 1.0)
+            spacing = OneRun(self.trained_betas[:-1]) | End(self.trained_betas[-1])
+        return Parts(Circle(), spacing, Prediction("v_prediction"), solvers.Adams("even"))

@@ -1,6 +1,6 @@
 """Recipe: schedule x prediction x solver, and the plans that follow from it. Pure, frozen, hashable, of no backend."""
 
-from dataclasses import dataclass, field, fields, replace
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, ClassVar, Literal, TypeVar, overload
 
@@ -12,9 +12,12 @@ from multisched.errors import ScheduleError
 from multisched.grid import Grid
 from multisched.predictions import Prediction
 from multisched.printing import options_text
-from multisched.schedulers.forward import Asked, Forward, Parts
+from multisched.schedulers.forward import Forward, Parts
 from multisched.schedulers.quirk import Quirk, check_quirks
-from multisched.schedules import Schedule, checks
+from multisched import checks
+from multisched.paths.base import Path
+from multisched.spacings import named
+from multisched.spacings.base import Asked, Spacing
 from multisched.solvers import Solver
 from multisched.table.plan import Plan
 from multisched.table.tableau import tabulate
@@ -25,15 +28,14 @@ if TYPE_CHECKING:
     from multisched.backends.types import JaxArray, MLXArray, NumPyArray, TorchTensor
     from multisched.diffusion import DiffusionScheduler
 
-Part = TypeVar("Part")
-SETTINGS = ("clock", "quirks", "report", "strict")
+SETTINGS = ("quirks", "report", "strict")
 """Fields of a recipe that are no options of a sampler: how its numbers are computed, and where it comes from."""
 
 
 @dataclass(frozen=True, repr=False)
 class Recipe(Forward):
-    """What every scheduler shares. A subclass is a frozen dataclass of options that says what its parts are; an option
-    that its schedule or its solver has under the same name goes to that, and is explained there.
+    """What every scheduler shares. A subclass is a frozen dataclass of options that says what its parts are; `parts`
+    says which option goes where.
 
     Attributes:
         report: what became of the configuration that `from_diffusers` read it from; None otherwise. It is no option:
@@ -62,17 +64,13 @@ class Recipe(Forward):
     @cached_property
     def _made(self) -> Parts:
         parts = self.parts()
+        parts.spacing.check(parts.path)
         for quirk in self.quirks:
             parts = quirk.change(self, parts)
         return parts
 
     def __repr__(self) -> str:
         return options_text(self)
-
-    def _build(self, kind: type[Part], **more: Any) -> Part:
-        """A schedule or a solver with every option that the recipe has under the same name, and with more."""
-        names = {one.name for one in fields(kind)}  # type: ignore[arg-type]
-        return kind(**{name: value for name, value in vars(self).items() if name in names} | more)
 
     def _change(self) -> Transform | None:
         """What the options do to the estimate of x0."""
@@ -90,38 +88,38 @@ class Recipe(Forward):
         start: int | None = None,
         stop: int | None = None,
         strength: float | None = None,
+        spacing: Any = None,
     ) -> Plan:
         """The plan of a run of n steps, or over the timesteps or sigmas given.
 
         Args:
-            n: number of steps of the whole schedule.
-            timesteps, sigmas: a custom schedule, falling (what each means: the schedule's `grid`).
-            ratios: a custom schedule as sigma / alpha, falling, on any path; a closing 0 may be left out.
-            mu: dynamic shift of a flow schedule.
+            n: number of steps of the whole run.
+            timesteps, sigmas: a custom list, decreasing, as the recipe's path reads it (`paths.Path.read`).
+            ratios: a custom list of sigma / alpha, decreasing, on any path; a closing 0 may be left out.
+            mu: the dynamic shift of a run on a flow.
             start, stop: run only the steps start..stop-1, counted as in a slice from 0. A run begins anew at `start`,
                 without the calls before it; at `stop` it is cut, so that its rows are the first of the longer run.
             strength: run only the last int(n * strength) steps, for image to image; in [0, 1], and 0 or enough for a
                 step.
+            spacing: another spacing for n steps: a chain of `multisched.spacings`, or a name of `spacings.NAMES` such
+                as "karras" or "sgm_uniform", which means what it means in ComfyUI, k-diffusion and A1111.
 
         Raises:
             ScheduleError: anything that makes no plan, in one sentence.
         """
         mu = None if mu is None else real("mu", mu)
-        schedule, told = self._made.schedule, self._made.told
-        times = None
-        if ratios is None:
-            grid = schedule.grid(n, timesteps, sigmas, mu)
-            if told is not None:
-                times = told(grid, Asked(n, timesteps, sigmas, mu)).reshape(len(grid), -1)
-                grid = replace(grid, timesteps=np.append(times[:, 0], grid.timesteps[-1:]))
+        parts, asked, times = self._made, Asked(n, timesteps, sigmas, ratios, mu), None
+        if spacing is not None:
+            grid = named.respaced(parts.path, parts.spacing, spacing, asked)
         else:
-            checks.one_of(timesteps=timesteps, sigmas=sigmas, ratios=ratios, mu=mu)
-            grid = schedule.grid_of_ratios(checks.ratios(ratios))
-            checks.same_length(n, len(grid))
+            grid = parts.spacing.grid(parts.path, asked)
+            if parts.told is not None and ratios is None:
+                times = parts.told(grid, asked).reshape(len(grid), -1)
+                grid = grid.timed(np.append(times[:, 0], grid.timesteps[-1:]))
         first, end = _bounds(len(grid), start, stop, strength)
         plan = self._plan_over(grid.part(first, len(grid)), end - first)
         plan = plan if times is None or times.shape[1] == 1 else _told(plan, times)
-        return plan if end == len(grid) else _ended(plan, schedule)
+        return plan if end == len(grid) else _ended(plan, parts.path)
 
     @arithmetic()
     def plan_over(self, grid: Grid) -> Plan:
@@ -138,7 +136,7 @@ class Recipe(Forward):
         """The first `stop` steps of that plan."""
         parts = self._made
         part = stop if stop < len(grid) else None
-        rows, tableau = tabulate(parts.solver, grid, parts.prediction, parts.schedule, part)
+        rows, tableau = tabulate(parts.solver, grid, parts.prediction, parts.path, part)
         noise_transform, noise_parameters = parts.solver.noise_transform(rows) or (None, None)
         return Plan(
             name=type(self).__name__,
@@ -200,15 +198,25 @@ class Scheduler(Recipe):
     """A recipe composed freely of its parts, see `Parts`.
 
     Args:
-        schedule: `schedules.DiscreteVP`, `schedules.Flow`, or anything with their methods.
+        path: the levels, from `multisched.paths`.
+        spacing: where the steps of a run stand, from `multisched.spacings`; a chain, or one of `spacings.NAMES`.
         prediction: a `Prediction`, or its name.
-        solver, output_transform, denoised_transform: from `multisched.solvers` and `multisched.transforms`.
+        solver: the update, from `multisched.solvers`.
+        output_transform: a change made to the model's output, from `multisched.transforms`, or None.
+        denoised_transform: a change made to the estimate of x0, or None.
 
     Raises:
-        ScheduleError: an unknown prediction type.
+        ScheduleError: if one of them is no such thing.
+
+    Example:
+        >>> import multisched as ms
+        >>> path, spacing = ms.paths.Straight(), ms.spacings.Even(1.0, 0.25)
+        >>> ms.Scheduler(path, spacing, "flow_prediction", ms.solvers.Euler()).plan(4).timesteps.tolist()
+        [1000.0, 750.0, 500.0, 250.0]
     """
 
-    schedule: Schedule
+    path: Path
+    spacing: Spacing
     prediction: Prediction
     solver: Solver
     output_transform: Transform | None = None
@@ -217,9 +225,15 @@ class Scheduler(Recipe):
     def __post_init__(self) -> None:
         if isinstance(self.prediction, str):
             object.__setattr__(self, "prediction", Prediction(self.prediction))
+        kinds = {"path": (Path, "paths"), "spacing": (Spacing, "spacings"), "solver": (Solver, "solvers")}
+        object.__setattr__(self, "spacing", named.spacing_of(self.spacing))
+        for name, (kind, room) in kinds.items():
+            if not isinstance(value := getattr(self, name), kind):
+                raise ScheduleError(f"{name} must come from multisched.{room}; given {shown(value)}.")
+        super().__post_init__()
 
     def parts(self) -> Parts:
-        return Parts(self.schedule, self.prediction, self.solver, self.output_transform, self.denoised_transform)
+        return Parts(self.path, self.spacing, self.prediction, self.solver, self.output_transform, self.denoised_transform)
 
 
 def _told(plan: Plan, times: np.ndarray) -> Plan:
@@ -229,10 +243,10 @@ def _told(plan: Plan, times: np.ndarray) -> Plan:
     return replace(plan, rows=replace(rows, timestep=np.where(np.isnan(found), rows.timestep, found)))
 
 
-def _ended(plan: Plan, schedule: Schedule) -> Plan:
+def _ended(plan: Plan, path: Path) -> Plan:
     """A plan that ends before its schedule does, with the timestep of its end as exact as that of a schedule's."""
     grid = plan.grid
-    end = schedule.timestep_of(float(grid.alphas[-1]), float(grid.sigmas[-1]))
+    end = path.timestep_of(float(grid.alphas[-1]), float(grid.sigmas[-1]))
     grid = replace(grid, timesteps=np.append(grid.timesteps[:-1], end))
     return replace(plan, rows=replace(plan.rows, grid=grid))
 

@@ -3,19 +3,30 @@ sigma_data."""
 
 import math
 from dataclasses import dataclass
-from typing import Any
 
 from multisched import solvers
+from multisched.paths.exploding import VarianceExploding
 from multisched.predictions import Prediction
 from multisched.schedulers.base import Recipe
 from multisched.schedulers.forward import Parts
-from multisched.schedules import VE
+from multisched.spacings.base import Chain, End, Link
+from multisched.spacings.change import Karras, Respace
+from multisched.spacings.placement import Trained
 from multisched.values import check_options
 
 
 @dataclass(frozen=True, repr=False)
 class OnEDM(Recipe):
-    """Options of `schedules.VE`, and what the network's output means."""
+    """A recipe on the noise levels of EDM.
+
+    Args:
+        sigma_min: the lowest noise level that the model is trained on.
+        sigma_max: the highest.
+        sigma_data: deviation of the data.
+        sigma_schedule: "karras" or "exponential" spacing of the levels.
+        prediction_type: "epsilon" for the network F of x0 = c_skip * x + c_out * F, "v_prediction" for -F.
+        rho: levels of "karras" are even in sigma^(1/rho).
+    """
 
     sigma_min: float = 0.002
     sigma_max: float = 80.0
@@ -24,29 +35,28 @@ class OnEDM(Recipe):
     prediction_type: str = "epsilon"
     rho: float = 7.0
 
-    def _edm(self, solver: solvers.Solver, diffusers_grid: bool, **options: Any) -> Parts:
-        """The parts, with further options of the schedule."""
-        kinds: dict[str, Any] = {
-            "prediction_type": ("epsilon", "v_prediction"),
-            "sigma_schedule": ("karras", "exponential"),
-        }
-        check_options(self, **kinds, final_sigmas_type=("zero", "sigma_min"))
-        single = "sigma_min" if diffusers_grid and self.sigma_schedule == "exponential" else "sigma_max"
-        schedule = self._build(VE, single_step=single, **options)
+    def _edm(self, solver: solvers.Solver, final: str, timestep: str = "quarter_log") -> Parts:
+        """The parts, with a solver and an end."""
+        words = {"prediction_type": ("epsilon", "v_prediction"), "sigma_schedule": ("karras", "exponential")}
+        check_options(self, **words, final_sigmas_type=("zero", "sigma_min"))  # type: ignore[arg-type]
+        path = VarianceExploding(self.sigma_min, self.sigma_max, self.sigma_data, timestep)
+        karras = Karras(self.rho)
+        placed: Link = karras if self.sigma_schedule == "karras" else Respace("exponential")
+        spacing = Chain((Trained(), placed, End(0.0 if final == "zero" else "sigma_min")))
         prediction = Prediction("edm" if self.prediction_type == "epsilon" else "v_prediction", self.sigma_data)
-        return Parts(schedule, prediction, solver, denoised_transform=self._change())
+        return Parts(path, spacing, prediction, solver, denoised_transform=self._change())
 
 
 @dataclass(frozen=True, repr=False)
 class EDMEuler(OnEDM):
     """Euler steps on sigma; order 1 without churn.
 
-    Args: options of `schedules.VE` under their names there, sigma_schedule "karras" or "exponential" alone, and
-        prediction_type: "epsilon" for the network F of x0 = c_skip * x + c_out * F, "v_prediction" for -F.
-        s_churn, s_tmin, s_tmax, s_noise: noise added before each step, see `solvers.Churn`.
-        late_churn: whether it is added after the model's call, a defect of diffusers (`solvers.LateEuler`).
-        diffusers_grid: whether, as in diffusers, given sigmas are a ramp (`sigmas_as_ramp`), a run stays at its last
-            level where it should end at sigma_min, and a single exponential step begins there.
+    Args:
+        final_sigmas_type: where a run ends: at 0 ("zero") or at sigma_min ("sigma_min").
+        s_churn: noise added before each step, see `solvers.Churn`.
+        s_tmin: the lowest sigma at which it is added.
+        s_tmax: the highest.
+        s_noise: deviation of the noise added.
 
     Raises:
         ScheduleError: an option that is not one of those named, or a number out of range.
@@ -57,11 +67,7 @@ class EDMEuler(OnEDM):
     s_tmin: float = 0.0
     s_tmax: float = math.inf
     s_noise: float = 1.0
-    late_churn: bool = False
-    diffusers_grid: bool = False
 
     def parts(self) -> Parts:
-        solver = self._build(solvers.LateEuler if self.late_churn else solvers.Euler)
-        as_diffusers = self.diffusers_grid
-        final = "last" if as_diffusers and self.final_sigmas_type == "sigma_min" else self.final_sigmas_type
-        return self._edm(solver, as_diffusers, final_sigmas_type=final, sigmas_as_ramp=as_diffusers)
+        solver = solvers.Euler(self.s_churn, self.s_tmin, self.s_tmax, self.s_noise)
+        return self._edm(solver, self.final_sigmas_type)

@@ -4,35 +4,45 @@ their own. ACE-Step (Gong et al. 2025, arXiv 2506.00045) samples with `FlowMatch
 
 import math
 from dataclasses import dataclass
-from typing import Any
 
 from multisched import solvers
 from multisched.errors import ScheduleError
 from multisched.predictions import Opposite, Prediction
 from multisched.schedulers.base import Recipe
 from multisched.schedulers.forward import Parts
-from multisched.schedulers.options import Clocked, spacing_of_sigmas
-from multisched.schedules import Flow
-from multisched.schedules.flow import ExplodingFlow, shift
-from multisched.schedules.protein import ProteinFlow
+from multisched.schedulers.options import spacing_of_sigmas
+from multisched.paths.straight import Exploding, Straight
+from multisched.spacings.base import Chain, DynamicShift, End, Link
+from multisched.spacings.change import Respace, Shift, Terminal
+from multisched.spacings.placement import Even
+from multisched.spacings.singular import Proteina
 from multisched.solvers.piflow import SUBSTEPS
-from multisched.table.plan import Plan
-from multisched.transforms import MeanShift
-from multisched.values import TRAINING_TIMESTEPS, check_options, count, shown
+from multisched.transforms import MeanShift, Transform
+from multisched.values import TRAINING_TIMESTEPS, check_options, shown
 
 
 @dataclass(frozen=True, repr=False)
-class FlowMatch(Clocked):
-    """Options of flow matching; names and defaults are diffusers', which lacks `sigma_max` and `double_shift`.
+class FlowMatch(Recipe):
+    """Options of flow matching, under diffusers' names.
 
     Args:
-        num_train_timesteps, shift, sigma_max, use_dynamic_shifting, time_shift_type, shift_terminal, double_shift:
-            the schedule, see `schedules.Flow`.
-        base_shift, max_shift, base_image_seq_len, max_image_seq_len: the line that `mu` follows.
-        invert_sigmas: whether the model is told T * (1 - sigma) and answers with x0 - noise.
-        use_karras_sigmas, use_exponential_sigmas, use_beta_sigmas: how sigma is spaced anew, see `schedules.ratios`.
-        spaced_min, spaced_max: the noise levels that it is spaced between, in place of the ends of the run. Above 1 the
-            path is x0 + sigma * noise, and the model returns the noise (under `invert_sigmas` its opposite).
+        num_train_timesteps: T; T * sigma is passed to the model.
+        shift: factor of `spacings.Shift`.
+        sigma_max: the level that a run begins at, in [1 / T, 1].
+        use_dynamic_shifting: whether each run is shifted by a `mu` of its own instead.
+        time_shift_type: "exponential" or "linear", see `spacings.DynamicShift`.
+        shift_terminal: the last level before 0 that the grid is stretched to (`spacings.Terminal`), or None.
+        base_shift: `mu` at base_image_seq_len.
+        max_shift: `mu` at max_image_seq_len.
+        base_image_seq_len: tokens of an image.
+        max_image_seq_len: tokens of another.
+        invert_sigmas: whether T * (1 - sigma) is passed to the model, which answers with x0 - noise.
+        use_karras_sigmas: even in sigma^(1/7).
+        use_exponential_sigmas: even in log(sigma).
+        use_beta_sigmas: quantiles of a Beta(0.6, 0.6) law.
+        spaced_min: the last of levels of such a spacing; None for the last of the run.
+        spaced_max: the first of them; None for the first of the run. Above 1 the path is x0 + sigma * noise, and the
+            model returns the noise (under `invert_sigmas` its opposite).
 
     Raises:
         ScheduleError: an option that is not one of those named, or a number out of range.
@@ -44,7 +54,6 @@ class FlowMatch(Clocked):
     use_dynamic_shifting: bool = False
     time_shift_type: str = "exponential"
     shift_terminal: float | None = None
-    double_shift: bool = False
     base_shift: float | None = 0.5
     max_shift: float | None = 1.15
     base_image_seq_len: int = 256
@@ -69,87 +78,96 @@ class FlowMatch(Clocked):
         slope = (self.max_shift - self.base_shift) / run
         return self.base_shift + slope * (image_seq_len - self.base_image_seq_len)
 
-    def _flow(self, solver: solvers.Solver, omega: float = 0.0, omega_mean: str = "sample", **options: Any) -> Parts:
-        # diffusers overwrites the timesteps given to an inverted schedule.
-        as_levels = self.invert_sigmas and self.double_shift
-        own = {"inverted": self.invert_sigmas, "timesteps_as_levels": as_levels, **options}
-        spacing = spacing_of_sigmas(self)
-        beyond = spacing is not None and self.spaced_max is not None and self.spaced_max > 1
-        if spacing is None:
-            own |= {"spaced_min": None, "spaced_max": None}
-        schedule = self._build(ExplodingFlow if beyond else Flow, sigma_schedule=spacing, **own)
+    def _flow(self, solver: solvers.Solver, change: Transform | None = None) -> Parts:
+        """The parts, with a solver and a change of the model's output."""
+        check_options(self, positive=("shift",), counts={"num_train_timesteps": TRAINING_TIMESTEPS})
+        total, kind = self.num_train_timesteps, spacing_of_sigmas(self)
+        if not 1 / total <= self.sigma_max <= 1:
+            raise ScheduleError(f"sigma_max must be in [1 / num_train_timesteps, 1]; given {self.sigma_max!r}.")
+        beyond = kind is not None and self.spaced_max is not None and self.spaced_max > 1
+        for name in ("spaced_min", "spaced_max") if kind is not None else ():
+            end, most = getattr(self, name), 1e6 if beyond else 1.0
+            if end is not None and not 0 < end <= most:
+                raise ScheduleError(f"{name} must be in (0, {most:g}] or None; given {end!r}.")
+        links: list[Link] = [Even(self.sigma_max)]
+        links += [DynamicShift(self.time_shift_type) if self.use_dynamic_shifting else Shift(self.shift)]
+        links += [] if self.shift_terminal is None else [Terminal(self.shift_terminal)]
+        links += [] if kind is None else [Respace(kind, self.spaced_max, self.spaced_min)]
+        path = (Exploding if beyond else Straight)(total, self.invert_sigmas)
         if beyond:
             prediction = (Opposite if self.invert_sigmas else Prediction)("epsilon")
         else:
             prediction = Prediction("flow_to_data" if self.invert_sigmas else "flow_prediction")
-        mean_shift = MeanShift(omega, omega_mean)
-        return Parts(schedule, prediction, solver, mean_shift if omega else None)
+        return Parts(path, Chain((*links, End())), prediction, solver, change)
 
 
 @dataclass(frozen=True, repr=False)
 class FlowMatchEuler(FlowMatch):
-    """Euler steps on the flow's velocity, x + (sigma_next - sigma) * v; order 1. Further options: `FlowMatch`.
+    """Euler steps on the flow's velocity, x + (sigma_next - sigma) * v; order 1.
 
     Args:
         stochastic_sampling: whether the noise is drawn anew in each step, which is `FlowMatchPingPong`.
-        swapped: whether it is the noise that is kept, and the data drawn anew, under `invert_sigmas`; a defect of
-            diffusers.
         omega: ACE-Step's scaling of the velocity about its mean, 0 = none (see `transforms.MeanShift`).
         omega_mean: the mean is that of each "sample", or of the whole "batch" as in ACE-Step.
+
+    Raises:
+        ScheduleError: an option that is not one of those named, or a number out of range.
     """
 
     stochastic_sampling: bool = False
     omega: float = 0.0
     omega_mean: str = "sample"
-    swapped: bool = False
 
     def parts(self) -> Parts:
-        solver = _ping_pong(self.swapped and self.invert_sigmas) if self.stochastic_sampling else solvers.Euler()
-        return self._flow(solver, self.omega, self.omega_mean)
+        solver = solvers.PingPong() if self.stochastic_sampling else solvers.Euler()
+        return self._flow(solver, _mean_shift(self.omega, self.omega_mean))
 
 
 @dataclass(frozen=True, repr=False)
 class FlowMatchHeun(FlowMatch):
     """Heun steps on the flow's velocity, two model calls a step and one on the last; order 2 without churn.
-    Further options: `FlowMatch`; omega and omega_mean as for `FlowMatchEuler`, in both calls.
 
     Args:
-        s_churn, s_tmin, s_tmax, s_noise: noise added before each step, see `solvers.Churn`.
-        late_churn: whether it is added after the first call and not scaled back to the path, as ACE-Step and diffusers
-            do: a defect, by which samples have too large a variance in however many steps (`solvers.LateHeun`).
+        s_churn: noise added before each step, see `solvers.Churn`.
+        s_tmin: the lowest sigma at which it is added.
+        s_tmax: the highest.
+        s_noise: deviation of the noise added.
+        omega: as for `FlowMatchEuler`, in both calls.
+        omega_mean: as for `FlowMatchEuler`.
+
+    Raises:
+        ScheduleError: an option that is not one of those named, or a number out of range.
     """
 
     s_churn: float = 0.0
     s_tmin: float = 0.0
     s_tmax: float = math.inf
     s_noise: float = 1.0
-    late_churn: bool = False
     omega: float = 0.0
     omega_mean: str = "sample"
 
     def parts(self) -> Parts:
-        kind = solvers.LateHeun if self.late_churn else solvers.Heun
-        return self._flow(self._build(kind), self.omega, self.omega_mean)
+        solver = solvers.Heun(self.s_churn, self.s_tmin, self.s_tmax, self.s_noise)
+        return self._flow(solver, _mean_shift(self.omega, self.omega_mean))
 
 
 @dataclass(frozen=True, repr=False)
 class FlowMatchPingPong(FlowMatch):
-    """Denoise, then add fresh Gaussian noise: (1 - sigma_next) * x0 + sigma_next * z. For few-step models.
-    Further options: `FlowMatch`; swapped as for `FlowMatchEuler`."""
-
-    swapped: bool = False
+    """Denoise, then add fresh Gaussian noise: (1 - sigma_next) * x0 + sigma_next * z. For few-step models."""
 
     def parts(self) -> Parts:
-        return self._flow(_ping_pong(self.swapped and self.invert_sigmas))
+        return self._flow(solvers.PingPong())
 
 
 @dataclass(frozen=True, repr=False)
-class FlowMatchLCM(FlowMatchPingPong):
-    """`FlowMatchPingPong` under the name that diffusers has for it. scale_factors: None; diffusers resizes x0 by them
-    between steps, which leaves samples of another shape.
+class FlowMatchLCM(FlowMatch):
+    """`FlowMatchPingPong` under the name that diffusers has for it.
+
+    Args:
+        scale_factors: None; diffusers resizes x0 by them between steps, which leaves samples of another shape.
 
     Raises:
-        ScheduleError: scale_factors are given.
+        ScheduleError: if scale_factors are given, or as `FlowMatchPingPong`.
     """
 
     scale_factors: tuple[float, ...] | None = None
@@ -159,39 +177,37 @@ class FlowMatchLCM(FlowMatchPingPong):
             raise ScheduleError(
                 f"scale_factors resize the sample between steps; give None, not {shown(self.scale_factors)}."
             )
-        return super().parts()
+        return self._flow(solvers.PingPong())
 
 
 @dataclass(frozen=True, repr=False)
 class LTXEulerAncestralRF(FlowMatch):
-    """Ancestral Euler steps of rectified flow; order 1 at eta = 0. Further options: `FlowMatch`.
+    """Ancestral Euler steps of rectified flow; order 1 at eta = 0.
 
-    diffusers reads the last of `sigmas=` as the end of the run, whatever it is: end at another level than 0 by `stop=`.
-    With `double_shift` it leaves given sigmas as they are. eta, s_noise, rescaled: see `solvers.AncestralRF`; not
-    rescaled is a defect of diffusers."""
+    Args:
+        eta: how much of the noise is drawn anew, see `solvers.AncestralRF`.
+        s_noise: what it is multiplied with.
+
+    Raises:
+        ScheduleError: an option that is not one of those named, or a number out of range.
+    """
 
     eta: float = 1.0
     s_noise: float = 1.0
-    rescaled: bool = True
 
     def parts(self) -> Parts:
-        check_options(self, positive=("shift",), counts={"num_train_timesteps": TRAINING_TIMESTEPS})
-        solver = self._build(solvers.AncestralRF)
-        if not 1 / self.num_train_timesteps <= self.sigma_max <= 1:
-            raise ScheduleError(f"sigma_max must be in [1 / num_train_timesteps, 1]; given {self.sigma_max!r}.")
-        if not self.double_shift or self.use_dynamic_shifting:
-            return self._flow(solver, double_shift=False)
-        ends = (shift(self.sigma_max, self.shift), shift(1 / self.num_train_timesteps, self.shift))
-        return self._flow(solver, double_shift=False, sigma_max=ends[0], sigma_min=ends[1])
+        return self._flow(solvers.AncestralRF(self.eta, self.s_noise))
 
 
 @dataclass(frozen=True, repr=False)
 class FlowMapEuler(Recipe):
     """Any-step sampling of a flow map, whose output is the mean velocity over the step (Boffi et al. 2024, arXiv
     2406.07507; Gu et al. 2026, "AnyFlow", arXiv 2605.13724): x + (sigma_next - sigma) * output; exact for such a model.
+    The end of the step is passed to the model too, `plan.grid.timesteps[1:]`.
 
-    The model is told the step's end too, `plan.grid.timesteps[1:]`. Options: `schedules.Flow`'s; in diffusers
-    `shift_given` is True.
+    Args:
+        num_train_timesteps: T; T * sigma is passed to the model.
+        shift: factor of `spacings.Shift`.
 
     Raises:
         ScheduleError: a number out of range.
@@ -199,44 +215,41 @@ class FlowMapEuler(Recipe):
 
     num_train_timesteps: int = 1000
     shift: float = 1.0
-    shift_given: bool = False
 
     def parts(self) -> Parts:
-        schedule = self._build(Flow, sigma_min=0.0, spare_step=True, timesteps_as_levels=self.shift_given)
-        return Parts(schedule, Prediction("flow_prediction"), solvers.Euler())
+        spacing = Even(1.0, 0.0, True) | Shift(self.shift) | End()
+        return Parts(Straight(self.num_train_timesteps), spacing, Prediction("flow_prediction"), solvers.Euler())
 
 
 @dataclass(frozen=True, repr=False)
 class MiniMaxH3(Recipe):
-    """Euler steps of a model that is told 1 - sigma and answers with x0 - noise; order 1.
+    """Euler steps of a model that takes 1 - sigma and answers with x0 - noise; order 1.
 
     Args:
-        shift: see `schedules.Flow`.
-        count_end: whether n counts the points of the grid and not its steps, as in diffusers.
+        shift: factor of `spacings.Shift`.
 
     Raises:
         ScheduleError: a number out of range.
     """
 
     shift: float = 12.0
-    count_end: bool = False
 
     def parts(self) -> Parts:
-        schedule = Flow(1, self.shift, sigma_min=0.0, spare_step=True, inverted=True)
-        return Parts(schedule, Prediction("flow_to_data"), solvers.Euler())
-
-    def plan(self, n: int | None = None, **arguments: Any) -> Plan:
-        if self.count_end and n is not None and arguments.get("sigmas") is arguments.get("timesteps") is None:
-            n = count("n", n, least=2) - 1
-        return super().plan(n, **arguments)
+        spacing = Even(1.0, 0.0, True) | Shift(self.shift) | End()
+        return Parts(Straight(1, True), spacing, Prediction("flow_to_data"), solvers.Euler())
 
 
 @dataclass(frozen=True, repr=False)
 class Piflow(Recipe):
     """Few steps of a distilled policy, each of many substeps without the model; order 1 (`solvers.PiFlow`).
 
-    The model's output holds `n_grid` parts along its second axis (of Kandinsky 6, along its last). Options:
-    `schedules.Flow`'s, whose `last_step` is final_step_size_scale, and `solvers.PiFlow`'s.
+    Args:
+        num_train_timesteps: T; T * sigma is passed to the model.
+        shift: factor of `spacings.Shift`.
+        n_grid: parts of the model's output, along its second axis (of Kandinsky 6, along its last).
+        eps: the lowest sigma of the policy.
+        final_step_size_scale: size of the last step, as a share of the others, in (0, 1].
+        num_policy_substeps: substeps of a whole run.
 
     Raises:
         ScheduleError: a number out of range.
@@ -253,19 +266,25 @@ class Piflow(Recipe):
         check_options(self, counts={"num_policy_substeps": SUBSTEPS})
         if not 0 < self.final_step_size_scale <= 1:
             raise ScheduleError(f"final_step_size_scale must be in (0, 1]; given {self.final_step_size_scale!r}.")
-        schedule = self._build(Flow, sigma_min=0.0, spare_step=True, last_step=self.final_step_size_scale)
-        solver = self._build(solvers.PiFlow, substeps=self.num_policy_substeps)
-        return Parts(schedule, Prediction("flow_prediction"), solver)
+        spacing = Even(1.0, 0.0, True, self.final_step_size_scale) | Shift(self.shift) | End()
+        solver = solvers.PiFlow(self.n_grid, self.shift, self.num_policy_substeps, self.eps)
+        return Parts(Straight(self.num_train_timesteps), spacing, Prediction("flow_prediction"), solver)
 
 
 @dataclass(frozen=True, repr=False)
 class RFD4Proteina(Recipe):
-    """A sampler of proteins at a low temperature (`solvers.RescaledSDE`), for one of RFD4-Proteina's modalities.
+    """A sampler of proteins at a low temperature (`solvers.RescaledSDE`), for one of RFD4-Proteina's modalities. Tokens
+    that are not to be emitted are the caller's: a model of mask * x, and mask * the result.
 
-    Tokens that are not to be emitted are the caller's: a model of mask * x, and mask * the result.
-
-    Options: `schedules.flow.ProteinFlow`'s and `solvers.RescaledSDE`'s (a noisy end is a defect of diffusers), which
-    adds noise between the data times t_lim_ode_below and t_lim_ode.
+    Args:
+        schedule_mode: "log" or "power", see `spacings.Proteina`.
+        noise_mode: "1/t" or "tan", see `solvers.RescaledSDE`.
+        tsr_k: temperature of the score, see there.
+        tsr_sigma: deviation of the data, see there.
+        tail_steps: how many steps are finer, where n has room.
+        tail_step_multiplier: how many of these make one other.
+        t_lim_ode: the data time after which no noise is added.
+        t_lim_ode_below: the data time before which none is added.
 
     Raises:
         ScheduleError: an option that is not one of those named, or a number out of range.
@@ -279,12 +298,14 @@ class RFD4Proteina(Recipe):
     tail_step_multiplier: int = 2
     t_lim_ode: float = 0.95
     t_lim_ode_below: float = 0.02
-    noisy_end: bool = False
 
     def parts(self) -> Parts:
-        solver = self._build(solvers.RescaledSDE, t_from=self.t_lim_ode_below, t_to=self.t_lim_ode)
-        return Parts(self._build(ProteinFlow), Prediction("flow_to_data"), solver)
+        ends = (self.t_lim_ode_below, self.t_lim_ode)
+        solver = solvers.RescaledSDE(self.noise_mode, self.tsr_k, self.tsr_sigma, *ends)
+        spacing = Proteina(self.schedule_mode, self.tail_steps, self.tail_step_multiplier) | End()
+        return Parts(Straight(1, True), spacing, Prediction("flow_to_data"), solver)
 
 
-def _ping_pong(swapped: bool) -> solvers.Solver:
-    return solvers.SwappedPingPong() if swapped else solvers.PingPong()
+def _mean_shift(omega: float, mean: str) -> Transform | None:
+    change = MeanShift(omega, mean)
+    return change if omega else None

@@ -12,8 +12,9 @@ from multisched.backends import B
 from multisched.errors import ScheduleError
 from multisched.grid import Grid
 from multisched.predictions import Prediction
-from multisched.schedules import Schedule
+from multisched.paths.base import Path
 from multisched.solvers import Solver
+from multisched.spacings.base import Asked, Spacing
 from multisched.table.kernel import mix
 from multisched.transforms import Transform
 from multisched.values import shown
@@ -22,20 +23,12 @@ Rule = Callable[[Any, Any], tuple[Any, Any]]
 """(alpha, sigma) -> the weights (a, b) of a * x0 + b * noise."""
 
 
-class Asked(NamedTuple):
-    """Which run a plan was asked for, see `Recipe.plan`."""
-
-    n: int | None
-    timesteps: Any
-    sigmas: Any
-    mu: float | None
-
-
 class Parts(NamedTuple):
     """What a recipe is made of.
 
     Attributes:
-        schedule: levels and grids.
+        path: the levels.
+        spacing: where the steps of a run stand.
         prediction: what the model's output means.
         solver: the update.
         output_transform, denoised_transform: changes made to the output and to the estimate of x0, or None.
@@ -43,7 +36,8 @@ class Parts(NamedTuple):
             call of a step, (steps, calls), NaN where they stay.
     """
 
-    schedule: Schedule
+    path: Path
+    spacing: Spacing
     prediction: Prediction
     solver: Solver
     output_transform: Transform | None = None
@@ -82,7 +76,7 @@ class Forward(ABC):
             ScheduleError: if timesteps are no numbers, or numbers of the host outside the path.
         """
         values, backend = _placed(timesteps)
-        found: tuple[Any, Any] = self._made.schedule.levels(values, backend)
+        found: tuple[Any, Any] = self._made.path.levels(values, backend)
         return found
 
     def snr(self, timesteps: Any) -> Any:
@@ -121,10 +115,10 @@ class Forward(ABC):
         Raises:
             ScheduleError: if the target is not finite at a timestep of the host, as the score at sigma = 0.
         """
-        schedule, prediction, solver, *_ = self._made
+        path, _, prediction, solver, *_ = self._made
 
         def weights(alpha: Any, sigma: Any) -> tuple[Any, Any]:
-            return solver.target(prediction, alpha, sigma, schedule.scale(alpha, sigma))
+            return solver.target(prediction, alpha, sigma, path.scale(alpha, sigma))
 
         return self._mixed(x0, noise, timesteps, weights)
 
@@ -138,10 +132,10 @@ class Forward(ABC):
         Raises:
             ScheduleError: as `add_noise`, or if the path is of neither kind; `target` is the recipe's own.
         """
-        schedule = self._made.schedule
+        path = self._made.path
 
         def weights(alpha: Any, sigma: Any) -> tuple[Any, Any]:
-            found = schedule.velocity(alpha, sigma)
+            found = path.velocity(alpha, sigma)
             if found is None:
                 raise ScheduleError(
                     f"the path of {type(self).__name__} is neither straight nor variance preserving, so it has no "
@@ -159,7 +153,7 @@ class Forward(ABC):
         values, on = _placed(timesteps, backend)
         shape, device = aligned(tuple(values.shape), tuple(sample.shape)), backend.device(sample)
         with np.errstate(all="ignore"):
-            pair = rule(*self._made.schedule.levels(values, on))
+            pair = rule(*self._made.path.levels(values, on))
         if on is not None:
             a, b = (one if isinstance(one, float) else _moved(backend, one, dtype, shape, device) for one in pair)
             return mix(a, sample, b, noise)

@@ -2,21 +2,36 @@
 
 import math
 from dataclasses import dataclass
-from typing import Any
 
+from multisched.paths.staged import Staged
 from multisched.predictions import Prediction
 from multisched.schedulers.base import Recipe
 from multisched.schedulers.forward import Parts
-from multisched.schedulers.multistep import WithUniPC
+from multisched.schedulers.multistep import unipc
 from multisched.schedulers.options import PREDICTIONS
-from multisched.schedules import StagedFlow
-from multisched.solvers import Euler, PingPong
+from multisched.solvers import Euler, PingPong, Solver
+from multisched.spacings.base import Chain, DynamicShift, End
+from multisched.spacings.change import Shift
+from multisched.spacings.singular import Stage
 from multisched.transforms import DynamicThreshold
 from multisched.values import check_options
 
 
 @dataclass(frozen=True, repr=False)
-class _Staged(Recipe):
+class OneStage(Recipe):
+    """A recipe on a stage of pyramidal flow matching.
+
+    Args:
+        num_train_timesteps: T of the whole path.
+        shift: of the whole path; of one stage it is the mu of time_shift_type, and 1 for none.
+        stages: how many there are.
+        stage_range: shares of the whole path's times that the stages begin and end at, from 0 to 1.
+        gamma: correlation of the noise put back within a block of an upsampled sample.
+        use_dynamic_shifting: whether each run is shifted by a `mu` of its own.
+        time_shift_type: "exponential" or "linear", see `spacings.DynamicShift`.
+        stage: which of the stages, from 0.
+    """
+
     num_train_timesteps: int = 1000
     shift: float = 1.0
     stages: int = 3
@@ -28,28 +43,35 @@ class _Staged(Recipe):
 
     _lists = ("stage_range",)
 
-    def _staged(self, **options: Any) -> StagedFlow:
+    def _staged(self, curved: bool = False) -> Staged:
+        ends = (self.num_train_timesteps, False, self.shift, self.stages, self.stage, self.stage_range, self.gamma)
+        return Staged(*ends, self.use_dynamic_shifting, curved)
+
+    def _spacing(self, spare: int = 0) -> Chain:
+        check_options(self, time_shift_type=("exponential", "linear"))
         factor = 1.0
         if self.stages == 1 and self.shift != 1:
             factor = math.exp(self.shift) if self.time_shift_type == "exponential" else self.shift
-        shifts: dict[str, Any] = {"shift": factor, "whole_shift": self.shift, "shift_given": self.use_dynamic_shifting}
-        return self._build(StagedFlow, **shifts, **options)
+        dynamic, fixed = DynamicShift(self.time_shift_type, on_given=True), Shift(factor)
+        return Stage(spare + (self.stages == 1)) | (dynamic if self.use_dynamic_shifting else fixed) | End()
 
 
 @dataclass(frozen=True, repr=False)
-class Helios(WithUniPC, _Staged):
+class Helios(OneStage):
     """Euler or UniPC in a stage; order 1, or that of `UniPCMultistep`.
 
     Args:
-        stage: which of the stages, from 0; num_train_timesteps, stages, stage_range, gamma, use_dynamic_shifting,
-            time_shift_type: see `schedules.StagedFlow`.
-        shift: of the whole path; of one stage it is the mu of time_shift_type, and 1 for none.
-        scheduler_type: "euler" or "unipc", with the options of `UniPCMultistep`.
-        prediction_type: "epsilon", "sample", "v_prediction" or "flow_prediction".
-        thresholding: see `transforms.DynamicThreshold`.
+        prediction_type: what the model's output is: "epsilon", "sample", "v_prediction" or "flow_prediction".
+        thresholding: whether x0 is thresholded (`transforms.DynamicThreshold`).
+        scheduler_type: "euler" or "unipc".
         use_flow_sigmas: whether the path of a stage is straight; else UniPC takes its levels for sigma / alpha on the
             variance-preserving one, as diffusers does.
-        final_sigma: noise level that UniPC ends at; in diffusers 1e-8.
+        solver_order: as for `UniPCMultistep`.
+        predict_x0: as for `UniPCMultistep`.
+        solver_type: as for `UniPCMultistep`.
+        lower_order_final: as for `UniPCMultistep`.
+        disable_corrector: as for `UniPCMultistep`.
+        solver_p: as for `UniPCMultistep`.
 
     Raises:
         ScheduleError: an option that is not one of those named, or a number out of range.
@@ -59,24 +81,40 @@ class Helios(WithUniPC, _Staged):
     thresholding: bool = False
     scheduler_type: str = "unipc"
     use_flow_sigmas: bool = True
-    final_sigma: float = 0.0
+    solver_order: int = 2
+    predict_x0: bool = True
+    solver_type: str = "bh2"
+    lower_order_final: bool = True
+    disable_corrector: tuple[int, ...] = ()
+    solver_p: Solver | None = None
+
+    def __post_init__(self) -> None:
+        if isinstance(self.disable_corrector, list):
+            object.__setattr__(self, "disable_corrector", tuple(self.disable_corrector))
+        super().__post_init__()
 
     def parts(self) -> Parts:
         check_options(self, scheduler_type=("euler", "unipc"), prediction_type=(*PREDICTIONS, "flow_prediction"))
-        unipc = self.scheduler_type == "unipc"
-        curved = unipc and not self.use_flow_sigmas
-        schedule = self._staged(final_sigma=self.final_sigma if unipc else 0.0, curved=curved)
+        multistep = self.scheduler_type == "unipc"
+        path = self._staged(multistep and not self.use_flow_sigmas)
         change = DynamicThreshold(0.995, 1.0) if self.thresholding else None
-        solver = self._unipc() if unipc else Euler()
-        return Parts(schedule, Prediction(self.prediction_type), solver, denoised_transform=change)
+        solver = unipc(self) if multistep else Euler()
+        return Parts(path, self._spacing(), Prediction(self.prediction_type), solver, denoised_transform=change)
 
 
 @dataclass(frozen=True, repr=False)
-class HeliosDMD(_Staged):
+class HeliosDMD(OneStage):
     """Denoise, then add the noise given, for distilled models: `solvers.PingPong`. diffusers gives each step of a stage
-    the same noise; its longer first chunk is a plan of 2 n steps. Options and errors are those of `Helios`."""
+    the same noise; its longer first chunk is a plan of 2 n steps.
+
+    Args:
+        time_shift_type: see `OneStage`.
+
+    Raises:
+        ScheduleError: an option that is not one of those named, or a number out of range.
+    """
 
     time_shift_type: str = "linear"
 
     def parts(self) -> Parts:
-        return Parts(self._staged(spare=1), Prediction("flow_prediction"), PingPong())
+        return Parts(self._staged(), self._spacing(1), Prediction("flow_prediction"), PingPong())

@@ -2,58 +2,91 @@
 
 from dataclasses import dataclass
 
-from multisched import solvers
+import numpy as np
+
+from multisched import checks, solvers
 from multisched.errors import ScheduleError
+from multisched.paths.continuous import LinearVP
+from multisched.paths.exploding import VarianceExploding
 from multisched.predictions import Opposite, Prediction
 from multisched.schedulers.base import Recipe
 from multisched.schedulers.forward import Parts
-from multisched.schedules import VE
-from multisched.schedules.trig import Geometric, LinearVP
+from multisched.spacings.base import End
+from multisched.spacings.change import Respace
+from multisched.spacings.placement import Times, Trained
+from multisched.spacings.singular import Descent
 from multisched.values import check_options
 
 
 @dataclass(frozen=True, repr=False)
 class ScoreSdeVe(Recipe):
-    """The variance-exploding process, by Langevin steps at each level and a step down. The model is told sigma and
-    returns the score. The last step adds no noise. Options: `schedules.trig.Geometric`'s and
-    `solvers.PredictorCorrector`'s, whose snr is langevin_snr here. A recipe from diffusers has the norms of the
-    batch."""
+    """The variance-exploding process, by Langevin steps at each level and a step down. Sigma is passed to the model,
+    which returns the score. The last step adds no noise.
+
+    Args:
+        sigma_min: the lowest noise level.
+        sigma_max: the highest.
+        sampling_eps: the last time, in [0, 1].
+        langevin_snr: size of the Langevin steps, the snr of `solvers.PredictorCorrector`.
+        correct_steps: how many of them there are at each level.
+
+    Raises:
+        ScheduleError: a number out of range.
+    """
 
     sigma_min: float = 0.01
     sigma_max: float = 1348.0
     sampling_eps: float = 1e-5
     langevin_snr: float = 0.15
     correct_steps: int = 1
-    norms: str = "sample"
 
     def parts(self) -> Parts:
         check_options(self, not_negative=("langevin_snr",))
-        schedule = self._build(Geometric, sigma_data=None, sigma_schedule="exponential", timestep="sigma", prior=0.0)
-        return Parts(schedule, Prediction("score"), self._build(solvers.PredictorCorrector, snr=self.langevin_snr))
+        path = VarianceExploding(self.sigma_min, self.sigma_max, None, "sigma")
+        spacing = Trained() | Respace("exponential") | End(prior=0.0) | Descent(self.sampling_eps)
+        return Parts(path, spacing, Prediction("score"), solvers.PredictorCorrector(self.langevin_snr, self.correct_steps))
 
 
 @dataclass(frozen=True, repr=False)
 class ScoreSdeVp(Recipe):
-    """The variance-preserving process, by Euler and Maruyama's method. The model is told t in (0, 1] and returns the
-    noise. The last step adds none. Options: `schedules.trig.LinearVP`'s."""
+    """The variance-preserving process, by Euler and Maruyama's method. t in (0, 1] is passed to the model, which returns
+    the noise. The last step adds none.
+
+    Args:
+        beta_min: the rate at t = 0.
+        beta_max: the rate at t = 1.
+        sampling_eps: the last time, in [0, 1].
+
+    Raises:
+        ScheduleError: a number out of range.
+    """
 
     beta_min: float = 0.1
     beta_max: float = 20.0
     sampling_eps: float = 0.001
 
     def parts(self) -> Parts:
-        return Parts(self._build(LinearVP), Prediction("epsilon"), self._build(solvers.EulerMaruyama))
+        checks.within("sampling_eps", np.array(self.sampling_eps), 0, 1)
+        spacing = Times(1.0, self.sampling_eps, False) | End()
+        path, solver = LinearVP(self.beta_min, self.beta_max), solvers.EulerMaruyama(self.beta_min, self.beta_max)
+        return Parts(path, spacing, Prediction("epsilon"), solver)
 
 
 @dataclass(frozen=True, repr=False)
 class KarrasVe(Recipe):
     """Heun's method with churn on geometric noise levels (Karras et al. 2022, arXiv 2206.00364, algorithm 2 and table
-    1, column "VE"); order 2 without churn. The model is told sigma and returns sigma times the score.
+    1, column "VE"); order 2 without churn. Sigma is passed to the model, which returns sigma times the score.
 
     Args:
-        sigma_min, sigma_max: ends of the noise levels.
-        s_churn, s_min, s_max, s_noise: see `solvers.Churn`; s_min, s_max are s_tmin, s_tmax there.
-        squared: whether the levels are sigma^2, a defect of diffusers, whose runs yet begin at sigma_max.
+        sigma_min: the lowest noise level.
+        sigma_max: the highest.
+        s_noise: deviation of the noise added.
+        s_churn: noise added before each step, see `solvers.Churn`.
+        s_min: the lowest sigma at which it is added.
+        s_max: the highest.
+
+    Raises:
+        ScheduleError: a number out of range.
     """
 
     sigma_min: float = 0.02
@@ -62,13 +95,11 @@ class KarrasVe(Recipe):
     s_churn: float = 80.0
     s_min: float = 0.05
     s_max: float = 50.0
-    squared: bool = False
 
     def parts(self) -> Parts:
         check_options(self, not_negative=("s_min",))
         if not self.s_max >= 0:
             raise ScheduleError(f"s_max must be a number >= 0; given {self.s_max!r}.")
-        low, high = (end**2 if self.squared else end for end in (self.sigma_min, self.sigma_max))
-        schedule = VE(low, high, sigma_data=None, sigma_schedule="exponential", timestep="sigma", prior=0.0)
+        path = VarianceExploding(self.sigma_min, self.sigma_max, None, "sigma")
         solver = solvers.Heun(self.s_churn, self.s_min, self.s_max, self.s_noise)
-        return Parts(schedule, Opposite("epsilon"), solver)
+        return Parts(path, Trained() | Respace("exponential") | End(prior=0.0), Opposite("epsilon"), solver)

@@ -2,43 +2,38 @@
 
 import math
 from dataclasses import dataclass
-from typing import Any, ClassVar
 
-from multisched import solvers
+from multisched import checks, solvers
 from multisched.schedulers.forward import Parts
-from multisched.schedulers.options import Clipped, Clocked, Respaced, Spaced, spacing_of_sigmas
-from multisched.schedules import checks
+from multisched.schedulers.options import FINITE, Respaced, Spaced, clip, spacing_of_sigmas
+from multisched.paths.discrete import Discrete
+from multisched.spacings.base import End, Link
+from multisched.spacings.change import Respace, Round
+from multisched.spacings.placement import Linspace
+from multisched.transforms import Transform
+from multisched.values import check_options
 
 
 @dataclass(frozen=True, repr=False)
-class OnSigma(Clocked, Spaced):
-    """A recipe on x0 + sigma * noise, its sigmas of their own spacing if it has the options of `Respaced`."""
-
-    timestep_spacing: str = "linspace"
-
-    def _sigma(self, solver: solvers.Solver, **options: Any) -> Parts:
-        """The parts, with further options of the schedule."""
-        own = {"whole_timesteps": False, "terminal_alpha_bar": 2.0**-24, "sigma_schedule": spacing_of_sigmas(self)}
-        return self._parts(solver, space="ve", **own | options)
-
-
-@dataclass(frozen=True, repr=False)
-class Euler(OnSigma, Respaced):
+class Euler(Spaced, Respaced):
     """Euler steps on sigma (Karras et al. 2022, arXiv 2206.00364); order 1 without churn.
 
-    Args: options of `schedules.DiscreteVP` under their names there, and
-        use_karras_sigmas, use_exponential_sigmas, use_beta_sigmas: how sigmas are spaced anew.
-        interpolation_type: "linear", or "log_linear" for sigmas even in the logarithm over the whole training schedule.
-        log_linear_spare: whether these are as diffusers has them, which is `DiscreteVP`'s spare_sigma.
-        prediction_type: "epsilon", "sample" or "v_prediction".
-        s_churn, s_tmin, s_tmax, s_noise: noise added before each step, see `solvers.Churn`.
-        late_churn: whether it is added after the model's call, a defect of diffusers (`solvers.LateEuler`, which
-            rereads the output unless it is of type "v_prediction").
+    Args:
+        timestep_spacing: see `Spaced`.
+        interpolation_type: "linear", or "log_linear" for sigmas even in the logarithm over the whole training run.
+        timestep_type: whether the timestep is passed to the model ("discrete") or log(sigma) / 4 ("continuous").
+        rescale_betas_zero_snr: whether the last timestep is made (almost) pure noise.
+        final_sigmas_type: where a run ends: at x0 ("zero") or at timestep 0 ("sigma_min").
+        s_churn: noise added before each step, see `solvers.Churn`.
+        s_tmin: the lowest sigma at which it is added.
+        s_tmax: the highest.
+        s_noise: deviation of the noise added.
 
     Raises:
         ScheduleError: an option that is not one of those named, or a number out of range.
     """
 
+    timestep_spacing: str = "linspace"
     interpolation_type: str = "linear"
     timestep_type: str = "discrete"
     rescale_betas_zero_snr: bool = False
@@ -47,74 +42,161 @@ class Euler(OnSigma, Respaced):
     s_tmin: float = 0.0
     s_tmax: float = math.inf
     s_noise: float = 1.0
-    late_churn: bool = False
-    sigmas_end: bool = False
-    log_linear_spare: bool = False
 
     def parts(self) -> Parts:
-        checks.option("interpolation_type", self.interpolation_type, ("linear", "log_linear"))
-        even, kind = self.interpolation_type == "log_linear", spacing_of_sigmas(self)
-        spare = even and kind is None and self.log_linear_spare
-        options: dict[str, Any] = {"sigma_min": None, "sigma_max": None} if spare else {}
-        if even:
-            options |= {"sigma_schedule": kind or "exponential", "sigma_range": "table", "spare_sigma": spare}
-        late = self._build(solvers.LateEuler, reread=self.prediction_type != "v_prediction")
-        return self._sigma(late if self.late_churn else self._build(solvers.Euler), **options)
+        words = {"interpolation_type": ("linear", "log_linear"), "timestep_type": ("discrete", "continuous")}
+        check_options(self, final_sigmas_type=("zero", "sigma_min"), **words)  # type: ignore[arg-type]
+        respace: tuple[Link, ...] = self._respace()
+        if self.interpolation_type == "log_linear":
+            kind = spacing_of_sigmas(self) or "exponential"
+            low, high = self._table_ends()
+            ends = (self.sigma_max or high, self.sigma_min or low)
+            respace = (Linspace(False, False), Respace(kind, *ends))  # only the number of points counts
+        solver = solvers.Euler(self.s_churn, self.s_tmin, self.s_tmax, self.s_noise)
+        end = End(0.0 if self.final_sigmas_type == "zero" else "sigma_min")
+        return self._on_sigma(solver, *respace, end, terminal=self._terminal(), told=self.timestep_type)
+
+    def _terminal(self) -> float | None:
+        return FINITE if self.rescale_betas_zero_snr else None
+
+    def _table_ends(self) -> tuple[float, float]:
+        ratios = Discrete(self._betas(), terminal_alpha_bar=self._terminal()).ratios
+        return float(ratios[0]), float(ratios[-1])
 
 
 @dataclass(frozen=True, repr=False)
-class EulerAncestral(OnSigma):
+class EulerAncestral(Spaced):
     """Euler steps with the noise drawn anew, which is DDIM with eta = 1 on x0 + sigma * noise (Song et al. 2020, arXiv
-    2010.02502, eq. 16). Options and errors are those of `Euler`."""
+    2010.02502, eq. 16).
 
+    Args:
+        timestep_spacing: see `Spaced`.
+        rescale_betas_zero_snr: whether the last timestep is made (almost) pure noise.
+
+    Raises:
+        ScheduleError: an option that is not one of those named, or a number out of range.
+    """
+
+    timestep_spacing: str = "linspace"
     rescale_betas_zero_snr: bool = False
 
     def parts(self) -> Parts:
-        return self._sigma(solvers.DDIM(eta=1.0))
+        return self._on_sigma(solvers.DDIM(eta=1.0), terminal=FINITE if self.rescale_betas_zero_snr else None)
 
 
 @dataclass(frozen=True, repr=False)
-class _TwoCalls(OnSigma, Respaced):
+class Heun(Spaced, Respaced):
+    """Heun's method on sigma (Karras et al. 2022, arXiv 2206.00364, algorithm 1), two calls a step; order 2.
+
+    Args:
+        beta_start: see `Spaced`.
+        beta_end: see `Spaced`.
+        timestep_spacing: see `Spaced`.
+        clip_sample: whether x0 is cut.
+        clip_sample_range: the absolute value it is cut to.
+
+    Raises:
+        ScheduleError: an option that is not one of those named, or a number out of range.
+    """
+
     beta_start: float = 0.00085
     beta_end: float = 0.012
-
-
-@dataclass(frozen=True, repr=False)
-class Heun(Clipped, _TwoCalls):
-    """Heun's method on sigma (Karras et al. 2022, arXiv 2206.00364, algorithm 1), two calls a step; order 2. Options
-    and errors are those of `Euler`, and `clip_sample` cuts x0 to the absolute value `clip_sample_range`."""
-
+    timestep_spacing: str = "linspace"
     clip_sample: bool = False
+    clip_sample_range: float = 1.0
+
+    def _change(self) -> Transform | None:
+        return clip(self)
 
     def parts(self) -> Parts:
-        return self._sigma(solvers.Heun())
+        return self._on_sigma(solvers.Heun(), *self._respace())
 
 
 @dataclass(frozen=True, repr=False)
-class KDPM2(_TwoCalls):
-    """DPM-Solver-2 on sigma (Lu et al. 2022, arXiv 2206.00927, algorithm 1), two calls a step; order 2. Options and
-    errors are those of `Euler`. Where steps begin, Karras's sigmas are told as whole timesteps."""
+class KDPM2(Spaced, Respaced):
+    """DPM-Solver-2 on sigma (Lu et al. 2022, arXiv 2206.00927, algorithm 1), two calls a step; order 2. Where steps
+    begin, Karras's sigmas are passed to the model as whole timesteps.
 
-    _eta: ClassVar[float] = 0.0
+    Args:
+        beta_start: see `Spaced`.
+        beta_end: see `Spaced`.
+        timestep_spacing: see `Spaced`.
+
+    Raises:
+        ScheduleError: an option that is not one of those named, or a number out of range.
+    """
+
+    beta_start: float = 0.00085
+    beta_end: float = 0.012
+    timestep_spacing: str = "linspace"
 
     def parts(self) -> Parts:
-        rounding = "nearest" if self.use_karras_sigmas else "none"
-        return self._sigma(solvers.Midpoint(eta=self._eta), timestep_rounding=rounding)
+        rounding = (Round("nearest"),) if self.use_karras_sigmas else ()
+        return self._on_sigma(solvers.Midpoint(), *self._respace(), *rounding)
 
 
 @dataclass(frozen=True, repr=False)
-class KDPM2Ancestral(KDPM2):
-    """`KDPM2` with the noise drawn anew at the end of each step."""
+class KDPM2Ancestral(Spaced, Respaced):
+    """`KDPM2` with the noise drawn anew at the end of each step.
 
-    _eta = 1.0
+    Args:
+        beta_start: see `Spaced`.
+        beta_end: see `Spaced`.
+        timestep_spacing: see `Spaced`.
+
+    Raises:
+        ScheduleError: an option that is not one of those named, or a number out of range.
+    """
+
+    beta_start: float = 0.00085
+    beta_end: float = 0.012
+    timestep_spacing: str = "linspace"
+
+    def parts(self) -> Parts:
+        rounding = (Round("nearest"),) if self.use_karras_sigmas else ()
+        return self._on_sigma(solvers.Midpoint(eta=1.0), *self._respace(), *rounding)
 
 
 @dataclass(frozen=True, repr=False)
-class DPMSolverSDE(_TwoCalls):
+class DPMSolverSDE(Spaced, Respaced):
     """DPM-Solver++(2S) on sigma (Lu et al. 2022, arXiv 2211.01095, algorithm 1) with noise drawn anew, independently,
-    at the middle and at the end of each step. Options and errors are those of `Euler`; `s_noise` scales the noise."""
+    at the middle and at the end of each step.
 
+    Args:
+        beta_start: see `Spaced`.
+        beta_end: see `Spaced`.
+        timestep_spacing: see `Spaced`.
+        s_noise: what the noise is multiplied with.
+
+    Raises:
+        ScheduleError: an option that is not one of those named, or a number out of range.
+    """
+
+    beta_start: float = 0.00085
+    beta_end: float = 0.012
+    timestep_spacing: str = "linspace"
     s_noise: float = 1.0
 
     def parts(self) -> Parts:
-        return self._sigma(solvers.Midpoint("x0", 1.0, True, self.s_noise))
+        return self._on_sigma(solvers.Midpoint("x0", 1.0, True, self.s_noise), *self._respace())
+
+
+@dataclass(frozen=True, repr=False)
+class LMS(Spaced, Respaced):
+    """Linear multistep on sigma, with "exact" weights of `solvers.Adams` (Karras et al. 2022, arXiv 2206.00364, for the
+    space); order min(order, 2).
+
+    Args:
+        timestep_spacing: see `Spaced`.
+        order: calls that a step combines, 1 to 4.
+
+    Raises:
+        ScheduleError: an option that is not one of those named, or a number out of range.
+    """
+
+    timestep_spacing: str = "linspace"
+    order: int = 4
+
+    def parts(self) -> Parts:
+        solver = solvers.Adams("exact", most=checks.count("order", self.order, 4))
+        return self._on_sigma(solver, *self._respace())

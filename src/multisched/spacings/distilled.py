@@ -1,20 +1,21 @@
-"""Grids of models that were distilled on the steps of another run."""
+"""Placements of models that were distilled on the steps of another run, or trained on a few levels."""
 
-from dataclasses import dataclass, replace
-from typing import Any
+from dataclasses import dataclass
+from typing import Any, ClassVar
 
 import numpy as np
 
-from multisched.errors import ScheduleError
-from multisched.grid import Grid
 from multisched import checks
-from multisched.paths.ve import VE
-from multisched.paths.vp import DiscreteVP
+from multisched.errors import ScheduleError
+from multisched.paths.base import Path, Points
+from multisched.spacings.base import Asked, Given, Link
+from multisched.spacings.placement import Numbered, Times
+from multisched.values import check_options
 
 
 @dataclass(frozen=True)
-class Skipping(DiscreteVP):
-    """A discrete schedule whose runs pick n of the timesteps that a model was distilled on, the noisiest first.
+class Skipping(Numbered):
+    """n of the timesteps that a model was distilled on, the noisiest first.
 
         k * (T // original_inference_steps) - 1,   k = 1 .. original_inference_steps * strength
 
@@ -23,27 +24,29 @@ class Skipping(DiscreteVP):
     Args:
         original_inference_steps: their number, in 1..T.
         strength: share of them that is used, the cleanest, for image to image; in (0, 1].
-        eta: each step aims at the level of timestep floor((1 - eta) * t_next), which the solver is to noise again.
+
+    Raises:
+        ScheduleError: if one of them is out of range.
     """
 
     original_inference_steps: int = 50
     strength: float = 1.0
-    eta: float = 0.0
 
     def __post_init__(self) -> None:
-        super().__post_init__()
+        check_options(self)
+        checks.within("strength", np.array(self.strength), 0, 1)
+
+    def check(self, path: Path) -> None:
         wanted, total = (
             checks.count("original_inference_steps", self.original_inference_steps),
-            self.num_train_timesteps,
+            path.num_train_timesteps,
         )
         if wanted > total:
             raise ScheduleError(
                 f"original_inference_steps must be in 1..num_train_timesteps = {total}; given {wanted}."
             )
-        for name in ("strength", "eta"):
-            checks.within(name, np.array(getattr(self, name)), 0, 1)
 
-    def _spaced(self, n: int) -> np.ndarray:
+    def numbers(self, path: Path, n: Any) -> np.ndarray:
         used = int(self.original_inference_steps * self.strength)
         if not used:
             raise ScheduleError(
@@ -51,50 +54,90 @@ class Skipping(DiscreteVP):
                 f"distillation; give at least {1 / self.original_inference_steps:.4g}."
             )
         skipped = np.floor(np.linspace(0, used, checks.steps(n, used), endpoint=False))
-        return (used - skipped) * (self.num_train_timesteps // self.original_inference_steps) - 1
-
-    def _close(self, *points: Any) -> Grid:
-        grid = super()._close(*points)
-        if not self.eta:
-            return grid
-        # In single precision, as published: there 0.1 * 990 is 99.
-        alphas, sigmas = self.levels(np.floor(np.float32(1 - self.eta) * grid.timesteps[1:].astype(np.float32)))
-        return replace(grid, next_alphas=alphas, next_sigmas=sigmas)
+        return (used - skipped) * (path.num_train_timesteps // self.original_inference_steps) - 1
 
 
 @dataclass(frozen=True)
-class Decoder(DiscreteVP):
-    """A discrete schedule whose runs visit 16 * min(round(64 * i / n), 63), i = n .. 1, and whose model sees the sample
-    as that of EDM does, by sigma_data (Betker et al. 2023, the consistency decoder of DALL-E 3, its code)."""
+class Decoder(Numbered):
+    """16 * min(round(64 * i / n), 63), i = n .. 1 (Betker et al. 2023, the consistency decoder of DALL-E 3, its
+    code)."""
 
-    sigma_data: float = 0.5
-
-    def scale(self, alpha: Any, sigma: Any) -> Any:
-        return (sigma * sigma + (alpha * self.sigma_data) ** 2) ** -0.5
-
-    def _spaced(self, n: int) -> np.ndarray:
+    def numbers(self, path: Path, n: Any) -> np.ndarray:
         n = checks.steps(n, 32)
         return 16 * np.minimum(np.round(64 * np.arange(n, 0, -1) / n), 63)
 
-    def _close(self, *points: Any) -> Grid:
-        return replace(super()._close(*points), prior=0.0)
+
+@dataclass(frozen=True)
+class Ramp(Link):
+    """The first of T = num_train_timesteps levels that are even in sigma^(1/rho), and every (T // n)-th after it (Song
+    et al. 2023, arXiv 2303.01469, its code).
+
+    Args:
+        rho: the power.
+    """
+
+    rho: float = 7.0
+
+    def __post_init__(self) -> None:
+        check_options(self)
+        if not 0.1 <= self.rho < np.inf:
+            raise ScheduleError(f"rho must be a number of at least 0.1; given {self.rho!r}.")
+
+    def __call__(self, path: Path, asked: Asked, made: Any) -> Points:
+        n = checks.steps(asked.n, path.num_train_timesteps)
+        return self.of_places(path, np.arange(n) * (path.num_train_timesteps // n))
+
+    def of_places(self, path: Path, places: np.ndarray) -> Points:
+        """The levels at places among the T, 0 the noisiest."""
+        top, bottom = path.ends
+        share = places / max(path.num_train_timesteps - 1, 1)
+        ends = [end ** (1 / self.rho) for end in (top, bottom)]
+        sigmas = np.where(share == 1, bottom, np.interp(share, (0, 1), ends) ** self.rho)
+        return Points(checks.falling(checks.trimmed(np.append(sigmas, bottom), bottom)))
 
 
 @dataclass(frozen=True)
-class Ramp(VE):
-    """A run of n steps visits the first of T = num_train_timesteps levels and every (T // n)-th after it. A grid's
-    `timesteps` are places among them, 0 the noisiest, given falling (Song et al. 2023, arXiv 2303.01469, its code)."""
+class GivenPlaces(Given):
+    """Reads timesteps as places among the levels of a `Ramp`, 0 the noisiest.
 
-    def grid(self, n: int | None = None, timesteps: Any = None, sigmas: Any = None, mu: float | None = None) -> Grid:
-        total = self.num_train_timesteps
-        if timesteps is not None:
-            checks.one_of(timesteps=timesteps, sigmas=sigmas)
-            places = checks.descending("timesteps", timesteps)[::-1]
-            checks.within("timesteps", places, 0, total - 1)
-        elif sigmas is None and n is not None:
-            places = np.arange(checks.steps(n, total)) * (total // n)
-        else:
-            return super().grid(n, None, sigmas, mu)
-        ramp = places / max(total - 1, 1)
-        levels = np.where(ramp == 1, self.sigma_min, self._along(ramp))
-        return super().grid(n, sigmas=np.append(levels, self.sigma_min), mu=mu)
+    Args:
+        ramp: the levels.
+    """
+
+    ramp: Ramp = Ramp()
+
+    def __call__(self, path: Path, asked: Asked, made: Any) -> Points:
+        if asked.timesteps is None:
+            return super().__call__(path, asked, made)
+        checks.one_of(timesteps=asked.timesteps, sigmas=asked.sigmas)
+        places = checks.descending("timesteps", asked.timesteps)[::-1]
+        checks.within("timesteps", places, 0, path.num_train_timesteps - 1)
+        return self.ramp.of_places(path, places)
+
+
+@dataclass(frozen=True)
+class TwoTimes(Times):
+    """Even times; a run of two steps has its second time at `middle`.
+
+    Args:
+        middle: that time; None for half of the first.
+
+    Raises:
+        ScheduleError: if the times are out of order.
+    """
+
+    middle: float | None = None
+    most: ClassVar[float] = 1.5708
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        top = self.most if self.top is None else self.top
+        if not 0 < (top / 2 if self.middle is None else self.middle) < top <= self.most:
+            wanted = "0 < intermediate_timesteps < max_timesteps <= pi / 2"
+            raise ScheduleError(f"timesteps must obey {wanted}; given {self.middle!r} and {top!r}.")
+
+    def __call__(self, path: Any, asked: Asked, made: Any) -> Points:
+        found = super().__call__(path, asked, made)
+        if asked.n != 2 or self.middle is None:
+            return found
+        return Points(times=np.array([found.times[0], self.middle]))

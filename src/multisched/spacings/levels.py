@@ -48,7 +48,7 @@ def linear(top: float, bottom: float, n: int) -> np.ndarray:
     return np.linspace(top, bottom, n)
 
 
-RATIOS: dict[str, Callable[[float, float, int], np.ndarray]] = {
+KINDS: dict[str, Callable[[float, float, int], np.ndarray]] = {
     "karras": karras,
     "exponential": exponential,
     "polyexponential": polyexponential,
@@ -65,12 +65,12 @@ def between(kind: str, top: float, bottom: float, n: int) -> np.ndarray:
     Raises:
         ScheduleError: an unknown kind, or ends that do not obey 0 < bottom < top.
     """
-    checks.option("sigma_schedule", kind, tuple(RATIOS))
+    checks.option("sigma_schedule", kind, tuple(KINDS))
     if not (min(top, bottom) > 0 and max(top, bottom) < math.inf) or (bottom >= top and n > 1):
         raise ScheduleError(
             f"noise levels must run from a larger to a smaller one above 0; given {top:g} to {bottom:g}."
         )
-    return RATIOS[kind](top, bottom, n)
+    return KINDS[kind](top, bottom, n)
 
 
 def one_kind(**flags: bool) -> str | None:

@@ -1,0 +1,244 @@
+"""What a spacing is: a chain of small links that place the steps of a run on a path, one after the other."""
+
+from abc import ABC, abstractmethod
+from dataclasses import dataclass
+from typing import Any, ClassVar, NamedTuple, TypeVar
+
+import numpy as np
+
+from multisched import checks
+from multisched.errors import ScheduleError
+from multisched.grid import Grid
+from multisched.paths.base import Path, Points
+from multisched.values import check_options, real, shown
+
+Found = TypeVar("Found", bound="Link")
+
+
+class Asked(NamedTuple):
+    """Which run a plan was asked for, see `Recipe.plan`."""
+
+    n: int | None = None
+    timesteps: Any = None
+    sigmas: Any = None
+    ratios: Any = None
+    mu: float | None = None
+
+    @property
+    def listed(self) -> bool:
+        """Whether it is a list of points and not a number of steps."""
+        return self.timesteps is not None or self.sigmas is not None or self.ratios is not None
+
+
+class Spacing(ABC):
+    """Where the steps of a run stand on a path; frozen and hashable. Spacings are joined by `|`.
+
+    Example:
+        >>> import multisched as ms
+        >>> from multisched.spacings import Even, Shift
+        >>> ms.FlowMatchEuler().plan(4, spacing=Even(1.0, 0.25) | Shift(3.0)).sigmas.tolist()
+        [1.0, 0.9, 0.75, 0.5, 0.0]
+    """
+
+    @abstractmethod
+    def grid(self, path: Path, asked: Asked) -> Grid:
+        """The grid of a run.
+
+        Raises:
+            ScheduleError: if the spacing does not fit the path, or what was asked for is not possible.
+        """
+
+    @property
+    @abstractmethod
+    def links(self) -> "tuple[Link, ...]":
+        """The links, in order."""
+
+    def check(self, path: Path) -> None:  # noqa: B027 (most have nothing to check)
+        """Refuse options that do not fit the path."""
+
+    def __or__(self, other: "Spacing") -> "Chain":
+        if not isinstance(other, Spacing):
+            return NotImplemented
+        return Chain(self.links + other.links)
+
+
+class Link(Spacing):
+    """One rule of a chain.
+
+    Attributes:
+        on_given: whether it also acts on the lists that a user gives (`timesteps=`, `sigmas=`).
+        closing: whether it comes after the end, and changes the whole grid.
+    """
+
+    on_given: bool = False
+    closing: ClassVar[bool] = False
+
+    @property
+    def links(self) -> "tuple[Link, ...]":
+        return (self,)
+
+    def grid(self, path: Path, asked: Asked) -> Grid:
+        return Chain((self,)).grid(path, asked)
+
+    def acts(self, asked: Asked) -> bool:
+        """Whether it acts in such a run."""
+        return not asked.listed or self.on_given
+
+    @abstractmethod
+    def __call__(self, path: Path, asked: Asked, made: Any) -> Any:
+        """What is made of the points, or of the grid, that the links before have made; None for the first of them."""
+
+
+@dataclass(frozen=True)
+class Chain(Spacing):
+    """Links in order: first those that place points, then those that move them, then the end, then what is done to the
+    whole grid. Without an `End` a run ends at the clean sample.
+
+    Args:
+        parts: the links.
+
+    Raises:
+        ScheduleError: if one of them is no link.
+    """
+
+    parts: tuple[Link, ...]
+
+    def __post_init__(self) -> None:
+        if not isinstance(self.parts, tuple) or not all(isinstance(one, Link) for one in self.parts):
+            raise ScheduleError(f"a chain is made of links, such as ms.spacings.Even(); given {shown(self.parts)}.")
+
+    @property
+    def links(self) -> tuple[Link, ...]:
+        return self.parts
+
+    def __repr__(self) -> str:
+        return " | ".join(map(repr, self.parts))
+
+    def find(self, kind: type[Found]) -> Found | None:
+        """The first link of a kind, or None."""
+        return next((one for one in self.parts if isinstance(one, kind)), None)
+
+    def without(self, *kinds: type[Link]) -> "Chain":
+        """The chain without the links of these kinds."""
+        return Chain(tuple(one for one in self.parts if not isinstance(one, kinds)))
+
+    def exchanged(self, kind: type[Link], link: Link) -> "Chain":
+        """The chain with another link in place of each of a kind."""
+        return Chain(tuple(link if isinstance(one, kind) else one for one in self.parts))
+
+    @property
+    def end(self) -> "End":
+        """Where its runs end."""
+        return self.find(End) or End()
+
+    def check(self, path: Path) -> None:
+        for link in self.parts:
+            link.check(path)
+
+    def grid(self, path: Path, asked: Asked) -> Grid:
+        made = (self.find(Given) or Given())(path, asked, self.end.level(path)) if asked.listed else None
+        acting = [one for one in self.parts if one.acts(asked) and not isinstance(one, Given)]
+        if asked.mu is not None and not any(isinstance(one, DynamicShift) for one in acting):
+            raise ScheduleError(self._no_mu(asked))
+        if not asked.listed:
+            checks.one_of(n=asked.n, timesteps=None, sigmas=None)
+        for link in acting:
+            made = link(path, asked, made)
+        if made is None:
+            raise ScheduleError(f"the spacing {self!r} places no points; begin it with one that does, such as Even().")
+        grid: Grid = made if isinstance(made, Grid) else End()(path, asked, made)
+        if asked.listed:
+            checks.same_length(asked.n, len(grid))
+        return grid
+
+    def _no_mu(self, asked: Asked) -> str:
+        if self.find(DynamicShift) is not None:
+            return f"given sigmas and timesteps are taken as they are, so mu={shown(asked.mu)} has no use."
+        return f"mu belongs to flow schedules with use_dynamic_shifting; given mu={shown(asked.mu)}."
+
+
+@dataclass(frozen=True)
+class Given(Link):
+    """Reads the lists that a user gives, as the path understands them."""
+
+    on_given: ClassVar[bool] = True
+
+    def __call__(self, path: Path, asked: Asked, made: Any) -> Points:
+        if asked.ratios is not None:
+            checks.one_of(timesteps=asked.timesteps, sigmas=asked.sigmas, ratios=asked.ratios, mu=asked.mu)
+            return path.read_ratios(checks.ratios(asked.ratios), made)
+        return path.read(asked.timesteps, asked.sigmas, made)
+
+
+@dataclass(frozen=True)
+class End(Link):
+    """Where a run ends.
+
+    Args:
+        to: sigma there, 0 for the clean sample; "sigma_min" for the cleanest level that the model is trained on; or
+            "last", which stays at the last level.
+        prior: weight of unit-variance data in the first sample of a run, see `Grid`; None for that of the path.
+
+    Raises:
+        ScheduleError: if `to` is none of these.
+    """
+
+    on_given: ClassVar[bool] = True
+
+    to: float | str = 0.0
+    prior: float | None = None
+
+    def __post_init__(self) -> None:
+        if isinstance(self.to, str):
+            checks.option("the end of a run", self.to, ("sigma_min", "last"))
+        elif not 0 <= real("the end of a run", self.to) < np.inf:
+            raise ScheduleError(f"a run ends at a sigma >= 0, 'sigma_min' or 'last'; given {self.to!r}.")
+
+    def level(self, path: Path) -> tuple[float, float]:
+        """(alpha, sigma) there; of "last", of the clean sample."""
+        if isinstance(self.to, str):
+            return path.last if self.to == "sigma_min" else path.clean
+        return path.clean if self.to == 0 else (path.alpha_of(self.to), self.to)
+
+    def __call__(self, path: Path, asked: Asked, made: Points) -> Grid:
+        times, alphas, sigmas = path.resolved(made)
+        alpha, sigma = (float(alphas[-1]), float(sigmas[-1])) if self.to == "last" else self.level(path)
+        alphas, sigmas = np.append(alphas, alpha), np.append(sigmas, sigma)
+        prior = path.prior if self.prior is None else self.prior
+        end = path.timestep_of(alpha, sigma)
+        return Grid(np.append(times, end), alphas, sigmas, scales=path.scale(alphas, sigmas), prior=prior)
+
+
+@dataclass(frozen=True)
+class DynamicShift(Link):
+    """`Shift` by a factor of each run's own, which follows the image size (Esser et al. 2024, arXiv 2403.03206, section
+    5.3.2). It alone knows `mu`.
+
+    Args:
+        kind: the factor is exp(mu) ("exponential") or mu ("linear").
+        on_given: whether it acts on given lists too.
+    """
+
+    kind: str = "exponential"
+    on_given: bool = False
+
+    def __post_init__(self) -> None:
+        check_options(self)
+        checks.option("time_shift_type", self.kind, ("exponential", "linear"))
+
+    def acts(self, asked: Asked) -> bool:
+        return super().acts(asked) and asked.ratios is None
+
+    def factor(self, mu: float | None) -> float:
+        """What sigma / (1 - sigma) is multiplied with."""
+        if mu is None:
+            raise ScheduleError("this schedule is shifted by the image size: give mu=, which recipe.mu(tokens) computes.")
+        # exp(700) is about the largest float64
+        if not abs(mu) <= 700 or (self.kind == "linear" and mu <= 0):
+            raise ScheduleError(f"mu must be in [-700, 700], and positive for the linear time shift; given {shown(mu)}.")
+        return float(np.exp(mu)) if self.kind == "exponential" else mu
+
+    def __call__(self, path: Path, asked: Asked, made: Points) -> Points:
+        from multisched.paths.straight import shift
+
+        return made._replace(noise=shift(path.noise_of(made), self.factor(asked.mu)))

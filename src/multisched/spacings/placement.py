@@ -1,0 +1,256 @@
+"""Links that place the points of a run, for a number of steps."""
+
+import math
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from multisched import checks
+from multisched.errors import ScheduleError
+from multisched.paths.base import Path, Points
+from multisched.paths.discrete import Discrete
+from multisched.spacings import trained
+from multisched.spacings.base import Asked, Link
+from multisched.values import check_options
+
+
+class Numbered(Link):
+    """A placement on the training timesteps 0..T-1, see `trained.timesteps`."""
+
+    def __call__(self, path: Path, asked: Asked, made: Any) -> Points:
+        return path.place(self.numbers(path, asked.n))
+
+    def numbers(self, path: Path, n: Any) -> np.ndarray:
+        """n of the training timesteps."""
+        return trained.timesteps(n=n, total=path.training, **self.rule(path))
+
+    def rule(self, path: Path) -> dict[str, Any]:
+        """The arguments of `trained.timesteps`."""
+        raise NotImplementedError
+
+
+@dataclass(frozen=True)
+class _Clipped(Numbered):
+    def __post_init__(self) -> None:
+        check_options(self)
+
+    def _last(self, path: Path, lambda_min: float) -> int | None:
+        """The number of timesteps whose log(alpha / sigma) is high enough."""
+        if lambda_min == -math.inf or not isinstance(path, Discrete):
+            return None
+        with np.errstate(divide="ignore"):
+            return int(np.sum(-np.log(path.ratios) >= lambda_min))
+
+
+@dataclass(frozen=True)
+class Leading(_Clipped):
+    """i * (T // n) + offset, i = n-1 .. 0 (Lin et al. 2023, arXiv 2305.08891, table 2).
+
+    Args:
+        offset: added to each timestep.
+        spare: whether n + 1 points are placed and the lowest is left out.
+        lambda_min: timesteps whose log(alpha / sigma) is below this are not visited.
+    """
+
+    offset: int = 0
+    spare: bool = False
+    lambda_min: float = -math.inf
+
+    def rule(self, path: Path) -> dict[str, Any]:
+        last = self._last(path, self.lambda_min)
+        return {"spacing": "leading", "offset": self.offset, "spare": self.spare, "last": last}
+
+
+@dataclass(frozen=True)
+class Trailing(_Clipped):
+    """round(T - i * T / n) - 1, i = 0 .. n-1 (arXiv 2305.08891, table 2).
+
+    Args:
+        lambda_min: see `Leading`.
+    """
+
+    lambda_min: float = -math.inf
+
+    def rule(self, path: Path) -> dict[str, Any]:
+        return {"spacing": "trailing", "last": self._last(path, self.lambda_min)}
+
+
+@dataclass(frozen=True)
+class Linspace(_Clipped):
+    """(T - 1) * i / (n - 1), i = n-1 .. 0 (arXiv 2305.08891, table 2).
+
+    Args:
+        spare: see `Leading`.
+        whole: whether timesteps are rounded.
+        lambda_min: see `Leading`.
+    """
+
+    spare: bool = False
+    whole: bool = True
+    lambda_min: float = -math.inf
+
+    def rule(self, path: Path) -> dict[str, Any]:
+        last = self._last(path, self.lambda_min)
+        return {"spacing": "linspace", "spare": self.spare, "whole": self.whole, "last": last}
+
+
+@dataclass(frozen=True)
+class Simple(_Clipped):
+    """T - 1 - floor(i * T / n), i = 0 .. n-1 (ComfyUI).
+
+    Args:
+        lambda_min: see `Leading`.
+    """
+
+    lambda_min: float = -math.inf
+
+    def rule(self, path: Path) -> dict[str, Any]:
+        return {"spacing": "simple", "last": self._last(path, self.lambda_min)}
+
+
+@dataclass(frozen=True)
+class SGMUniform(_Clipped):
+    """(T - 1) * (1 - i / n), i = 0 .. n-1 (Stability's generative-models).
+
+    Args:
+        whole: whether timesteps are rounded.
+        lambda_min: see `Leading`.
+    """
+
+    whole: bool = True
+    lambda_min: float = -math.inf
+
+    def rule(self, path: Path) -> dict[str, Any]:
+        return {"spacing": "sgm_uniform", "whole": self.whole, "last": self._last(path, self.lambda_min)}
+
+
+@dataclass(frozen=True)
+class DDIMUniform(_Clipped):
+    """i * (T // n) + 1, i = n-1 .. 0 (the first DDIM code).
+
+    Args:
+        lambda_min: see `Leading`.
+    """
+
+    lambda_min: float = -math.inf
+
+    def rule(self, path: Path) -> dict[str, Any]:
+        return {"spacing": "ddim_uniform", "last": self._last(path, self.lambda_min)}
+
+
+WORDS: dict[str, Callable[[int, bool, bool, float], Numbered]] = {
+    "leading": lambda offset, spare, whole, lam: Leading(offset, spare, lam),
+    "trailing": lambda offset, spare, whole, lam: Trailing(lam),
+    "linspace": lambda offset, spare, whole, lam: Linspace(spare, whole, lam),
+    "simple": lambda offset, spare, whole, lam: Simple(lam),
+    "sgm_uniform": lambda offset, spare, whole, lam: SGMUniform(whole, lam),
+    "ddim_uniform": lambda offset, spare, whole, lam: DDIMUniform(lam),
+}
+
+
+def numbered(
+    word: str, offset: int = 0, spare: bool = False, whole: bool = True, lambda_min: float = -math.inf
+) -> Numbered:
+    """The placement that the option `timestep_spacing` names.
+
+    Raises:
+        ScheduleError: if it names none.
+    """
+    checks.option("timestep_spacing", word, tuple(WORDS))
+    return WORDS[word](offset, spare, whole, lambda_min)
+
+
+@dataclass(frozen=True)
+class Even(Link):
+    """n levels at even distances.
+
+    Args:
+        top: the noisiest.
+        bottom: the cleanest; None for 1 / T.
+        spare: whether n + 1 points are placed and the lowest is left out.
+        last_step: size of the step before that point, as a share of the others, in (0, 1].
+
+    Raises:
+        ScheduleError: if the ends are out of order, or the share is out of range.
+    """
+
+    top: float = 1.0
+    bottom: float | None = None
+    spare: bool = False
+    last_step: float = 1.0
+
+    def __post_init__(self) -> None:
+        check_options(self, positive=("top",), not_negative=("bottom",))
+        if self.bottom is not None and self.bottom > self.top:
+            raise ScheduleError(f"sigma_min must be in [0, sigma_max] or None; given {self.bottom!r}.")
+        if not 0 < self.last_step <= 1:
+            raise ScheduleError(f"last_step must be in (0, 1]; given {self.last_step!r}.")
+
+    def __call__(self, path: Path, asked: Asked, made: Any) -> Points:
+        total = path.num_train_timesteps
+        n = checks.steps(asked.n, total if self.bottom is None else None)
+        top, bottom = self.ends(1 / total if self.bottom is None else self.bottom)
+        if self.spare:
+            bottom = top - (top - bottom) * (n - 1) / (n - 1 + self.last_step)
+        return Points(np.linspace(top, bottom, n))
+
+    def ends(self, bottom: float) -> tuple[float, float]:
+        """The ends of the even levels."""
+        return self.top, bottom
+
+
+@dataclass(frozen=True)
+class Trained(Link):
+    """n levels between the noisiest and the cleanest that the model is trained on, to be spaced by a later link."""
+
+    def __call__(self, path: Path, asked: Asked, made: Any) -> Points:
+        top, bottom = path.ends
+        return Points(np.linspace(top, bottom, checks.steps(asked.n)))
+
+
+@dataclass(frozen=True)
+class Times(Link):
+    """n even times, on a path with a time of its own.
+
+    Args:
+        top: the latest; None for that of the path.
+        bottom: the earliest.
+        spare: whether n + 1 times are placed and the earliest is left out.
+    """
+
+    top: float | None = None
+    bottom: float = 0.0
+    spare: bool = True
+
+    def __post_init__(self) -> None:
+        check_options(self)
+
+    def __call__(self, path: Any, asked: Asked, made: Any) -> Points:
+        n, top = checks.steps(asked.n), path.top if self.top is None else self.top
+        return Points(times=np.linspace(top, self.bottom, n + self.spare)[:n])
+
+
+@dataclass(frozen=True)
+class LinearQuadratic(Link):
+    """From 1 to 1 - threshold in n // 2 even steps, then on a parabola to 0 (Genmo's Mochi 1).
+
+    Args:
+        threshold: how much noise the even steps remove.
+        top: what all levels are multiplied with.
+
+    Raises:
+        ScheduleError: if the threshold is out of range.
+    """
+
+    threshold: float = 0.025
+    top: float = 1.0
+
+    def __post_init__(self) -> None:
+        check_options(self, positive=("top",))
+        if not 0 < self.threshold < 1:
+            raise ScheduleError(f"threshold must be in (0, 1); given {self.threshold!r}.")
+
+    def __call__(self, path: Path, asked: Asked, made: Any) -> Points:
+        return Points(self.top * trained.linear_quadratic(checks.steps(asked.n), self.threshold))
