@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING
 from multisched.lazy import attached
 
 if TYPE_CHECKING:
-    from multisched.schedulers.adams import IPNDM, LMS, PNDM
+    from multisched.schedulers.adams import IPNDM, PNDM
     from multisched.schedulers.base import Recipe, Scheduler
     from multisched.schedulers.consistency import LCM, SCM, TCD, CMStochasticIterative, ConsistencyDecoder
     from multisched.schedulers.dpm import (
@@ -32,13 +32,12 @@ if TYPE_CHECKING:
     from multisched.schedulers.helios import Helios, HeliosDMD
     from multisched.schedulers.multistep import DEISMultistep, SASolver, UniPCMultistep
     from multisched.schedulers.score import KarrasVe, ScoreSdeVe, ScoreSdeVp
-    from multisched.schedulers.sigma import KDPM2, DPMSolverSDE, Euler, EulerAncestral, Heun, KDPM2Ancestral
+    from multisched.schedulers.sigma import KDPM2, LMS, DPMSolverSDE, Euler, EulerAncestral, Heun, KDPM2Ancestral
     from multisched.schedulers.vp import DDIM, DDPM, CogVideoXDDIM, DDIMInverse, DDPMWuerstchen, RePaint, UnCLIP
 
 PLACES = {
     "adams": (
         "IPNDM",
-        "LMS",
         "PNDM",
     ),
     "base": (
@@ -89,6 +88,7 @@ PLACES = {
     ),
     "sigma": (
         "KDPM2",
+        "LMS",
         "DPMSolverSDE",
         "Euler",
         "EulerAncestral",

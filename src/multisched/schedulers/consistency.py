@@ -3,21 +3,36 @@
 from dataclasses import dataclass, replace
 from typing import Any
 
-from multisched import solvers
+from multisched import checks, solvers
+from multisched.paths.continuous import TrigFlow
+from multisched.paths.discrete import Betas, Discrete
+from multisched.paths.exploding import VarianceExploding
 from multisched.predictions import Prediction
 from multisched.schedulers.base import Recipe
 from multisched.schedulers.forward import Parts
-from multisched.schedulers.options import PREDICTIONS, Clipped, Thresholded, Trained
-from multisched.schedules import checks
-from multisched.schedules.distilled import Decoder, Ramp, Skipping
-from multisched.schedules.trig import TrigFlow
+from multisched.schedulers.options import PREDICTIONS, Cut, Trained
+from multisched.spacings.base import Chain, End, Link
+from multisched.spacings.direction import Renoised
+from multisched.spacings.distilled import Decoder, GivenPlaces, Ramp, Skipping, TwoTimes
 from multisched.table.plan import Plan
 from multisched.transforms import Clip
 from multisched.values import real
 
 
 @dataclass(frozen=True, repr=False)
-class _Distilled(Trained):
+class Distilled(Trained):
+    """A recipe of a model that was distilled on the steps of another run.
+
+    Args:
+        beta_start: the first beta, of schedules that have one.
+        beta_end: the last beta, likewise.
+        beta_schedule: see `Trained`.
+        prediction_type: what the model's output is: "epsilon", "sample" or "v_prediction".
+        rescale_betas_zero_snr: whether the last timestep is made pure noise.
+        original_inference_steps: steps of the distillation, see `spacings.Skipping`.
+        strength: share of them that is used, the cleanest, for image to image; in (0, 1].
+    """
+
     beta_start: float = 0.00085
     beta_end: float = 0.012
     beta_schedule: str = "scaled_linear"
@@ -44,40 +59,62 @@ class _Distilled(Trained):
     def _whole(self, n: int | None, **arguments: Any) -> Plan:
         return super().plan(n, **arguments)
 
-    def _skipping(self, solver: solvers.Solver, **options: Any) -> Parts:
+    def _parts(self, solver: solvers.Solver, *links: Link) -> Parts:
         checks.option("prediction_type", self.prediction_type, PREDICTIONS)
-        schedule = self._build(Skipping, **options)
-        return Parts(schedule, Prediction(self.prediction_type), solver, denoised_transform=self._change())
+        path = Discrete(self._betas(), terminal_alpha_bar=0.0 if self.rescale_betas_zero_snr else None)
+        spacing = Chain((Skipping(self.original_inference_steps, self.strength), *links))
+        return Parts(path, spacing, Prediction(self.prediction_type), solver, denoised_transform=self._change())
 
 
 @dataclass(frozen=True, repr=False)
-class LCM(Thresholded, Clipped, _Distilled):
-    """Latent consistency models (Luo et al. 2023, arXiv 2310.04378). Options as `DDIM`'s,
-    `schedules.distilled.Skipping`'s and `solvers.LCM`'s."""
+class LCM(Distilled, Cut):
+    """Latent consistency models (Luo et al. 2023, arXiv 2310.04378).
+
+    Args:
+        clip_sample: whether x0 is cut.
+        timestep_scaling: of the boundary condition, see `solvers.LCM`.
+
+    Raises:
+        ScheduleError: an option that is not one of those named, or a number out of range.
+    """
 
     clip_sample: bool = False
     timestep_scaling: float = 10.0
 
     def parts(self) -> Parts:
-        return self._skipping(solvers.LCM(self.timestep_scaling))
+        return self._parts(solvers.LCM(self.timestep_scaling), End())
 
 
 @dataclass(frozen=True, repr=False)
-class TCD(_Distilled):
+class TCD(Distilled):
     """Trajectory consistency distillation (Zheng et al. 2024, arXiv 2402.19159); order 1 at eta = 0, which is `Euler`.
-    Options as `LCM`'s, and eta: the paper's gamma, in [0, 1], the share of each step's way to the clean sample that is
-    noised again."""
+
+    Args:
+        eta: the paper's gamma, in [0, 1]: how much of each denoising step is undone by fresh noise.
+
+    Raises:
+        ScheduleError: an option that is not one of those named, or a number out of range.
+    """
 
     eta: float = 0.3
 
     def parts(self) -> Parts:
-        return self._skipping(solvers.TCD() if self.eta else solvers.Euler(), final_sigmas_type="sigma_min")
+        return self._parts(solvers.TCD() if self.eta else solvers.Euler(), End("sigma_min"), Renoised(self.eta))
 
 
 @dataclass(frozen=True, repr=False)
 class SCM(Recipe):
-    """Consistency models on TrigFlow (Lu and Song 2024, arXiv 2410.11081): denoise, then add fresh noise. Options:
-    `schedules.trig.TrigFlow`'s, and prediction_type: "trigflow" alone."""
+    """Consistency models on TrigFlow (Lu and Song 2024, arXiv 2410.11081): denoise, then add fresh noise.
+
+    Args:
+        prediction_type: "trigflow" alone.
+        sigma_data: deviation of the data.
+        max_timesteps: the time that runs begin at, in (0, pi / 2].
+        intermediate_timesteps: the second time of a run of two steps; None for half of the first.
+
+    Raises:
+        ScheduleError: an option that is not one of those named, or a number out of range.
+    """
 
     prediction_type: str = "trigflow"
     sigma_data: float = 0.5
@@ -86,13 +123,27 @@ class SCM(Recipe):
 
     def parts(self) -> Parts:
         checks.option("prediction_type", self.prediction_type, ("trigflow",))
-        return Parts(self._build(TrigFlow), Prediction("v_prediction", self.sigma_data), solvers.PingPong())
+        spacing = TwoTimes(self.max_timesteps, middle=self.intermediate_timesteps) | End()
+        prediction = Prediction("v_prediction", self.sigma_data)
+        return Parts(TrigFlow(self.sigma_data), spacing, prediction, solvers.PingPong())
 
 
 @dataclass(frozen=True, repr=False)
 class CMStochasticIterative(Recipe):
-    """Consistency models (Song et al. 2023, arXiv 2303.01469). A run ends at sigma_min. Options:
-    `schedules.distilled.Ramp`'s and `solvers.Consistency`'s; `clip_denoised` cuts the clean sample to [-1, 1]."""
+    """Consistency models (Song et al. 2023, arXiv 2303.01469). A run ends at sigma_min.
+
+    Args:
+        num_train_timesteps: levels of the training run; `timesteps=` are places among them, 0 the noisiest.
+        sigma_min: the lowest level.
+        sigma_max: the highest.
+        sigma_data: deviation of the data.
+        s_noise: what the noise is multiplied with, see `solvers.Consistency`.
+        rho: the levels are even in sigma^(1/rho).
+        clip_denoised: whether x0 is cut to [-1, 1].
+
+    Raises:
+        ScheduleError: a number out of range.
+    """
 
     num_train_timesteps: int = 40
     sigma_min: float = 0.002
@@ -103,20 +154,30 @@ class CMStochasticIterative(Recipe):
     clip_denoised: bool = True
 
     def parts(self) -> Parts:
-        schedule = self._build(Ramp, timestep="log_1000_4", final_sigmas_type="sigma_min", prior=0.0)
-        change = Clip() if self.clip_denoised else None
-        prediction, solver = Prediction("edm", self.sigma_data), self._build(solvers.Consistency)
-        return Parts(schedule, prediction, solver, denoised_transform=change)
+        ends = (self.sigma_min, self.sigma_max, self.sigma_data)
+        path, ramp = VarianceExploding(*ends, "log_1000_4", self.num_train_timesteps), Ramp(self.rho)
+        spacing = GivenPlaces(ramp) | ramp | End("sigma_min", 0.0)
+        solver, change = solvers.Consistency(self.sigma_min, self.sigma_data, self.s_noise), Clip()
+        prediction = Prediction("edm", self.sigma_data)
+        return Parts(path, spacing, prediction, solver, denoised_transform=change if self.clip_denoised else None)
 
 
 @dataclass(frozen=True, repr=False)
 class ConsistencyDecoder(Recipe):
-    """The consistency decoder of DALL-E 3 (Betker et al. 2023, its code). Two steps are what it was made for. Options:
-    `schedules.distilled.Decoder`'s."""
+    """The consistency decoder of DALL-E 3 (Betker et al. 2023, its code). Two steps are what it was made for.
+
+    Args:
+        num_train_timesteps: T, the length of the training run.
+        sigma_data: deviation of the data.
+
+    Raises:
+        ScheduleError: a number out of range.
+    """
 
     num_train_timesteps: int = 1024
     sigma_data: float = 0.5
 
     def parts(self) -> Parts:
-        schedule = self._build(Decoder, beta_schedule="squaredcos_cap_v2")
-        return Parts(schedule, Prediction("edm", self.sigma_data), solvers.PingPong())
+        betas = Betas(self.num_train_timesteps, beta_schedule="squaredcos_cap_v2", strict=self.strict)
+        path = Discrete(betas, sigma_data=self.sigma_data)
+        return Parts(path, Decoder() | End(prior=0.0), Prediction("edm", self.sigma_data), solvers.PingPong())

@@ -1,112 +1,165 @@
 """DPM-Solver and DPM-Solver++ (Lu et al. 2022, arXiv 2206.00927 and 2211.01095) in all their schedulers."""
 
 import math
-from dataclasses import dataclass, replace
-from typing import Any, ClassVar
+from dataclasses import dataclass
+from typing import Any
 
-from multisched.schedulers.base import Recipe
+from multisched import checks
+from multisched.paths.discrete import Discrete
+from multisched.paths.straight import Straight
 from multisched.schedulers.edm import OnEDM
 from multisched.schedulers.forward import Parts
-from multisched.schedulers.multistep import VARIANCES, Multistep
-from multisched.schedulers.options import Thresholded, spacing_of_sigmas
+from multisched.schedulers.multistep import VARIANCES, OnEither, even_of
+from multisched.schedulers.options import FINITE, Spaced, Thresholded
 from multisched.schedulers.vp import CogVideoXDDIM
-from multisched.schedules import DiscreteVP, Inverse, checks
-from multisched.solvers import DPMMultistep, DPMSinglestep
+from multisched.solvers import DPMMultistep, DPMSinglestep, Solver
+from multisched.spacings.base import Chain, End
+from multisched.spacings.change import Round
+from multisched.spacings.direction import Inverse
+from multisched.spacings.placement import Linspace
 from multisched.values import check_options
 
 
-@dataclass(frozen=True, repr=False)
-class _DPM(Recipe):
-    solver_order: int = 2
-    algorithm_type: str = "dpmsolver++"
-    solver_type: str = "midpoint"
-    lower_order_final: bool = True
-    third_order: str = "exact"
+def _parts(recipe: Any, solver: Solver, spare: bool = True, cut: bool = False) -> Parts:
+    """The parts of a recipe on the discrete path or on the straight one.
+
+    Args:
+        spare: whether one timestep more is placed than a run has steps.
+        cut: whether timesteps are cut where those of other spacings are rounded.
+    """
+    check_options(recipe, variance_type=VARIANCES)
+    path = Discrete(recipe._betas(), terminal_alpha_bar=FINITE if recipe.rescale_betas_zero_snr else None)
+    respace, end = recipe._respace(path), recipe._end()
+    if recipe.use_flow_sigmas:
+        if end.to == "sigma_min":
+            end = End(path.ends[1])
+        links = recipe._on_straight(respace, even_of(recipe))
+        return recipe._parts(Straight(recipe.num_train_timesteps), (*links[:-2], end, links[-1]), solver)
+    if respace is None:
+        placed = recipe._numbered(spare, True, recipe.lambda_min_clipped)
+        return recipe._parts(path, (placed, end, Round("down")), solver)
+    how = "nearest" if respace.kind in ("karras", "lu") and not cut else "down"
+    return recipe._parts(path, (Linspace(), respace, end, Round(how)), solver)
+
+
+def _learned(recipe: Any) -> int:
+    """Parts of the model's output."""
+    return 1 + (recipe.variance_type is not None and recipe.prediction_type == "epsilon")
 
 
 @dataclass(frozen=True, repr=False)
-class _Discrete(_DPM, Multistep):
-    lambda_min_clipped: float = -math.inf
-    rescale_betas_zero_snr: bool = False
-    use_lu_lambdas: bool = False
-    variance_type: str | None = None
-
-    def _discrete(self, kind: type[DPMMultistep | DPMSinglestep], **options: Any) -> Parts:
-        """The parts, with further options of the discrete schedule."""
-        check_options(self, variance_type=VARIANCES)
-        variance = self.variance_type is not None and self.prediction_type == "epsilon"
-        vp: dict[str, Any] = {"terminal_alpha_bar": 2.0**-24, "final_sigmas_type": self.final_sigmas_type}
-        flow: dict[str, Any] = {"final_sigmas_type": "zero"}
-        if self.final_sigmas_type == "sigma_min":
-            flow["final_sigma"] = float(self._build(DiscreteVP, **vp).ratios[0])
-        if (spacing := spacing_of_sigmas(self)) is not None:
-            # from end to end of the training schedule, whatever timesteps there are
-            vp |= {"timestep_spacing": "linspace", "spare_step": False, "lambda_min_clipped": -math.inf}
-            vp["timestep_rounding"] = "nearest" if spacing in ("karras", "lu") else "down"
-        return self._on_path(self._build(kind, parts=1 + variance), flow, **vp | options)
-
-
-@dataclass(frozen=True, repr=False)
-class DPMSolverMultistep(_Discrete):
+class DPMSolverMultistep(Spaced, OnEither):
     """DPM-Solver multistep, one model call a step; order 2, or 1 with solver_order 1.
 
-    Args: those of `DEISMultistep`, and
-        solver_order, algorithm_type, solver_type, lower_order_final, euler_at_final, third_order: the solver, see
-            `solvers.DPMMultistep`.
-        use_lu_lambdas: another spacing of the ratios sigma / alpha.
-        rescale_betas_zero_snr, lambda_min_clipped: of the schedule, see `schedules.DiscreteVP`.
-        final_sigmas_type: "zero", or "sigma_min" for the ratio of timestep 0, which is sigma on the straight path.
+    Args:
+        timestep_spacing: see `Spaced`.
+        solver_order: 1 to 3, see `solvers.DPMMultistep`.
+        algorithm_type: "dpmsolver", "dpmsolver++", "sde-dpmsolver" or "sde-dpmsolver++".
+        solver_type: "midpoint" or "heun".
+        euler_at_final: whether the last step has order 1.
+        lambda_min_clipped: timesteps whose log(alpha / sigma) is below this are not visited.
+        rescale_betas_zero_snr: whether the last timestep is made (almost) pure noise.
+        use_lu_lambdas: whether the ratios sigma / alpha are even in half the log-SNR.
         variance_type: "learned" or "learned_range" where a model of the noise also gives a variance, not used here.
 
     Raises:
         ScheduleError: an option that is not one of those named, or a number out of range.
     """
 
+    timestep_spacing: str = "linspace"
+    solver_order: int = 2
+    algorithm_type: str = "dpmsolver++"
+    solver_type: str = "midpoint"
     euler_at_final: bool = False
+    lambda_min_clipped: float = -math.inf
+    rescale_betas_zero_snr: bool = False
+    use_lu_lambdas: bool = False
+    variance_type: str | None = None
 
     def parts(self) -> Parts:
+        form = (self.solver_order, self.algorithm_type, self.solver_type, self.lower_order_final)
+        solver = DPMMultistep(*form, parts=_learned(self), euler_at_final=self.euler_at_final)
         # As in diffusers, timesteps of the cosine schedule are cut where those of others are rounded.
-        cut = {"timestep_rounding": "down"} if self.beta_schedule == "squaredcos_cap_v2" else {}
-        return self._discrete(DPMMultistep, **cut)
+        return _parts(self, solver, cut=self.beta_schedule == "squaredcos_cap_v2")
 
 
 @dataclass(frozen=True, repr=False)
-class DPMSolverSinglestep(_Discrete):
+class DPMSolverSinglestep(Spaced, OnEither):
     """DPM-Solver singlestep, groups of solver_order calls, each at a grid point; order as `solvers.DPMSinglestep` says.
-    Options and errors are those of `DPMSolverMultistep`; independent_noise is a defect of diffusers, see there."""
-
-    lower_order_final: bool = False
-    independent_noise: bool = False
-
-    def parts(self) -> Parts:
-        return self._discrete(DPMSinglestep)
-
-
-@dataclass(frozen=True, repr=False)
-class DPMSolverMultistepInverse(_Discrete):
-    """DPM-Solver multistep from data to noise, see `schedules.Inverse`; order as `DPMSolverMultistep`, of which the
-    options and errors are, but that a run ends at the noise. The SDE algorithms take no step that way.
 
     Args:
-        diffusers_grid: whether, as in diffusers, the last step stays where it is unless timesteps are spaced by
-            "linspace" or "leading", and flow sigmas fall.
+        timestep_spacing: see `Spaced`.
+        lower_order_final: whether the last group is shorter.
+        solver_order: calls of a group, 1 to 3.
+        algorithm_type: as for `DPMSolverMultistep`.
+        solver_type: as for `DPMSolverMultistep`.
+        lambda_min_clipped: as for `DPMSolverMultistep`.
+        rescale_betas_zero_snr: as for `DPMSolverMultistep`.
+        use_lu_lambdas: as for `DPMSolverMultistep`.
+        variance_type: as for `DPMSolverMultistep`.
+
+    Raises:
+        ScheduleError: an option that is not one of those named, or a number out of range.
     """
 
+    timestep_spacing: str = "linspace"
+    lower_order_final: bool = False
+    solver_order: int = 2
+    algorithm_type: str = "dpmsolver++"
+    solver_type: str = "midpoint"
+    lambda_min_clipped: float = -math.inf
+    rescale_betas_zero_snr: bool = False
+    use_lu_lambdas: bool = False
+    variance_type: str | None = None
+
+    def parts(self) -> Parts:
+        form = (self.solver_order, self.algorithm_type, self.solver_type, self.lower_order_final)
+        return _parts(self, DPMSinglestep(*form, parts=_learned(self)))
+
+
+@dataclass(frozen=True, repr=False)
+class DPMSolverMultistepInverse(Spaced, OnEither):
+    """DPM-Solver multistep from data to noise (`spacings.Inverse`). The SDE algorithms cannot run in this direction.
+
+    Args:
+        timestep_spacing: see `Spaced`.
+        final_sigmas_type: "zero" alone.
+        solver_order: as for `DPMSolverMultistep`.
+        algorithm_type: as for `DPMSolverMultistep`.
+        solver_type: as for `DPMSolverMultistep`.
+        euler_at_final: as for `DPMSolverMultistep`.
+        lambda_min_clipped: as for `DPMSolverMultistep`.
+        rescale_betas_zero_snr: as for `DPMSolverMultistep`.
+        use_lu_lambdas: as for `DPMSolverMultistep`.
+        variance_type: as for `DPMSolverMultistep`.
+
+    Raises:
+        ScheduleError: an option that is not one of those named, or a number out of range.
+    """
+
+    timestep_spacing: str = "linspace"
+    final_sigmas_type: str = "zero"
+    solver_order: int = 2
+    algorithm_type: str = "dpmsolver++"
+    solver_type: str = "midpoint"
     euler_at_final: bool = False
-    diffusers_grid: bool = False
+    lambda_min_clipped: float = -math.inf
+    rescale_betas_zero_snr: bool = False
+    use_lu_lambdas: bool = False
+    variance_type: str | None = None
 
     def parts(self) -> Parts:
         checks.option("final_sigmas_type", self.final_sigmas_type, ("zero",))
-        parts = self._discrete(DPMMultistep, spare_step=False)
-        if self.diffusers_grid and self.use_flow_sigmas:
-            return parts._replace(schedule=replace(parts.schedule, final_sigmas_type="last"))  # type: ignore[type-var]
-        return parts._replace(schedule=Inverse(parts.schedule, self.diffusers_grid))  # type: ignore[arg-type]
+        form = (self.solver_order, self.algorithm_type, self.solver_type, self.lower_order_final)
+        solver = DPMMultistep(*form, parts=_learned(self), euler_at_final=self.euler_at_final)
+        parts = _parts(self, solver, spare=False)
+        return parts._replace(spacing=Inverse(Chain(parts.spacing.links)))
 
 
 @dataclass(frozen=True, repr=False)
 class CogVideoXDPM(CogVideoXDDIM):
-    """CogVideoX's SDE-DPM-Solver++(2M). Options and errors are those of `CogVideoXDDIM`; the step to the level of
-    timestep 0, with `set_alpha_to_one=False`, has order 1."""
+    """CogVideoX's SDE-DPM-Solver++(2M). The step to the level of timestep 0, with `set_alpha_to_one=False`, has order
+    1."""
 
     def parts(self) -> Parts:
         last = not self.set_alpha_to_one
@@ -115,40 +168,69 @@ class CogVideoXDPM(CogVideoXDDIM):
 
 
 @dataclass(frozen=True, repr=False)
-class EDMDPMSolverMultistep(Thresholded, OnEDM, _DPM):
+class EDMDPMSolverMultistep(OnEDM, Thresholded):
     """DPM-Solver++ multistep on the noise levels of EDM (Karras et al. 2022, arXiv 2206.00364); order 2, or 1 with
     solver_order 1.
 
     Args:
-        sigma_min, sigma_max, sigma_data, sigma_schedule, rho, prediction_type, final_sigmas_type: as for `EDMEuler`.
-        solver_order, algorithm_type, solver_type, lower_order_final, euler_at_final, third_order, thresholding,
-            dynamic_thresholding_ratio, sample_max_value: as for `DPMSolverMultistep`.
-        diffusers_grid: whether, as in diffusers, a single exponential step begins at sigma_min.
+        solver_order: as for `DPMSolverMultistep`.
+        algorithm_type: as for `DPMSolverMultistep`.
+        solver_type: as for `DPMSolverMultistep`.
+        lower_order_final: whether the last steps use fewer values of the model.
+        euler_at_final: whether the last step has order 1.
+        final_sigmas_type: where a run ends: at 0 ("zero") or at sigma_min ("sigma_min").
 
     Raises:
         ScheduleError: an option that is not one of those named, or a number out of range.
     """
 
+    solver_order: int = 2
+    algorithm_type: str = "dpmsolver++"
+    solver_type: str = "midpoint"
+    lower_order_final: bool = True
     euler_at_final: bool = False
     final_sigmas_type: str = "zero"
-    diffusers_grid: bool = False
-
-    _timestep: ClassVar[str] = "quarter_log"
 
     def parts(self) -> Parts:
-        return self._edm(self._build(DPMMultistep), self.diffusers_grid, timestep=self._timestep)
+        form = (self.solver_order, self.algorithm_type, self.solver_type, self.lower_order_final)
+        return self._edm(DPMMultistep(*form, euler_at_final=self.euler_at_final), self.final_sigmas_type)
 
 
 @dataclass(frozen=True, repr=False)
-class CosineDPMSolverMultistep(EDMDPMSolverMultistep):
-    """Stable Audio's SDE-DPM-Solver++ multistep, whose model is told 2 / pi * arctan(sigma). Options and errors are
-    those of `EDMDPMSolverMultistep`. The noise is independent from step to step."""
+class CosineDPMSolverMultistep(OnEDM, Thresholded):
+    """Stable Audio's SDE-DPM-Solver++ multistep; 2 / pi * arctan(sigma) is passed to the model. The noise is independent
+    from step to step.
+
+    Args:
+        sigma_min: see `OnEDM`.
+        sigma_max: see `OnEDM`.
+        sigma_data: see `OnEDM`.
+        sigma_schedule: see `OnEDM`.
+        prediction_type: see `OnEDM`.
+        solver_order: as for `DPMSolverMultistep`.
+        algorithm_type: as for `DPMSolverMultistep`.
+        solver_type: as for `DPMSolverMultistep`.
+        lower_order_final: whether the last steps use fewer values of the model.
+        euler_at_final: whether the last step has order 1.
+        final_sigmas_type: where a run ends: at 0 ("zero") or at sigma_min ("sigma_min").
+
+    Raises:
+        ScheduleError: an option that is not one of those named, or a number out of range.
+    """
 
     sigma_min: float = 0.3
     sigma_max: float = 500.0
     sigma_data: float = 1.0
     sigma_schedule: str = "exponential"
     prediction_type: str = "v_prediction"
+    solver_order: int = 2
     algorithm_type: str = "sde-dpmsolver++"
+    solver_type: str = "midpoint"
+    lower_order_final: bool = True
+    euler_at_final: bool = False
+    final_sigmas_type: str = "zero"
 
-    _timestep = "arctan"
+    def parts(self) -> Parts:
+        form = (self.solver_order, self.algorithm_type, self.solver_type, self.lower_order_final)
+        solver = DPMMultistep(*form, euler_at_final=self.euler_at_final)
+        return self._edm(solver, self.final_sigmas_type, "arctan")

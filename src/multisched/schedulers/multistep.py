@@ -1,168 +1,227 @@
-"""DEIS, UniPC and SA-Solver on the discrete variance-preserving schedule, or on the straight path of flow matching."""
+"""DEIS, UniPC and SA-Solver on the discrete variance-preserving path, or on the straight path of flow matching."""
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from multisched.errors import ScheduleError
+from multisched.paths.base import Path
+from multisched.paths.discrete import Discrete
+from multisched.paths.straight import Straight
 from multisched.predictions import Prediction
 from multisched.schedulers.base import Recipe
 from multisched.schedulers.forward import Parts
-from multisched.schedulers.options import PREDICTIONS, Respaced, Thresholded, spacing_of_sigmas
-from multisched.schedules import DiscreteVP, Flow, Schedule
-from multisched.schedules.spacing import SPACINGS
+from multisched.schedulers.options import FINITE, PREDICTIONS, Spaced, spacing_of_sigmas, threshold
 from multisched.solvers import ExponentialAdams, Solver
 from multisched.solvers.exponential import ORDERS
+from multisched.spacings.base import Chain, DynamicShift, End, Link
+from multisched.spacings.change import Cap, Respace, RespaceRatios, Round, Shift, Terminal
+from multisched.spacings.placement import WORDS, Even, Linspace, Numbered
 from multisched.table.plan import Plan
+from multisched.transforms import Transform
 from multisched.values import check_options, count, shown
 
 VARIANCES = ("learned", "learned_range")  # that a model may give beside the noise
 
 
 @dataclass(frozen=True, repr=False)
-class Multistep(Thresholded, Respaced):
-    """Options of the exponential multistep solvers."""
+class OnEither(Recipe):
+    """A multistep recipe on the discrete path or on the straight one.
 
+    Args:
+        use_karras_sigmas: whether the ratios sigma / alpha are even in their power 1/7.
+        use_exponential_sigmas: whether they are even in their logarithm.
+        use_beta_sigmas: whether they are quantiles of a Beta(0.6, 0.6) law.
+        thresholding: whether x0 is thresholded (`transforms.DynamicThreshold`).
+        dynamic_thresholding_ratio: the quantile of |x0| that it is cut to, in (0, 1].
+        sample_max_value: the most that this may be, at least 1.
+        lower_order_final: whether the last steps use fewer values of the model.
+        use_flow_sigmas: whether the path is the straight one.
+        flow_shift: factor of `spacings.Shift` there.
+        use_dynamic_shifting: whether each run is shifted there by a `mu` of its own instead.
+        time_shift_type: "exponential" or "linear", see `spacings.DynamicShift`.
+        final_sigmas_type: where a run ends: at x0 ("zero") or at the level of timestep 0 ("sigma_min").
+        sigma_min: the last of spaced ratios; None for that of timestep 0.
+        sigma_max: the first of spaced ratios; None for that of timestep T - 1.
+    """
+
+    use_karras_sigmas: bool = False
+    use_exponential_sigmas: bool = False
+    use_beta_sigmas: bool = False
+    thresholding: bool = False
+    dynamic_thresholding_ratio: float = 0.995
+    sample_max_value: float = 1.0
     lower_order_final: bool = True
     use_flow_sigmas: bool = False
     flow_shift: float = 1.0
-    timestep_spacing: str = "linspace"
-    steps_offset: int = 0
     use_dynamic_shifting: bool = False
     time_shift_type: str = "exponential"
     final_sigmas_type: str = "zero"
+    sigma_min: float | None = field(default=None, kw_only=True)
+    sigma_max: float | None = field(default=None, kw_only=True)
 
     def plan(self, n: int | None = None, **arguments: Any) -> Plan:
-        """As `Recipe.plan`; mu is of the straight path."""
+        """As `Recipe.plan`; mu is of the straight path, and of no use where its levels are spaced anew."""
         if arguments.get("mu") is not None and not self.use_flow_sigmas:
             raise ScheduleError(
                 f"mu={shown(arguments['mu'])} has no use: it shifts the straight path, and use_flow_sigmas is off, "
                 "which chooses that."
             )
+        if spacing_of_sigmas(self) is not None and self.use_dynamic_shifting:
+            arguments["mu"] = None
         return super().plan(n, **arguments)
 
-    def _on_path(self, solver: Solver, flow: dict[str, Any], **vp: Any) -> Parts:
-        """The parts, with further options of the two schedules. The straight path is from 1 - 1 / T to 0."""
-        words = (*PREDICTIONS, "flow_prediction")
-        allowed: dict[str, Any] = {"final_sigmas_type": ("zero", "sigma_min"), "timestep_spacing": SPACINGS}
-        check_options(self, positive=("flow_shift",), prediction_type=words, **allowed)
-        kind, straight = spacing_of_sigmas(self), self.use_flow_sigmas
-        rounding = "nearest" if kind == "karras" and not straight else "down"
-        common: dict[str, Any] = {"spare_step": True, "sigma_schedule": kind, "timestep_rounding": rounding}
-        if self.final_sigmas_type == "sigma_min" and (straight or kind is not None):
-            common["final_sigmas_type"] = "last"
-        trained = self._build(DiscreteVP, sigma_range="table", **{**common, **vp})
-        schedule: Schedule = trained
-        if straight:
-            top, bottom = trained.sigma_max or trained.ratios[-1], trained.sigma_min or trained.ratios[0]
-            common["ratio_range"] = None if kind is None else (float(top), float(bottom))
-            path = {"shift": self.flow_shift, "sigma_max": 1 - 1 / self.num_train_timesteps, "sigma_min": 0.0}
-            schedule = self._build(Flow, **{**path, **common, **flow})
-        return Parts(schedule, Prediction(self.prediction_type), solver, denoised_transform=self._change())
+    def _change(self) -> Transform | None:
+        return threshold(self)
+
+    def _parts(self, path: Path, links: tuple[Link, ...], solver: Solver) -> Parts:
+        """The parts, with what all of these recipes share."""
+        words: dict[str, Any] = {"final_sigmas_type": ("zero", "sigma_min"), "timestep_spacing": tuple(WORDS)}
+        kinds = (*PREDICTIONS, "flow_prediction")
+        check_options(self, positive=("flow_shift",), prediction_type=kinds, **words)
+        prediction = Prediction(self.prediction_type)  # type: ignore[attr-defined]
+        return Parts(path, Chain(links), prediction, solver, denoised_transform=self._change())
+
+    def _respace(self, trained: Discrete) -> Respace | None:
+        """The ratios of their own spacing, between the ends of the training run or sigma_max and sigma_min."""
+        kind, (top, bottom) = spacing_of_sigmas(self), trained.ends
+        return None if kind is None else Respace(kind, self.sigma_max or top, self.sigma_min or bottom)
+
+    def _end(self) -> End:
+        return End(0.0 if self.final_sigmas_type == "zero" else "sigma_min")
+
+    def _on_discrete(self, path: Discrete, placed: Numbered, respace: Respace | None) -> tuple[Link, ...]:
+        """Runs on the discrete path."""
+        if respace is None:
+            return (placed, self._end(), Round("down"))
+        return (placed, respace, self._end(), Round("nearest" if respace.kind == "karras" else "down"))
+
+    def _on_straight(self, respace: Respace | None, even: Even, *more: Link) -> tuple[Link, ...]:
+        """Runs on the straight path, from 1 - 1 / T to 0 by default."""
+        if respace is not None:
+            spaced = RespaceRatios(respace.kind, respace.top, respace.bottom)
+            return (even, spaced, *(one for one in more if not isinstance(one, Terminal)), self._end(), Round("down"))
+        shift = DynamicShift(self.time_shift_type) if self.use_dynamic_shifting else Shift(self.flow_shift)
+        return (even, shift, *more, self._end(), Round("down"))
+
+
+def placed(recipe: Any, respaced: bool, lambda_min: float = -math.inf) -> Numbered:
+    """The timesteps of a run, one more than it has; only their number counts where ratios are spaced anew."""
+    return Linspace(True, True, lambda_min) if respaced else recipe._numbered(True, True, lambda_min)
+
+
+def even_of(recipe: Any) -> Even:
+    """Levels from 1 - 1 / T to 0, which is left out."""
+    return Even(1 - 1 / recipe.num_train_timesteps, 0.0, True)
 
 
 @dataclass(frozen=True, repr=False)
-class DEISMultistep(Multistep):
+class DEISMultistep(Spaced, OnEither):
     """Diffusion exponential integrator sampler (Zhang and Chen 2022, arXiv 2204.13902); order min(solver_order, 2).
 
     Args:
-        num_train_timesteps, beta_start, beta_end, beta_schedule, trained_betas, timestep_spacing, steps_offset: the
-            schedule, see `schedules.DiscreteVP`.
-        solver_order: values of the model that a step uses.
-        lower_order_final: whether the last steps use fewer, in runs of fewer than 15.
-        prediction_type: "epsilon", "sample", "v_prediction" or "flow_prediction".
-        thresholding, dynamic_thresholding_ratio, sample_max_value: see `transforms.DynamicThreshold`.
-        use_karras_sigmas, use_exponential_sigmas, use_beta_sigmas: spacing of the ratios sigma / alpha.
-        use_flow_sigmas, flow_shift, use_dynamic_shifting, time_shift_type: the straight path, see `schedules.Flow`.
-        final_sigmas_type: "zero" for the clean sample. "sigma_min" ends at timestep 0; with a spacing of sigmas or on
-            the straight path at the run's last level, where the last step does nothing, a defect of diffusers.
+        timestep_spacing: see `Spaced`.
+        solver_order: values of the model that a step uses. With `lower_order_final` the last steps use fewer, in runs
+            of fewer than 15.
 
     Raises:
         ScheduleError: an option that is not one of those named, or a number out of range.
     """
 
+    timestep_spacing: str = "linspace"
     solver_order: int = 2
 
     def parts(self) -> Parts:
         check_options(self, counts={"solver_order": ORDERS})
         falling = 15 if self.lower_order_final else 0
         solver = ExponentialAdams(data=False, predictor=self.solver_order, falling=falling)
-        return self._on_path(solver, {})
+        path = Discrete(self._betas())
+        respace = self._respace(path)
+        if self.use_flow_sigmas:
+            return self._parts(Straight(self.num_train_timesteps), self._on_straight(respace, even_of(self)), solver)
+        return self._parts(path, self._on_discrete(path, placed(self, respace is not None), respace), solver)
+
+
+def unipc(recipe: Any) -> Solver:
+    """The solver of UniPC's options."""
+    check_options(recipe, counts={"solver_order": ORDERS}, solver_type=("bh1", "bh2"))
+    return ExponentialAdams(
+        data=recipe.predict_x0,
+        predictor=recipe.solver_order,
+        corrector=recipe.solver_order + 1,
+        rule=recipe.solver_type,
+        falling=math.inf if recipe.lower_order_final else 0,
+        disable_corrector=recipe.disable_corrector,
+        solver_p=recipe.solver_p,
+    )
 
 
 @dataclass(frozen=True, repr=False)
-class WithUniPC(Recipe):
-    """Options of UniPC."""
+class UniPCMultistep(Spaced, OnEither):
+    """Unified predictor-corrector (Zhao et al. 2023, arXiv 2302.04867); order 2, since the last step has one value, or
+    min(solver_order + 1, 3) without `lower_order_final`.
 
+    Args:
+        timestep_spacing: see `Spaced`.
+        solver_order: values of the model that a step uses.
+        predict_x0: whether the solver's polynomials are of x0 rather than of the noise.
+        solver_type: B(h) of the paper, "bh1" for h or "bh2" for e^h - 1; with more than two values it drops out.
+        disable_corrector: steps whose correction is left out.
+        solver_p: another solver to predict with, or None.
+        rescale_betas_zero_snr: whether the last timestep is made (almost) pure noise.
+        shift_terminal: the last level before 0 of the straight path (`spacings.Terminal`), or None.
+
+    Raises:
+        ScheduleError: an option that is not one of those named, or a number out of range.
+    """
+
+    timestep_spacing: str = "linspace"
     solver_order: int = 2
     predict_x0: bool = True
     solver_type: str = "bh2"
-    lower_order_final: bool = True
     disable_corrector: tuple[int, ...] = ()
     solver_p: Solver | None = None
+    rescale_betas_zero_snr: bool = False
+    shift_terminal: float | None = None
 
     def __post_init__(self) -> None:
         if isinstance(self.disable_corrector, list):
             object.__setattr__(self, "disable_corrector", tuple(self.disable_corrector))
         super().__post_init__()
 
-    def _unipc(self) -> Solver:
-        check_options(self, counts={"solver_order": ORDERS}, solver_type=("bh1", "bh2"))
-        return ExponentialAdams(
-            data=self.predict_x0,
-            predictor=self.solver_order,
-            corrector=self.solver_order + 1,
-            rule=self.solver_type,
-            falling=math.inf if self.lower_order_final else 0,
-            disable_corrector=self.disable_corrector,
-            solver_p=self.solver_p,
-        )
-
-
-@dataclass(frozen=True, repr=False)
-class UniPCMultistep(WithUniPC, Multistep):
-    """Unified predictor-corrector (Zhao et al. 2023, arXiv 2302.04867); order 2, since the last step has one value, or
-    min(solver_order + 1, 3) without `lower_order_final`.
-
-    Args: those of `DEISMultistep`, and
-        rescale_betas_zero_snr, sigma_min, sigma_max: of the schedule, see `schedules.DiscreteVP`.
-        predict_x0: whether the solver's polynomials are of x0 rather than of the noise.
-        solver_type: B(h) of the paper, "bh1" for h or "bh2" for e^h - 1; with more than two values it drops out.
-        disable_corrector, solver_p: see `solvers.ExponentialAdams`.
-        shift_terminal, shift_given: of the straight path, see `schedules.Flow`.
-
-    Raises:
-        ScheduleError: an option that is not one of those named, or a number out of range.
-    """
-
-    rescale_betas_zero_snr: bool = False
-    shift_terminal: float | None = None
-    shift_given: bool = False
-
     def parts(self) -> Parts:
         if self.shift_terminal is not None and not self.use_flow_sigmas:
             raise ScheduleError(f"shift_terminal belongs to use_flow_sigmas; given {self.shift_terminal!r}.")
-        flow = {"sigma_limit": 1 - 1e-6, "sigma_max": 1.0, "sigma_min": None}
-        return self._on_path(self._unipc(), flow, terminal_alpha_bar=2.0**-24)
+        path = Discrete(self._betas(), terminal_alpha_bar=FINITE if self.rescale_betas_zero_snr else None)
+        respace = self._respace(path)
+        if self.use_flow_sigmas:
+            more = () if self.shift_terminal is None else (Terminal(self.shift_terminal),)
+            links = self._on_straight(respace, Even(1.0, None, True), *more, Cap(1 - 1e-6))
+            return self._parts(Straight(self.num_train_timesteps), links, unipc(self))
+        return self._parts(path, self._on_discrete(path, placed(self, respace is not None), respace), unipc(self))
 
 
 @dataclass(frozen=True, repr=False)
-class SASolver(Multistep):
+class SASolver(Spaced, OnEither):
     """Stochastic Adams predictor and corrector (Xue et al. 2023, arXiv 2309.05019); with tau = 0 of order
     min(corrector_order, 2), or min(predictor_order + 1, corrector_order, 3) without `lower_order_final`.
 
-    Args: those of `DEISMultistep`, and
+    Args:
+        timestep_spacing: see `Spaced`.
         predictor_order: values of the model that a step uses.
         corrector_order: those that its correction uses, the new one included; 0 for none.
         algorithm_type: "data_prediction" or "noise_prediction", which the solver's polynomials are of.
-        tau, tau_start, tau_end: amount of noise, at timesteps from and to these; 0 for the probability flow.
-        lambda_min_clipped: of the schedule, see `schedules.DiscreteVP`.
+        lambda_min_clipped: timesteps whose log(alpha / sigma) is below this are not visited.
         variance_type: "learned" or "learned_range" where a model of the noise also gives a variance, not used here.
+        tau: amount of noise; 0 for the probability flow.
+        tau_start: the timestep from which it is added.
+        tau_end: the timestep up to which it is added.
 
     Raises:
         ScheduleError: an option that is not one of those named, or a number out of range.
     """
 
+    timestep_spacing: str = "linspace"
     predictor_order: int = 2
     corrector_order: int = 2
     algorithm_type: str = "data_prediction"
@@ -177,14 +236,24 @@ class SASolver(Multistep):
         orders = {"predictor_order": ORDERS}
         check_options(self, counts=orders, variance_type=VARIANCES, algorithm_type=algorithms)
         count("corrector_order", self.corrector_order, ORDERS + 1, least=0)
+        path = Discrete(self._betas())
+        respace = self._respace(path)
+        if self.use_flow_sigmas:
+            links = self._on_straight(respace, even_of(self))
+            return self._parts(Straight(self.num_train_timesteps), links, self._solver())
+        numbers = placed(self, respace is not None, self.lambda_min_clipped)
+        return self._parts(path, self._on_discrete(path, numbers, respace), self._solver())
+
+    def _solver(self) -> Solver:
         data = self.algorithm_type == "data_prediction"
-        solver = self._build(
-            ExponentialAdams,
+        return ExponentialAdams(
             data=data,
             predictor=self.predictor_order,
             corrector=self.corrector_order,
             rule="bh1" if data else "exact",
             falling=math.inf if self.lower_order_final else 0,
+            tau=self.tau,
+            tau_start=self.tau_start,
+            tau_end=self.tau_end,
             parts=2 if self.variance_type and self.prediction_type == "epsilon" else 1,
         )
-        return self._on_path(solver, {})
