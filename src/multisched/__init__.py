@@ -15,7 +15,7 @@ from multisched import schedulers as _schedulers
 from multisched.lazy import attached
 
 if TYPE_CHECKING:
-    from multisched import analysis, backends, noise, schedulers, schedules, solvers, transforms
+    from multisched import analysis, backends, noise, paths, schedulers, solvers, spacings, transforms
     from multisched.backends import B, Backend
     from multisched.density import log_prob
     from multisched.diffusion import DiffusionScheduler
@@ -25,8 +25,8 @@ if TYPE_CHECKING:
     from multisched.predictions import Prediction
     from multisched.sampling import sample
     from multisched.schedulers import *  # noqa: F403  (the recipes, listed there)
-    from multisched.schedules.betas import betas_for_alpha_bar, rescale_zero_terminal_snr
-    from multisched.schedules.retrieve import retrieve_timesteps
+    from multisched.paths.betas import betas_for_alpha_bar, rescale_zero_terminal_snr
+    from multisched.spacings.retrieve import retrieve_timesteps
     from multisched.table.plan import Plan
     from multisched.table.stack import Stack, stack_plans
     from multisched.table.state import State
@@ -35,7 +35,7 @@ if TYPE_CHECKING:
 __version__ = "0.1.0"
 
 _PLACES: dict[str, tuple[str, ...]] = {
-    **dict.fromkeys(("analysis", "backends", "noise", "schedulers", "schedules", "solvers", "transforms"), ()),
+    **dict.fromkeys(("analysis", "backends", "noise", "paths", "schedulers", "solvers", "spacings", "transforms"), ()),
     **{f"schedulers.{place}": names for place, names in _schedulers.PLACES.items()},
     "backends.base": ("B", "Backend"),
     "density": ("log_prob",),
@@ -45,8 +45,8 @@ _PLACES: dict[str, tuple[str, ...]] = {
     "interop.diffusers": ("from_diffusers", "to_diffusers"),
     "predictions": ("Prediction",),
     "sampling": ("sample",),
-    "schedules.betas": ("betas_for_alpha_bar", "rescale_zero_terminal_snr"),
-    "schedules.retrieve": ("retrieve_timesteps",),
+    "paths.betas": ("betas_for_alpha_bar", "rescale_zero_terminal_snr"),
+    "spacings.retrieve": ("retrieve_timesteps",),
     "table.plan": ("Plan",),
     "table.stack": ("Stack", "stack_plans"),
     "table.state": ("State",),
@@ -75,7 +75,8 @@ __all__ = [
     "retrieve_timesteps",
     "sample",
     "schedulers",
-    "schedules",
+    "paths",
+    "spacings",
     "solvers",
     "stack_plans",
     "to_diffusers",

@@ -67,7 +67,7 @@ class DiffusionScheduler(Generic[B]):
     @property
     def num_train_timesteps(self) -> int:
         """Timesteps of the training schedule."""
-        return int(self.recipe.parts().schedule.num_train_timesteps)
+        return int(self.recipe.parts().path.num_train_timesteps)
 
     @property
     def step_index(self) -> int:

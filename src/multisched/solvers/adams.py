@@ -130,7 +130,7 @@ def _inner(rows: Rows, schedule: Any, calls: int, several: np.ndarray) -> Rows:
     grid, step, stage = rows.grid, np.asarray(rows.step)[:, 0], np.asarray(rows.stage)[:, 0]
     times = np.asarray(grid.timesteps)
     begin, end = times[step], times[step + 1]
-    strided = getattr(schedule, "previous_timestep", "list") == "stride"
+    strided = False
     stride = schedule.num_train_timesteps // grid.total if strided else begin - end
     half = stride // 2 if np.all(times == np.round(times)) else stride / 2
     if calls == 4:

@@ -133,6 +133,10 @@ class Inverse(Spacing):
 
     down: Chain
 
+    def turned(self, down: Chain) -> "Inverse":
+        """The same of another spacing."""
+        return replace(self, down=down)
+
     @property
     def links(self) -> tuple[Link, ...]:
         return self.down.links

@@ -35,7 +35,7 @@ def lu(top: float, bottom: float, n: int, rho: float = 1.0) -> np.ndarray:
 
 def beta(top: float, bottom: float, n: int, a: float = 0.6, b: float = 0.6) -> np.ndarray:
     """Quantiles of a Beta(a, b) law, which crowd at both ends (Lee et al. 2024, arXiv 2407.12173, section 4)."""
-    return bottom + (top - bottom) * _beta_quantile(1 - np.linspace(0, 1, n), a, b)
+    return bottom + (top - bottom) * beta_quantile(1 - np.linspace(0, 1, n), a, b)
 
 
 def kl_optimal(top: float, bottom: float, n: int) -> np.ndarray:
@@ -86,7 +86,7 @@ def one_kind(**flags: bool) -> str | None:
     return chosen[0].partition("_")[0] if chosen else None
 
 
-def _beta_quantile(share: np.ndarray, a: float, b: float) -> np.ndarray:
+def beta_quantile(share: np.ndarray, a: float, b: float) -> np.ndarray:
     """x with I_x(a, b) = share, by Newton's method on the side of the law where the series converges fast.
 
     I_x(a, b) = x^a / (a B(a, b)) * sum over k of  (a)_k (1 - b)_k / ((a + 1)_k k!) * x^k     (DLMF 8.17.7)
