@@ -15,7 +15,7 @@ from multisched import backends
 from multisched.backends import B, Backend
 from multisched.errors import ScheduleError
 from multisched.schedulers import Recipe
-from multisched.schedules import Schedule
+from multisched.paths.base import Path
 from multisched.values import Value, read_only
 
 
@@ -215,7 +215,7 @@ def model_of(recipe: Recipe, distribution: Distribution) -> Callable[[Any, Any],
     def model(x: Any, t: Any) -> Any:
         backend = backends.of(x)
         wide = backend.astype(x, backend.compute_dtype(x.dtype))
-        alpha, sigma = _levels(parts.schedule, backend, t, wide.dtype)
+        alpha, sigma = _levels(parts.path, backend, t, wide.dtype)
         x0 = distribution.denoised(backend, wide, alpha, sigma)
         noise = (wide - alpha * x0) / sigma
         output = backend.astype(parts.prediction.target(x0, noise, alpha, sigma), x.dtype)
@@ -225,11 +225,11 @@ def model_of(recipe: Recipe, distribution: Distribution) -> Callable[[Any, Any],
     return model
 
 
-def _levels(schedule: Schedule, backend: Backend[Any], t: Any, dtype: Any) -> tuple[Any, Any]:
+def _levels(path: Path, backend: Backend[Any], t: Any, dtype: Any) -> tuple[Any, Any]:
     """(alpha, sigma) of what the model sees at `t`: floats for numbers of the host, else 0-d arrays."""
-    # NumPy is the host, where schedules have their levels in float64.
-    alpha, sigma = schedule.levels(t, backend if _on_device(t) else None)
-    scale = schedule.scale(alpha, sigma)
+    # NumPy is the host, where paths have their levels in float64.
+    alpha, sigma = path.levels(t, backend if _on_device(t) else None)
+    scale = path.scale(alpha, sigma)
     return _level(backend, scale * alpha, dtype), _level(backend, scale * sigma, dtype)
 
 

@@ -93,6 +93,9 @@ class VarianceExploding(Path):
         one = np.ones_like(sigma)
         return Point(TIMESTEPS[self.timestep][0](np, sigma), one, sigma, self.scale(one, sigma))
 
+    def read_ratios(self, ratios: Any, end: tuple[float, float]) -> Points:
+        return self.read(None, ratios, end)
+
     def read(self, timesteps: Any, sigmas: Any, end: tuple[float, float]) -> Points:
         kind = checks.one_of(timesteps=timesteps, sigmas=sigmas)
         levels = checks.numbers(kind, sigmas if kind == "sigmas" else timesteps)

@@ -153,7 +153,8 @@ class Inverse(Spacing):
         down = self._down(path, asked, n, spaced)
         top = None
         if not isinstance(path, Straight) and not spaced:
-            top = self.down.exchanged(Numbered, Trailing()).grid(path, Asked(1))
+            placed: Any = self.down.find(Numbered)
+            top = self.down.exchanged(Numbered, Trailing(placed.lambda_min)).grid(path, Asked(1))
         timesteps, alphas, sigmas = (
             np.append(getattr(top or down, name)[:1], getattr(down, name)[-1 - n : -1])[::-1]
             for name in ("timesteps", "alphas", "sigmas")
