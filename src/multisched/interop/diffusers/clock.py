@@ -1,137 +1,101 @@
-"""The timesteps of diffusers 0.42.1, computed as it does: tables and noise levels in float32, and which operation in
-which precision. They differ from the exact ones by rounding, and by 1 where they are then cut to whole numbers.
+"""The timesteps of diffusers 0.42.1 on discrete paths, computed as it does: tables and noise levels in float32, and which
+operation in which precision. They differ from the exact ones by rounding, and by 1 where they are then cut to whole
+numbers.
 
 Square roots are rounded as IEEE 754 says. Some processors' builds of PyTorch round one in six of them otherwise, and
 there diffusers itself gives other last digits.
 """
 
 import math
-from dataclasses import dataclass, field, replace
 from functools import lru_cache
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
-from multisched.grid import Clock, Grid
-from multisched.schedules.betas import betas
-from multisched.schedules.flow import Flow
-from multisched.schedules.ratios import beta
-from multisched.schedules.vp import DiscreteVP
+from multisched.paths.betas import betas
+from multisched.paths.discrete import Betas, Discrete
+from multisched.schedulers.forward import Parts
+from multisched.schedulers.multistep import OnEither
+from multisched.schedulers.options import spacing_of_sigmas
+from multisched.spacings.base import Chain
+from multisched.spacings.change import Round
+from multisched.spacings.levels import beta
+from multisched.spacings.placement import Numbered
 
 _single = np.float32
 
 
-@dataclass(frozen=True)
-class Float32(Clock):
-    """diffusers' timesteps.
+class Run(NamedTuple):
+    """How the runs of a recipe on a discrete path are spaced.
 
-    Args:
-        wide: which of the timesteps in the space "ve" stay in float64: "none", those of sigmas of their own spacing
-            ("spaced"), or "all", those between two points included.
-        shifted: whether the ends of a run are shifted once more in float32, though the schedule has them shifted.
+    Attributes:
+        path: the path.
+        placed: which timesteps are visited, or how many.
+        kind: of ratios that are spaced anew between them, or None.
+        whole: whether these lie between the ends of the training run, and not of the timesteps visited.
+        top, bottom: ends of them instead, or None.
+        rounding: how timesteps are rounded: "none", "nearest" or "down".
     """
 
-    wide: str = "none"
-    shifted: bool = False
-
-    def timesteps(self, schedule: Any, grid: Grid, timesteps: Any, sigmas: Any, mu: float | None) -> Any:
-        exact = grid.timesteps[:-1]
-        with np.errstate(all="ignore"):
-            found = np.asarray(self._told(schedule, grid, timesteps, sigmas, mu), dtype=np.float64)
-        return np.append(np.where(np.isfinite(found), found, exact), grid.timesteps[-1:])
-
-    def _told(self, schedule: Any, grid: Grid, timesteps: Any, sigmas: Any, mu: float | None) -> Any:
-        if not isinstance(schedule, Flow):
-            return self._of_table(schedule, grid, sigmas)
-        if schedule.timestep_rounding == "down":
-            return _whole_of_flow(schedule, grid, sigmas, mu)
-        if self.shifted and schedule.sigma_min is not None and timesteps is None and sigmas is None:
-            schedule = replace(schedule, double_shift=True, sigma_max=1.0, sigma_min=None)
-        return _of_flow(schedule, grid, timesteps, sigmas, mu)
-
-    def between(self, schedule: Any, ratio: Any, timesteps: Any) -> Any:
-        if schedule.space == "vp" or self.wide == "all":
-            return timesteps if schedule.space == "vp" else _looked_up(ratio, logs(schedule))
-        return _looked_up(ratio.astype(_single), logs(schedule)).astype(_single).astype(np.float64)
-
-    def _of_table(self, schedule: DiscreteVP, grid: Grid, sigmas: Any) -> Any:
-        """Of levels of the discrete schedule."""
-        exact = grid.timesteps[:-1]
-        if schedule.timestep_type == "continuous":
-            return (0.25 * np.log(grid.sigmas[:-1].astype(_single).astype(np.float64))).astype(_single)
-        if schedule.space == "vp" and schedule.sigma_schedule is None:
-            return exact
-        if schedule.sigma_schedule is not None and sigmas is None and not schedule.spare_sigma:
-            told = respaced(schedule, exact.size)[1]
-            if schedule.timestep_rounding != "none":
-                return told
-            return told if self.wide != "none" else told.astype(_single)
-        if sigmas is not None and schedule.space == "ve":
-            return _looked_up(grid.sigmas[:-1].astype(_single), logs(schedule)).astype(_single)
-        return exact if self.wide == "all" else exact.astype(_single)
+    path: Discrete
+    placed: Any
+    kind: str | None
+    whole: bool
+    top: float | None
+    bottom: float | None
+    rounding: str
 
 
-@dataclass(frozen=True)
-class Looked(Float32):
-    """Timesteps of the straight path that are looked up where sigma / alpha of a discrete schedule is sigma.
-
-    Args:
-        trained: the discrete schedule.
-    """
-
-    trained: DiscreteVP = field(default_factory=DiscreteVP)
-
-    def timesteps(self, schedule: Any, grid: Grid, timesteps: Any, sigmas: Any, mu: float | None) -> Any:
-        if timesteps is not None or sigmas is not None:
-            return grid.timesteps
-        levels = between(schedule.sigma_schedule, schedule.spaced_max, schedule.spaced_min, len(grid))
-        told = _looked_up(levels, logs(self.trained))
-        told = np.round(told) if self.trained.timestep_rounding == "nearest" else np.trunc(told)
-        return np.append(told, grid.timesteps[-1:])
+def run_of(recipe: Any, parts: Parts) -> Run:
+    """The runs of a recipe with these parts."""
+    chain = Chain(parts.spacing.links)
+    kind = spacing_of_sigmas(recipe) if hasattr(recipe, "use_karras_sigmas") else None
+    ends = (recipe.sigma_max, recipe.sigma_min) if kind is not None else (None, None)
+    rounded = chain.find(Round)
+    path: Any = parts.path
+    how = "none" if rounded is None else rounded.how
+    return Run(path, chain.find(Numbered), kind, isinstance(recipe, OnEither), *ends, how)
 
 
-def respaced(
-    schedule: DiscreteVP, n: int, dtype: Any = np.float32, upward: bool = False
-) -> tuple[np.ndarray, np.ndarray]:
-    """Ratios between levels of the float32 table, and the timesteps told for them.
+def respaced(run: Run, n: int, dtype: Any = np.float32, upward: bool = False) -> tuple[np.ndarray, np.ndarray]:
+    """Ratios between levels of the float32 table, and the timesteps of them.
 
     Args:
         dtype: of the timesteps that choose the ends.
         upward: whether they go from the lowest of the table to the highest, and so from sigma_max to sigma_min.
     """
-    if schedule.sigma_schedule is None:
-        chosen = schedule._spaced(n).astype(dtype)
-        return _at(schedule, chosen), chosen
-    ratios = _placed(schedule, n, dtype, upward)
-    told = _looked_up(ratios, logs(schedule))
-    if schedule.timestep_rounding == "none":
-        return ratios, told
-    return ratios, np.round(told) if schedule.timestep_rounding == "nearest" else np.trunc(told)
+    if run.kind is None:
+        chosen = run.placed.numbers(run.path, n).astype(dtype)
+        return _at(run.path, chosen), chosen
+    ratios = _placed(run, n, dtype, upward)
+    found = looked_up(ratios, run.path)
+    if run.rounding == "none":
+        return ratios, found
+    return ratios, np.round(found) if run.rounding == "nearest" else np.trunc(found)
 
 
-def looked_up(ratios: np.ndarray, schedule: DiscreteVP) -> np.ndarray:
+def looked_up(ratios: np.ndarray, path: Discrete) -> np.ndarray:
     """Timesteps of ratios, in their precision."""
-    return _looked_up(ratios, logs(schedule))
+    return _looked_up(ratios, logs(path))
 
 
-def _at(schedule: DiscreteVP, timesteps: np.ndarray) -> np.ndarray:
+def _at(path: Discrete, timesteps: np.ndarray) -> np.ndarray:
     """The ratios of the float32 table at timesteps, in float64."""
-    table = _table(schedule)
-    found: np.ndarray = np.interp(timesteps, np.arange(table.size), table)
+    found: np.ndarray = np.interp(timesteps, np.arange(table(path).size), table(path))
     return found
 
 
-def _placed(schedule: DiscreteVP, n: int, dtype: Any, upward: bool) -> np.ndarray:
-    table = _table(schedule)[:: -1 if upward else 1]
-    if schedule.sigma_schedule == "lu":
-        ends = [float(logs(schedule)[end]) for end in (-1, 0)]
+def _placed(run: Run, n: int, dtype: Any, upward: bool) -> np.ndarray:
+    listed = table(run.path)[:: -1 if upward else 1]
+    if run.kind == "lu":
+        ends = [float(logs(run.path)[end]) for end in (-1, 0)]
         return np.exp(ends[0] + np.linspace(0, 1, n) * (ends[1] - ends[0]))
-    if schedule.sigma_range == "table":
-        top, bottom = table[[-1, 0]].tolist()
+    if run.whole:
+        top, bottom = listed[[-1, 0]].tolist()
     else:
-        top, bottom = _at(schedule, schedule._spaced(n).astype(dtype)[[0, -1]]).tolist()
-    top = top if schedule.sigma_max is None else schedule.sigma_max
-    return between(str(schedule.sigma_schedule), top, bottom if schedule.sigma_min is None else schedule.sigma_min, n)
+        top, bottom = _at(run.path, run.placed.numbers(run.path, n).astype(dtype)[[0, -1]]).tolist()
+    top, bottom = top if run.top is None else run.top, bottom if run.bottom is None else run.bottom
+    return between(str(run.kind), top, bottom, n)
 
 
 def between(kind: str, top: float, bottom: float, n: int) -> np.ndarray:
@@ -161,30 +125,30 @@ def _looked_up(sigma: np.ndarray, logs: np.ndarray) -> np.ndarray:
 
 
 @lru_cache(maxsize=64)
-def _table(schedule: DiscreteVP) -> np.ndarray:
+def table(path: Discrete) -> np.ndarray:
     """sigma / alpha in float32."""
-    bar = np.cumprod(1 - _betas(schedule), dtype=np.float64).astype(_single)
-    if schedule.rescale_betas_zero_snr:
+    bar = np.cumprod(1 - _betas(path.betas), dtype=np.float64).astype(_single)
+    if path.terminal_alpha_bar is not None:
         root = np.sqrt(bar)
         level = ((root - root[-1]) * (root[0] / (root[0] - root[-1]))) ** 2
         kept = 1 - np.append(level[:1], level[1:] / level[:-1])
         bar = np.cumprod(1 - kept, dtype=np.float64).astype(_single)
-        bar[-1] = schedule.terminal_alpha_bar
-    bar = bar if schedule.strict else np.clip(bar, _single(0), _single(1))
+        bar[-1] = path.terminal_alpha_bar
+    bar = bar if path.betas.strict else np.clip(bar, _single(0), _single(1))
     with np.errstate(divide="ignore"):
         ratio: np.ndarray = np.sqrt((1 - bar) / bar)
         return ratio
 
 
-def _betas(schedule: DiscreteVP) -> np.ndarray:
-    total, kind = schedule.num_train_timesteps, schedule.beta_schedule
-    if schedule.trained_betas is not None:
-        return np.asarray(schedule.trained_betas, dtype=_single)
+def _betas(chosen: Betas) -> np.ndarray:
+    total, kind = chosen.num_train_timesteps, chosen.beta_schedule
+    if chosen.trained_betas is not None:
+        return np.asarray(chosen.trained_betas, dtype=_single)
     if kind == "linear":
-        return ramp(schedule.beta_start, schedule.beta_end, total)
+        return ramp(chosen.beta_start, chosen.beta_end, total)
     if kind == "scaled_linear":
-        return ramp(schedule.beta_start**0.5, schedule.beta_end**0.5, total) ** 2
-    return betas(kind, total, schedule.beta_start, schedule.beta_end, _single, schedule.strict)
+        return ramp(chosen.beta_start**0.5, chosen.beta_end**0.5, total) ** 2
+    return betas(kind, total, chosen.beta_start, chosen.beta_end, _single, chosen.strict)
 
 
 def ramp(start: float, end: float, n: int) -> np.ndarray:
@@ -196,74 +160,7 @@ def ramp(start: float, end: float, n: int) -> np.ndarray:
 
 
 @lru_cache(maxsize=64)
-def logs(schedule: DiscreteVP) -> np.ndarray:
+def logs(path: Discrete) -> np.ndarray:
     """log(sigma / alpha) in float32."""
-    found: np.ndarray = np.log(_table(schedule))
+    found: np.ndarray = np.log(table(path))
     return found
-
-
-def _of_flow(schedule: Flow, grid: Grid, timesteps: Any, sigmas: Any, mu: float | None) -> Any:
-    """T * sigma in float32, or T * (1 - sigma), of sigma in float64 between ends in float32."""
-    n, total = len(grid), schedule.num_train_timesteps
-    if timesteps is not None and not schedule.inverted:
-        return np.asarray(timesteps, dtype=_single)[:n]
-    if schedule.double_shift or (sigmas is None and timesteps is None):
-        level = _matched(schedule, n, timesteps, sigmas, mu)
-    else:
-        level = grid.sigmas[:-1]
-    level = level.astype(_single)
-    return (1 - level if schedule.inverted else level) * _single(total)
-
-
-def _matched(schedule: Flow, n: int, timesteps: Any, sigmas: Any, mu: float | None) -> np.ndarray:
-    total, factor = schedule.num_train_timesteps, schedule.shift
-    level: Any
-    if sigmas is not None:
-        level = np.asarray(sigmas, dtype=np.float64)[:n].astype(_single)
-    elif timesteps is not None:
-        level = np.asarray(timesteps, dtype=np.float64)[:n].astype(_single) / _single(total)
-    else:
-        lowest = 1 / total if schedule.sigma_min is None else schedule.sigma_min
-        ends = np.array([schedule.sigma_max, lowest], dtype=_single)
-        if schedule.double_shift and not schedule.use_dynamic_shifting:
-            ends = _single(factor) * ends / (1 + _single(factor - 1) * ends)
-        top, bottom = (ends.astype(np.float64) * total).tolist()
-        level = np.linspace(top, bottom, n) / total
-    level = _shifted(schedule, level, mu)
-    if schedule.sigma_schedule is not None:
-        top, bottom = level[[0, -1]].tolist()
-        level = between(schedule.sigma_schedule, schedule.spaced_max or top, schedule.spaced_min or bottom, n)
-    found: np.ndarray = level
-    return found
-
-
-def _shifted(schedule: Flow, level: np.ndarray, mu: float | None) -> np.ndarray:
-    """The levels shifted, in the order of operations of diffusers."""
-    factor = schedule.shift
-    if mu is None:
-        level = factor * level / (1 + (factor - 1) * level)
-    else:
-        dynamic = math.exp(mu) if schedule.time_shift_type == "exponential" else mu
-        level = dynamic / (dynamic + (1 / level - 1) ** 1.0)
-    if schedule.shift_terminal:
-        rest = 1 - level
-        level = 1 - rest / (rest[-1] / (1 - schedule.shift_terminal)) if rest[-1] else level
-    return level
-
-
-def _whole_of_flow(schedule: Flow, grid: Grid, sigmas: Any, mu: float | None) -> Any:
-    """T * sigma in float64, cut."""
-    n, total, factor = len(grid), schedule.num_train_timesteps, schedule.shift
-    if schedule.ratio_range is not None:
-        ratio = between(str(schedule.sigma_schedule), *schedule.ratio_range, n)
-        return np.trunc(ratio / (ratio + 1) * total)
-    if schedule.sigma_min is not None:  # from 1 - 1 / T to 0
-        level = 1.0 - np.linspace(1, 1 / total, n + 1)
-        factor = factor if mu is None else np.exp(mu)
-        level = np.flip(factor * level / (1 + (factor - 1) * level))[:-1]
-        return np.trunc(level * total)
-    level = np.linspace(1, 1 / total, n + 1)[:-1] if sigmas is None else np.asarray(sigmas, dtype=np.float64)[:n]
-    level = _shifted(schedule, level, mu)
-    if abs(level[0] - 1) < 1e-6:
-        level[0] -= 1e-6
-    return np.trunc(level * total)

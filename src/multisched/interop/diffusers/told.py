@@ -16,13 +16,14 @@ import numpy as np
 from multisched.grid import Grid
 from multisched.interop.diffusers import clock
 from multisched.interop.diffusers.clock import ramp
-from multisched.schedulers.forward import Asked, Parts
+from multisched.schedulers.forward import Parts
 from multisched.schedulers.quirk import Quirk
 from multisched.schedulers.sigma import KDPM2Ancestral
+from multisched.spacings.base import Asked
 
 _single = np.float32
-Rule = Callable[[Any, Grid, Asked], Any]
-"""(recipe, grid, what was asked for) -> timesteps as `Parts.told` gives them, or None where they are the exact ones."""
+Rule = Callable[[Any, Parts, Grid, Asked], Any]
+"""(recipe, its parts, grid, what was asked for) -> timesteps as `Parts.told` gives them, or None where they are the exact ones."""
 
 
 @dataclass(frozen=True)
@@ -33,12 +34,12 @@ class _Told:
     when: Callable[[Any], bool]
 
     def __call__(self, recipe: Any, parts: Parts) -> Parts:
-        return parts._replace(told=partial(self.timesteps, recipe)) if self.when(recipe) else parts
+        return parts._replace(told=partial(self.timesteps, recipe, parts)) if self.when(recipe) else parts
 
     def timesteps(self, recipe: Any, grid: Grid, asked: Asked) -> Any:
         exact = grid.timesteps[:-1]
         with np.errstate(all="ignore"):
-            found = np.asarray(exact if (some := self.rule(recipe, grid, asked)) is None else some, dtype=np.float64)
+            found = np.asarray(exact if (some := self.rule(recipe, parts, grid, asked)) is None else some, dtype=np.float64)
         if found.shape[0] != exact.size:
             return exact
         return found if found.ndim == 2 else np.where(np.isfinite(found), found, exact)
@@ -69,31 +70,48 @@ def logarithmic(recipe: Any) -> bool:
     return bool(recipe.interpolation_type == "log_linear" or recipe.timestep_type == "continuous")
 
 
-def euler(recipe: Any, grid: Grid, asked: Asked) -> Any:
-    """Of EulerDiscrete, where it is `logarithmic`."""
-    schedule, even = recipe.parts().schedule, recipe.interpolation_type == "log_linear"
-    continuous = schedule.timestep_type == "continuous"
-    if asked.n is None or (schedule.spare_sigma and not continuous):
-        return None
-    ratios = clock.respaced(schedule, asked.n)[0]
+def discrete(recipe: Any, parts: Parts, grid: Grid, asked: Asked) -> Any:
+    """Of the classes on discrete paths: float32, but those of ratios of their own spacing that are rounded."""
+    run, exact = clock.run_of(recipe, parts), grid.timesteps[:-1]
+    if run.path.timestep_type == "continuous":
+        return 0.25 * np.log(grid.sigmas[:-1].astype(_single).astype(np.float64))
+    if run.path.space == "vp" and run.kind is None:
+        return exact
+    if run.kind is not None and asked.sigmas is None:
+        found = clock.respaced(run, exact.size)[1]
+        return found if run.rounding != "none" else found.astype(_single)
+    if asked.sigmas is not None and run.path.space == "ve":
+        return clock.looked_up(grid.sigmas[:-1].astype(_single), run.path).astype(_single)
+    return exact.astype(_single)
+
+
+def euler(recipe: Any, parts: Parts, grid: Grid, asked: Asked) -> Any:
+    """Of EulerDiscrete."""
+    run, even = clock.run_of(recipe, parts), recipe.interpolation_type == "log_linear"
+    continuous = run.path.timestep_type == "continuous"
+    spare = even and run.kind is None
+    if asked.n is None or not (continuous or even):
+        return discrete(recipe, parts, grid, asked)
+    if spare and not continuous:
+        return grid.timesteps[:-1].astype(_single)
+    ratios = clock.respaced(run, asked.n)[0]
     if even:
-        logs = clock.logs(schedule)
+        logs = clock.logs(run.path)
         ratios = rounded(np.exp, ramp(logs[-1], logs[0], asked.n + 1))
-        if not schedule.spare_sigma:
+        if not spare:
             top, bottom = ratios[[0, -1]].tolist()
-            top, bottom = schedule.sigma_max or top, schedule.sigma_min or bottom
-            ratios = clock.between(schedule.sigma_schedule, top, bottom, asked.n)
+            ratios = clock.between(str(run.kind), run.top or top, run.bottom or bottom, asked.n)
     if continuous:
         return _single(0.25) * rounded(np.log, ratios.astype(_single))
-    return clock.looked_up(ratios, schedule).astype(_single)
+    return clock.looked_up(ratios, run.path).astype(_single)
 
 
-def kdpm2(recipe: Any, grid: Grid, asked: Asked) -> Any:
+def kdpm2(recipe: Any, parts: Parts, grid: Grid, asked: Asked) -> Any:
     """Of KDPM2Discrete and KDPM2AncestralDiscrete, the calls midway included."""
     if asked.n is None:
-        return None
-    schedule, ancestral = recipe.parts().schedule, isinstance(recipe, KDPM2Ancestral)
-    ratios, times = clock.respaced(schedule, len(grid))
+        return discrete(recipe, parts, grid, asked)
+    run, ancestral = clock.run_of(recipe, parts), isinstance(recipe, KDPM2Ancestral)
+    ratios, times = clock.respaced(run, len(grid))
     start, end = ratios[:-1].astype(_single), ratios[1:].astype(_single)
     if ancestral:
         up = np.sqrt(end**2 * (start**2 - end**2) / start**2)
@@ -101,12 +119,12 @@ def kdpm2(recipe: Any, grid: Grid, asked: Asked) -> Any:
     else:
         first, last = end, start
     log_first, log_last = rounded(np.log, first), rounded(np.log, last)
-    middle = clock.looked_up(rounded(np.exp, log_last - (log_last - log_first) * _single(0.5)), schedule)
+    middle = clock.looked_up(rounded(np.exp, log_last - (log_last - log_first) * _single(0.5)), run.path)
     middle = np.where(np.isfinite(log_last), middle, np.nan)  # of a difference that float32 has below 0
     return np.stack([times, np.append(middle if times.dtype == np.float64 else middle.astype(_single), np.nan)], axis=1)
 
 
-def karras_ve(recipe: Any, grid: Grid, asked: Asked) -> Any:
+def karras_ve(recipe: Any, parts: Parts, grid: Grid, asked: Asked) -> Any:
     """Of KarrasVe, both calls of each step."""
     if asked.n is None or len(grid) == 1:
         return None
@@ -118,34 +136,35 @@ def karras_ve(recipe: Any, grid: Grid, asked: Asked) -> Any:
     return np.stack([raised, np.append(level[1:], np.nan)], axis=1)
 
 
-def dpm_sde(recipe: Any, grid: Grid, asked: Asked) -> Any:
+def dpm_sde(recipe: Any, parts: Parts, grid: Grid, asked: Asked) -> Any:
     """Of DPMSolverSDE, the calls midway included."""
-    if asked.timesteps is not None or asked.sigmas is not None:
+    if asked.n is None:
         return None
-    ratios, times = clock.respaced(recipe.parts().schedule, len(grid), np.float64)
+    run = clock.run_of(recipe, parts)
+    ratios, times = clock.respaced(run, len(grid), np.float64)
     lam = -np.log(ratios)
-    middle = clock.looked_up(np.exp(-(lam[:-1] + np.diff(lam) * 0.5)), recipe.parts().schedule)
+    middle = clock.looked_up(np.exp(-(lam[:-1] + np.diff(lam) * 0.5)), run.path)
     return np.stack([times, np.append(middle, np.nan)], axis=1)
 
 
-def scm(recipe: Any, grid: Grid, asked: Asked) -> Any:
+def scm(recipe: Any, parts: Parts, grid: Grid, asked: Asked) -> Any:
     """Of SCM."""
     if asked.timesteps is not None or (len(grid) == 2 and recipe.intermediate_timesteps is not None):
         return grid.timesteps[:-1].astype(_single)
     return ramp(recipe.max_timesteps, 0.0, len(grid) + 1)[:-1]
 
 
-def wuerstchen(recipe: Any, grid: Grid, asked: Asked) -> Any:
+def wuerstchen(recipe: Any, parts: Parts, grid: Grid, asked: Asked) -> Any:
     """Of DDPMWuerstchen."""
     return even(len(grid)) if asked.timesteps is None else grid.timesteps[:-1].astype(_single)
 
 
-def score_vp(recipe: Any, grid: Grid, asked: Asked) -> Any:
+def score_vp(recipe: Any, parts: Parts, grid: Grid, asked: Asked) -> Any:
     """Of ScoreSdeVp."""
     return ramp(1.0, recipe.sampling_eps, len(grid)) if asked.timesteps is None else None
 
 
-def score_ve(recipe: Any, grid: Grid, asked: Asked) -> Any:
+def score_ve(recipe: Any, parts: Parts, grid: Grid, asked: Asked) -> Any:
     """Of ScoreSdeVe."""
     if asked.timesteps is not None or asked.sigmas is not None:
         return None
@@ -153,7 +172,7 @@ def score_ve(recipe: Any, grid: Grid, asked: Asked) -> Any:
     return _single(recipe.sigma_min) * rounded(np.power, share, ramp(1.0, recipe.sampling_eps, len(grid)))
 
 
-def consistency(recipe: Any, grid: Grid, asked: Asked) -> Any:
+def consistency(recipe: Any, parts: Parts, grid: Grid, asked: Asked) -> Any:
     """Of CMStochasticIterative."""
     total = recipe.num_train_timesteps
     if asked.timesteps is not None:
@@ -167,7 +186,7 @@ def consistency(recipe: Any, grid: Grid, asked: Asked) -> Any:
     return 1000 * 0.25 * np.log(sigmas + 1e-44)
 
 
-def ipndm(recipe: Any, grid: Grid, asked: Asked) -> Any:
+def ipndm(recipe: Any, parts: Parts, grid: Grid, asked: Asked) -> Any:
     """Of IPNDM."""
     if asked.timesteps is not None:
         return None
@@ -187,7 +206,7 @@ def _along(recipe: Any, share: Any, dtype: Any) -> Any:
     return rounded(np.power, dtype(high) + share * dtype(low - high), recipe.rho)
 
 
-def edm_euler(recipe: Any, grid: Grid, asked: Asked) -> Any:
+def edm_euler(recipe: Any, parts: Parts, grid: Grid, asked: Asked) -> Any:
     """Of EDMEuler."""
     if asked.timesteps is not None:
         return None
@@ -195,14 +214,14 @@ def edm_euler(recipe: Any, grid: Grid, asked: Asked) -> Any:
     return _single(0.25) * rounded(np.log, _along(recipe, share[: len(grid)], np.float64))
 
 
-def edm(recipe: Any, grid: Grid, asked: Asked) -> Any:
+def edm(recipe: Any, parts: Parts, grid: Grid, asked: Asked) -> Any:
     """Of EDMDPMSolverMultistep."""
     if asked.timesteps is not None or asked.sigmas is not None:
         return None
     return _single(0.25) * rounded(np.log, _along(recipe, ramp(0.0, 1.0, len(grid)), _single))
 
 
-def cosine(recipe: Any, grid: Grid, asked: Asked) -> Any:
+def cosine(recipe: Any, parts: Parts, grid: Grid, asked: Asked) -> Any:
     """Of CosineDPMSolverMultistep."""
     if asked.timesteps is not None or asked.sigmas is not None:
         return None
