@@ -41,6 +41,7 @@ class Adams(Solver):
 
     blind: ClassVar[bool] = False
     velocity: ClassVar[bool] = False
+    strided: ClassVar[bool] = False
 
     weights: str = "exact"
     start: str = "euler"
@@ -65,7 +66,7 @@ class Adams(Solver):
         step = np.repeat(index, calls)
         stage = np.arange(step.size) - np.repeat(np.cumsum(calls) - calls, calls)
         rows = rows_of(grid, step, stage, np.where(stage > 0, step + 1, step))
-        return _inner(rows, schedule, count, self._opening(grid, step)) if count > 1 else rows
+        return _inner(rows, schedule, count, self._opening(grid, step), self.strided) if count > 1 else rows
 
     def _opening(self, grid: Grid, step: Any) -> Any:
         """Whether a step is one of several calls."""
@@ -117,20 +118,31 @@ class VelocityAdams(Adams):
     velocity: ClassVar[bool] = True
 
 
+class StridedAdams(Adams):
+    """The same on steps of a fixed stride, whatever the grid is: a defect of diffusers' PNDM."""
+
+    strided: ClassVar[bool] = True
+
+
+class StridedVelocityAdams(VelocityAdams):
+    """`VelocityAdams` on steps of a fixed stride."""
+
+    strided: ClassVar[bool] = True
+
+
 def _pick(row: Rows, values: tuple[float, ...], index: Any) -> Any:
     """The value at `index`, a column of whole numbers."""
     xp = namespace(row.sigma)
     return sum(xp.where(index == k, value, xp.zeros_like(row.sigma)) for k, value in enumerate(values))
 
 
-def _inner(rows: Rows, schedule: Any, calls: int, several: np.ndarray) -> Rows:
+def _inner(rows: Rows, schedule: Any, calls: int, several: np.ndarray, strided: bool) -> Rows:
     """First steps of two or four calls: the inner of four are asked half way in time, in whole timesteps where the
     grid's are. Under a schedule's fixed stride, calls land the stride, or half of it, from where they are asked.
     """
     grid, step, stage = rows.grid, np.asarray(rows.step)[:, 0], np.asarray(rows.stage)[:, 0]
     times = np.asarray(grid.timesteps)
     begin, end = times[step], times[step + 1]
-    strided = False
     stride = schedule.num_train_timesteps // grid.total if strided else begin - end
     half = stride // 2 if np.all(times == np.round(times)) else stride / 2
     if calls == 4:

@@ -64,13 +64,6 @@ class RePaint(DDIM):
     inputs: ClassVar[tuple[str, ...]] = ("original", "mask")
     draws: ClassVar[int] = 2
 
-    def rows(self, grid: Grid, schedule: Any) -> Rows:
-        rows = super().rows(grid, schedule)
-        if not getattr(schedule, "late_undo", False):
-            return rows
-        alpha, sigma = schedule.levels(rows.timestep)  # where the model takes the sample to be, which it is not
-        return replace(rows, alpha=alpha, sigma=sigma)
-
     def update(self, row: Rows, x: Any, model: Estimate, memory: tuple[Any, ...], noise: tuple[Any, ...]) -> Next:
         xp = namespace(row.sigma)
         original, mask, _ = memory
@@ -83,6 +76,15 @@ class RePaint(DDIM):
         a = xp.where(noisier, up.alpha / row.alpha_next, 1.0)
         added = xp.sqrt(xp.where(noisier, up.sigma**2 - (a * row.sigma_next) ** 2, 0.0)) * again
         return Next(a * unknown + added, (original, mask, a * known + added))
+
+
+class LateRePaint(RePaint):
+    """The same after jumps back that add too much noise: the model takes the sample to be where its timestep is."""
+
+    def rows(self, grid: Grid, schedule: Any) -> Rows:
+        rows = super().rows(grid, schedule)
+        alpha, sigma = schedule.levels(rows.timestep)
+        return replace(rows, alpha=alpha, sigma=sigma)
 
 
 def posterior_std(row: Rows) -> Any:

@@ -89,7 +89,7 @@ class TableDDPM(DDPM):
 
     def rows(self, grid: Grid, schedule: Any) -> Rows:
         rows = super().rows(grid, schedule)
-        beta, kept, table = forgotten(rows), rows.alpha / rows.alpha_next, getattr(schedule, "betas", None)
+        beta, kept, table = forgotten(rows), rows.alpha / rows.alpha_next, getattr(schedule, "own_betas", None)
         if table is not None and isinstance(beta, np.ndarray):
             one = rows.timestep - rows.of(grid.timesteps, 1) == 1
             trained = table[np.where(one, rows.timestep, 0).astype(int)]

@@ -23,7 +23,7 @@ from multisched.spacings.base import Asked
 
 _single = np.float32
 Rule = Callable[[Any, Parts, Grid, Asked], Any]
-"""(recipe, its parts, grid, what was asked for) -> timesteps as `Parts.told` gives them, or None where they are the exact ones."""
+"""(recipe, its parts, grid, what was asked for) -> timesteps as `Parts.told` gives them; None for the exact ones."""
 
 
 @dataclass(frozen=True)
@@ -36,7 +36,7 @@ class _Told:
     def __call__(self, recipe: Any, parts: Parts) -> Parts:
         return parts._replace(told=partial(self.timesteps, recipe, parts)) if self.when(recipe) else parts
 
-    def timesteps(self, recipe: Any, grid: Grid, asked: Asked) -> Any:
+    def timesteps(self, recipe: Any, parts: Parts, grid: Grid, asked: Asked) -> Any:
         exact = grid.timesteps[:-1]
         with np.errstate(all="ignore"):
             found = np.asarray(exact if (some := self.rule(recipe, parts, grid, asked)) is None else some, dtype=np.float64)
