@@ -9,7 +9,6 @@ from typing import Any
 from multisched.errors import ScheduleError
 from multisched.interop.diffusers import adams, distilled, dpm, flow, lenient, multistep, sigma, source, vp
 from multisched.interop.diffusers.base import Peer
-from multisched.interop.diffusers.defects import reproduced
 from multisched.schedulers import Recipe
 from multisched.values import arithmetic
 
@@ -118,14 +117,14 @@ def from_diffusers(config: Any, *, strict: bool = True) -> Recipe:
             f"{name} has a value of a kind that none of its keys takes: {source.brief(used)}."
         ) from None
     ignored = {key: _reason(peer, name, key) for key in given if key not in used and key not in absent}
-    sentences = (*reproduced(recipe, {**peer.faithful, **peer.timed}), *(quirk.says for quirk in recipe.quirks))
+    sentences = tuple(quirk.says for quirk in recipe.quirks)
     return replace(recipe, report=_report(name, sentences, told, used, ignored, _defaults(peer, used)))
 
 
 def _recipe(peer: Peer, options: Mapping[str, Any], strict: bool) -> Recipe:
     """The recipe of the options that a configuration sets, with the quirks that change it."""
     more = {} if strict else {"strict": False}
-    recipe = peer.recipe(**{**peer.faithful, **peer.timed, **peer.convert(dict(options)), **more})
+    recipe = peer.recipe(**{**peer.faithful, **peer.convert(dict(options)), **more})
     parts = recipe.parts()
     return replace(recipe, quirks=tuple(one for one in peer.quirks if one.change(recipe, parts) != parts))
 

@@ -4,7 +4,6 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, fields
 from typing import Any
 
-from multisched.interop.diffusers.clock import Float32
 from multisched.schedulers import Recipe
 from multisched.schedulers.base import SETTINGS
 from multisched.schedulers.quirk import Quirk
@@ -18,12 +17,11 @@ class Peer:
         recipe: the class of the recipe. Its options are keys of the configuration, unless listed here.
         ours: options of the recipe that are no keys of the configuration (there they are arguments of `step`, or
             diffusers has no such choice).
-        faithful: values of those that make the recipe do as diffusers does, known defects included.
+        faithful: values of those that a recipe of this class has.
         renamed: keys of the configuration that have another name here.
         ignored: keys that diffusers accepts and that change nothing, each with the reason.
         convert: the recipe's options from those of the configuration, where values need a change.
         quirks: of the class, each set where it changes a recipe's parts.
-        clock: how diffusers computes the timesteps, where the recipe has a choice.
     """
 
     recipe: type[Recipe]
@@ -33,13 +31,6 @@ class Peer:
     ignored: Mapping[str, str] = field(default_factory=dict)
     convert: Callable[[dict[str, Any]], dict[str, Any]] = dict
     quirks: tuple[Quirk, ...] = ()
-    clock: Float32 = field(default_factory=Float32)
-
-    @property
-    def timed(self) -> dict[str, Any]:
-        """The option that makes the timesteps diffusers' own, if the recipe has it."""
-        known = {one.name for one in fields(self.recipe)}
-        return {"clock": self.clock} if "clock" in known else {}
 
     @property
     def keys(self) -> dict[str, str]:

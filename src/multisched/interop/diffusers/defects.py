@@ -15,7 +15,7 @@ from multisched.schedulers.forward import Parts
 from multisched.schedulers.options import spacing_of_sigmas
 from multisched.schedulers.quirk import Quirk
 from multisched.spacings.base import Asked, Chain, DynamicShift, End, Given, Link
-from multisched.spacings.change import Respace, Shift, Terminal
+from multisched.spacings.change import Respace, RespaceRatios, Shift, Terminal
 from multisched.spacings.direction import Inverse, Jumping
 from multisched.spacings.placement import Even, Numbered, Trained
 from multisched.values import count
@@ -139,7 +139,9 @@ def _strided(recipe: Any, parts: Parts) -> Parts:
         links += [one, Stride()] if isinstance(one, End) else [one]
     changed = parts._replace(spacing=Chain(tuple(links)))
     if isinstance(parts.solver, solvers.Adams):
-        changed = changed._replace(solver=_like(solvers.StridedAdams, parts.solver))
+        velocity = isinstance(parts.solver, solvers.VelocityAdams)
+        kind = solvers.StridedVelocityAdams if velocity else solvers.StridedAdams
+        changed = changed._replace(solver=_like(kind, parts.solver))
     return changed
 
 
@@ -198,9 +200,40 @@ def _shifted_ends(recipe: Any, parts: Parts) -> Parts:
 SHIFTED_ENDS = Quirk("shifted_ends", "The shift is applied twice.", _shifted_ends)
 
 
+@dataclass(frozen=True)
+class ForGiven(Link):
+    """A link that acts on given lists alone.
+
+    Args:
+        inner: the link.
+    """
+
+    on_given: ClassVar[bool] = True
+
+    inner: Link
+
+    def acts(self, asked: Asked) -> bool:
+        return asked.listed and asked.ratios is None
+
+    def __call__(self, path: Path, asked: Asked, made: Any) -> Any:
+        return self.inner(path, asked, made)
+
+
+def _respaced_given(recipe: Any, parts: Parts, spaced: RespaceRatios) -> Parts:
+    """Given sigmas are shifted and then spaced anew, as sigmas."""
+    inner: list[Link] = [Shift(recipe.flow_shift)]
+    inner += [] if recipe.shift_terminal is None else [Terminal(recipe.shift_terminal)]
+    given = [ForGiven(one) for one in (*inner, Respace(spaced.kind))]
+    links = list(parts.spacing.links)
+    place = links.index(spaced) + 1
+    return parts._replace(spacing=Chain((*links[:place], *given, *links[place:])))
+
+
 def _shift_given(recipe: Any, parts: Parts) -> Parts:
     if not isinstance(parts.path, Straight):
         return parts
+    if (spaced := _chain(parts).find(RespaceRatios)) is not None:
+        return _respaced_given(recipe, parts, spaced)
     changed = _spaced(parts, (Shift, DynamicShift, Terminal), _on_given)  # type: ignore[arg-type]
     if not hasattr(recipe, "use_flow_sigmas"):
         changed = changed._replace(spacing=GivenLevels() | changed.spacing)

@@ -1,7 +1,7 @@
 """The schedulers of diffusers for distilled and for score-based models."""
 
 from multisched import schedulers
-from multisched.interop.diffusers import told
+from multisched.interop.diffusers import defects, told
 from multisched.interop.diffusers.base import Peer
 
 _GRID = {
@@ -27,11 +27,9 @@ PEERS = {
     "ConsistencyDecoderScheduler": Peer(schedulers.ConsistencyDecoder),
     "ScoreSdeVeScheduler": Peer(
         schedulers.ScoreSdeVe,
-        ours=("norms",),
-        faithful={"norms": "batch"},
         renamed={"snr": "langevin_snr"},
         ignored={"num_train_timesteps": "each run says its steps"},
-        quirks=(told.quirk(told.score_ve),),
+        quirks=(defects.NORMS, told.quirk(told.score_ve)),
     ),
     "ScoreSdeVpScheduler": Peer(
         schedulers.ScoreSdeVp,
@@ -39,6 +37,6 @@ PEERS = {
         quirks=(told.quirk(told.score_vp),),
     ),
     "KarrasVeScheduler": Peer(
-        schedulers.KarrasVe, ours=("squared",), faithful={"squared": True}, quirks=(told.quirk(told.karras_ve),)
+        schedulers.KarrasVe, quirks=(defects.SQUARED, told.quirk(told.karras_ve))
     ),
 }

@@ -3,8 +3,9 @@
 from typing import Any
 
 from multisched import schedulers
-from multisched.interop.diffusers import told
+from multisched.interop.diffusers import told, told_flow
 from multisched.interop.diffusers.base import Peer
+from multisched.interop.diffusers.defects import EDM_GRID, INDEPENDENT_NOISE, INVERSE_GRID, STRIDE, THIRD_ORDER
 from multisched.interop.diffusers.multistep import learned
 from multisched.interop.diffusers.quirks import MISREAD, UNCONVERTED, VISITED_ONCE
 
@@ -29,51 +30,44 @@ def _discrete(options: dict[str, Any]) -> dict[str, Any]:
     return _read(learned(options))
 
 
-_PUBLISHED = {"third_order": "published"}
-_GRID = {**_PUBLISHED, "diffusers_grid": True}
-_NO_ZERO_SNR = ("third_order", "use_lu_lambdas", "rescale_betas_zero_snr")
+_NO_ZERO_SNR = ("use_lu_lambdas", "rescale_betas_zero_snr")
 _STEPPED = ("timestep_spacing", "steps_offset")
-_ENDS = ("diffusers_grid", "final_sigmas_type", "use_dynamic_shifting", "time_shift_type")
+_ENDS = ("final_sigmas_type", "use_dynamic_shifting", "time_shift_type")
 _CUT = ("algorithm_type", "thresholding", "dynamic_thresholding_ratio", "sample_max_value")
+_TOLD = told.quirk(told_flow.multistep)
 
 PEERS = {
     "DPMSolverMultistepScheduler": Peer(
-        schedulers.DPMSolverMultistep, ours=("third_order",), faithful=_PUBLISHED, quirks=_MIXED, convert=_discrete
+        schedulers.DPMSolverMultistep, quirks=(THIRD_ORDER, *_MIXED, _TOLD), convert=_discrete
     ),
     "DPMSolverSinglestepScheduler": Peer(
         schedulers.DPMSolverSinglestep,
-        ours=(*_NO_ZERO_SNR, *_STEPPED, "independent_noise"),
-        faithful=_PUBLISHED | {"independent_noise": True},
-        quirks=_MIXED,
+        ours=(*_NO_ZERO_SNR, *_STEPPED),
+        quirks=(THIRD_ORDER, INDEPENDENT_NOISE, *_MIXED, _TOLD),
         convert=_discrete,
     ),
     "DPMSolverMultistepInverseScheduler": Peer(
         schedulers.DPMSolverMultistepInverse,
         ours=(*_NO_ZERO_SNR, *_ENDS),
-        faithful=_GRID,
-        quirks=(*_MIXED, VISITED_ONCE),
+        quirks=(THIRD_ORDER, INVERSE_GRID, *_MIXED, VISITED_ONCE, _TOLD),
         convert=_discrete,
     ),
     "EDMDPMSolverMultistepScheduler": Peer(
         schedulers.EDMDPMSolverMultistep,
-        ours=("third_order", "diffusers_grid"),
-        faithful=_GRID,
         ignored=_BARE,
         convert=_read,
-        quirks=(told.quirk(told.edm),),
+        quirks=(THIRD_ORDER, EDM_GRID, told.quirk(told.edm)),
     ),
     "CosineDPMSolverMultistepScheduler": Peer(
         schedulers.CosineDPMSolverMultistep,
-        ours=("third_order", "diffusers_grid", *_CUT),
-        faithful=_GRID,
+        ours=_CUT,
         ignored=_BARE,
         convert=_read,
-        quirks=(told.quirk(told.cosine),),
+        quirks=(THIRD_ORDER, EDM_GRID, told.quirk(told.cosine)),
     ),
     "CogVideoXDPMScheduler": Peer(
         schedulers.CogVideoXDPM,
-        ours=("previous_timestep",),
-        faithful={"previous_timestep": "stride"},
+        quirks=(STRIDE,),
         ignored={"clip_sample": _UNCUT, "clip_sample_range": _UNCUT, "sample_max_value": _UNCUT},
     ),
 }

@@ -9,8 +9,8 @@ import numpy as np
 
 from multisched.errors import ScheduleError
 from multisched.schedulers import DDPM, Recipe
-from multisched.schedulers.multistep import VARIANCES, Multistep
-from multisched.schedules import DiscreteVP
+from multisched.paths.discrete import Discrete
+from multisched.schedulers.multistep import VARIANCES, OnEither
 from multisched.values import shown
 
 FIXED = ("fixed_small", "fixed_small_log", "fixed_large", "fixed_large_log")
@@ -36,7 +36,7 @@ def _value(kind: type[Recipe], name: str, wanted: Any, value: Any) -> Any:
         return bool(value)
     if wanted is int and isinstance(value, float) and value.is_integer():
         return int(value)
-    if name == "solver_order" and hasattr(kind, "third_order") and isinstance(value, int) and value > 3:
+    if name == "solver_order" and {"solver_order", "algorithm_type"} <= {one.name for one in fields(kind)} and isinstance(value, int) and value > 3:
         return 3
     if name == "shift_terminal" and isinstance(value, (int, float)) and value == 0:
         return None
@@ -48,7 +48,7 @@ def _value(kind: type[Recipe], name: str, wanted: Any, value: Any) -> Any:
 def _variance(kind: type[Recipe], value: str) -> str | None:
     if kind is DDPM:
         return value if value in FIXED or value in VARIANCES else "fixed_small"
-    return None if issubclass(kind, Multistep) and value not in VARIANCES else value
+    return None if issubclass(kind, OnEither) and value not in VARIANCES else value
 
 
 def accepted(make: Callable[[Mapping[str, Any]], Recipe], options: Mapping[str, Any]) -> tuple[str, ...]:
@@ -73,11 +73,11 @@ def accepted(make: Callable[[Mapping[str, Any]], Recipe], options: Mapping[str, 
 
 def unsteppable(recipe: Recipe) -> tuple[str, ...]:
     """A sentence where the noisiest timestep says nothing of x0, so that runs which visit it are refused."""
-    schedule, prediction, *_ = recipe.parts()
-    if not isinstance(schedule, DiscreteVP) or schedule.space != "vp":
+    path, _, prediction, *_ = recipe.parts()
+    if not isinstance(path, Discrete) or path.space != "vp":
         return ()
-    alpha, sigma = np.sqrt(schedule.alphas_cumprod[-1]), np.sqrt(1 - schedule.alphas_cumprod[-1])
+    alpha, sigma = np.sqrt(path.alphas_cumprod[-1]), np.sqrt(1 - path.alphas_cumprod[-1])
     if not prediction.singular(alpha, sigma):
         return ()
-    last = schedule.alphas_cumprod.size - 1
+    last = path.alphas_cumprod.size - 1
     return (f"A run that visits timestep {last} is refused, where the output says nothing of x0: alpha is 0.",)

@@ -5,9 +5,12 @@ from typing import Any
 from multisched import schedulers
 from multisched.interop.diffusers import told, told_flow
 from multisched.interop.diffusers.base import Peer
+from multisched.interop.diffusers.defects import FINAL_SIGMA, LAST_LEVEL, SHIFT_GIVEN
 from multisched.interop.diffusers.quirks import CUT_LEVELS, MISREAD, UNCONVERTED
 
 _ONE_FORM = "DEIS has one form, in log(sigma / alpha)"
+_TOLD = told.quirk(told_flow.multistep)
+_MIN = {"final_sigmas_type": "sigma_min"}
 _BH2 = dict.fromkeys(("midpoint", "heun", "logrho"), "bh2")
 
 
@@ -35,30 +38,27 @@ PEERS = {
     "DEISMultistepScheduler": Peer(
         schedulers.DEISMultistep,
         ours=("final_sigmas_type",),
-        faithful={"final_sigmas_type": "sigma_min"},
+        faithful=_MIN,
         ignored={"algorithm_type": _ONE_FORM, "solver_type": _ONE_FORM},
-        quirks=(MISREAD, UNCONVERTED),
+        quirks=(LAST_LEVEL, MISREAD, UNCONVERTED, _TOLD),
     ),
     "UniPCMultistepScheduler": Peer(
         schedulers.UniPCMultistep,
-        ours=("shift_given",),
-        faithful={"shift_given": True},
-        quirks=(MISREAD, UNCONVERTED),
+        quirks=(SHIFT_GIVEN, LAST_LEVEL, MISREAD, UNCONVERTED, _TOLD),
         convert=_unipc,
     ),
     "SASolverScheduler": Peer(
         schedulers.SASolver,
         ours=("final_sigmas_type", "use_dynamic_shifting", "time_shift_type", "tau", "tau_start", "tau_end"),
-        faithful={"final_sigmas_type": "sigma_min"},
+        faithful=_MIN,
         ignored={"tau_func": "a function is no part of a configuration; tau, tau_start and tau_end say it"},
-        quirks=(MISREAD, UNCONVERTED),
+        quirks=(LAST_LEVEL, MISREAD, UNCONVERTED, _TOLD),
         convert=learned,
     ),
     "HeliosScheduler": Peer(
         schedulers.Helios,
-        ours=("stage", "final_sigma"),
-        faithful={"final_sigma": 1e-8},
-        quirks=(MISREAD, told.quirk(told_flow.helios)),
+        ours=("stage",),
+        quirks=(FINAL_SIGMA, MISREAD, told.quirk(told_flow.helios)),
         convert=_helios,
     ),
     "HeliosDMDScheduler": Peer(

@@ -1,20 +1,25 @@
 """What diffusers 0.42.1 does with configurations that mix the keys of two paths."""
 
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 
+from multisched import checks
 from multisched.grid import Grid
-from multisched.interop.diffusers.clock import Looked, respaced
+from multisched.interop.diffusers.clock import Run, between, looked_up, respaced, run_of
+from multisched.interop.diffusers.defects import ForGiven, RepeatedInverse
+from multisched.paths.base import Path
+from multisched.paths.straight import Exploding, Straight
 from multisched.predictions import Prediction
 from multisched.schedulers.forward import Parts
-from multisched.schedulers.multistep import DEISMultistep, Multistep, UniPCMultistep
+from multisched.schedulers.multistep import DEISMultistep, OnEither, UniPCMultistep
 from multisched.schedulers.quirk import Quirk
-from multisched.schedules import Flow, Inverse, StagedFlow, checks
-from multisched.schedules.flow import ExplodingFlow
 from multisched.solvers import AncestralRF, PingPong, Solver
 from multisched.solvers.base import Estimate, Next, Rows, nonzero
+from multisched.spacings.base import Asked, Chain, Link
+from multisched.spacings.change import Respace, RespaceRatios
+from multisched.spacings.direction import Inverse
 
 
 @dataclass(frozen=True)
@@ -44,8 +49,8 @@ _OF_NOISE = ("dpmsolver", "sde-dpmsolver", "noise_prediction")
 
 
 def _misread(recipe: Any, parts: Parts) -> Parts:
-    straight, name = isinstance(parts.schedule, Flow), parts.prediction.name
-    straight = straight and not getattr(parts.schedule, "curved", False)
+    name = parts.prediction.name
+    straight = isinstance(parts.path, Straight) and not getattr(parts.path, "curved", False)
     if name != ("v_prediction" if straight else "flow_prediction"):
         return parts
     noise = not getattr(recipe, "predict_x0", True) or getattr(recipe, "algorithm_type", "") in _OF_NOISE
@@ -81,26 +86,40 @@ class Beyond(Solver):
 
 
 def _beyond(recipe: Any, parts: Parts) -> Parts:
-    apart = isinstance(parts.schedule, ExplodingFlow) and isinstance(parts.solver, PingPong | AncestralRF)
+    apart = isinstance(parts.path, Exploding) and isinstance(parts.solver, PingPong | AncestralRF)
     return parts._replace(solver=Beyond(parts.solver)) if apart else parts
 
 
 BEYOND = Quirk("beyond", "Above sigma = 1 the weight of the signal is 1 - sigma, below 0.", _beyond)
 
 
-def _unconverted(recipe: Multistep, parts: Parts) -> Parts:
-    flow = parts.schedule
-    if not isinstance(flow, Flow) or flow.ratio_range is None or flow.ratio_range[0] > 1:
+@dataclass(frozen=True)
+class _Looked:
+    """Timesteps that are looked up where sigma / alpha of the discrete path is sigma."""
+
+    trained: Run
+    respace: Respace
+
+    def __call__(self, grid: Grid, asked: Asked) -> Any:
+        if asked.timesteps is not None or asked.sigmas is not None:
+            return grid.timesteps[:-1]
+        levels = between(self.respace.kind, float(self.respace.top or 0), float(self.respace.bottom or 0), len(grid))
+        found = looked_up(levels, self.trained.path)
+        return np.round(found) if self.trained.rounding == "nearest" else np.trunc(found)
+
+
+def _unconverted(recipe: OnEither, parts: Parts) -> Parts:
+    spaced = Chain(parts.spacing.links).find(RespaceRatios)
+    if spaced is None or float(spaced.top or 0) > 1:
         return parts  # of ratios above 1 diffusers makes NaN
-    if isinstance(recipe, UniPCMultistep) and flow.sigma_schedule == "karras":
+    unipc = isinstance(recipe, UniPCMultistep)
+    if unipc and spaced.kind == "karras":
         return parts  # these alone diffusers converts
-    trained: Any = replace(recipe, use_flow_sigmas=False, quirks=()).parts().schedule
-    trained = trained.schedule if isinstance(trained, Inverse) else trained
-    top, bottom = flow.ratio_range
-    changed = replace(
-        flow, ratio_range=None, spaced_max=top, spaced_min=bottom, clock=Looked(trained=trained), shift=1.0
-    )
-    return parts._replace(schedule=replace(changed, use_dynamic_shifting=False, shift_terminal=None))
+    discrete = replace(recipe, use_flow_sigmas=False, quirks=(), **({"shift_terminal": None} if unipc else {}))
+    plain = Respace(spaced.kind, spaced.top, spaced.bottom, unipc)
+    kept = [plain if one == spaced else one for one in parts.spacing.links if not isinstance(one, ForGiven)]
+    looked = _Looked(run_of(discrete, discrete.parts()), plain)
+    return parts._replace(spacing=Chain(tuple(kept)), told=looked)
 
 
 UNCONVERTED = Quirk(
@@ -109,20 +128,27 @@ UNCONVERTED = Quirk(
 
 
 @dataclass(frozen=True)
-class SpacedInverse(Inverse):
+class SpacedInverse(RepeatedInverse):
     """A run to the noise whose spaced ratios go from sigma_max, or the lowest of the table, to sigma_min, or the
-    highest, and whose timesteps are visited once, so that steps are left out from its end."""
+    highest, and whose timesteps are visited once, so that steps are left out from its end.
 
-    def grid(self, n: int | None = None, timesteps: Any = None, sigmas: Any = None, mu: float | None = None) -> Grid:
-        schedule: Any = self.schedule
-        if isinstance(schedule, Flow) or schedule.sigma_schedule is None:
-            made = super().grid(n, timesteps, sigmas, mu)
+    Args:
+        run: how the runs are spaced.
+    """
+
+    run: Run
+
+    def grid(self, path: Any, asked: Asked) -> Grid:
+        if isinstance(path, Straight) or self.run.kind is None:
+            made = super().grid(path, asked)
             return _once(made, made.timesteps[:-1])
-        ratios, told = respaced(replace(schedule, timestep_rounding="none"), checks.steps(n), upward=True)
-        told = np.round(told) if schedule.timestep_rounding == "nearest" else told
-        point = replace(schedule, clock=None).point(np.append(ratios, ratios[-1:]))
-        made = Grid(np.append(np.trunc(told), told[-1:]), point.alpha, point.sigma, scales=point.scale)
-        return _once(made, told)
+        if asked.listed:
+            return super().grid(path, asked)
+        ratios, found = respaced(self.run._replace(rounding="none"), checks.steps(asked.n), upward=True)
+        found = np.round(found) if self.run.rounding == "nearest" else found
+        point = path.point(np.append(ratios, ratios[-1:]))
+        made = Grid(np.append(np.trunc(found), found[-1:]), point.alpha, point.sigma, scales=point.scale)
+        return _once(made, found)
 
 
 def _once(grid: Grid, told: np.ndarray) -> Grid:
@@ -134,9 +160,9 @@ def _once(grid: Grid, told: np.ndarray) -> Grid:
 
 
 def _visited_once(recipe: Any, parts: Parts) -> Parts:
-    if not isinstance(parts.schedule, Inverse):
+    if not isinstance(parts.spacing, Inverse):
         return parts
-    return parts._replace(schedule=SpacedInverse(parts.schedule.schedule, parts.schedule.repeated))
+    return parts._replace(spacing=SpacedInverse(parts.spacing.down, run_of(recipe, parts)))
 
 
 VISITED_ONCE = Quirk(
@@ -147,20 +173,21 @@ VISITED_ONCE = Quirk(
 
 
 @dataclass(frozen=True)
-class CutStages(StagedFlow):
-    """Stages whose levels are those of the nearest timestep to each timestep cut to a whole number."""
+class CutLevels(Link):
+    """Levels that are those of the nearest timestep to each timestep cut to a whole number."""
 
-    def grid(self, n: int | None = None, timesteps: Any = None, sigmas: Any = None, mu: float | None = None) -> Grid:
-        made = super().grid(n, timesteps, sigmas, mu)
-        told = made.timesteps[:-1]
-        nearest = np.argmin(np.abs(told[None] - np.trunc(told)[:, None]), axis=1)
+    on_given: ClassVar[bool] = True
+    closing: ClassVar[bool] = True
+
+    def __call__(self, path: Path, asked: Asked, made: Grid) -> Grid:
+        times = made.timesteps[:-1]
+        nearest = np.argmin(np.abs(times[None] - np.trunc(times)[:, None]), axis=1)
         levels = np.append(made.sigmas[nearest], made.sigmas[-1])
         return Grid(made.timesteps, 1 - levels, levels)
 
 
 def _cut_levels(recipe: Any, parts: Parts) -> Parts:
-    flow: Any = parts.schedule
-    return parts._replace(schedule=CutStages(**vars(flow)))
+    return parts._replace(spacing=parts.spacing | CutLevels())
 
 
 CUT_LEVELS = Quirk("cut_levels", "Levels are looked up by timesteps that are cut to whole numbers.", _cut_levels)

@@ -3,11 +3,10 @@
 from typing import Any
 
 from multisched import schedulers
-from multisched.interop.diffusers import told
+from multisched.interop.diffusers import defects, told
 from multisched.interop.diffusers.base import Peer
-from multisched.interop.diffusers.clock import Float32
 
-_CHURN = ("s_churn", "s_tmin", "s_tmax", "s_noise", "late_churn")
+_CHURN = ("s_churn", "s_tmin", "s_tmax", "s_noise")
 
 
 def own_karras(options: dict[str, Any]) -> dict[str, Any]:
@@ -24,33 +23,30 @@ def _euler(options: dict[str, Any]) -> dict[str, Any]:
     return {**options, **changes}
 
 
+_DISCRETE = (told.quirk(told.discrete),)
+
 PEERS = {
     "EulerDiscreteScheduler": Peer(
         schedulers.Euler,
-        ours=(*_CHURN, "sigmas_end", "log_linear_spare"),
-        faithful={"sigmas_end": True, "log_linear_spare": True, "late_churn": True},
+        ours=_CHURN,
         convert=_euler,
-        quirks=(told.quirk(told.euler, told.logarithmic),),
+        quirks=(defects.LATE_CHURN, defects.LOG_LINEAR, defects.SIGMAS_END, told.quirk(told.euler)),
     ),
-    "EulerAncestralDiscreteScheduler": Peer(schedulers.EulerAncestral),
-    "HeunDiscreteScheduler": Peer(schedulers.Heun),
-    "KDPM2DiscreteScheduler": Peer(schedulers.KDPM2, clock=Float32("spaced"), quirks=(told.quirk(told.kdpm2),)),
-    "KDPM2AncestralDiscreteScheduler": Peer(
-        schedulers.KDPM2Ancestral, clock=Float32("spaced"), quirks=(told.quirk(told.kdpm2),)
-    ),
+    "EulerAncestralDiscreteScheduler": Peer(schedulers.EulerAncestral, quirks=_DISCRETE),
+    "HeunDiscreteScheduler": Peer(schedulers.Heun, quirks=_DISCRETE),
+    "KDPM2DiscreteScheduler": Peer(schedulers.KDPM2, quirks=(told.quirk(told.kdpm2),)),
+    "KDPM2AncestralDiscreteScheduler": Peer(schedulers.KDPM2Ancestral, quirks=(told.quirk(told.kdpm2),)),
     "DPMSolverSDEScheduler": Peer(
         schedulers.DPMSolverSDE,
         ours=("s_noise",),
         ignored={"noise_sampler_seed": "noise is given to a step, or drawn from the seed of the run"},
-        clock=Float32("all"),
-        quirks=(told.quirk(told.dpm_sde),),
         convert=own_karras,
+        quirks=(told.quirk(told.dpm_sde),),
     ),
     "EDMEulerScheduler": Peer(
         schedulers.EDMEuler,
-        ours=(*_CHURN, "diffusers_grid"),
-        faithful={"diffusers_grid": True, "late_churn": True},
+        ours=_CHURN,
         ignored={"num_train_timesteps": "no step depends on it"},
-        quirks=(told.quirk(told.edm_euler),),
+        quirks=(defects.LATE_CHURN, defects.EDM_GRID, told.quirk(told.edm_euler)),
     ),
 }

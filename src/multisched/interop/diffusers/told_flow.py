@@ -9,12 +9,14 @@ import numpy as np
 
 from multisched.grid import Grid
 from multisched.interop.diffusers.clock import between, ramp
-from multisched.interop.diffusers.told import even, rounded
+from multisched.interop.diffusers.told import discrete, even, rounded
+from multisched.paths.discrete import Discrete
 from multisched.schedulers.forward import Parts
 from multisched.schedulers.helios import HeliosDMD
 from multisched.schedulers.options import spacing_of_sigmas
 from multisched.spacings.base import Asked, Chain
 from multisched.spacings.change import Respace
+from multisched.spacings.direction import Inverse
 
 _single = np.float32
 
@@ -201,3 +203,12 @@ def whole(recipe: Any, parts: Parts, grid: Grid, asked: Asked) -> Any:
     if abs(level[0] - 1) < 1e-6:
         level[0] -= 1e-6
     return np.trunc(level * total)
+
+
+def multistep(recipe: Any, parts: Parts, grid: Grid, asked: Asked) -> Any:
+    """Of DEIS, UniPC, SA-Solver and DPM-Solver."""
+    if isinstance(parts.spacing, Inverse):
+        return None
+    if parts.told is not None:  # by another quirk
+        return parts.told(grid, asked)
+    return discrete(recipe, parts, grid, asked) if isinstance(parts.path, Discrete) else whole(recipe, parts, grid, asked)

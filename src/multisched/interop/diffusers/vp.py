@@ -3,11 +3,11 @@
 from typing import Any
 
 from multisched import schedulers
-from multisched.interop.diffusers import told
+from multisched.interop.diffusers import defects, told
 from multisched.interop.diffusers.base import Peer
 
-_STRIDE = {"previous_timestep": "stride"}
-_DDIM = Peer(schedulers.DDIM, ours=("eta", "use_clipped_model_output", "previous_timestep"), faithful=_STRIDE)
+_STRIDE = (defects.STRIDE,)
+_DDIM = Peer(schedulers.DDIM, ours=("eta", "use_clipped_model_output"), quirks=_STRIDE)
 
 
 def _variance(options: dict[str, Any]) -> dict[str, Any]:
@@ -16,7 +16,7 @@ def _variance(options: dict[str, Any]) -> dict[str, Any]:
     return options if named else {**options, "variance_type": "fixed_small"}
 
 
-_DDPM = Peer(schedulers.DDPM, ours=("final_noise",), faithful={"final_noise": True}, convert=_variance)
+_DDPM = Peer(schedulers.DDPM, convert=_variance, quirks=(defects.FINAL_NOISE,))
 _UNCUT = "diffusers takes it and cuts nothing"
 
 PEERS = {
@@ -24,26 +24,23 @@ PEERS = {
     "DDIMParallelScheduler": _DDIM,
     "DDIMInverseScheduler": Peer(
         schedulers.DDIMInverse,
-        ours=("previous_timestep",),
-        faithful=_STRIDE,
+        quirks=_STRIDE,
         ignored={"set_alpha_to_zero": "an old name; diffusers reads set_alpha_to_one from a configuration"},
     ),
     "CogVideoXDDIMScheduler": Peer(
         schedulers.CogVideoXDDIM,
-        ours=("previous_timestep",),
-        faithful=_STRIDE,
+        quirks=_STRIDE,
         ignored={"clip_sample": _UNCUT, "clip_sample_range": _UNCUT, "sample_max_value": _UNCUT},
     ),
     "DDPMScheduler": _DDPM,
     "DDPMParallelScheduler": _DDPM,
     "UnCLIPScheduler": Peer(
         schedulers.UnCLIP,
-        ours=("table_betas",),
-        faithful={"table_betas": True},
+        quirks=(defects.TABLE_BETAS,),
         ignored={"beta_schedule": "squaredcos_cap_v2 is all that it may be"},
     ),
     "DDPMWuerstchenScheduler": Peer(schedulers.DDPMWuerstchen, quirks=(told.quirk(told.wuerstchen),)),
     "RePaintScheduler": Peer(
-        schedulers.RePaint, ours=("jump_length", "jump_n_sample", "late_undo"), faithful={"late_undo": True}
+        schedulers.RePaint, ours=("jump_length", "jump_n_sample"), quirks=(defects.LATE_UNDO,)
     ),
 }
