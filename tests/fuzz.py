@@ -220,7 +220,7 @@ def _option(draw: random.Random, field: Any) -> Any:
         bool: (True, False),
         str: ("linear", "karras", "even", "zero", "last", "midpoint", "ve", "vp", "trailing", "leading", "bh2", "down"),
     }
-    values = pools.get(field.type, (None, 0.5, 3, (0, 1), "karras", ms.DDIM().parts().schedule))
+    values = pools.get(field.type, (None, 0.5, 3, (0, 1), "karras", ms.DDIM().parts().path))
     return _near(draw, draw.choice(values if field.default is MISSING else (*values, field.default)))
 
 

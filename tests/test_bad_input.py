@@ -69,7 +69,7 @@ CASES = [
     (lambda: ms.DDIM(thresholding=True, sample_max_value=0.5), "sample_max_value must be at least 1"),
     (lambda: ms.DDIM(thresholding=True, dynamic_thresholding_ratio=0), r"must be in \(0, 1\]; given 0"),
     (lambda: ms.DDIM(steps_offset=0.5), "steps_offset must be an int; given 0.5"),
-    (lambda: ms.Scheduler(DDIM.parts().schedule, "w_prediction", ms.solvers.Euler()), "given 'w_prediction'"),
+    (lambda: ms.Scheduler(DDIM.parts().path, "w_prediction", ms.solvers.Euler()), "given 'w_prediction'"),
     (lambda: ms.betas_for_alpha_bar(10, alpha_transform_type="tanh"), "alpha_transform_type must be one of"),
     (lambda: ms.betas_for_alpha_bar(10, max_beta=2.0), r"max_beta must be in \(0, 1\]; given 2.0"),
     (lambda: ms.rescale_zero_terminal_snr([0.5]), "at least two numbers"),
@@ -128,7 +128,7 @@ CASES = [
     (lambda: ms.Grid(np.ones(2), np.ones(2), np.array([1.0, -1.0])), "sigmas must be finite and not negative"),
     (
         lambda: ms.Scheduler(
-            ms.DDIM(previous_timestep="stride", timestep_spacing="linspace").parts().schedule,
+            ms.DDIM(previous_timestep="stride", timestep_spacing="linspace").parts().path,
             "epsilon",
             ms.solvers.Heun(),
         ).plan(7),

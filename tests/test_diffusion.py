@@ -204,7 +204,7 @@ def test_noise_comes_from_rng_unless_given(make, backend):
 def test_forward_process(make, backend, device):
     x0, noise = arrays(2)
     flow, ddim = ms.FlowMatchEuler(shift=3.0).on(backend), ms.DDIM().on(backend)
-    level = ms.DDIM().parts().schedule.alphas_cumprod
+    level = ms.DDIM().parts().path.alphas_cumprod
     np.testing.assert_allclose(
         backend.to_numpy(flow.scale_noise(make(x0), 250.0, make(noise))), 0.75 * x0 + 0.25 * noise, atol=1e-6
     )

@@ -34,7 +34,7 @@ def _check_end(recipe, plan):
         return
     np.testing.assert_allclose(sigma, grid.sigmas[-1], rtol=1e-9, atol=1e-9)
     # Between two timesteps of a table (alpha, sigma) runs along a chord of the circle; a staged end has alpha = 1.
-    schedule = recipe.parts().schedule
+    schedule = recipe.parts().path
     discrete = getattr(schedule, "schedule", schedule)
     between = _chord(discrete, sigma) if getattr(discrete, "space", "") == "vp" else 0.0
     staged = getattr(recipe, "final_sigma", 0.0)

@@ -43,7 +43,7 @@ def test_the_variance_of_a_step_by_its_timesteps(make):
 
 
 def test_ddim_with_eta_zero_is_euler():
-    schedule = ms.DDIM().parts().schedule
+    schedule = ms.DDIM().parts().path
     euler = ms.Scheduler(schedule, "epsilon", ms.solvers.Euler()).plan(30)
     ddim = ms.DDIM(clip_sample=False).plan(30)
     np.testing.assert_allclose(ddim.tableau.fold().weights, euler.tableau.fold().weights, rtol=1e-12, atol=1e-14)
@@ -248,7 +248,7 @@ def test_linear_multistep_methods_of_one_call_are_euler(schedule):
 def test_calls_of_a_stride_lead_as_far_as_it_is_long(calls, n):
     """First steps of Runge and Kutta's method, and of Heun's, under diffusers' rule of the previous timestep."""
     recipe = ms.PNDM(timestep_spacing="trailing", previous_timestep="stride", skip_prk_steps=calls == 2)
-    plan, schedule, stride = recipe.plan(n), recipe.parts().schedule, 1000 // n
+    plan, schedule, stride = recipe.plan(n), recipe.parts().path, 1000 // n
     rows, half = plan.rows, stride // 2
     step = np.arange(1 if calls == 2 else 3)
     begin, end = plan.grid.timesteps[step], plan.grid.timesteps[step + 1]

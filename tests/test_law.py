@@ -136,7 +136,7 @@ def test_the_model_is_told_the_raised_level():
     raised = plan.sigmas > calm.sigmas
     assert 3 < raised.sum() < 10
     np.testing.assert_allclose(plan.sigmas[raised], 1.2 * calm.sigmas[raised])
-    table = np.log(ms.Euler().parts().schedule.ratios)
+    table = np.log(ms.Euler().parts().path.ratios)
     np.testing.assert_allclose(plan.timesteps, np.interp(np.log(plan.sigmas[:-1]), table, np.arange(1000)), atol=1e-9)
 
 

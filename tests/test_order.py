@@ -146,7 +146,7 @@ def test_ddim_has_order_one_on_a_variance_preserving_grid(make, backend, has_flo
     gaussian = Gaussian(0.3, 0.5)
     recipe = ms.DDIM(clip_sample=False)
     dtype = "float64" if has_float64 else "float32"
-    schedule = recipe.parts().schedule
+    schedule = recipe.parts().path
     errors = []
     for n in (36, 72, 144):
         timesteps = np.linspace(900, 36, n + 1)

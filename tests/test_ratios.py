@@ -7,8 +7,8 @@ import pytest
 
 import multisched as ms
 from multisched.schedules import VE, DiscreteVP, Flow, align_your_steps, ratios
-from multisched.schedules.betas import betas
-from multisched.schedules.spacing import SPACINGS, linear_quadratic, timesteps
+from multisched.paths.betas import betas
+from multisched.spacings.trained import SPACINGS, linear_quadratic, timesteps
 
 ENDS = [(14.6, 0.03), (80.0, 0.002), (1.5, 0.4), (0.9, 0.2)]
 

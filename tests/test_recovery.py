@@ -71,7 +71,7 @@ def _recovers(recipe, n, make, backend, has_float64):
     rng = np.random.default_rng(n)
     x0, noise = make(rng.uniform(-1, 1, (2, 4)), dtype), make(rng.standard_normal((2, 4)), dtype)
     plan = recipe.plan(n)
-    prediction, schedule = recipe.parts().prediction, recipe.parts().schedule
+    prediction, schedule = recipe.parts().prediction, recipe.parts().path
     state = plan.start(noise, x0=x0)
     for t in plan.timesteps:
         alpha, sigma = (float(level) for level in schedule.levels(t))

@@ -8,7 +8,7 @@ import pytest
 import multisched as ms
 from multisched import schedules
 from multisched.schedules import flow
-from multisched.schedules.spacing import timesteps
+from multisched.spacings.trained import timesteps
 from multisched.schedules.trig import Cosine, Crash, LinearVP, TrigFlow
 
 
@@ -39,7 +39,7 @@ def test_each_step_ends_where_the_next_begins():
 
 def test_the_stride_rule_aims_at_t_minus_the_stride():
     plan = ms.DDIM(timestep_spacing="linspace", previous_timestep="stride").plan(10)
-    level = ms.DDIM().parts().schedule.alphas_cumprod
+    level = ms.DDIM().parts().path.alphas_cumprod
     np.testing.assert_array_equal(plan.grid.next_alphas[0], math.sqrt(level[899]))
     assert plan.grid.next_alphas[-1] == 1.0
     assert not plan.grid.chained
@@ -161,7 +161,7 @@ def test_given_sigmas_between_timesteps_are_met():
     np.testing.assert_allclose(plan.alphas[:-1] ** 2 + plan.sigmas[:-1] ** 2, 1, rtol=1e-15)
     assert list(plan.sigmas) == [0.95, 0.5, 0.1, 0.0]
     below, above = np.floor(plan.timesteps).astype(int), np.ceil(plan.timesteps).astype(int)
-    table = np.sqrt(1 - ms.DDIM().parts().schedule.alphas_cumprod)
+    table = np.sqrt(1 - ms.DDIM().parts().path.alphas_cumprod)
     assert np.all(table[below] <= plan.sigmas[:-1]) and np.all(plan.sigmas[:-1] <= table[above])
 
 
@@ -211,7 +211,7 @@ def test_betas_for_alpha_bar_give_alpha_bar_back():
 
 
 def test_beta_schedules():
-    level = ms.DDIM(beta_schedule="scaled_linear", beta_start=0.00085, beta_end=0.012).parts().schedule.alphas_cumprod
+    level = ms.DDIM(beta_schedule="scaled_linear", beta_start=0.00085, beta_end=0.012).parts().path.alphas_cumprod
     betas = np.linspace(0.00085**0.5, 0.012**0.5, 1000) ** 2
     np.testing.assert_allclose(level, np.cumprod(1 - betas), rtol=3e-5)
     own = ms.DDIM(num_train_timesteps=4, trained_betas=[0.1, 0.2, 0.3, 0.4]).plan(4)

@@ -129,7 +129,7 @@ def test_a_plan_survives_pickling_and_copying():
 def test_what_is_next_to_nothing_counts_where_x0_is_large():
     """At alpha = 3e-45 the noise that a model finds says x0 to within 1e44: alpha_next of that is no dust."""
     recipe = ms.CogVideoXDDIM(beta_end=0.9)
-    plan, schedule = recipe.plan(5), recipe.parts().schedule
+    plan, schedule = recipe.plan(5), recipe.parts().path
     alpha, sigma = (one[0] for one in (plan.alphas, plan.sigmas))
     alpha_next, sigma_next = (one[0] for one in (plan.grid.next_alphas, plan.grid.next_sigmas))
     assert alpha < 1e-40 and schedule.alphas_cumprod[-1] >= 0

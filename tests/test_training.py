@@ -33,7 +33,7 @@ def _times(recipe: ms.Recipe) -> np.ndarray:
 def test_target_is_what_the_solver_reads_x0_from(recipe, make, backend):
     """Noised to t, with the target as the model's output, a row at t says x0."""
     recipe = _plain(recipe)
-    schedule = recipe.parts().schedule
+    schedule = recipe.parts().path
     x0, noise = (values.astype(np.float64) for values in arrays(2))
     for t in _times(recipe):
         alpha, sigma = recipe.levels(t)
@@ -175,7 +175,7 @@ def test_timesteps_per_sample_frame_or_token(recipe, shape, sample, make, backen
     wide = np.broadcast_to(columns, sample)
     scheduler = recipe.on(backend)
     functions = [recipe.add_noise, recipe.target, scheduler.add_noise, lambda x, z, t: scheduler.scale_noise(x, t, z)]
-    if recipe.parts().schedule.velocity(1.0, 1.0) is not None:
+    if recipe.parts().path.velocity(1.0, 1.0) is not None:
         functions += [recipe.get_velocity, scheduler.get_velocity]
     for f in functions:
         flat = (make(one.reshape(-1)) for one in (x0, noise))

@@ -16,9 +16,9 @@ from multisched import schedulers
 from multisched.predictions import _WEIGHTS as PREDICTIONS
 from multisched.schedulers.base import SETTINGS
 from multisched.schedules import VE, DiscreteVP, Flow
-from multisched.schedules.ratios import RATIOS
-from multisched.schedules.spacing import SPACINGS
-from multisched.schedules.ve import TIMESTEPS
+from multisched.spacings.levels import KINDS as RATIOS
+from multisched.spacings.trained import SPACINGS
+from multisched.paths.exploding import TIMESTEPS
 from multisched.solvers import Solver
 from multisched.table.tableau import tabulate
 from multisched.values import Value

@@ -154,7 +154,7 @@ def compare(
     level_tolerance = GRID_TOLERANCE
     if config.get("rescale_betas_zero_snr") and build is None:
         level_tolerance = _table_tolerance(create or getattr(diffusers.schedulers, tally.name), config, module)
-    total = float(recipe.parts().schedule.num_train_timesteps)
+    total = float(recipe.parts().path.num_train_timesteps)
     own = max(relative_error(stock, double), FLOOR)
     tally.own = max(tally.own, own)
     tally.compare(

@@ -13,8 +13,8 @@ from impulse import Tally
 from parity import compare, ratios
 
 import multisched as ms
-from multisched.schedules import DiscreteVP, align_your_steps
-from multisched.schedules.spacing import linear_quadratic
+from multisched.spacings import align_your_steps
+from multisched.spacings.trained import linear_quadratic
 
 
 def _alphas(plan: ms.Plan) -> np.ndarray:
@@ -53,7 +53,7 @@ def test_pndm():
         return lambda output, t, sample, _: scheduler.step(output, t, sample).prev_sample
 
     def widen(scheduler: Any, plan: ms.Plan) -> None:
-        level = ms.DDIM(**trained).parts().schedule.alphas_cumprod
+        level = ms.DDIM(**trained).parts().path.alphas_cumprod
         scheduler.alphas_cumprod = torch.from_numpy(level.copy())
         scheduler.final_alpha_cumprod = torch.tensor(plan.alphas[-1] ** 2, dtype=torch.float64)
 

@@ -30,7 +30,7 @@ def squares(plan: ms.Plan) -> np.ndarray:
 def widen(scheduler: Any, plan: ms.Plan) -> None:
     """Give a scheduler our alpha_bar in float64."""
     config = {"_class_name": type(scheduler).__name__, **scheduler.config}
-    scheduler.alphas_cumprod = torch.from_numpy(ms.from_diffusers(config).parts().schedule.alphas_cumprod.copy())
+    scheduler.alphas_cumprod = torch.from_numpy(ms.from_diffusers(config).parts().path.alphas_cumprod.copy())
 
 
 def skipping(rng: np.random.Generator) -> tuple[dict[str, Any], dict[str, Any], dict[str, Any], dict[str, Any]]:
@@ -240,7 +240,7 @@ def test_consistency_decoder():
 
     def widen_all(scheduler: Any, plan: ms.Plan) -> None:
         config = {"_class_name": type(scheduler).__name__, **scheduler.config}
-        bars = torch.from_numpy(ms.from_diffusers(config).parts().schedule.alphas_cumprod.copy())
+        bars = torch.from_numpy(ms.from_diffusers(config).parts().path.alphas_cumprod.copy())
         ratio, data = torch.sqrt(1 / bars - 1), scheduler.config.sigma_data
         scheduler.sqrt_alphas_cumprod, scheduler.sqrt_one_minus_alphas_cumprod = bars**0.5, (1 - bars) ** 0.5
         scheduler.c_skip = bars**-0.5 * data**2 / (ratio**2 + data**2)
@@ -282,10 +282,10 @@ def test_a_boundary_far_away_is_ping_pong():
         (ms.CMStochasticIterative(), ms.solvers.Consistency(sigma_min=0.0)),
     ):
         parts = recipe.parts()
-        ours = ms.Scheduler(parts.schedule, parts.prediction, solver).plan(10).tableau.fold().weights
+        ours = ms.Scheduler(parts.path, parts.prediction, solver).plan(10).tableau.fold().weights
         if isinstance(recipe, ms.LCM):
             ours = recipe.plan(10).tableau.fold().weights
-        pong = ms.Scheduler(parts.schedule, parts.prediction, ms.solvers.PingPong()).plan(10).tableau.fold().weights
+        pong = ms.Scheduler(parts.path, parts.prediction, ms.solvers.PingPong()).plan(10).tableau.fold().weights
         np.testing.assert_allclose(ours, pong, rtol=1e-9, atol=1e-12)
 
 
@@ -298,7 +298,7 @@ def test_a_consistency_function_is_the_identity_at_sigma_min():
 
 def test_trajectories_that_go_nowhere_below_are_euler():
     parts = ms.TCD().parts()
-    schedule = ms.TCD(eta=0.0).parts().schedule
+    schedule = ms.TCD(eta=0.0).parts().path
     ours, euler = (ms.Scheduler(schedule, "epsilon", solver).plan(10) for solver in (parts.solver, ms.solvers.Euler()))
     np.testing.assert_array_equal(ours.tableau.weights[:, :, :3], euler.tableau.weights)
     assert not ours.stochastic and ms.TCD(eta=0.0).plan(10).tableau == euler.tableau

@@ -10,7 +10,7 @@ from diffusers.schedulers import scheduling_ddim, scheduling_ddpm
 from impulse import GRID_TOLERANCE, TOLERANCE, Tally, drawn, elementwise, our_rows, their_rows
 
 import multisched as ms
-from multisched.schedules.spacing import timesteps as spaced
+from multisched.spacings.trained import timesteps as spaced
 
 SPACINGS = ("leading", "trailing", "linspace")
 PREDICTIONS = ("epsilon", "sample", "v_prediction")
@@ -53,7 +53,7 @@ def widen(scheduler: Any, recipe: ms.DDIM) -> None:
     """
     theirs = scheduler.alphas_cumprod.double()
     if recipe.rescale_betas_zero_snr:
-        theirs = torch.from_numpy(recipe.parts().schedule.alphas_cumprod.copy())
+        theirs = torch.from_numpy(recipe.parts().path.alphas_cumprod.copy())
     scheduler.alphas_cumprod = theirs
     if hasattr(scheduler, "final_alpha_cumprod"):
         scheduler.final_alpha_cumprod = torch.ones((), dtype=torch.float64) if recipe.set_alpha_to_one else theirs[0]
@@ -92,7 +92,7 @@ def compare_ddim(tally: Tally, options: dict[str, Any], step_options: dict[str, 
     config = (options, step_options, n)
     try:
         stock = their_rows(scheduler, step_once)
-        levels = recipe.parts().schedule.alphas_cumprod, scheduler.alphas_cumprod
+        levels = recipe.parts().path.alphas_cumprod, scheduler.alphas_cumprod
         widen(scheduler, recipe)
         theirs = their_rows(scheduler, step_once)
     except IndexError:

@@ -132,7 +132,7 @@ def their_bars(scheduler: Any) -> np.ndarray:
 
 def widen_bars(scheduler: Any, plan: ms.Plan) -> None:
     recipe: Any = ms.from_diffusers({"_class_name": type(scheduler).__name__, **scheduler.config})
-    scheduler.alphas_cumprod = torch.from_numpy(recipe.parts().schedule.alphas_cumprod.copy())
+    scheduler.alphas_cumprod = torch.from_numpy(recipe.parts().path.alphas_cumprod.copy())
     scheduler.final_alpha_cumprod = scheduler.alphas_cumprod[0]
     if recipe.set_alpha_to_one:
         scheduler.final_alpha_cumprod = torch.ones((), dtype=torch.float64)

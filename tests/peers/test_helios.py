@@ -77,7 +77,7 @@ def test_levels_are_those_of_the_timesteps():
     for stage in range(3):
         for recipe in (ms.Helios(stage=stage), ms.HeliosDMD(stage=stage, stage_range=(0.1, 0.2, 0.5, 0.8), shift=2.0)):
             plan = recipe.plan(7)
-            found = recipe.parts().schedule.levels(plan.timesteps)
+            found = recipe.parts().path.levels(plan.timesteps)
             np.testing.assert_allclose(found, [plan.alphas[:-1], plan.sigmas[:-1]], atol=1e-12)
 
 

@@ -209,7 +209,7 @@ def test_members_of_the_family_are_others():
         grid = ms.schedules.DiscreteVP().grid(9)
         late = [tabulate(one, grid, ms.Prediction("epsilon"), None)[1].weights[3:-2] for one in (exact, published)]
         np.testing.assert_allclose(*late, rtol=1e-9, atol=1e-12)
-    schedule = ms.DEISMultistep().parts().schedule
+    schedule = ms.DEISMultistep().parts().path
     _same(ms.DEISMultistep(solver_order=1), ms.Scheduler(schedule, "epsilon", ms.solvers.Euler()))
     assert np.all(np.isfinite(ms.UniPCMultistep(solver_type="bh1").plan(5).tableau.weights))
 

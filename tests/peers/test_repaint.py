@@ -66,7 +66,7 @@ def our_rows(plan: ms.Plan, mask: float) -> np.ndarray:
 
 
 def widen(scheduler: Any, recipe: Any) -> None:
-    bars = torch.from_numpy(recipe.parts().schedule.alphas_cumprod.copy())
+    bars = torch.from_numpy(recipe.parts().path.alphas_cumprod.copy())
     scheduler.alphas_cumprod, scheduler.final_alpha_cumprod = bars, torch.ones((), dtype=torch.float64)
     scheduler.betas = 1 - torch.cat([bars[:1], bars[1:] / bars[:-1]])
 

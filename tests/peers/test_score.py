@@ -116,7 +116,7 @@ def test_the_norms_of_a_batch(correct_steps):
 
 def test_a_prediction_alone_has_the_mean_of_ddim_on_the_way_to_its_posterior():
     recipe = ms.ScoreSdeVe(correct_steps=0, sampling_eps=1e-9)
-    schedule = recipe.parts().schedule
+    schedule = recipe.parts().path
     ours = recipe.plan(20).tableau.fold().weights[:, 0, :2]
     theirs = ms.Scheduler(schedule, "score", ms.solvers.DDIM(eta=1.0)).plan(20).tableau.fold().weights[:, 0, :2]
     np.testing.assert_allclose(ours, theirs, rtol=1e-9)
@@ -124,7 +124,7 @@ def test_a_prediction_alone_has_the_mean_of_ddim_on_the_way_to_its_posterior():
 
 def test_heun_without_churn_is_heun():
     recipe = ms.KarrasVe(s_churn=0.0)
-    heun = ms.Scheduler(recipe.parts().schedule, recipe.parts().prediction, ms.solvers.Heun())
+    heun = ms.Scheduler(recipe.parts().path, recipe.parts().prediction, ms.solvers.Heun())
     assert recipe.plan(9).tableau == heun.plan(9).tableau and recipe.plan(9).order == 2
 
 
@@ -144,7 +144,7 @@ def test_churn_raises_the_level_before_the_model_is_asked():
 
 
 def test_the_continuous_process_has_the_levels_of_its_times():
-    schedule = ms.ScoreSdeVp().parts().schedule
+    schedule = ms.ScoreSdeVp().parts().path
     grid = schedule.grid(20)
     point = schedule.point(grid.sigmas[:-1] / grid.alphas[:-1])
     np.testing.assert_allclose(point.timestep, grid.timesteps[:-1], rtol=1e-9)
@@ -157,5 +157,5 @@ def test_the_continuous_process_has_the_levels_of_its_times():
 def test_corrections_are_of_the_score_alone():
     parts = ms.ScoreSdeVe().parts()
     with pytest.raises(ms.ScheduleError, match="measured by the score"):
-        ms.Scheduler(parts.schedule, "epsilon", parts.solver).plan(3)
-    assert len(ms.Scheduler(parts.schedule, "epsilon", ms.solvers.PredictorCorrector(correct_steps=0)).plan(3)) == 3
+        ms.Scheduler(parts.path, "epsilon", parts.solver).plan(3)
+    assert len(ms.Scheduler(parts.path, "epsilon", ms.solvers.PredictorCorrector(correct_steps=0)).plan(3)) == 3

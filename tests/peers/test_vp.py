@@ -48,7 +48,7 @@ def widened(final: str) -> Callable[[Any, ms.Plan], None]:
     """Give a scheduler the alpha_bar of our plan in float64, as far as the plan knows it, and let it end there."""
 
     def widen(scheduler: Any, plan: ms.Plan) -> None:
-        ours = ms.from_diffusers({"_class_name": type(scheduler).__name__, **scheduler.config}).parts().schedule
+        ours = ms.from_diffusers({"_class_name": type(scheduler).__name__, **scheduler.config}).parts().path
         scheduler.alphas_cumprod = torch.from_numpy(ours.alphas_cumprod.copy())
         whole = float(getattr(scheduler, final)) == 1
         setattr(scheduler, final, torch.ones((), dtype=torch.float64) if whole else scheduler.alphas_cumprod[0])
@@ -156,8 +156,8 @@ def test_cogvideox_trained_on_double_precision_where_it_says_so():
         recipe = ms.from_diffusers({"_class_name": "CogVideoXDDIMScheduler", **config})
         theirs = diffusers.CogVideoXDDIMScheduler(**config).alphas_cumprod
         rtol = 1e-13 if theirs.dtype == torch.float64 else 1e-6
-        np.testing.assert_allclose(recipe.parts().schedule.alphas_cumprod, theirs.double().numpy(), rtol=rtol)
-        assert (theirs.dtype == torch.float64) == (recipe.parts().schedule.precision == "float64")
+        np.testing.assert_allclose(recipe.parts().path.alphas_cumprod, theirs.double().numpy(), rtol=rtol)
+        assert (theirs.dtype == torch.float64) == (recipe.parts().path.precision == "float64")
 
 
 def test_ddim_inverse():
