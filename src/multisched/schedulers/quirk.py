@@ -17,11 +17,13 @@ class Quirk:
         name: for messages.
         says: what it does, in one sentence.
         change: (recipe, parts) -> the parts with the departure, or the same parts where it changes nothing.
+        lasting: whether a recipe has it even where it changes nothing, since an option of a step may let it matter.
     """
 
     name: str
     says: str
     change: Callable[[Any, Parts], Parts]
+    lasting: bool = False
 
     def __repr__(self) -> str:
         return self.name

@@ -117,7 +117,8 @@ def from_diffusers(config: Any, *, strict: bool = True) -> Recipe:
             f"{name} has a value of a kind that none of its keys takes: {source.brief(used)}."
         ) from None
     ignored = {key: _reason(peer, name, key) for key in given if key not in used and key not in absent}
-    sentences = tuple(quirk.says for quirk in recipe.quirks)
+    parts = recipe.parts()
+    sentences = tuple(quirk.says for quirk in recipe.quirks if quirk.change(recipe, parts) != parts)
     return replace(recipe, report=_report(name, sentences, told, used, ignored, _defaults(peer, used)))
 
 
@@ -126,7 +127,7 @@ def _recipe(peer: Peer, options: Mapping[str, Any], strict: bool) -> Recipe:
     more = {} if strict else {"strict": False}
     recipe = peer.recipe(**{**peer.faithful, **peer.convert(dict(options)), **more})
     parts = recipe.parts()
-    return replace(recipe, quirks=tuple(one for one in peer.quirks if one.change(recipe, parts) != parts))
+    return replace(recipe, quirks=tuple(one for one in peer.quirks if one.lasting or one.change(recipe, parts) != parts))
 
 
 def _accepted(peer: Peer, recipe: Recipe, options: Mapping[str, Any]) -> tuple[str, ...]:

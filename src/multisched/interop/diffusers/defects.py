@@ -44,7 +44,7 @@ def _solver(name: str, says: str, when: Callable[[Any], bool] = lambda recipe: T
     def change(recipe: Any, parts: Parts) -> Parts:
         return parts._replace(solver=replace(parts.solver, **changes)) if when(recipe) else parts
 
-    return Quirk(name, says, change)
+    return Quirk(name, says, change, lasting=True)
 
 
 THIRD_ORDER = _solver(
@@ -82,7 +82,7 @@ def _late_churn(recipe: Any, parts: Parts) -> Parts:
 
 
 LATE_CHURN = Quirk(
-    "late_churn", "Churn is added after the model's call, at a level that the model has not seen.", _late_churn
+    "late_churn", "Churn is added after the model's call, at a level that the model has not seen.", _late_churn, True
 )
 
 

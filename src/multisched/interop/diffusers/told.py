@@ -94,7 +94,7 @@ def euler(recipe: Any, parts: Parts, grid: Grid, asked: Asked) -> Any:
         return discrete(recipe, parts, grid, asked)
     if spare and not continuous:
         return grid.timesteps[:-1].astype(_single)
-    ratios = clock.respaced(run, asked.n)[0]
+    ratios = np.zeros(0) if even else clock.respaced(run, asked.n)[0]
     if even:
         logs = clock.logs(run.path)
         ratios = rounded(np.exp, ramp(logs[-1], logs[0], asked.n + 1))
