@@ -2,10 +2,10 @@
 
 import numpy as np
 import pytest
+from made import quirked
 from zoo import arrays
 
 import multisched as ms
-from multisched.schedules import Cosine
 
 SHAPE = (2, 3, 4, 4)
 
@@ -108,7 +108,7 @@ def test_jumps_back_stay_on_the_path(n):
     np.testing.assert_array_equal(plan.tableau.weights[:, 0, names.index("noise_1")], known[:, names.index("noise_1")])
     backward = int(np.sum(np.diff(plan.timesteps) >= 0))
     assert backward == 3 * len(range(0, n - 3, 3)) and len(plan) == n + 3 * backward
-    late = ms.RePaint(jump_length=3, jump_n_sample=4, late_undo=True).plan(n)
+    late = quirked(ms.RePaint(jump_length=3, jump_n_sample=4), "late_undo").plan(n)
     assert late.sigmas.max() > plan.sigmas[0] - 1e-3 and np.any(late.sigmas > plan.sigmas + 1e-3)
 
 

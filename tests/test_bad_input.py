@@ -4,6 +4,7 @@ import math
 
 import numpy as np
 import pytest
+from made import flow, quirked
 from zoo import arrays
 
 import multisched as ms
@@ -107,7 +108,7 @@ CASES = [
     (lambda: DDIM.plan(sigmas=[0.5, 0.9]), "must fall strictly"),
     (lambda: DDIM.plan(sigmas=[math.nan]), "must be finite"),
     (lambda: DDIM.plan(sigmas=[1.0]), "sigmas must lie in"),
-    (lambda: ms.MiniMaxH3(count_end=True).plan("5"), "n must be an int; given '5'"),
+    (lambda: quirked(ms.MiniMaxH3(), "count_end").plan("5"), "n must be an int; given '5'"),
     (lambda: ms.SASolver(variance_type=""), "variance_type must be one of 'learned', 'learned_range'; given ''"),
     (lambda: ms.ScoreSdeVp(sampling_eps=math.nan), r"sampling_eps must lie in \[0, 1\]; given nan"),
     (lambda: DDIM.plan(timesteps=[500.5]), r"whole numbers in 0..999; given"),
@@ -127,10 +128,8 @@ CASES = [
     (lambda: ms.Grid(np.ones(3), np.ones(3), np.ones(2)), "n [+] 1 timesteps, alphas, sigmas"),
     (lambda: ms.Grid(np.ones(2), np.ones(2), np.array([1.0, -1.0])), "sigmas must be finite and not negative"),
     (
-        lambda: ms.Scheduler(
-            ms.DDIM(previous_timestep="stride", timestep_spacing="linspace").parts().path,
-            "epsilon",
-            ms.solvers.Heun(),
+        lambda: quirked(
+            ms.Scheduler(ms.DDIM(timestep_spacing="linspace").parts().path, "epsilon", ms.solvers.Heun()), "stride"
         ).plan(7),
         "steps of its grid must join",
     ),
@@ -231,9 +230,9 @@ def test_bad_sampling_is_refused(make):
 def test_extreme_settings_are_refused():
     for make_it, sentence in (
         (
-            lambda: ms.Scheduler(
-                ms.schedules.Flow(), "flow_prediction", ms.solvers.PiFlow(n_grid=2, shift=1.0, eps=0.25)
-            ).plan(sigmas=[0.5, 0.25]),
+            lambda: ms.Scheduler(*flow(), "flow_prediction", ms.solvers.PiFlow(n_grid=2, shift=1.0, eps=0.25)).plan(
+                sigmas=[0.5, 0.25]
+            ),
             "begin above eps = 0.25",
         ),
         (lambda: ms.EDMEuler(rho=1e-3), "rho must be a number of at least 0.1; given 0.001"),

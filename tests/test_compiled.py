@@ -5,6 +5,7 @@ import sys
 
 import numpy as np
 import pytest
+from made import flow
 from zoo import EVERY, arrays, run
 
 import multisched as ms
@@ -342,7 +343,7 @@ def test_gradients_with_respect_to_the_sigmas(solver, make, backend):
     x = np.random.default_rng(0).standard_normal((2, 3)).astype(np.float32)
 
     def loss(sigmas, noise):
-        recipe = ms.Scheduler(ms.schedules.Flow(), "flow_prediction", solver)
+        recipe = ms.Scheduler(*flow(), "flow_prediction", solver)
         plan = recipe.plan_over(ms.Grid(sigmas * 1000.0, 1 - sigmas, sigmas))
         return (ms.sample(lambda x, t: x * 0.5 + t * 1e-3, plan, noise) ** 2).sum()
 
@@ -369,7 +370,7 @@ def test_gradients_with_respect_to_the_sigmas(solver, make, backend):
 @pytest.mark.parametrize("solver", [ms.solvers.Midpoint(), ms.solvers.ChurnedHeun(s_churn=1.0)])
 def test_levels_between_those_of_a_grid_are_looked_up_on_the_host(solver, make, backend):
     levels = make(np.linspace(0.99, 0.05, 6, dtype=np.float32))
-    recipe, grid = ms.Scheduler(ms.schedules.Flow(), "flow_prediction", solver), (levels * 1000.0, 1 - levels, levels)
+    recipe, grid = ms.Scheduler(*flow(), "flow_prediction", solver), (levels * 1000.0, 1 - levels, levels)
     if backend.name == "numpy":
         assert len(recipe.plan_over(ms.Grid(*grid))) == 10
         return

@@ -7,6 +7,7 @@ import warnings
 
 import numpy as np
 import pytest
+from made import quirked
 from zoo import EVERY, arrays, every_recipe, run
 
 import multisched as ms
@@ -228,7 +229,7 @@ def test_forward_process(make, backend, device):
 
 def test_scale_noise_takes_the_level_of_the_schedule(make, backend):
     x0, noise = arrays(2)
-    scheduler = ms.FlowMatchEuler(shift=3.0, double_shift=True).on(backend)
+    scheduler = quirked(ms.FlowMatchEuler(shift=3.0), "double_shift").on(backend)
     scheduler.set_timesteps(timesteps=[900, 500, 100])
     noisy = backend.to_numpy(scheduler.scale_noise(make(x0), 500, make(noise)))
     np.testing.assert_allclose(noisy, 0.25 * x0 + 0.75 * noise, atol=1e-6)

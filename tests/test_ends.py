@@ -5,13 +5,13 @@ import math
 
 import numpy as np
 import pytest
+from made import quirked
+from multisched.paths import TrigFlow
 from zoo import arrays, every_recipe, others
 
 import multisched as ms
 from multisched.schedulers.base import SETTINGS
 from multisched.schedulers.options import STEP_OPTIONS
-from multisched.schedules import DiscreteVP
-from multisched.schedules.trig import TrigFlow
 
 
 def _variants(recipe):
@@ -176,11 +176,11 @@ RATIOS = [12.0, 3.0, 1.0, 0.2]
     "recipe",
     [
         ms.DDIM(),
-        ms.Euler(sigmas_end=True),
+        quirked(ms.Euler(), "sigmas_end"),
         ms.Euler(timestep_type="continuous"),
-        ms.EDMEuler(diffusers_grid=True),
-        ms.FlowMatchEuler(shift=3.0, double_shift=True),
-        ms.UniPCMultistep(use_flow_sigmas=True, shift_given=True),
+        quirked(ms.EDMEuler(), "edm_grid"),
+        quirked(ms.FlowMatchEuler(shift=3.0), "double_shift"),
+        quirked(ms.UniPCMultistep(use_flow_sigmas=True), "shift_given"),
         ms.DPMSolverMultistep(use_karras_sigmas=True),
         ms.LMS(),
         ms.KarrasVe(s_churn=0.0),

@@ -8,6 +8,8 @@ import numpy as np
 import pytest
 from zoo import EVERY, arrays, every_recipe, run
 
+from made import flow, quirked
+
 import multisched as ms
 
 BETAS = np.linspace(1e-4, 0.02, 1000)
@@ -65,8 +67,8 @@ def test_stochastic_sampling_is_ping_pong():
 
 @pytest.mark.host
 def test_swapped_sampling_is_ping_pong_with_the_sample_and_the_noise_exchanged():
-    swapped = ms.Scheduler(ms.schedules.Flow(sigma_max=0.9), "epsilon", ms.solvers.SwappedPingPong()).plan(9)
-    ping_pong = ms.Scheduler(ms.schedules.Flow(sigma_max=0.9), "sample", ms.solvers.PingPong()).plan(9)
+    swapped = ms.Scheduler(*flow(sigma_max=0.9), "epsilon", ms.solvers.SwappedPingPong()).plan(9)
+    ping_pong = ms.Scheduler(*flow(sigma_max=0.9), "sample", ms.solvers.PingPong()).plan(9)
     found, wanted = (plan.tableau.fold().weights[:, 0, 1:] for plan in (swapped, ping_pong))
     np.testing.assert_allclose(found, wanted[:, ::-1], atol=1e-14)
 
@@ -106,7 +108,7 @@ def test_predictions_mean_what_their_papers_say():
 
 def test_churn_as_ace_step_writes_it():
     """x_hat = x + s_noise * sqrt(sigma_hat^2 - sigma^2) * z; d1 = (x_hat - D) / sigma_hat, D = x_hat - sigma * v."""
-    plan = ms.FlowMatchHeun(s_churn=3.0, s_noise=1.2, s_tmin=0.3, s_tmax=0.9, late_churn=True).plan(5)
+    plan = quirked(ms.FlowMatchHeun(s_churn=3.0, s_noise=1.2, s_tmin=0.3, s_tmax=0.9), "late_churn").plan(5)
     x, first, second, z = (values.astype(np.float64) for values in arrays(4))
     sigma, after = plan.sigmas[1], plan.sigmas[2]
     hat = sigma * (1 + min(3.0 / 9, math.sqrt(2) - 1))
@@ -199,7 +201,7 @@ def test_log_prob_is_the_gaussian_density(make, backend):
 
 DPM_SCHEDULES = {
     "vp": ms.schedules.DiscreteVP(timestep_spacing="trailing"),
-    "flow": ms.schedules.Flow(shift=3.0, sigma_max=0.99),
+    "flow": *flow(shift=3.0, sigma_max=0.99),
     "ve": ms.schedules.VE(),
 }
 
@@ -247,7 +249,7 @@ def test_linear_multistep_methods_of_one_call_are_euler(schedule):
 @pytest.mark.parametrize(("calls", "n"), [(4, 7), (2, 7), (4, 40)])
 def test_calls_of_a_stride_lead_as_far_as_it_is_long(calls, n):
     """First steps of Runge and Kutta's method, and of Heun's, under diffusers' rule of the previous timestep."""
-    recipe = ms.PNDM(timestep_spacing="trailing", previous_timestep="stride", skip_prk_steps=calls == 2)
+    recipe = quirked(ms.PNDM(timestep_spacing="trailing", skip_prk_steps=calls == 2), "stride")
     plan, schedule, stride = recipe.plan(n), recipe.parts().path, 1000 // n
     rows, half = plan.rows, stride // 2
     step = np.arange(1 if calls == 2 else 3)

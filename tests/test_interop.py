@@ -8,6 +8,7 @@ from dataclasses import fields, replace
 
 import numpy as np
 import pytest
+from made import quirked
 from zoo import others
 
 import multisched as ms
@@ -137,10 +138,10 @@ def test_a_peer_speaks_of_options_that_there_are(name):
 
 
 def test_recipes_of_ones_own_are_written_too():
-    written = ms.FlowMatchEuler(shift=3.0, double_shift=True).to_diffusers()
+    written = quirked(ms.FlowMatchEuler(shift=3.0), "double_shift").to_diffusers()
     assert (written["_class_name"], written["shift"]) == ("FlowMatchEulerDiscreteScheduler", 3.0)
     with pytest.raises(ms.ScheduleError, match="diffusers has no scheduler that is Scheduler"):
-        ms.Scheduler(ms.schedules.Flow(), "flow_prediction", ms.solvers.Euler()).to_diffusers()
+        ms.Scheduler(*flow(), "flow_prediction", ms.solvers.Euler()).to_diffusers()
 
 
 def test_files_and_folders_are_read(tmp_path):

@@ -8,7 +8,6 @@ import numpy as np
 import pytest
 
 import multisched as ms
-from multisched.schedules import VE, DiscreteVP, Flow
 
 STD = 0.6  # of the data
 TOP, BOTTOM = 8.0, 0.1  # sigma / alpha, where runs begin and end

@@ -13,7 +13,6 @@ from zoo import SOLVERS, solver_name
 import multisched as ms
 from multisched.analysis import Gaussian, Mixture
 from multisched.analysis.exact import model_of
-from multisched.schedules import VE, DiscreteVP, Flow
 
 # Three bumps, two of them close and narrow: the flow bends.
 MIXTURE = Mixture(means=[[-1.2], [0.3], [1.0]], stds=[0.5, 0.35, 0.4], weights=[0.4, 0.25, 0.35])

@@ -4,11 +4,11 @@ import math
 
 import numpy as np
 import pytest
+from made import ve, vp
+from multisched.paths import LinearVP
 from zoo import arrays
 
 import multisched as ms
-from multisched.schedules import VE, DiscreteVP, Flow
-from multisched.schedules.trig import Geometric, LinearVP
 
 X, X0, Z = 0.7, -0.4, 1.3  # a sample, the clean one that the model says, and noise
 
@@ -110,7 +110,7 @@ def test_langevin_steps_and_a_prediction(norms, make, backend):
 def test_heun_with_churn_before_the_call(s_churn, gamma):
     """A run of Karras et al. 2022 (arXiv 2206.00364, algorithm 2): noise is given at the end of the step before."""
     solver, levels = ms.solvers.ChurnedHeun(s_churn, 0.1, 8.0, 1.1), [10.0, 5.0, 2.0, 0.5, 0.05, 0.0]
-    recipe = ms.Scheduler(VE(sigma_data=None, prior=0.0, timestep="sigma"), "epsilon", solver)
+    recipe = ms.Scheduler(*ve(sigma_data=None, prior=0.0, timestep="sigma"), "epsilon", solver)
     plan = recipe.plan(sigmas=levels)
     hats = [sigma * (1 + gamma if 0.1 <= sigma <= 8.0 else 1.0) for sigma in levels]
     draws = np.random.default_rng(0).standard_normal((2 * len(levels), 3))
@@ -162,7 +162,7 @@ def test_a_policy_that_says_one_thing_is_euler():
 def test_the_third_order_of_the_sde_as_published():
     """k-diffusion's coefficients, with h^2 * m'' halved and phi_3 short by one, on three estimates."""
     solver = ms.solvers.DPMMultistep(3, "sde-dpmsolver++", "heun", lower_order_final=False, third_order="published")
-    plan = ms.Scheduler(DiscreteVP(), "sample", solver).plan(8)
+    plan = ms.Scheduler(*vp(), "sample", solver).plan(8)
     row = 4
     lam = np.log(plan.alphas[:-1] / plan.sigmas[:-1])
     h, h0, h1 = np.diff(lam)[[row, row - 1, row - 2]]
@@ -183,7 +183,7 @@ def test_the_third_order_of_the_sde_as_published():
 def test_the_third_order_of_a_singlestep_solver():
     """The step from the start of a group is exact where x0 is a parabola in lam: sigma * integral of e^lam * x0."""
     solver = ms.solvers.DPMSinglestep(3, "dpmsolver++", "heun")
-    plan = ms.Scheduler(VE(sigma_min=0.3, sigma_max=5.0, final_sigmas_type="sigma_min"), "sample", solver).plan(6)
+    plan = ms.Scheduler(*ve(sigma_min=0.3, sigma_max=5.0, final_sigmas_type="sigma_min"), "sample", solver).plan(6)
     row, lam = 5, -np.log(plan.sigmas[3:7])
     assert plan.stages[row] == 2 and plan.tableau.registers == ("sample", "anchor", "first", "second")
     points, weights = np.polynomial.legendre.leggauss(20)

@@ -4,9 +4,9 @@ import math
 
 import numpy as np
 import pytest
+from made import flow, ve
 
 import multisched as ms
-from multisched.schedules import VE, DiscreteVP, Flow, align_your_steps, ratios
 from multisched.paths.betas import betas
 from multisched.spacings.trained import SPACINGS, linear_quadratic, timesteps
 
@@ -129,7 +129,7 @@ def test_linear_quadratic():
         if n > 1:
             assert levels[n // 2] == pytest.approx(0.975)
             np.testing.assert_allclose(np.diff(levels[n // 2 :], 3), 0, atol=1e-12)
-    recipe = ms.Scheduler(Flow(spacing="linear_quadratic", sigma_max=0.9), "flow_prediction", ms.solvers.Euler())
+    recipe = ms.Scheduler(*flow(spacing="linear_quadratic", sigma_max=0.9), "flow_prediction", ms.solvers.Euler())
     np.testing.assert_allclose(recipe.plan(8).sigmas, [*(0.9 * one for one in published), 0.0], rtol=1e-14)
     with pytest.raises(ms.ScheduleError, match="spacing must be one of 'even', 'linear_quadratic'"):
         Flow(spacing="cubic")
@@ -158,7 +158,7 @@ def test_align_your_steps():
         for recipe in (ms.DDIM(**stable), ms.LMS(**stable), ms.PNDM(**stable)):
             assert len(recipe.plan(**align_your_steps(model, 15)).grid) == 15
     np.testing.assert_allclose(align_your_steps("svd")["sigmas"], levels_of["svd"][:-1], rtol=1e-14)
-    recipe = ms.Scheduler(VE(sigma_max=700.0), "v_prediction", ms.solvers.Euler())
+    recipe = ms.Scheduler(*ve(sigma_max=700.0), "v_prediction", ms.solvers.Euler())
     np.testing.assert_allclose(recipe.plan(**align_your_steps("svd", 5)).sigmas[:-1], levels_of["svd"][:-1:2])
     for model, n, match in (("flux", 10, "must be one of 'sd1', 'sdxl', 'svd'"), ("sd1", 999, "must fall strictly")):
         with pytest.raises(ms.ScheduleError, match=match):

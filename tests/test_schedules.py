@@ -4,12 +4,11 @@ import math
 
 import numpy as np
 import pytest
+from made import flow, quirked
+from multisched.paths import Cosine, Circle, LinearVP, TrigFlow
 
 import multisched as ms
-from multisched import schedules
-from multisched.schedules import flow
 from multisched.spacings.trained import timesteps
-from multisched.schedules.trig import Cosine, Crash, LinearVP, TrigFlow
 
 
 @pytest.mark.parametrize("spacing", ["leading", "trailing", "linspace"])
@@ -38,12 +37,12 @@ def test_each_step_ends_where_the_next_begins():
 
 
 def test_the_stride_rule_aims_at_t_minus_the_stride():
-    plan = ms.DDIM(timestep_spacing="linspace", previous_timestep="stride").plan(10)
+    plan = quirked(ms.DDIM(timestep_spacing="linspace"), "stride").plan(10)
     level = ms.DDIM().parts().path.alphas_cumprod
     np.testing.assert_array_equal(plan.grid.next_alphas[0], math.sqrt(level[899]))
     assert plan.grid.next_alphas[-1] == 1.0
     assert not plan.grid.chained
-    same = ms.DDIM(previous_timestep="stride").plan(10)
+    same = quirked(ms.DDIM(), "stride").plan(10)
     np.testing.assert_array_equal(same.grid.next_alphas, ms.DDIM().plan(10).grid.next_alphas)
 
 
@@ -57,7 +56,7 @@ def test_the_shift_is_applied_once():
 
 def test_the_double_shift_of_other_libraries_can_be_had():
     for n in (5, 60):
-        sigmas = ms.FlowMatchEuler(shift=3.0, double_shift=True).plan(n).sigmas
+        sigmas = quirked(ms.FlowMatchEuler(shift=3.0), "double_shift").plan(n).sigmas
         np.testing.assert_allclose(sigmas[-2], flow.shift(flow.shift(0.001, 3.0), 3.0), rtol=1e-12)
         assert f"{sigmas[-2]:.6f}" == "0.008929"
     assert ms.FlowMatchEuler(shift=3.0).plan(5).sigmas[-2] == pytest.approx(0.0029940119760)
@@ -72,7 +71,7 @@ def test_a_shift_keeps_pure_noise_and_clean_samples(factor):
 
 @pytest.mark.host
 def test_a_spare_step_has_its_share_of_the_others():
-    grid = schedules.Flow(sigma_max=0.9, sigma_min=0.1, spare_step=True, last_step=0.25, inverted=True).grid(5)
+    grid = flow(sigma_max=0.9, sigma_min=0.1, spare_step=True, last_step=0.25, inverted=True).grid(5)
     np.testing.assert_allclose(grid.sigmas, [*(0.9 - 0.8 / 4.25 * np.arange(5)), 0.0], rtol=1e-12, atol=1e-15)
     np.testing.assert_allclose(grid.timesteps, 1000 * (1 - grid.sigmas), rtol=1e-12)
 
@@ -119,8 +118,8 @@ def test_sigmas_fed_back_reproduce_the_plan_bit_for_bit(recipe, n):
 
 
 SCHEDULES = {
-    "flow": schedules.Flow(),
-    "flow-inverted": schedules.Flow(inverted=True),
+    "flow": flow(),
+    "flow-inverted": flow(inverted=True),
     "stage": schedules.StagedFlow(stage=1, whole_shift=2.0),
     **{timestep: schedules.VE(timestep=timestep) for timestep in ("quarter_log", "log_1000_4", "arctan", "sigma")},
     "continuous": schedules.DiscreteVP(space="ve", timestep_type="continuous"),

@@ -4,9 +4,9 @@ import math
 
 import numpy as np
 import pytest
+from made import flow, quirked, vp
 
 import multisched as ms
-from multisched.schedules import VE, DiscreteVP, Flow
 from multisched.solvers.base import Level
 
 SOLVERS = [
@@ -57,7 +57,7 @@ def test_the_midpoint_as_published(held):
     """DPM-Solver-2 (Lu et al. 2022, arXiv 2206.00927, algorithm 1) and DPM-Solver++(2S) (arXiv 2211.01095, algorithm
     1), r = 1/2, written out."""
     prediction = "epsilon" if held == "noise" else "sample"
-    plan = ms.Scheduler(DiscreteVP(), prediction, ms.solvers.Midpoint(held)).plan(5)
+    plan = ms.Scheduler(*vp(), prediction, ms.solvers.Midpoint(held)).plan(5)
     x, first, second = np.random.default_rng(0).standard_normal((3, 1, 4))
     start, middle, end = (getattr(plan.rows.single(3), name) for name in ("start", "here", "next"))
     h = float(end.lam - start.lam)
@@ -85,9 +85,7 @@ def test_the_midpoint_is_asked_for_where_lam_is_halfway():
 def test_noise_drawn_anew_at_the_end_of_a_midpoint_step():
     """s = eta * sigma_next * sqrt(1 - (k_next / k)^2), and as much of the model's noise as that leaves."""
     solver = ms.solvers.Midpoint(eta=0.6)
-    plan = ms.Scheduler(DiscreteVP(final_sigmas_type="sigma_min", timestep_spacing="trailing"), "sample", solver).plan(
-        6
-    )
+    plan = ms.Scheduler(*vp(final_sigmas_type="sigma_min", timestep_spacing="trailing"), "sample", solver).plan(6)
     rows, names = plan.rows, plan.tableau.operands
     last = rows.stage == 1
     weights = plan.tableau.weights[last[:, 0], 0]
@@ -101,7 +99,7 @@ def test_noise_drawn_anew_at_the_end_of_a_midpoint_step():
 def test_no_middle_where_lam_is_infinite():
     """From pure noise, and to the clean sample, a step is one call."""
     for solver in (ms.solvers.Midpoint(), ms.solvers.Midpoint("x0", eta=1.0, noisy_middle=True)):
-        plan = ms.Scheduler(Flow(), "flow_prediction", solver).plan(4)
+        plan = ms.Scheduler(*flow(), "flow_prediction", solver).plan(4)
         assert plan.stages == (0, 0, 1, 0, 1, 0)
         euler = ms.FlowMatchEuler().plan(4) if not solver.eta else ms.FlowMatchPingPong().plan(4)
         np.testing.assert_allclose(
@@ -119,7 +117,7 @@ def test_karras_sigmas_are_told_as_whole_timesteps_but_for_the_middle():
 @pytest.mark.parametrize(("s_churn", "n", "gamma"), [(2.0, 8, 0.25), (9.0, 8, math.sqrt(2) - 1), (0.3, 1, 0.3)])
 def test_churn_after_the_call_as_diffusers_has_it(s_churn, n, gamma):
     """x_hat and sigma_hat of Karras et al. 2022, algorithm 2, with the noise that the model names kept in the step."""
-    plan = ms.Euler(s_churn=s_churn, s_noise=1.1, s_tmin=0.01, s_tmax=10.0, late_churn=True).plan(n)
+    plan = quirked(ms.Euler(s_churn=s_churn, s_noise=1.1, s_tmin=0.01, s_tmax=10.0), "late_churn").plan(n)
     x, output, z = np.random.default_rng(0).standard_normal((3, 1, 4))
     for row in range(n):
         sigma, after = plan.sigmas[row : row + 2]
@@ -131,7 +129,7 @@ def test_churn_after_the_call_as_diffusers_has_it(s_churn, n, gamma):
 
 def test_late_churn_of_an_edm_network_is_the_preconditioning_at_the_raised_level():
     """x0 = c_skip(sigma_hat) * x_hat + c_out(sigma_hat) * F (table 1)."""
-    plan = ms.EDMEuler(s_churn=2.0, late_churn=True).plan(8)
+    plan = quirked(ms.EDMEuler(s_churn=2.0), "late_churn").plan(8)
     x, output, z = np.random.default_rng(0).standard_normal((3, 1, 4))
     sigma, after = plan.sigmas[3:5]
     hat = sigma * 1.25
@@ -172,8 +170,8 @@ def test_log_linear_sigmas_and_those_of_diffusers():
 def test_the_end_of_a_list_of_sigmas():
     levels = [10.0, 3.0, 0.5]
     assert ms.Euler().plan(sigmas=levels).sigmas.tolist() == [10.0, 3.0, 0.5, 0.0]
-    assert ms.Euler(sigmas_end=True).plan(sigmas=levels).sigmas.tolist() == levels
-    assert ms.Euler().plan(sigmas=[*levels, 0.0]) == ms.Euler(sigmas_end=True).plan(sigmas=[*levels, 0.0])
+    assert quirked(ms.Euler(), "sigmas_end").plan(sigmas=levels).sigmas.tolist() == levels
+    assert ms.Euler().plan(sigmas=[*levels, 0.0]) == quirked(ms.Euler(), "sigmas_end").plan(sigmas=[*levels, 0.0])
 
 
 def test_edm_grids_ours_and_those_of_diffusers():
@@ -230,7 +228,7 @@ def test_what_a_configuration_says_in_other_words():
         (lambda: ms.EDMEuler(final_sigmas_type="last"), "final_sigmas_type must be one of 'zero', 'sigma_min'"),
         (lambda: ms.EDMEuler(prediction_type="sample"), "prediction_type must be one of 'epsilon', 'v_prediction'"),
         (lambda: VE(single_step="middle"), "single_step must be one of"),
-        (lambda: ms.EDMEuler(diffusers_grid=True).plan(sigmas=[1.0, 0.5]), "must fall strictly"),
+        (lambda: quirked(ms.EDMEuler(), "edm_grid").plan(sigmas=[1.0, 0.5]), "must fall strictly"),
     ],
 )
 def test_refusals(make, sentence):

@@ -7,7 +7,6 @@ from test_order import EVERY as VARIANTS
 from zoo import SOLVERS, solver_name
 
 import multisched as ms
-from multisched.schedules import VE, DiscreteVP, Flow
 from multisched.solvers import Estimate
 
 PATHS = {

@@ -7,11 +7,10 @@ from typing import Any
 import dask.array
 import numpy as np
 import pytest
+from multisched.paths import TrigFlow
 from zoo import EVERY, arrays, every_recipe
 
 import multisched as ms
-from multisched.schedules import VE, Ascending, DiscreteVP, Flow
-from multisched.schedules.trig import TrigFlow
 
 VP, STRAIGHT = ms.DDIM(clip_sample=False), ms.FlowMatchEuler(shift=3.0)
 

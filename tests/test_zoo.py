@@ -13,13 +13,12 @@ from zoo import RECIPES, SOLVER_KINDS, SOLVERS, every_recipe, others, solver_nam
 
 import multisched as ms
 from multisched import schedulers
+from multisched.paths.exploding import TIMESTEPS
 from multisched.predictions import _WEIGHTS as PREDICTIONS
 from multisched.schedulers.base import SETTINGS
-from multisched.schedules import VE, DiscreteVP, Flow
+from multisched.solvers import Solver
 from multisched.spacings.levels import KINDS as RATIOS
 from multisched.spacings.trained import SPACINGS
-from multisched.paths.exploding import TIMESTEPS
-from multisched.solvers import Solver
 from multisched.table.tableau import tabulate
 from multisched.values import Value
 

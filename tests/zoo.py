@@ -7,25 +7,26 @@ from typing import Any
 
 import numpy as np
 import pytest
+from made import quirked
 
 import multisched as ms
-from multisched.interop.diffusers.clock import Float32
+from multisched.interop.diffusers import PEERS
 
 RECIPES: dict[str, ms.Recipe] = {
     "flow-euler": ms.FlowMatchEuler(),
     "flow-euler-shift": ms.FlowMatchEuler(shift=3.0, sigma_max=0.9, shift_terminal=0.02),
-    "flow-euler-double": ms.FlowMatchEuler(shift=3.0, double_shift=True),
+    "flow-euler-double": quirked(ms.FlowMatchEuler(shift=3.0), "double_shift"),
     "flow-euler-stochastic": ms.FlowMatchEuler(shift=2.0, stochastic_sampling=True),
     "flow-heun": ms.FlowMatchHeun(shift=3.0),
     "flow-heun-churn": ms.FlowMatchHeun(s_churn=4.0, s_tmin=0.2, s_tmax=0.8, s_noise=1.1),
-    "flow-heun-churn-late": ms.FlowMatchHeun(s_churn=4.0, s_tmin=0.2, s_tmax=0.8, s_noise=1.1, late_churn=True),
+    "flow-heun-churn-late": quirked(ms.FlowMatchHeun(s_churn=4.0, s_tmin=0.2, s_tmax=0.8, s_noise=1.1), "late_churn"),
     "flow-ping-pong": ms.FlowMatchPingPong(shift=3.0),
     "flow-euler-inverted": ms.FlowMatchEuler(shift=3.0, invert_sigmas=True),
     "flow-euler-karras": ms.FlowMatchEuler(use_karras_sigmas=True, shift_terminal=0.1),
     "flow-euler-stochastic-inverted": ms.FlowMatchEuler(stochastic_sampling=True, invert_sigmas=True),
     "flow-lcm": ms.FlowMatchLCM(use_beta_sigmas=True),
     "flow-map": ms.FlowMapEuler(shift=5.0),
-    "ltx": ms.LTXEulerAncestralRF(double_shift=True, shift=2.0),
+    "ltx": quirked(ms.LTXEulerAncestralRF(shift=2.0), "shifted_ends"),
     "ltx-eta": ms.LTXEulerAncestralRF(eta=0.3, s_noise=1.1),
     "minimax-h3": ms.MiniMaxH3(),
     "rfd4-proteina": ms.RFD4Proteina(),
@@ -38,14 +39,14 @@ RECIPES: dict[str, ms.Recipe] = {
     "ddim-zero-snr": ms.DDIM(
         rescale_betas_zero_snr=True, prediction_type="v_prediction", timestep_spacing="trailing", clip_sample=False
     ),
-    "ddim-stride": ms.DDIM(timestep_spacing="linspace", previous_timestep="stride", set_alpha_to_one=False),
+    "ddim-stride": quirked(ms.DDIM(timestep_spacing="linspace", set_alpha_to_one=False), "stride"),
     "ddim-cosine": ms.DDIM(beta_schedule="squaredcos_cap_v2", steps_offset=1, clip_sample=False),
     "euler": ms.Euler(timestep_spacing="leading", steps_offset=1),
     "euler-continuous": ms.Euler(use_karras_sigmas=True, timestep_type="continuous", prediction_type="v_prediction"),
     "euler-log-linear": ms.Euler(interpolation_type="log_linear", final_sigmas_type="sigma_min"),
     "euler-churn": ms.Euler(s_churn=3.0, s_tmin=0.1, s_tmax=40.0, s_noise=1.01, prediction_type="sample"),
-    "euler-churn-late": ms.Euler(s_churn=3.0, s_tmin=0.1, s_tmax=40.0, s_noise=1.01, late_churn=True),
-    "euler-churn-late-v": ms.Euler(s_churn=3.0, s_tmin=0.1, prediction_type="v_prediction", late_churn=True),
+    "euler-churn-late": quirked(ms.Euler(s_churn=3.0, s_tmin=0.1, s_tmax=40.0, s_noise=1.01), "late_churn"),
+    "euler-churn-late-v": quirked(ms.Euler(s_churn=3.0, s_tmin=0.1, prediction_type="v_prediction"), "late_churn"),
     "euler-ancestral": ms.EulerAncestral(timestep_spacing="trailing", rescale_betas_zero_snr=True),
     "heun": ms.Heun(use_exponential_sigmas=True),
     "heun-clip": ms.Heun(clip_sample=True, prediction_type="sample"),
@@ -56,13 +57,13 @@ RECIPES: dict[str, ms.Recipe] = {
     "dpm": ms.DPMSolverMultistep(),
     "dpm-heun": ms.DPMSolverMultistep(solver_type="heun", use_lu_lambdas=True, euler_at_final=True),
     "dpm-3": ms.DPMSolverMultistep(solver_order=3, lower_order_final=False, use_karras_sigmas=True),
-    "dpm-3-published": ms.DPMSolverMultistep(solver_order=3, third_order="published", lower_order_final=False),
+    "dpm-3-published": quirked(ms.DPMSolverMultistep(solver_order=3, lower_order_final=False), "third_order"),
     "dpm-noise": ms.DPMSolverMultistep(algorithm_type="dpmsolver", solver_order=3, final_sigmas_type="sigma_min"),
     "dpm-flow": ms.DPMSolverMultistep(use_flow_sigmas=True, flow_shift=3.0, prediction_type="flow_prediction"),
     "dpm-threshold": ms.DPMSolverMultistep(thresholding=True, sample_max_value=1.5, timestep_spacing="trailing"),
     "dpm-multi-sde": ms.DPMSolverMultistep(algorithm_type="sde-dpmsolver++", lambda_min_clipped=-5.1),
-    "dpm-multi-sde-3": ms.DPMSolverMultistep(
-        algorithm_type="sde-dpmsolver++", solver_order=3, third_order="published", lower_order_final=False
+    "dpm-multi-sde-3": quirked(
+        ms.DPMSolverMultistep(algorithm_type="sde-dpmsolver++", solver_order=3, lower_order_final=False), "third_order"
     ),
     "dpm-multi-sde-noise": ms.DPMSolverMultistep(algorithm_type="sde-dpmsolver", solver_type="heun"),
     "dpm-single": ms.DPMSolverSinglestep(),
@@ -71,12 +72,13 @@ RECIPES: dict[str, ms.Recipe] = {
     "dpm-single-3-heun": ms.DPMSolverSinglestep(
         solver_order=3, solver_type="heun", final_sigmas_type="sigma_min", prediction_type="sample"
     ),
-    "dpm-single-sde-3": ms.DPMSolverSinglestep(
-        algorithm_type="sde-dpmsolver++", solver_order=3, solver_type="heun", third_order="published"
+    "dpm-single-sde-3": quirked(
+        ms.DPMSolverSinglestep(algorithm_type="sde-dpmsolver++", solver_order=3, solver_type="heun"), "third_order"
     ),
     "dpm-single-sde": ms.DPMSolverSinglestep(algorithm_type="sde-dpmsolver++"),
-    "dpm-single-sde-independent": ms.DPMSolverSinglestep(
-        algorithm_type="sde-dpmsolver++", solver_order=3, solver_type="heun", independent_noise=True
+    "dpm-single-sde-independent": quirked(
+        ms.DPMSolverSinglestep(algorithm_type="sde-dpmsolver++", solver_order=3, solver_type="heun"),
+        "independent_noise",
     ),
     "dpm-inverse": ms.DPMSolverMultistepInverse(),
     "dpm-inverse-flow": ms.DPMSolverMultistepInverse(use_flow_sigmas=True, algorithm_type="dpmsolver"),
@@ -90,10 +92,10 @@ RECIPES: dict[str, ms.Recipe] = {
     "edm-euler-churn": ms.EDMEuler(
         sigma_schedule="exponential", prediction_type="v_prediction", s_churn=2.0, s_tmin=1.0
     ),
-    "edm-euler-churn-late": ms.EDMEuler(s_churn=2.0, s_tmin=1.0, late_churn=True),
+    "edm-euler-churn-late": quirked(ms.EDMEuler(s_churn=2.0, s_tmin=1.0), "late_churn"),
     "ddim-inverse": ms.DDIMInverse(),
-    "ddim-inverse-stride": ms.DDIMInverse(
-        timestep_spacing="trailing", previous_timestep="stride", set_alpha_to_one=False, prediction_type="sample"
+    "ddim-inverse-stride": quirked(
+        ms.DDIMInverse(timestep_spacing="trailing", set_alpha_to_one=False, prediction_type="sample"), "stride"
     ),
     "cogvideox-ddim": ms.CogVideoXDDIM(
         rescale_betas_zero_snr=True, prediction_type="v_prediction", timestep_spacing="trailing"
@@ -106,13 +108,13 @@ RECIPES: dict[str, ms.Recipe] = {
     "lms-2-karras": ms.LMS(order=2, use_karras_sigmas=True, timestep_spacing="trailing"),
     "pndm": ms.PNDM(),
     "pndm-linspace-v": ms.PNDM(timestep_spacing="linspace", prediction_type="v_prediction", set_alpha_to_one=True),
-    "pndm-stride": ms.PNDM(
-        timestep_spacing="trailing", previous_timestep="stride", prediction_type="v_prediction", average_velocity=True
+    "pndm-stride": quirked(
+        ms.PNDM(timestep_spacing="trailing", prediction_type="v_prediction"), "stride", "average_velocity"
     ),
     "plms": ms.PNDM(skip_prk_steps=True, steps_offset=1),
-    "plms-stride": ms.PNDM(skip_prk_steps=True, timestep_spacing="linspace", previous_timestep="stride"),
+    "plms-stride": quirked(ms.PNDM(skip_prk_steps=True, timestep_spacing="linspace"), "stride"),
     "ipndm": ms.IPNDM(),
-    "ipndm-blind": ms.IPNDM(blind_start=True),
+    "ipndm-blind": quirked(ms.IPNDM(), "blind_start"),
     "lcm": ms.LCM(),
     "lcm-threshold": ms.LCM(thresholding=True, sample_max_value=2.0, timestep_scaling=5.0, strength=0.8),
     "tcd": ms.TCD(),
@@ -214,8 +216,8 @@ BETAS = [tuple(np.linspace(0.03, 1e-3, total)) for total in (6, 40, 1000)]
 def others(recipe: ms.Recipe, name: str) -> list[Any]:
     """Values to try of an option instead of its own."""
     value = getattr(recipe, name)
-    if name == "clock":
-        return [Float32()]
+    if name == "quirks":
+        return [peer.quirks for peer in PEERS.values() if peer.recipe is type(recipe) and peer.quirks][:1]
     if isinstance(value, bool):
         return [not value]
     if isinstance(value, int):

@@ -8,6 +8,7 @@ import pytest
 import torch
 from diffusers.schedulers import scheduling_ddim, scheduling_ddpm
 from impulse import GRID_TOLERANCE, TOLERANCE, Tally, drawn, elementwise, our_rows, their_rows
+from made import quirked
 
 import multisched as ms
 from multisched.spacings.trained import timesteps as spaced
@@ -77,7 +78,7 @@ def test_every_coefficient_of_ddim():
             "eta": float(rng.choice((0.0, 0.0, 0.4, 1.0))),
             "use_clipped_model_output": bool(rng.integers(2)),
         }
-        recipe = ms.DDIM(**options, **step_options, previous_timestep="stride")
+        recipe = quirked(ms.DDIM(**options, **step_options), "stride")
         compare_ddim(tally, options, step_options, recipe, n)
     tally.verify(300, "n + 1 timesteps", "not a number", "offset out of range")
 
@@ -174,7 +175,7 @@ def compare_cut(
     """Compare every step on random data; whether it held both x0 that the cut leaves alone and x0 that it changes."""
     scheduler = diffusers.DDIMScheduler(**options)
     scheduler.set_timesteps(n)
-    recipe = ms.DDIM(**options, **step_options, previous_timestep="stride")
+    recipe = quirked(ms.DDIM(**options, **step_options), "stride")
     widen(scheduler, recipe)
     plan = recipe.plan(n)
     ours, theirs, uncut = [], [], []

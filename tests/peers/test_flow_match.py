@@ -11,6 +11,7 @@ import torch
 from diffusers.schedulers import scheduling_flow_match_euler_discrete as euler_module
 from diffusers.schedulers import scheduling_flow_match_heun_discrete as heun_module
 from impulse import GRID_TOLERANCE, TOLERANCE, Tally, drawn, elementwise, our_rows, their_rows
+from made import quirked
 
 import multisched as ms
 
@@ -87,7 +88,7 @@ def test_every_coefficient_of_euler():
     rng, tally = np.random.default_rng(11), Tally()
     for _ in range(450):
         options, arguments = draw_euler(rng)
-        recipe = ms.FlowMatchEuler(**options, double_shift=True)
+        recipe = quirked(ms.FlowMatchEuler(**options), "double_shift")
         compare_euler(tally, options, arguments, [recipe])
     tally.verify(300, "nothing to stretch")
 
@@ -98,8 +99,8 @@ def test_every_coefficient_of_stochastic_sampling():
     for _ in range(450):
         options, arguments = draw_euler(rng)
         recipes = [
-            ms.FlowMatchPingPong(**options, double_shift=True),
-            ms.FlowMatchEuler(**options, double_shift=True, stochastic_sampling=True),
+            quirked(ms.FlowMatchPingPong(**options), "double_shift"),
+            quirked(ms.FlowMatchEuler(**options, stochastic_sampling=True), "double_shift"),
         ]
         compare_euler(tally, options | {"stochastic_sampling": True}, arguments, recipes)
     tally.verify(600, "nothing to stretch")
@@ -173,7 +174,7 @@ def compare_heun(tally: Tally, options: dict[str, Any], churn: dict[str, float],
         theirs = their_rows(scheduler, step_once)
     # diffusers lists the level between two steps twice.
     sigmas = torch.cat([scheduler.sigmas[:1], scheduler.sigmas[1::2]])
-    recipe = ms.FlowMatchHeun(**options, **churn, double_shift=True, late_churn=True)
+    recipe = quirked(ms.FlowMatchHeun(**options, **churn), "double_shift", "late_churn")
     compare_flow(tally, recipe, (options, churn, {"num_inference_steps": n}), scheduler.timesteps, sigmas, theirs)
 
 
@@ -183,7 +184,7 @@ def test_the_forward_process():
     for _ in range(100):
         total, n = draw_total_and_steps(rng)
         options = {"num_train_timesteps": total, "shift": draw_shift(rng)}
-        recipe = ms.FlowMatchEuler(**options, double_shift=True)
+        recipe = quirked(ms.FlowMatchEuler(**options), "double_shift")
         scheduler = diffusers.FlowMatchEulerDiscreteScheduler(**options)
         scheduler.set_timesteps(n)
         x, noise = (rng.standard_normal((4, 3, 2), dtype=np.float32) for _ in range(2))
@@ -202,6 +203,6 @@ def test_the_forward_process():
 def test_the_grid_of_ace_step():
     """Its shift of 3 goes in twice, which leaves the last level at S(S(0.001)) = 1 / 112."""
     for n in (2, 8, 27, 60):
-        sigmas = ms.FlowMatchEuler(shift=3.0, double_shift=True).plan(n).sigmas
+        sigmas = quirked(ms.FlowMatchEuler(shift=3.0), "double_shift").plan(n).sigmas
         assert abs(sigmas[-2] - 0.008929) < 5e-7
         assert (sigmas[0], sigmas[-1]) == (1, 0)

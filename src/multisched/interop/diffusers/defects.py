@@ -94,8 +94,10 @@ BLIND_START = Quirk("blind_start", "The first output has no weight, since x0 is 
 
 
 def _averaged(recipe: Any, parts: Parts) -> Parts:
+    strided = isinstance(parts.solver, solvers.StridedAdams)
+    kind = solvers.StridedVelocityAdams if strided else solvers.VelocityAdams
     velocity = recipe.prediction_type == "v_prediction"
-    return parts._replace(solver=_like(solvers.VelocityAdams, parts.solver)) if velocity else parts
+    return parts._replace(solver=_like(kind, parts.solver)) if velocity else parts
 
 
 AVERAGE_VELOCITY = Quirk("average_velocity", "Outputs of type v are averaged as they are.", _averaged)
