@@ -71,3 +71,13 @@ def quirked(recipe: Any, *names: str) -> Any:
     """A recipe with defects of diffusers, by their names."""
     known = {one.name: one for one in vars(defects).values() if isinstance(one, defects.Quirk)}
     return replace(recipe, quirks=tuple(known[name] for name in names))
+
+
+def strided(pair: tuple[Any, Chain]) -> tuple[Any, Chain]:
+    """A path, and a spacing whose steps aim a fixed stride lower."""
+    return pair[0], pair[1] | defects.Stride()
+
+
+def doubled(factor: float) -> tuple[Straight, Chain]:
+    """The straight path, and even levels between shifted ends that are shifted again."""
+    return Straight(), defects.ShiftedEven(factor=factor) | ms.spacings.Shift(factor, True)

@@ -132,7 +132,7 @@ def test_ddim_undoes_its_inverse(make, backend):
 
 @pytest.mark.parametrize("scaler", [0.6, 1.0, 2.5])
 def test_the_cosine_schedule(scaler, make, backend):
-    schedule = Cosine(scaler)
+    schedule = ms.paths.Cosine(scaler)
     timesteps = np.linspace(1, 0, 30)
     alpha, sigma = schedule.levels(timesteps)
     np.testing.assert_allclose(alpha**2 + sigma**2, 1, rtol=1e-12)

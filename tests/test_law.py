@@ -7,15 +7,17 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
+from made import flow, ve, vp
+
 import multisched as ms
 
 STD = 0.6  # of the data
 TOP, BOTTOM = 8.0, 0.1  # sigma / alpha, where runs begin and end
 
 PATHS = {
-    "vp": (DiscreteVP(num_train_timesteps=20_000, beta_start=5e-6, beta_end=1e-3), "v_prediction"),
-    "edm": (VE(), "edm"),
-    "flow": (Flow(), "flow_prediction"),
+    "vp": (vp(num_train_timesteps=20_000, beta_start=5e-6, beta_end=1e-3), "v_prediction"),
+    "edm": (ve(), "edm"),
+    "flow": (flow(), "flow_prediction"),
 }
 
 
@@ -50,7 +52,7 @@ def variance(plan, prediction, std=STD):
 
 def _error(solver, path, n):
     schedule, prediction = PATHS[path]
-    recipe = ms.Scheduler(schedule, prediction, solver)
+    recipe = ms.Scheduler(*schedule, prediction, solver)
     plan = recipe.plan_over(_grid(path, n))
     wanted = (plan.alphas[-1] * STD) ** 2 + plan.sigmas[-1] ** 2
     return variance(plan, recipe.prediction) / wanted - 1
@@ -95,7 +97,7 @@ def test_a_run_is_algorithm_2_of_karras(heun, s_churn, network):
     recipe = ms.EDMEuler(**settings) if network == "edm" else ms.Euler(use_karras_sigmas=True, **settings)
     if heun:
         recipe = ms.Scheduler(*recipe.parts()[:2], ms.solvers.Heun(**settings))
-    levels = replace(recipe, s_churn=0.0).plan(n).sigmas if not heun else recipe.schedule.grid(n).sigmas
+    levels = replace(recipe, s_churn=0.0).plan(n).sigmas if not heun else recipe.parts().grid(n).sigmas
     gamma = min(s_churn / n, math.sqrt(2) - 1)
     hats = [s * (1 + gamma) if s_tmin <= s <= s_tmax else s for s in levels]
     draws = np.random.default_rng(1).standard_normal((n + 1, 1, 4))

@@ -10,6 +10,8 @@ import numpy as np
 import pytest
 from zoo import SOLVERS, solver_name
 
+from made import flow, ve, vp
+
 import multisched as ms
 from multisched.analysis import Gaussian, Mixture
 from multisched.analysis.exact import model_of
@@ -60,9 +62,9 @@ each_solver = pytest.mark.parametrize("solver", DETERMINISTIC, ids=map(solver_na
 
 PATHS = {
     # So many training timesteps that what lies between two of them does not matter.
-    "vp": (DiscreteVP(num_train_timesteps=20_000, beta_start=5e-6, beta_end=1e-3), "v_prediction"),
-    "edm": (VE(), "edm"),
-    "flow": (Flow(), "flow_prediction"),
+    "vp": (vp(num_train_timesteps=20_000, beta_start=5e-6, beta_end=1e-3), "v_prediction"),
+    "edm": (ve(), "edm"),
+    "flow": (flow(), "flow_prediction"),
 }
 
 
@@ -102,7 +104,7 @@ def _grid(path, n):
 def _run(solver, path, n, make, backend, dtype):
     """y at the end of n steps, the model asked at the level of each row."""
     schedule, prediction = PATHS[path]
-    recipe = ms.Scheduler(schedule, prediction, solver)
+    recipe = ms.Scheduler(*schedule, prediction, solver)
     plan = recipe.plan_over(_grid(path, n))
     state = plan.start(make(X * TOP * plan.alphas[0], dtype))
     for scale, alpha, sigma in zip(plan.rows.scale[:, 0], *(level[:, 0] for level in plan.rows.here), strict=True):

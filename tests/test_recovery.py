@@ -28,8 +28,9 @@ def test_every_row_of_every_plan_lands_on_the_path():
 
 
 def _miss(recipe, n):
-    schedule, prediction, solver, *_ = recipe.parts()
-    rows, tableau = tabulate(solver, schedule.grid(n), prediction, schedule)
+    parts = recipe.parts()
+    schedule, _, prediction, solver, *_ = parts
+    rows, tableau = tabulate(solver, parts.grid(n), prediction, schedule)
     a, b = prediction.weights(rows.alpha[:, 0], rows.sigma[:, 0])
     zero = np.zeros(len(rows))
     sample = np.stack([rows.alpha[:, 0], rows.sigma[:, 0]], axis=1)

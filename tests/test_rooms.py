@@ -27,7 +27,9 @@ ALLOWED = {
     "noise": GROUND,
     "grid": BASE,
     "predictions": BASE,
-    "schedules": GROUND | {"grid"},
+    "checks": GROUND,
+    "paths": GROUND | {"checks", "lazy"},
+    "spacings": GROUND | {"checks", "grid", "lazy", "paths"},
     "solvers": GROUND
     | {"grid", "lazy", "predictions", "transforms"},  # the last for noise that follows the model's output
     "transforms": GROUND,
@@ -43,12 +45,12 @@ ALLOWED = {
     "density": GROUND | {"table.state"},
     "schedulers": GROUND
     | POINTS
-    | {"transforms", "lazy", "printing", "schedules", "table.tableau", "table.kernel", "table.plan"}
+    | {"transforms", "lazy", "printing", "paths", "spacings", "checks", "table.tableau", "table.kernel", "table.plan"}
     | {"diffusion", "interop"},  # only inside methods of Recipe
     "variants": BASE | {"table.plan", "schedulers"},
     "diffusion": GROUND | {"table.state", "table.plan", "schedulers", "noise", "variants"},
     "sampling": GROUND | ARITHMETIC | {"table.plan", "noise"},
-    "analysis": GROUND | POINTS | {"transforms", "schedules", "table.plan", "schedulers"},
+    "analysis": GROUND | POINTS | {"transforms", "paths", "spacings", "checks", "table.plan", "schedulers"},
 }
 FREE = {"__init__", "__main__", "cli", "pictures", "interop"}
 

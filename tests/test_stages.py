@@ -6,13 +6,15 @@ import pytest
 from test_order import EVERY as VARIANTS
 from zoo import SOLVERS, solver_name
 
+from made import flow, ve, vp
+
 import multisched as ms
 from multisched.solvers import Estimate
 
 PATHS = {
-    "vp": DiscreteVP(timestep_spacing="trailing"),
-    "edm": VE(),
-    "flow": Flow(shift=3.0, sigma_max=0.99),
+    "vp": vp("trailing"),
+    "edm": ve(),
+    "flow": flow(3.0, 0.99),
 }
 # Solvers whose later calls go on from the sample, each with the reason.
 GOES_ON = {"PredictorCorrector": "each call is a step of its own, of Langevin or to the next level"}

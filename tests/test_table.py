@@ -16,9 +16,10 @@ PREDICTIONS = ("epsilon", "sample", "v_prediction", "flow_prediction")
 @pytest.mark.parametrize("recipe", RECIPES.values(), ids=RECIPES.keys())
 def test_the_table_is_the_formula_run_on_arrays(recipe, prediction):
     """Each solver's update, run directly on samples row by row, is what its table gives."""
-    schedule, _, solver, *_ = recipe.parts()
+    parts = recipe.parts()
+    schedule, solver = parts.path, parts.solver
     prediction = ms.Prediction(prediction)
-    grid = schedule.grid(7)
+    grid = parts.grid(7)
     if np.any(prediction.singular(grid.alphas[:-1], grid.sigmas[:-1])):
         grid = grid.part(1, 7)
     rows, tableau = tabulate(solver, grid, prediction, schedule)

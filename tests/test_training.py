@@ -10,6 +10,8 @@ import pytest
 from multisched.paths import TrigFlow
 from zoo import EVERY, arrays, every_recipe
 
+from made import vp
+
 import multisched as ms
 
 VP, STRAIGHT = ms.DDIM(clip_sample=False), ms.FlowMatchEuler(shift=3.0)
@@ -63,7 +65,7 @@ PREDICTIONS = {
 @pytest.mark.parametrize("name", PREDICTIONS)
 @pytest.mark.parametrize("space", ["vp", "ve"])
 def test_targets_are_the_papers(name, space, make, backend, device):
-    schedule = DiscreteVP(space=space, precision="float64")
+    schedule, _ = vp(space=space, precision="float64")
     recipe = ms.Scheduler(schedule, name, ms.solvers.Euler())
     x0, noise = arrays(2)
     bars = schedule.alphas_cumprod[[10, 700]][:, None, None]
@@ -91,7 +93,7 @@ def test_velocity_is_that_of_the_path(make, backend):
     )
     for recipe in straight:
         np.testing.assert_allclose(found(recipe, recipe.plan(4).timesteps[1]), noise - x0, atol=1e-6)
-    bar = DiscreteVP().alphas_cumprod[500]
+    bar = vp()[0].alphas_cumprod[500]
     wanted = math.sqrt(bar) * noise - math.sqrt(1 - bar) * x0
     for recipe in (VP, ms.Euler(), ms.DDIMInverse(), ms.LMS(), ms.DDPM(), ms.UniPCMultistep()):
         np.testing.assert_allclose(found(recipe, 500), wanted, atol=1e-6)
@@ -261,6 +263,6 @@ def test_an_index_for_each_frame_is_that_frame_alone(recipe, make, backend, devi
 
 @pytest.mark.host
 def test_which_paths_have_a_velocity():
-    paths = {Flow(): True, DiscreteVP(): True, Ascending(): True, TrigFlow(): True, VE(): False}
+    paths = {ms.paths.Straight(): True, ms.paths.Discrete(): True, TrigFlow(): True, ms.paths.VarianceExploding(): False}
     for schedule, known in paths.items():
         assert (schedule.velocity(0.6, 0.8) is not None) is known

@@ -11,6 +11,8 @@ import numpy as np
 import pytest
 from zoo import RECIPES, SOLVER_KINDS, SOLVERS, every_recipe, others, solver_name
 
+from made import doubled, flow, grid, strided, ve, vp
+
 import multisched as ms
 from multisched import schedulers
 from multisched.paths.exploding import TIMESTEPS
@@ -42,29 +44,27 @@ each_solver = pytest.mark.parametrize("solver", EXACT, ids=map(solver_name, EXAC
 
 GRIDS = {
     **{
-        f"{space}-{spacing}": DiscreteVP(timestep_spacing=spacing, space=space)
+        f"{space}-{spacing}": vp(spacing, space=space)
         for space in ("vp", "ve")
         for spacing in SPACINGS
     },
     **{
-        f"{space}-{kind}": DiscreteVP(sigma_schedule=kind, space=space, timestep_spacing="linspace")
+        f"{space}-{kind}": vp("linspace", kind, space=space)
         for space in ("vp", "ve")
         for kind in RATIOS
     },
-    "vp-zero-snr": DiscreteVP(rescale_betas_zero_snr=True, timestep_spacing="trailing"),
-    "ve-zero-snr": DiscreteVP(
-        rescale_betas_zero_snr=True, terminal_alpha_bar=2.0**-24, timestep_spacing="trailing", space="ve"
-    ),
-    "vp-stride": DiscreteVP(previous_timestep="stride", timestep_spacing="linspace"),
-    **{f"edm-{kind}": VE(sigma_schedule=kind) for kind in RATIOS},
-    **{f"edm-{timestep}": VE(timestep=timestep, sigma_data=None) for timestep in TIMESTEPS},
-    "flow": Flow(),
-    "flow-shift": Flow(shift=3.0),
-    "flow-double": Flow(shift=3.0, double_shift=True),
-    "flow-limit": Flow(sigma_limit=1 - 1e-4),
-    "flow-terminal": Flow(shift_terminal=0.1, spare_step=True),
-    "flow-inverted": Flow(inverted=True, sigma_max=0.98),
-    **{f"flow-{kind}": Flow(sigma_schedule=kind, sigma_max=0.99) for kind in RATIOS},
+    "vp-zero-snr": vp("trailing", terminal_alpha_bar=0.0),
+    "ve-zero-snr": vp("trailing", space="ve", terminal_alpha_bar=2.0**-24),
+    "vp-stride": strided(vp("linspace")),
+    **{f"edm-{kind}": ve(kind=kind) for kind in RATIOS},
+    **{f"edm-{timestep}": ve(timestep=timestep, sigma_data=None) for timestep in TIMESTEPS},
+    "flow": flow(),
+    "flow-shift": flow(3.0),
+    "flow-double": doubled(3.0),
+    "flow-limit": flow(limit=1 - 1e-4),
+    "flow-terminal": flow(terminal=0.1, spare=True),
+    "flow-inverted": flow(sigma_max=0.98, inverted=True),
+    **{f"flow-{kind}": flow(sigma_max=0.99, kind=kind) for kind in RATIOS},
 }
 STEPS = (1, 2, 10, 50)
 
@@ -75,9 +75,9 @@ def grids():
     made = []
     for (name, schedule), n in itertools.product(GRIDS.items(), STEPS):
         try:
-            made.append((name, n, schedule, schedule.grid(n)))
+            made.append((name, n, schedule[0], grid(schedule, n)))
         except ms.ScheduleError:
-            assert (n, schedule.grid(n + 1).sigmas.size) == (1, 3), f"{name} has a grid of 2 steps, but none of {n}"
+            assert (n, grid(schedule, n + 1).sigmas.size) == (1, 3), f"{name} has a grid of 2 steps, but none of {n}"
     return made
 
 
@@ -92,11 +92,11 @@ def test_solver_by_grid_by_prediction(solver, grids):
     recovered, refusals, wrong = 0, set(), []
     if solver not in FIRST:
         grids = [one for one in grids if one[1] in (2, 10)]
-    for name, n, schedule, grid in grids:
+    for name, n, schedule, found in grids:
         made = []
         for prediction in map(ms.Prediction, PREDICTIONS):
             try:
-                made.append((prediction, *tabulate(solver, grid, prediction, schedule)))
+                made.append((prediction, *tabulate(solver, found, prediction, schedule)))
             except ms.ScheduleError as error:
                 refusals.add(str(error))
         if made and _defined(solver, grid):
@@ -200,10 +200,10 @@ def _misses(solver, made):
 
 
 ON_ARRAYS = {
-    "vp": (DiscreteVP(timestep_spacing="trailing"), "v_prediction"),
-    "ve": (DiscreteVP(sigma_schedule="karras", timestep_spacing="trailing", space="ve"), "epsilon"),
-    "edm": (VE(timestep="sigma", sigma_min=0.1), "edm"),
-    "flow": (Flow(shift=3.0, sigma_max=0.99), "flow_prediction"),
+    "vp": (vp("trailing"), "v_prediction"),
+    "ve": (vp("trailing", "karras", space="ve"), "epsilon"),
+    "edm": (ve(0.1, timestep="sigma"), "edm"),
+    "flow": (flow(3.0, 0.99), "flow_prediction"),
 }
 
 
@@ -212,8 +212,8 @@ def test_solver_recovers_x0_on_arrays(solver, make, backend, has_float64):
     """The same with `plan.step`, on one grid of each kind that it has an answer on."""
     dtype = "float64" if has_float64 else "float32"
     for path, (schedule, prediction) in ON_ARRAYS.items():
-        recipe = ms.Scheduler(schedule, prediction, solver)
-        if not _defined(solver, schedule.grid(7)):
+        recipe = ms.Scheduler(*schedule, prediction, solver)
+        if not _defined(solver, grid(schedule, 7)):
             continue
         plan = recipe.plan(7)
         rng = np.random.default_rng(3)

@@ -44,6 +44,10 @@ class Parts(NamedTuple):
     denoised_transform: Transform | None = None
     told: Callable[[Grid, Asked], Any] | None = None
 
+    def grid(self, n: int | None = None, **asked: Any) -> Grid:
+        """The grid of a run of n steps, or of what else is asked for: timesteps=, sigmas=, ratios=, mu=."""
+        return self.spacing.grid(self.path, Asked(n, **asked))
+
 
 class Forward(ABC):
     """What a recipe says of training: pure functions of timesteps, which may be compiled, scanned and differentiated.
