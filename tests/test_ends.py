@@ -6,10 +6,10 @@ import math
 import numpy as np
 import pytest
 from made import quirked
-from multisched.paths import TrigFlow
 from zoo import arrays, every_recipe, others
 
 import multisched as ms
+from multisched.paths import TrigFlow
 from multisched.schedulers.base import SETTINGS
 from multisched.schedulers.options import STEP_OPTIONS
 

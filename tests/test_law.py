@@ -6,8 +6,7 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-
-from made import flow, ve, vp
+from made import flow, quirked, ve, vp
 
 import multisched as ms
 
@@ -24,7 +23,7 @@ PATHS = {
 def _grid(path, n):
     """n steps from TOP to BOTTOM, nearly even in log(sigma / alpha)."""
     even = np.linspace(0, 1, n + 1)
-    return ms.Grid(*_columns(PATHS[path][0].point(TOP * (BOTTOM / TOP) ** (even + 0.2 * even * (1 - even)))))
+    return ms.Grid(*_columns(PATHS[path][0][0].point(TOP * (BOTTOM / TOP) ** (even + 0.2 * even * (1 - even)))))
 
 
 def _columns(point):
@@ -78,7 +77,7 @@ def test_churn_keeps_the_law_and_its_order(kind, order, s_churn, path):
 def test_flow_matching_with_churn_by_its_own_grids(s_churn):
     """From pure noise to data, whose variance a run has; late churn leaves an error that no number of steps mends."""
     for late in (False, True):
-        recipe = ms.FlowMatchHeun(s_churn=s_churn, late_churn=late)
+        recipe = quirked(ms.FlowMatchHeun(s_churn=s_churn), *(["late_churn"] * late))
         errors = [abs(variance(recipe.plan(n), recipe.parts().prediction) / STD**2 - 1) for n in (125, 250, 500)]
         if late:
             assert min(errors) > 0.05 and errors[2] > errors[1] / 1.5, errors
@@ -96,7 +95,7 @@ def test_a_run_is_algorithm_2_of_karras(heun, s_churn, network):
     settings = {"s_churn": s_churn, "s_tmin": s_tmin, "s_tmax": s_tmax, "s_noise": s_noise}
     recipe = ms.EDMEuler(**settings) if network == "edm" else ms.Euler(use_karras_sigmas=True, **settings)
     if heun:
-        recipe = ms.Scheduler(*recipe.parts()[:2], ms.solvers.Heun(**settings))
+        recipe = ms.Scheduler(*recipe.parts()[:3], ms.solvers.Heun(**settings))
     levels = replace(recipe, s_churn=0.0).plan(n).sigmas if not heun else recipe.parts().grid(n).sigmas
     gamma = min(s_churn / n, math.sqrt(2) - 1)
     hats = [s * (1 + gamma) if s_tmin <= s <= s_tmax else s for s in levels]

@@ -8,9 +8,8 @@ from functools import cache
 
 import numpy as np
 import pytest
-from zoo import SOLVERS, solver_name
-
 from made import flow, ve, vp
+from zoo import SOLVERS, solver_name
 
 import multisched as ms
 from multisched.analysis import Gaussian, Mixture
@@ -97,7 +96,7 @@ def _grid(path, n):
     else:
         even = np.linspace(0, 1, n + 1)
         ratio = TOP * (BOTTOM / TOP) ** (even + 0.2 * even * (1 - even))
-    timestep, alpha, sigma, scale = PATHS[path][0].point(ratio)
+    timestep, alpha, sigma, scale = PATHS[path][0][0].point(ratio)
     return ms.Grid(timestep, alpha, sigma, scales=scale)
 
 

@@ -5,10 +5,10 @@ import math
 import numpy as np
 import pytest
 from made import ve, vp
-from multisched.paths import LinearVP
 from zoo import arrays
 
 import multisched as ms
+from multisched.paths import LinearVP
 
 X, X0, Z = 0.7, -0.4, 1.3  # a sample, the clean one that the model says, and noise
 

@@ -5,9 +5,9 @@ import math
 import numpy as np
 import pytest
 from made import flow, quirked
-from multisched.paths import Cosine, Circle, LinearVP, TrigFlow
 
 import multisched as ms
+from multisched.paths import Cosine, LinearVP, TrigFlow
 from multisched.spacings.trained import timesteps
 
 

@@ -3,10 +3,9 @@ the model is asked about, so that a caller may edit it."""
 
 import numpy as np
 import pytest
+from made import flow, grid, ve, vp
 from test_order import EVERY as VARIANTS
 from zoo import SOLVERS, solver_name
-
-from made import flow, ve, vp
 
 import multisched as ms
 from multisched.solvers import Estimate
@@ -21,7 +20,7 @@ GOES_ON = {"PredictorCorrector": "each call is a step of its own, of Langevin or
 
 
 def _rows(solver, path):
-    return solver.rows(PATHS[path].grid(7), PATHS[path])
+    return solver.rows(grid(PATHS[path], 7), PATHS[path][0])
 
 
 def _several(solver):

@@ -7,12 +7,11 @@ from typing import Any
 import dask.array
 import numpy as np
 import pytest
-from multisched.paths import TrigFlow
+from made import vp
 from zoo import EVERY, arrays, every_recipe
 
-from made import vp
-
 import multisched as ms
+from multisched.paths import TrigFlow
 
 VP, STRAIGHT = ms.DDIM(clip_sample=False), ms.FlowMatchEuler(shift=3.0)
 
@@ -65,8 +64,8 @@ PREDICTIONS = {
 @pytest.mark.parametrize("name", PREDICTIONS)
 @pytest.mark.parametrize("space", ["vp", "ve"])
 def test_targets_are_the_papers(name, space, make, backend, device):
-    schedule, _ = vp(space=space, precision="float64")
-    recipe = ms.Scheduler(schedule, name, ms.solvers.Euler())
+    schedule, spacing = vp(space=space, precision="float64")
+    recipe = ms.Scheduler(schedule, spacing, name, ms.solvers.Euler())
     x0, noise = arrays(2)
     bars = schedule.alphas_cumprod[[10, 700]][:, None, None]
     wanted = PREDICTIONS[name](np.sqrt(bars), np.sqrt(1 - bars), x0, noise)
@@ -263,6 +262,11 @@ def test_an_index_for_each_frame_is_that_frame_alone(recipe, make, backend, devi
 
 @pytest.mark.host
 def test_which_paths_have_a_velocity():
-    paths = {ms.paths.Straight(): True, ms.paths.Discrete(): True, TrigFlow(): True, ms.paths.VarianceExploding(): False}
+    paths = {
+        ms.paths.Straight(): True,
+        ms.paths.Discrete(): True,
+        TrigFlow(): True,
+        ms.paths.VarianceExploding(): False,
+    }
     for schedule, known in paths.items():
         assert (schedule.velocity(0.6, 0.8) is not None) is known

@@ -9,12 +9,12 @@ from xml.etree import ElementTree as ET
 
 import numpy as np
 import pytest
-from zoo import RECIPES, SOLVER_KINDS, SOLVERS, every_recipe, others, solver_name
-
 from made import doubled, flow, grid, strided, ve, vp
+from zoo import RECIPES, SOLVER_KINDS, SOLVERS, every_recipe, others, solver_name
 
 import multisched as ms
 from multisched import schedulers
+from multisched.interop.diffusers import PEERS
 from multisched.paths.exploding import TIMESTEPS
 from multisched.predictions import _WEIGHTS as PREDICTIONS
 from multisched.schedulers.base import SETTINGS
@@ -25,6 +25,7 @@ from multisched.table.tableau import tabulate
 from multisched.values import Value
 
 KINDS = schedulers.named()
+QUIRKS = {one.name: one for peer in PEERS.values() for one in peer.quirks if one.name != "told"}
 
 
 # Solvers that do not lead to x0 however good the model is, each with the reason; they make finite tables all the same.
@@ -43,16 +44,8 @@ FIRST = set({type(solver): solver for solver in reversed(EXACT)}.values())
 each_solver = pytest.mark.parametrize("solver", EXACT, ids=map(solver_name, EXACT))
 
 GRIDS = {
-    **{
-        f"{space}-{spacing}": vp(spacing, space=space)
-        for space in ("vp", "ve")
-        for spacing in SPACINGS
-    },
-    **{
-        f"{space}-{kind}": vp("linspace", kind, space=space)
-        for space in ("vp", "ve")
-        for kind in RATIOS
-    },
+    **{f"{space}-{spacing}": vp(spacing, space=space) for space in ("vp", "ve") for spacing in SPACINGS},
+    **{f"{space}-{kind}": vp("linspace", kind, space=space) for space in ("vp", "ve") for kind in RATIOS},
     "vp-zero-snr": vp("trailing", terminal_alpha_bar=0.0),
     "ve-zero-snr": vp("trailing", space="ve", terminal_alpha_bar=2.0**-24),
     "vp-stride": strided(vp("linspace")),
@@ -99,7 +92,7 @@ def test_solver_by_grid_by_prediction(solver, grids):
                 made.append((prediction, *tabulate(solver, found, prediction, schedule)))
             except ms.ScheduleError as error:
                 refusals.add(str(error))
-        if made and _defined(solver, grid):
+        if made and _defined(solver, found):
             off = _misses(solver, made)
             recovered += len(made)
             wrong += [
@@ -329,7 +322,7 @@ def test_a_recipe_is_shown_by_what_differs_from_its_defaults(kind):
     for recipe in (one for one in RECIPES.values() if type(one) is kind):
         shown = repr(recipe)
         assert all(f"{one.name}=" in shown for one in fields(kind) if getattr(recipe, one.name) != one.default)
-        assert eval(shown, {**vars(ms.solvers), "inf": math.inf, kind.__name__: kind}) == recipe
+        assert eval(shown, {**vars(ms.solvers), **QUIRKS, "inf": math.inf, kind.__name__: kind}) == recipe
 
 
 @pytest.mark.host

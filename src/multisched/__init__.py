@@ -22,10 +22,10 @@ if TYPE_CHECKING:
     from multisched.errors import ScheduleError
     from multisched.grid import Grid
     from multisched.interop.diffusers import from_diffusers, to_diffusers
+    from multisched.paths.betas import betas_for_alpha_bar, rescale_zero_terminal_snr
     from multisched.predictions import Prediction
     from multisched.sampling import sample
     from multisched.schedulers import *  # noqa: F403  (the recipes, listed there)
-    from multisched.paths.betas import betas_for_alpha_bar, rescale_zero_terminal_snr
     from multisched.spacings.retrieve import retrieve_timesteps
     from multisched.table.plan import Plan
     from multisched.table.stack import Stack, stack_plans
@@ -71,13 +71,13 @@ __all__ = [
     "from_diffusers",
     "log_prob",
     "noise",
+    "paths",
     "rescale_zero_terminal_snr",
     "retrieve_timesteps",
     "sample",
     "schedulers",
-    "paths",
-    "spacings",
     "solvers",
+    "spacings",
     "stack_plans",
     "to_diffusers",
     "transforms",

@@ -9,7 +9,20 @@ from multisched import backends
 from multisched.errors import ScheduleError
 from multisched.values import STEPS, count, option, real, shown
 
-__all__ = ["count", "descending", "falling", "numbers", "one_of", "option", "ratios", "same_length", "steps", "times", "trimmed", "within"]
+__all__ = [
+    "count",
+    "descending",
+    "falling",
+    "numbers",
+    "one_of",
+    "option",
+    "ratios",
+    "same_length",
+    "steps",
+    "times",
+    "trimmed",
+    "within",
+]
 
 
 def numbers(name: str, values: Any, most: int = STEPS + 1) -> np.ndarray:

@@ -14,8 +14,8 @@ import numpy as np
 from multisched import backends
 from multisched.backends import B, Backend
 from multisched.errors import ScheduleError
-from multisched.schedulers import Recipe
 from multisched.paths.base import Path
+from multisched.schedulers import Recipe
 from multisched.values import Value, read_only
 
 

@@ -5,8 +5,8 @@ from typing import Any
 
 import numpy as np
 
-from multisched.errors import ScheduleError
 from multisched import checks
+from multisched.errors import ScheduleError
 from multisched.values import TRAINING_TIMESTEPS, real, shown
 
 BETA_SCHEDULES = ("linear", "scaled_linear", "squaredcos_cap_v2", "sigmoid", "laplace", "exp")

@@ -2,23 +2,22 @@
 
 from dataclasses import dataclass, field, replace
 from functools import cached_property
-from typing import TYPE_CHECKING, Any, ClassVar, Literal, TypeVar, overload
+from typing import TYPE_CHECKING, Any, ClassVar, Literal, overload
 
 import numpy as np
 
-from multisched import backends
+from multisched import backends, checks
 from multisched.backends import B, Backend
 from multisched.errors import ScheduleError
 from multisched.grid import Grid
+from multisched.paths.base import Path
 from multisched.predictions import Prediction
 from multisched.printing import options_text
 from multisched.schedulers.forward import Forward, Parts
 from multisched.schedulers.quirk import Quirk, check_quirks
-from multisched import checks
-from multisched.paths.base import Path
+from multisched.solvers import Solver
 from multisched.spacings import named
 from multisched.spacings.base import Asked, Spacing
-from multisched.solvers import Solver
 from multisched.table.plan import Plan
 from multisched.table.tableau import tabulate
 from multisched.transforms import Transform
@@ -233,7 +232,9 @@ class Scheduler(Recipe):
         super().__post_init__()
 
     def parts(self) -> Parts:
-        return Parts(self.path, self.spacing, self.prediction, self.solver, self.output_transform, self.denoised_transform)
+        return Parts(
+            self.path, self.spacing, self.prediction, self.solver, self.output_transform, self.denoised_transform
+        )
 
 
 def _told(plan: Plan, times: np.ndarray) -> Plan:

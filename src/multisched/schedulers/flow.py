@@ -7,16 +7,16 @@ from dataclasses import dataclass
 
 from multisched import solvers
 from multisched.errors import ScheduleError
+from multisched.paths.straight import Exploding, Straight
 from multisched.predictions import Opposite, Prediction
 from multisched.schedulers.base import Recipe
 from multisched.schedulers.forward import Parts
 from multisched.schedulers.options import spacing_of_sigmas
-from multisched.paths.straight import Exploding, Straight
+from multisched.solvers.piflow import SUBSTEPS
 from multisched.spacings.base import Chain, DynamicShift, End, Link
 from multisched.spacings.change import Respace, Shift, Terminal
 from multisched.spacings.placement import Even
 from multisched.spacings.singular import Proteina
-from multisched.solvers.piflow import SUBSTEPS
 from multisched.transforms import MeanShift, Transform
 from multisched.values import TRAINING_TIMESTEPS, check_options, shown
 

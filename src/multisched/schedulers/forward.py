@@ -11,8 +11,8 @@ from multisched import backends
 from multisched.backends import B
 from multisched.errors import ScheduleError
 from multisched.grid import Grid
-from multisched.predictions import Prediction
 from multisched.paths.base import Path
+from multisched.predictions import Prediction
 from multisched.solvers import Solver
 from multisched.spacings.base import Asked, Spacing
 from multisched.table.kernel import mix

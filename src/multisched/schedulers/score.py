@@ -44,7 +44,9 @@ class ScoreSdeVe(Recipe):
         check_options(self, not_negative=("langevin_snr",))
         path = VarianceExploding(self.sigma_min, self.sigma_max, None, "sigma")
         spacing = Trained() | Respace("exponential") | End(prior=0.0) | Descent(self.sampling_eps)
-        return Parts(path, spacing, Prediction("score"), solvers.PredictorCorrector(self.langevin_snr, self.correct_steps))
+        return Parts(
+            path, spacing, Prediction("score"), solvers.PredictorCorrector(self.langevin_snr, self.correct_steps)
+        )
 
 
 @dataclass(frozen=True, repr=False)

@@ -4,9 +4,9 @@ import math
 from dataclasses import dataclass
 
 from multisched import checks, solvers
+from multisched.paths.discrete import Discrete
 from multisched.schedulers.forward import Parts
 from multisched.schedulers.options import FINITE, Respaced, Spaced, clip, spacing_of_sigmas
-from multisched.paths.discrete import Discrete
 from multisched.spacings.base import End, Link
 from multisched.spacings.change import Respace, Round
 from multisched.spacings.placement import Linspace

@@ -5,11 +5,11 @@ from typing import TYPE_CHECKING
 from multisched.lazy import attached
 
 if TYPE_CHECKING:
-    from multisched.solvers.adams import Adams, BlindAdams, StridedAdams, StridedVelocityAdams, VelocityAdams
+    from multisched.solvers.adams import Adams, BlindAdams, VelocityAdams
     from multisched.solvers.ancestral_flow import AncestralRF, RescaledSDE
     from multisched.solvers.base import Estimate, Next, Rows, Solver
     from multisched.solvers.consistency import LCM, TCD, Consistency
-    from multisched.solvers.ddim import DDIM, LateRePaint, RePaint
+    from multisched.solvers.ddim import DDIM, RePaint
     from multisched.solvers.ddpm import DDPM, TableDDPM
     from multisched.solvers.dpm import DPMMultistep, DPMSinglestep
     from multisched.solvers.dpm2 import Midpoint
@@ -23,8 +23,6 @@ PLACES = {
     "adams": (
         "Adams",
         "BlindAdams",
-        "StridedAdams",
-        "StridedVelocityAdams",
         "VelocityAdams",
     ),
     "ancestral_flow": (
@@ -44,7 +42,6 @@ PLACES = {
     ),
     "ddim": (
         "DDIM",
-        "LateRePaint",
         "RePaint",
     ),
     "ddpm": (
@@ -95,7 +92,6 @@ __all__ = [
     "Heun",
     "LateEuler",
     "LateHeun",
-    "LateRePaint",
     "Midpoint",
     "Next",
     "PiFlow",
@@ -105,8 +101,6 @@ __all__ = [
     "RescaledSDE",
     "Rows",
     "Solver",
-    "StridedAdams",
-    "StridedVelocityAdams",
     "SwappedPingPong",
     "TableDDPM",
     "VelocityAdams",

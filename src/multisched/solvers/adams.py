@@ -118,18 +118,6 @@ class VelocityAdams(Adams):
     velocity: ClassVar[bool] = True
 
 
-class StridedAdams(Adams):
-    """The same on steps of a fixed stride, whatever the grid is: a defect of diffusers' PNDM."""
-
-    strided: ClassVar[bool] = True
-
-
-class StridedVelocityAdams(VelocityAdams):
-    """`VelocityAdams` on steps of a fixed stride."""
-
-    strided: ClassVar[bool] = True
-
-
 def _pick(row: Rows, values: tuple[float, ...], index: Any) -> Any:
     """The value at `index`, a column of whole numbers."""
     xp = namespace(row.sigma)

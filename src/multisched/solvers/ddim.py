@@ -1,10 +1,9 @@
 """DDIM, from the deterministic implicit model (eta = 0) to ancestral sampling (eta = 1), and inpainting by it."""
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any, ClassVar
 
 from multisched.errors import ScheduleError
-from multisched.grid import Grid
 from multisched.solvers.base import Estimate, Next, Rows, Solver
 from multisched.values import check_options, namespace
 
@@ -76,15 +75,6 @@ class RePaint(DDIM):
         a = xp.where(noisier, up.alpha / row.alpha_next, 1.0)
         added = xp.sqrt(xp.where(noisier, up.sigma**2 - (a * row.sigma_next) ** 2, 0.0)) * again
         return Next(a * unknown + added, (original, mask, a * known + added))
-
-
-class LateRePaint(RePaint):
-    """The same after jumps back that add too much noise: the model takes the sample to be where its timestep is."""
-
-    def rows(self, grid: Grid, schedule: Any) -> Rows:
-        rows = super().rows(grid, schedule)
-        alpha, sigma = schedule.levels(rows.timestep)
-        return replace(rows, alpha=alpha, sigma=sigma)
 
 
 def posterior_std(row: Rows) -> Any:

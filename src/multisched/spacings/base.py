@@ -232,10 +232,14 @@ class DynamicShift(Link):
     def factor(self, mu: float | None) -> float:
         """What sigma / (1 - sigma) is multiplied with."""
         if mu is None:
-            raise ScheduleError("this schedule is shifted by the image size: give mu=, which recipe.mu(tokens) computes.")
+            raise ScheduleError(
+                "this schedule is shifted by the image size: give mu=, which recipe.mu(tokens) computes."
+            )
         # exp(700) is about the largest float64
         if not abs(mu) <= 700 or (self.kind == "linear" and mu <= 0):
-            raise ScheduleError(f"mu must be in [-700, 700], and positive for the linear time shift; given {shown(mu)}.")
+            raise ScheduleError(
+                f"mu must be in [-700, 700], and positive for the linear time shift; given {shown(mu)}."
+            )
         return float(np.exp(mu)) if self.kind == "exponential" else mu
 
     def __call__(self, path: Path, asked: Asked, made: Points) -> Points:

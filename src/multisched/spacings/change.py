@@ -1,7 +1,7 @@
 """Links that move the points of a run."""
 
 from dataclasses import dataclass
-from typing import Any, ClassVar
+from typing import ClassVar
 
 import numpy as np
 

@@ -6,8 +6,8 @@ from collections.abc import Callable
 
 import numpy as np
 
-from multisched.errors import ScheduleError
 from multisched import checks
+from multisched.errors import ScheduleError
 
 
 def karras(top: float, bottom: float, n: int, rho: float = 7.0) -> np.ndarray:

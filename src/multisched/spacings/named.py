@@ -14,7 +14,6 @@ sigma(t) interpolates the logarithm of the trained levels of a discrete path. On
 and then shifted; as in ComfyUI, `normal` and `sgm_uniform` shift once more between the ends of those.
 """
 
-
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, NamedTuple
@@ -197,5 +196,3 @@ def _run(own: Spacing, made: Chain, path: Path, asked: Asked, mu: float | None) 
         made = Chain((_Shifted(first.named, fixed), *made.links[1:]))
     turned = getattr(own, "turned", None)
     return (made if turned is None else turned(made)).grid(path, asked)
-
-

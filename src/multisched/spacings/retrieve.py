@@ -4,9 +4,8 @@ from typing import Any
 
 import numpy as np
 
-from multisched import backends
+from multisched import backends, checks
 from multisched.errors import ScheduleError
-from multisched import checks
 from multisched.values import FLOAT32, STEPS, TRAINING_TIMESTEPS, shown
 
 

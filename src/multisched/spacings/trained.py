@@ -4,8 +4,8 @@
 
 import numpy as np
 
-from multisched.errors import ScheduleError
 from multisched import checks
+from multisched.errors import ScheduleError
 from multisched.values import shown
 
 SPACINGS = ("leading", "trailing", "linspace", "simple", "sgm_uniform", "ddim_uniform")

@@ -127,7 +127,9 @@ def _recipe(peer: Peer, options: Mapping[str, Any], strict: bool) -> Recipe:
     more = {} if strict else {"strict": False}
     recipe = peer.recipe(**{**peer.faithful, **peer.convert(dict(options)), **more})
     parts = recipe.parts()
-    return replace(recipe, quirks=tuple(one for one in peer.quirks if one.lasting or one.change(recipe, parts) != parts))
+    return replace(
+        recipe, quirks=tuple(one for one in peer.quirks if one.lasting or one.change(recipe, parts) != parts)
+    )
 
 
 def _accepted(peer: Peer, recipe: Recipe, options: Mapping[str, Any]) -> tuple[str, ...]:

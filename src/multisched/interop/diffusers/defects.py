@@ -8,6 +8,7 @@ import numpy as np
 
 from multisched import checks, solvers
 from multisched.grid import Grid
+from multisched.interop.diffusers.solvers import LateRePaint, StridedAdams, StridedVelocityAdams
 from multisched.paths.base import Path, Points
 from multisched.paths.exploding import VarianceExploding
 from multisched.paths.straight import Straight, shift
@@ -94,8 +95,8 @@ BLIND_START = Quirk("blind_start", "The first output has no weight, since x0 is 
 
 
 def _averaged(recipe: Any, parts: Parts) -> Parts:
-    strided = isinstance(parts.solver, solvers.StridedAdams)
-    kind = solvers.StridedVelocityAdams if strided else solvers.VelocityAdams
+    strided = isinstance(parts.solver, StridedAdams)
+    kind = StridedVelocityAdams if strided else solvers.VelocityAdams
     velocity = recipe.prediction_type == "v_prediction"
     return parts._replace(solver=_like(kind, parts.solver)) if velocity else parts
 
@@ -142,7 +143,7 @@ def _strided(recipe: Any, parts: Parts) -> Parts:
     changed = parts._replace(spacing=Chain(tuple(links)))
     if isinstance(parts.solver, solvers.Adams):
         velocity = isinstance(parts.solver, solvers.VelocityAdams)
-        kind = solvers.StridedVelocityAdams if velocity else solvers.StridedAdams
+        kind = StridedVelocityAdams if velocity else StridedAdams
         changed = changed._replace(solver=_like(kind, parts.solver))
     return changed
 
@@ -253,7 +254,9 @@ def _last_level(recipe: Any, parts: Parts) -> Parts:
 
 
 LAST_LEVEL = Quirk(
-    "last_level", "With a spacing of sigmas, or flow sigmas, the last step of a run to sigma_min does nothing.", _last_level
+    "last_level",
+    "With a spacing of sigmas, or flow sigmas, the last step of a run to sigma_min does nothing.",
+    _last_level,
 )
 
 
@@ -335,11 +338,19 @@ class Spare(Link):
         if path.timestep_type == "continuous":
             return made
         n = len(made) - 1
-        chosen = self.placed.numbers(path, n) if asked.timesteps is None else path.read(asked.timesteps, None, path.clean).times
+        chosen = (
+            self.placed.numbers(path, n)
+            if asked.timesteps is None
+            else path.read(asked.timesteps, None, path.clean).times
+        )
         kept = made.part(0, n)
         end = path.timestep_of(float(kept.alphas[-1]), float(kept.sigmas[-1]))
         return Grid(
-            np.append(chosen, end), kept.alphas, kept.sigmas, scales=path.scale(kept.alphas, kept.sigmas), prior=kept.prior
+            np.append(chosen, end),
+            kept.alphas,
+            kept.sigmas,
+            scales=path.scale(kept.alphas, kept.sigmas),
+            prior=kept.prior,
         )
 
 
@@ -372,7 +383,7 @@ class LateJumping(Jumping):
 
 def _late_undo(recipe: Any, parts: Parts) -> Parts:
     changed = _spaced(parts, Jumping, lambda one: _like(LateJumping, one))
-    return changed._replace(solver=_like(solvers.LateRePaint, parts.solver))
+    return changed._replace(solver=_like(LateRePaint, parts.solver))
 
 
 LATE_UNDO = Quirk("late_undo", "A jump back adds the noise of timesteps that are too late.", _late_undo)
@@ -413,7 +424,9 @@ class GivenRamp(Given):
         checks.one_of(timesteps=asked.timesteps, sigmas=asked.sigmas)
         share, (top, bottom) = checks.numbers("sigmas", asked.sigmas), path.ends
         if self.rho is None:
-            return SingleLow()(path, Asked(share.size), Respace("exponential")(path, asked, Trained()(path, Asked(share.size), None)))
+            return SingleLow()(
+                path, Asked(share.size), Respace("exponential")(path, asked, Trained()(path, Asked(share.size), None))
+            )
         ends = [sigma ** (1 / self.rho) for sigma in (top, bottom)]
         levels = checks.trimmed(np.interp(share, (0, 1), ends) ** self.rho, 0.0)
         return Points(checks.falling(levels))

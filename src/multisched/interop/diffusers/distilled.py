@@ -36,7 +36,5 @@ PEERS = {
         ignored={"num_train_timesteps": "each run says its steps"},
         quirks=(told.quirk(told.score_vp),),
     ),
-    "KarrasVeScheduler": Peer(
-        schedulers.KarrasVe, quirks=(defects.SQUARED, told.quirk(told.karras_ve))
-    ),
+    "KarrasVeScheduler": Peer(schedulers.KarrasVe, quirks=(defects.SQUARED, told.quirk(told.karras_ve))),
 }

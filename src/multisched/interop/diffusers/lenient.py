@@ -8,8 +8,8 @@ from typing import Any
 import numpy as np
 
 from multisched.errors import ScheduleError
-from multisched.schedulers import DDPM, Recipe
 from multisched.paths.discrete import Discrete
+from multisched.schedulers import DDPM, Recipe
 from multisched.schedulers.multistep import VARIANCES, OnEither
 from multisched.values import shown
 
@@ -36,7 +36,12 @@ def _value(kind: type[Recipe], name: str, wanted: Any, value: Any) -> Any:
         return bool(value)
     if wanted is int and isinstance(value, float) and value.is_integer():
         return int(value)
-    if name == "solver_order" and {"solver_order", "algorithm_type"} <= {one.name for one in fields(kind)} and isinstance(value, int) and value > 3:
+    if (
+        name == "solver_order"
+        and {"solver_order", "algorithm_type"} <= {one.name for one in fields(kind)}
+        and isinstance(value, int)
+        and value > 3
+    ):
         return 3
     if name == "shift_terminal" and isinstance(value, (int, float)) and value == 0:
         return None

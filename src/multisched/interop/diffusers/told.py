@@ -39,7 +39,9 @@ class _Told:
     def timesteps(self, recipe: Any, parts: Parts, grid: Grid, asked: Asked) -> Any:
         exact = grid.timesteps[:-1]
         with np.errstate(all="ignore"):
-            found = np.asarray(exact if (some := self.rule(recipe, parts, grid, asked)) is None else some, dtype=np.float64)
+            found = np.asarray(
+                exact if (some := self.rule(recipe, parts, grid, asked)) is None else some, dtype=np.float64
+            )
         if found.shape[0] != exact.size:
             return exact
         return found if found.ndim == 2 else np.where(np.isfinite(found), found, exact)

@@ -211,4 +211,6 @@ def multistep(recipe: Any, parts: Parts, grid: Grid, asked: Asked) -> Any:
         return None
     if parts.told is not None:  # by another quirk
         return parts.told(grid, asked)
-    return discrete(recipe, parts, grid, asked) if isinstance(parts.path, Discrete) else whole(recipe, parts, grid, asked)
+    return (
+        discrete(recipe, parts, grid, asked) if isinstance(parts.path, Discrete) else whole(recipe, parts, grid, asked)
+    )

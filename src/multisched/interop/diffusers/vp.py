@@ -40,7 +40,5 @@ PEERS = {
         ignored={"beta_schedule": "squaredcos_cap_v2 is all that it may be"},
     ),
     "DDPMWuerstchenScheduler": Peer(schedulers.DDPMWuerstchen, quirks=(told.quirk(told.wuerstchen),)),
-    "RePaintScheduler": Peer(
-        schedulers.RePaint, ours=("jump_length", "jump_n_sample"), quirks=(defects.LATE_UNDO,)
-    ),
+    "RePaintScheduler": Peer(schedulers.RePaint, ours=("jump_length", "jump_n_sample"), quirks=(defects.LATE_UNDO,)),
 }
