@@ -75,7 +75,7 @@ NAMES = (
     *(None, 5, ["DDIMScheduler"], ["diffusers", "DDIMScheduler"], {"a": 1}, "x" * 10_000, b"DDIMScheduler"),
 )
 SCHEDULES = tuple(
-    kind for one in ms.schedules.__all__ if isinstance(kind := getattr(ms.schedules, one), type) and one != "Schedule"
+    kind for one in ms.paths.__all__ if isinstance(kind := getattr(ms.paths, one), type) and one not in ("Path", "Point", "Betas")
 )
 PREDICTIONS = ("epsilon", "sample", "v_prediction", "flow_prediction", "flow_to_data", "edm", "score")
 
@@ -233,7 +233,7 @@ def _function(draw: random.Random) -> Case:
         (ms.retrieve_timesteps, (some(None, "cpu"), some(*SIGMAS), some(2, 3), some(1000), some(None, [1.0, 0.5]))),
         (ms.betas_for_alpha_bar, (some(10, 1000), some(0.999, 0.5), some("cosine", "exp", "laplace"))),
         (ms.rescale_zero_terminal_snr, (some([0.1, 0.2, 0.3], np.linspace(0.1, 0.2, 9, dtype="float32")),)),
-        (ms.schedules.align_your_steps, (some("sd1", "sdxl", "svd"), some(5, 10, 20))),
+        (ms.spacings.align_your_steps, (some("sd1", "sdxl", "svd"), some(5, 10, 20))),
         (ms.noise.normal, (some((2, 3)), some(0, [1, 2]), some("numpy"), some(None, "cpu"), some(None, "float32"))),
         (ms.Grid, (some([2.0, 1.0, 0.0]), some([0.5, 0.8, 1.0]), some([0.9, 0.5, 0.0]))),
         (ms.stack_plans, (some([plan], (plan, plan)),)),

@@ -4,7 +4,7 @@ import math
 
 import numpy as np
 import pytest
-from made import flow, quirked
+from made import flow, quirked, strided, vp
 from zoo import arrays
 
 import multisched as ms
@@ -27,7 +27,7 @@ CASES = [
     (lambda: ms.FlowMatchEuler(shift="3"), "shift must be a number; given '3'"),
     (lambda: ms.FlowMatchEuler(shift=None), "shift must be a number; given None"),
     (lambda: ms.FlowMatchEuler(shift_terminal="x"), "shift_terminal must be a number; given 'x'"),
-    (lambda: ms.FlowMatchEuler(double_shift="no"), "double_shift must be True or False; given 'no'"),
+    (lambda: ms.FlowMatchEuler(invert_sigmas="no"), "invert_sigmas must be True or False; given 'no'"),
     (lambda: ms.FlowMatchEuler(time_shift_type=1), "time_shift_type must be a string; given 1"),
     (lambda: ms.DDIM(clip_sample="false"), "clip_sample must be True or False; given 'false'"),
     (lambda: ms.DDIM(prediction_type=["epsilon"]), "prediction_type must be a string"),
@@ -60,7 +60,6 @@ CASES = [
         lambda: ms.DDIM(prediction_type="noise"),
         "one of 'epsilon', 'sample', 'v_prediction'; given 'noise'",
     ),
-    (lambda: ms.DDIM(previous_timestep="next"), "previous_timestep must be one of 'list', 'stride'"),
     (lambda: ms.DDIM(beta_start=0.5, beta_end=0.1), "0 < beta_start <= beta_end < 1; given 0.5, 0.1"),
     (lambda: ms.DDIM(trained_betas=[0.1, 0.2]), "trained_betas must be 1000 numbers"),
     (lambda: ms.DDIM(num_train_timesteps=2, trained_betas=[0.1, math.nan]), "trained_betas must be finite"),
@@ -70,7 +69,7 @@ CASES = [
     (lambda: ms.DDIM(thresholding=True, sample_max_value=0.5), "sample_max_value must be at least 1"),
     (lambda: ms.DDIM(thresholding=True, dynamic_thresholding_ratio=0), r"must be in \(0, 1\]; given 0"),
     (lambda: ms.DDIM(steps_offset=0.5), "steps_offset must be an int; given 0.5"),
-    (lambda: ms.Scheduler(DDIM.parts().path, "w_prediction", ms.solvers.Euler()), "given 'w_prediction'"),
+    (lambda: ms.Scheduler(*DDIM.parts()[:2], "w_prediction", ms.solvers.Euler()), "given 'w_prediction'"),
     (lambda: ms.betas_for_alpha_bar(10, alpha_transform_type="tanh"), "alpha_transform_type must be one of"),
     (lambda: ms.betas_for_alpha_bar(10, max_beta=2.0), r"max_beta must be in \(0, 1\]; given 2.0"),
     (lambda: ms.rescale_zero_terminal_snr([0.5]), "at least two numbers"),
@@ -128,9 +127,7 @@ CASES = [
     (lambda: ms.Grid(np.ones(3), np.ones(3), np.ones(2)), "n [+] 1 timesteps, alphas, sigmas"),
     (lambda: ms.Grid(np.ones(2), np.ones(2), np.array([1.0, -1.0])), "sigmas must be finite and not negative"),
     (
-        lambda: quirked(
-            ms.Scheduler(ms.DDIM(timestep_spacing="linspace").parts().path, "epsilon", ms.solvers.Heun()), "stride"
-        ).plan(7),
+        lambda: ms.Scheduler(*strided(vp("linspace")), "epsilon", ms.solvers.Heun()).plan(7),
         "steps of its grid must join",
     ),
 ]

@@ -83,7 +83,7 @@ SDE = {
 @pytest.mark.parametrize("recipe", SDE.values(), ids=SDE.keys())
 def test_finer_steps_converge_to_one_image(recipe):
     """With an exact Gaussian model: along a path the runs draw together as the steps halve, with fresh noise not."""
-    data = ms.Scheduler(recipe.parts().path, "sample", recipe.parts().solver)
+    data = ms.Scheduler(*recipe.parts()[:2], "sample", recipe.parts().solver)
 
     def run(steps, source):
         plan = data.plan(steps)

@@ -186,7 +186,7 @@ RATIOS = [12.0, 3.0, 1.0, 0.2]
         ms.KarrasVe(s_churn=0.0),
         ms.ScoreSdeVe(correct_steps=0),
         ms.IPNDM(),
-        ms.Scheduler(TrigFlow(), "v_prediction", ms.solvers.Euler()),
+        ms.Scheduler(TrigFlow(), ms.spacings.Times(), "v_prediction", ms.solvers.Euler()),
         ms.ScoreSdeVp(),
         ms.DDPMWuerstchen(),
     ],
@@ -221,8 +221,8 @@ def test_what_belongs_to_another_path_is_named():
     for bad in ([900, -2], [900, -0.5]):
         with pytest.raises(ms.ScheduleError, match="timesteps must"):
             ms.DDIM().plan(timesteps=bad)
-    level = DiscreteVP().levels(-0.25)
-    np.testing.assert_allclose(level, (0.25 + 0.75 * DiscreteVP().levels(0)[0], 0.75 * DiscreteVP().levels(0)[1]))
+    level = ms.paths.Discrete().levels(-0.25)
+    np.testing.assert_allclose(level, (0.25 + 0.75 * ms.paths.Discrete().levels(0)[0], 0.75 * ms.paths.Discrete().levels(0)[1]))
 
 
 STEP_VALUES = {

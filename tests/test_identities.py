@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from zoo import EVERY, arrays, every_recipe, run
 
-from made import flow, quirked
+from made import flow, quirked, ve, vp
 
 import multisched as ms
 
@@ -46,7 +46,7 @@ def test_the_variance_of_a_step_by_its_timesteps(make):
 
 def test_ddim_with_eta_zero_is_euler():
     schedule = ms.DDIM().parts().path
-    euler = ms.Scheduler(schedule, "epsilon", ms.solvers.Euler()).plan(30)
+    euler = ms.Scheduler(*ms.DDIM().parts()[:2], "epsilon", ms.solvers.Euler()).plan(30)
     ddim = ms.DDIM(clip_sample=False).plan(30)
     np.testing.assert_allclose(ddim.tableau.fold().weights, euler.tableau.fold().weights, rtol=1e-12, atol=1e-14)
 
@@ -200,15 +200,15 @@ def test_log_prob_is_the_gaussian_density(make, backend):
 
 
 DPM_SCHEDULES = {
-    "vp": ms.schedules.DiscreteVP(timestep_spacing="trailing"),
-    "flow": *flow(shift=3.0, sigma_max=0.99),
-    "ve": ms.schedules.VE(),
+    "vp": vp("trailing"),
+    "flow": flow(shift=3.0, sigma_max=0.99),
+    "ve": ve(),
 }
 
 
 def _samples(solver, schedule, n=20):
     """Rows of the sample, x0 folded."""
-    return ms.Scheduler(schedule, "v_prediction", solver).plan(n).tableau.fold().weights[:, 0]
+    return ms.Scheduler(*schedule, "v_prediction", solver).plan(n).tableau.fold().weights[:, 0]
 
 
 @pytest.mark.parametrize("schedule", DPM_SCHEDULES.values(), ids=DPM_SCHEDULES)

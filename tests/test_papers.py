@@ -4,7 +4,7 @@ import math
 
 import numpy as np
 import pytest
-from made import ve, vp
+from made import flow, ve, vp
 from zoo import arrays
 
 import multisched as ms
@@ -13,9 +13,15 @@ from multisched.paths import LinearVP
 X, X0, Z = 0.7, -0.4, 1.3  # a sample, the clean one that the model says, and noise
 
 
+def _geometric():
+    """Score-based levels, stepped down one by one."""
+    path, spacing = ve(0.1, 20.0, kind="exponential", prior=0.0, sigma_data=None, timestep="sigma")
+    return path, spacing | ms.spacings.Descent(0.3)
+
+
 def _steps(solver, schedule, prediction="sample", n=9):
     """A plan, its levels (alpha, sigma), those that its steps aim at, and where they lead from X, X0 and Z."""
-    plan = ms.Scheduler(schedule, prediction, solver).plan(n)
+    plan = ms.Scheduler(*schedule, prediction, solver).plan(n)
     weights = plan.tableau.fold().weights[:, 0]
     found = weights[:, [0, *range(len(plan.tableau.registers), weights.shape[1])]] @ [X, X0, Z][: 2 + plan.noise_draws]
     here = plan.alphas[:-1], plan.sigmas[:-1]
@@ -25,7 +31,7 @@ def _steps(solver, schedule, prediction="sample", n=9):
 @pytest.mark.host
 def test_latent_consistency():
     """Luo et al. 2023 (arXiv 2310.04378, eq. 9), with the weights of its code."""
-    plan, _, (a, b), found = _steps(ms.solvers.LCM(0.002), DiscreteVP(timestep_spacing="trailing"))
+    plan, _, (a, b), found = _steps(ms.solvers.LCM(0.002), vp("trailing"))
     s = 0.002 * plan.timesteps / 0.5
     f = X * 0.25 / (s**2 / 4 + 0.25) + s / 2 / np.sqrt(s**2 / 4 + 0.25) * X0
     np.testing.assert_allclose(found, a * f + b * Z, rtol=1e-10)
@@ -37,7 +43,7 @@ def test_consistency_functions(s_noise):
     """Song et al. 2023 (arXiv 2303.01469, algorithm 1 and appendix C), of a network F preconditioned as EDM's."""
     least, data = 0.02, 0.4
     solver = ms.solvers.Consistency(least, data, s_noise)
-    schedule = VE(least, 5.0, data, final_sigmas_type="sigma_min")
+    schedule = ve(least, 5.0, end="sigma_min", sigma_data=data)
     _, (_, k), (_, after), found = _steps(solver, schedule, ms.Prediction("edm", data))
     skip, out = data**2 / ((k - least) ** 2 + data**2), (k - least) * data / np.sqrt(k**2 + data**2)
     wanted = skip * X + out * X0 + s_noise * np.sqrt(after**2 - least**2) * Z
@@ -45,7 +51,7 @@ def test_consistency_functions(s_noise):
 
 
 @pytest.mark.host
-@pytest.mark.parametrize("schedule", [Flow(shift=2.0, sigma_max=0.97), DiscreteVP()], ids=["flow", "vp"])
+@pytest.mark.parametrize("schedule", [flow(2.0, 0.97), vp()], ids=["flow", "vp"])
 def test_ancestral_steps_of_rectified_flow(schedule):
     """A step to below the aim and the noise back up to it, as k-diffusion has them, on x / (alpha + sigma)."""
     eta, s_noise = 0.6, 1.1
@@ -67,7 +73,7 @@ def test_a_rescaled_sde(mode):
     et al. 2025 (arXiv 2510.01184), in data time."""
     k, deviation, start, end = 1.7, 0.8, 0.15, 0.9
     solver = ms.solvers.RescaledSDE(mode, k, deviation, start, end)
-    plan, (t, s), (after, _), found = _steps(solver, Flow(shift=2.0, sigma_max=0.97))
+    plan, (t, s), (after, _), found = _steps(solver, flow(2.0, 0.97))
     snr = (t / s) ** 2
     rescaled = (snr * deviation**2 + 1) / (snr * deviation**2 / k + 1)
     noise = rescaled * (X - t * X0) / s
@@ -83,7 +89,7 @@ def test_a_rescaled_sde(mode):
 @pytest.mark.host
 def test_the_reverse_process_of_a_linear_rate():
     """Song et al. 2020 (arXiv 2011.13456, eq. 6 and 11): dx = -(x / 2 + score) * beta dt + sqrt(beta) dw."""
-    plan, (_, sigma), _, found = _steps(ms.solvers.EulerMaruyama(0.2, 15.0), LinearVP(0.2, 15.0), "epsilon")
+    plan, (_, sigma), _, found = _steps(ms.solvers.EulerMaruyama(0.2, 15.0), (LinearVP(0.2, 15.0), ms.spacings.Times(1.0, 0.001, False)), "epsilon")
     rate = (0.2 + plan.timesteps * 14.8) / len(plan)
     noisy = np.append(np.sqrt(rate[:-1]), 0.0)
     np.testing.assert_allclose(found, X + (X / 2 - X0 / sigma) * rate + noisy * Z, rtol=1e-10)
@@ -93,8 +99,8 @@ def test_the_reverse_process_of_a_linear_rate():
 def test_langevin_steps_and_a_prediction(norms, make, backend):
     """Song et al. 2020 (arXiv 2011.13456, algorithms 2 and 4), with the norms of each sample or averaged over the
     batch."""
-    schedule = Geometric(0.1, 20.0, sigma_data=None, sigma_schedule="exponential", timestep="sigma", sampling_eps=0.3)
-    plan = ms.Scheduler(schedule, "score", ms.solvers.PredictorCorrector(0.2, 2, norms)).plan(5)
+    schedule = _geometric()
+    plan = ms.Scheduler(*schedule, "score", ms.solvers.PredictorCorrector(0.2, 2, norms)).plan(5)
     x, score, z = arrays(3)
     size = [np.sqrt(np.sum(one.astype(float) ** 2, axis=(1, 2), keepdims=True)) for one in (z, score)]
     size = [np.mean(one) for one in size] if norms == "batch" else size
@@ -133,8 +139,8 @@ def test_heun_with_churn_before_the_call(s_churn, gamma):
 def test_the_rollout_of_a_policy(n):
     """Chen et al. 2025 (arXiv 2510.14974): Euler's substeps, one after the other, on the line through the x0s."""
     solver, x0s = ms.solvers.PiFlow(n_grid=4, shift=3.0, substeps=16, eps=1e-3), np.array([0.3, -1.0, 0.5, 2.0])
-    schedule = Flow(shift=3.0, sigma_max=0.98, sigma_min=0.0, spare_step=True)
-    plan = ms.Scheduler(schedule, "sample", solver).plan(n)
+    schedule = flow(3.0, 0.98, sigma_min=0.0, spare=True)
+    plan = ms.Scheduler(*schedule, "sample", solver).plan(n)
     raw = np.maximum(plan.sigmas / (3 - 2 * plan.sigmas), 1e-3)
     for row, weights in enumerate(plan.tableau.fold().weights[:, 0]):
         count = max(round((raw[row] - raw[row + 1]) * 16), 1)
@@ -148,9 +154,9 @@ def test_the_rollout_of_a_policy(n):
 
 @pytest.mark.host
 def test_a_policy_that_says_one_thing_is_euler():
-    schedule = Flow(shift=5.0, sigma_max=0.98, sigma_min=0.1, final_sigma=0.05)
+    schedule = flow(5.0, 0.98, 0.05, sigma_min=0.1)
     euler, policy = (
-        ms.Scheduler(schedule, "flow_prediction", solver).plan(6)
+        ms.Scheduler(*schedule, "flow_prediction", solver).plan(6)
         for solver in (ms.solvers.Euler(), ms.solvers.PiFlow())
     )
     sample, *outputs = policy.tableau.fold().weights[:, 0].T
@@ -183,7 +189,7 @@ def test_the_third_order_of_the_sde_as_published():
 def test_the_third_order_of_a_singlestep_solver():
     """The step from the start of a group is exact where x0 is a parabola in lam: sigma * integral of e^lam * x0."""
     solver = ms.solvers.DPMSinglestep(3, "dpmsolver++", "heun")
-    plan = ms.Scheduler(*ve(sigma_min=0.3, sigma_max=5.0, final_sigmas_type="sigma_min"), "sample", solver).plan(6)
+    plan = ms.Scheduler(*ve(0.3, 5.0, "sigma_min"), "sample", solver).plan(6)
     row, lam = 5, -np.log(plan.sigmas[3:7])
     assert plan.stages[row] == 2 and plan.tableau.registers == ("sample", "anchor", "first", "second")
     points, weights = np.polynomial.legendre.leggauss(20)
@@ -199,7 +205,7 @@ def test_the_third_order_of_a_singlestep_solver():
 def test_the_noise_of_a_stochastic_adams_method(data):
     """Xue et al. 2023 (arXiv 2309.05019, section 4), between the timesteps that it is to be added at."""
     solver = ms.solvers.ExponentialAdams(data, 2, tau=0.6, tau_start=200.0, tau_end=800.0)
-    plan, (alpha, sigma), (a, b), _ = _steps(solver, DiscreteVP(final_sigmas_type="sigma_min"), "v_prediction")
+    plan, (alpha, sigma), (a, b), _ = _steps(solver, vp(end="sigma_min"), "v_prediction")
     shrunk = alpha * b / (a * sigma)  # e^-h
     wanted = b * np.sqrt(1 - shrunk ** (2 * 0.36)) if data else 0.6 * a * np.sqrt((sigma / alpha) ** 2 - (b / a) ** 2)
     noisy = (plan.timesteps >= 200) & (plan.timesteps <= 800)

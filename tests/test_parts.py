@@ -6,6 +6,8 @@ import numpy as np
 import pytest
 from zoo import EVERY, arrays, every_recipe
 
+from made import vp
+
 import multisched as ms
 
 STEPS = 6
@@ -67,8 +69,8 @@ def test_the_first_step_of_plms_has_two_calls_however_short_the_run():
 @pytest.mark.host
 def test_what_lies_beyond_the_stop_is_not_refused():
     """A model of the noise says nothing of x0 at pure noise, where the last call of this run to the noise is."""
-    options = {"rescale_betas_zero_snr": True, "timestep_spacing": "trailing", "final_sigmas_type": "sigma_min"}
-    recipe = ms.Scheduler(ms.schedules.Ascending(**options), "epsilon", ms.solvers.Heun())
+    path, down = vp("trailing", end="sigma_min", terminal_alpha_bar=0.0)
+    recipe = ms.Scheduler(path, down | ms.spacings.Reversed(), "epsilon", ms.solvers.Heun())
     with pytest.raises(ms.ScheduleError, match="says nothing of x0"):
         recipe.plan(5)
     assert len(recipe.plan(5, stop=4)) == 8

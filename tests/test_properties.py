@@ -13,7 +13,6 @@ FLOW = st.fixed_dictionaries(
         "shift": st.floats(0.01, 100),
         "sigma_max": st.floats(0.05, 1),
         "shift_terminal": st.none() | st.floats(0.01, 0.99),
-        "double_shift": st.booleans(),
     }
 )
 VP = st.fixed_dictionaries(
@@ -24,7 +23,6 @@ VP = st.fixed_dictionaries(
         "beta_end": st.floats(2e-3, 0.05),
         "timestep_spacing": st.sampled_from(["leading", "trailing", "linspace"]),
         "prediction_type": st.sampled_from(["epsilon", "sample", "v_prediction"]),
-        "previous_timestep": st.sampled_from(["list", "stride"]),
         "rescale_betas_zero_snr": st.booleans(),
         "set_alpha_to_one": st.booleans(),
         "steps_offset": st.integers(-1, 2),

@@ -4,16 +4,18 @@ import math
 
 import numpy as np
 import pytest
-from made import flow, ve
+from made import flow, ve, vp
 
 import multisched as ms
 from multisched.paths.betas import betas
+from multisched.spacings import align_your_steps
+from multisched.spacings import levels as ratios
 from multisched.spacings.trained import SPACINGS, linear_quadratic, timesteps
 
 ENDS = [(14.6, 0.03), (80.0, 0.002), (1.5, 0.4), (0.9, 0.2)]
 
 
-@pytest.mark.parametrize("kind", ratios.RATIOS)
+@pytest.mark.parametrize("kind", ratios.KINDS)
 @pytest.mark.parametrize(("top", "bottom"), ENDS)
 def test_ratios_fall_strictly_from_end_to_end(kind, top, bottom):
     for n in (1, 2, 3, 10, 100):
@@ -46,7 +48,7 @@ def test_ratios_by_their_closed_forms(top, bottom):
     }
     for kind, levels in wanted.items():
         np.testing.assert_allclose(found.get(kind, ratios.between(kind, top, bottom, n)), levels, rtol=1e-11)
-    assert set(wanted) == set(ratios.RATIOS) - {"beta"}
+    assert set(wanted) == set(ratios.KINDS) - {"beta"}
 
 
 def test_ratios_that_are_others_in_disguise():
@@ -129,10 +131,10 @@ def test_linear_quadratic():
         if n > 1:
             assert levels[n // 2] == pytest.approx(0.975)
             np.testing.assert_allclose(np.diff(levels[n // 2 :], 3), 0, atol=1e-12)
-    recipe = ms.Scheduler(*flow(spacing="linear_quadratic", sigma_max=0.9), "flow_prediction", ms.solvers.Euler())
+    recipe = ms.Scheduler(*flow(sigma_max=0.9, quadratic=True), "flow_prediction", ms.solvers.Euler())
     np.testing.assert_allclose(recipe.plan(8).sigmas, [*(0.9 * one for one in published), 0.0], rtol=1e-14)
     with pytest.raises(ms.ScheduleError, match="spacing must be one of 'even', 'linear_quadratic'"):
-        Flow(spacing="cubic")
+        ms.FlowMatchEuler().plan(4, spacing="cubic")
 
 
 def test_align_your_steps():
@@ -147,7 +149,7 @@ def test_align_your_steps():
         "svd": [700.0, 54.5, 15.886, 7.977, 4.248, 1.789, 0.981, 0.403, 0.173, 0.034, 0.002],
     }
     stable = {"beta_start": 0.00085, "beta_end": 0.012, "beta_schedule": "scaled_linear"}
-    ratio = DiscreteVP(**stable).ratios
+    ratio = vp(**stable)[0].ratios
     for model, wanted in timesteps_of.items():
         np.testing.assert_array_equal(align_your_steps(model)["timesteps"], wanted)
         np.testing.assert_allclose(ratio[wanted], levels_of[model][:-1], rtol=0.02)

@@ -119,14 +119,14 @@ def test_sigmas_fed_back_reproduce_the_plan_bit_for_bit(recipe, n):
 
 SCHEDULES = {
     "flow": flow(),
-    "flow-inverted": flow(inverted=True),
-    "stage": schedules.StagedFlow(stage=1, whole_shift=2.0),
-    **{timestep: schedules.VE(timestep=timestep) for timestep in ("quarter_log", "log_1000_4", "arctan", "sigma")},
-    "continuous": schedules.DiscreteVP(space="ve", timestep_type="continuous"),
-    "cosine": schedules.Cosine(0.7),
+    "flow-inverted": ms.paths.Straight(inverted=True),
+    "stage": ms.paths.Staged(stage=1, shift=2.0),
+    **{timestep: ms.paths.VarianceExploding(timestep=timestep) for timestep in ("quarter_log", "log_1000_4", "arctan", "sigma")},
+    "continuous": ms.paths.Discrete(space="ve", timestep_type="continuous"),
+    "cosine": Cosine(0.7),
     "trigonometric": TrigFlow(sigma_data=0.7),
     "linear-vp": LinearVP(0.2, 15.0),
-    "crash": Crash(),
+    "crash": Circle(),
 }
 
 
@@ -243,7 +243,7 @@ def test_on_the_way_to_the_noise_the_model_sees_what_it_sees_on_the_way_back(spa
     assert (up.scales[-1] < 0.01) == (space == "ve")
 
 
-@pytest.mark.parametrize("path", [Cosine(), TrigFlow(), LinearVP(), Crash()])
+@pytest.mark.parametrize("path", [Cosine(), TrigFlow(), LinearVP(), Circle()])
 def test_timesteps_in_half_precision_have_the_levels_of_their_values(path, make, backend):
     times = np.array([0.125, 0.75], np.float32)
     found = path.levels(make(times), backend)

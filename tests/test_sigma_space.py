@@ -4,7 +4,7 @@ import math
 
 import numpy as np
 import pytest
-from made import flow, quirked, vp
+from made import flow, quirked, ve, vp
 
 import multisched as ms
 from multisched.solvers.base import Level
@@ -40,8 +40,8 @@ def test_a_run_is_the_same_in_any_space(solver):
     rng = np.random.default_rng(0)
     sample, outputs, noise = (rng.standard_normal((10, 1, 4)) for _ in range(3))
     ends = []
-    for schedule in (VE(sigma_data=None), DiscreteVP(), Flow()):
-        recipe = ms.Scheduler(schedule, "epsilon", solver)
+    for schedule in (ve(sigma_data=None), vp(), flow()):
+        recipe = ms.Scheduler(*schedule, "epsilon", solver)
         _, alpha, sigma, scale = schedule.point(ratio)
         grid = ms.Grid(np.arange(6.0)[::-1], alpha, sigma, scales=scale)
         plan = recipe.plan_over(grid)
@@ -85,7 +85,7 @@ def test_the_midpoint_is_asked_for_where_lam_is_halfway():
 def test_noise_drawn_anew_at_the_end_of_a_midpoint_step():
     """s = eta * sigma_next * sqrt(1 - (k_next / k)^2), and as much of the model's noise as that leaves."""
     solver = ms.solvers.Midpoint(eta=0.6)
-    plan = ms.Scheduler(*vp(final_sigmas_type="sigma_min", timestep_spacing="trailing"), "sample", solver).plan(6)
+    plan = ms.Scheduler(*vp("trailing", end="sigma_min"), "sample", solver).plan(6)
     rows, names = plan.rows, plan.tableau.operands
     last = rows.stage == 1
     weights = plan.tableau.weights[last[:, 0], 0]
@@ -149,13 +149,13 @@ def test_continuous_timesteps_are_a_quarter_of_the_logarithm():
     x = np.ones((1, 2))
     np.testing.assert_allclose(ms.Euler(timestep_type="continuous").add_noise(x, x, 0.5), 1 + math.exp(2.0))
     with pytest.raises(ms.ScheduleError, match="space must be one of 've'; given 'vp'"):
-        DiscreteVP(timestep_type="continuous")
+        ms.paths.Discrete(timestep_type="continuous")
 
 
 def test_log_linear_sigmas_and_those_of_diffusers():
     """By default from end to end of the training schedule, each told with its own timestep; diffusers has one level
     more, tells other timesteps, and asks for that level too where timesteps are continuous."""
-    ours, table = ms.Euler(interpolation_type="log_linear"), DiscreteVP().ratios
+    ours, table = ms.Euler(interpolation_type="log_linear"), ms.paths.Discrete().ratios
     plan = ours.plan(6)
     assert np.ptp(np.diff(np.log(plan.sigmas[:-1]))) < 1e-12 and plan.sigmas[-1] == 0
     assert plan.sigmas[0] == pytest.approx(table[-1]) and plan.timesteps[[0, -1]] == pytest.approx([999, 0], abs=1e-6)
@@ -227,7 +227,6 @@ def test_what_a_configuration_says_in_other_words():
         (lambda: ms.EDMEuler(sigma_schedule="beta"), "sigma_schedule must be one of 'karras', 'exponential'"),
         (lambda: ms.EDMEuler(final_sigmas_type="last"), "final_sigmas_type must be one of 'zero', 'sigma_min'"),
         (lambda: ms.EDMEuler(prediction_type="sample"), "prediction_type must be one of 'epsilon', 'v_prediction'"),
-        (lambda: VE(single_step="middle"), "single_step must be one of"),
         (lambda: quirked(ms.EDMEuler(), "edm_grid").plan(sigmas=[1.0, 0.5]), "must fall strictly"),
     ],
 )

@@ -77,6 +77,7 @@ class OnEither(Recipe):
     def _parts(self, path: Path, links: tuple[Link, ...], solver: Solver) -> Parts:
         """The parts, with what all of these recipes share."""
         words: dict[str, Any] = {"final_sigmas_type": ("zero", "sigma_min"), "timestep_spacing": tuple(WORDS)}
+        words["time_shift_type"] = ("exponential", "linear")
         kinds = (*PREDICTIONS, "flow_prediction")
         check_options(self, positive=("flow_shift",), prediction_type=kinds, **words)
         prediction = Prediction(self.prediction_type)  # type: ignore[attr-defined]

@@ -139,7 +139,7 @@ class Chain(Spacing):
         made = (self.find(Given) or Given())(path, asked, self.end.level(path)) if asked.listed else None
         acting = [one for one in self.parts if one.acts(asked) and not isinstance(one, Given)]
         if asked.mu is not None and not any(isinstance(one, DynamicShift) for one in acting):
-            raise ScheduleError(self._no_mu(asked))
+            raise ScheduleError(_no_mu(path, asked))
         if not asked.listed:
             checks.one_of(n=asked.n, timesteps=None, sigmas=None)
         for link in acting:
@@ -151,10 +151,11 @@ class Chain(Spacing):
             checks.same_length(asked.n, len(grid))
         return grid
 
-    def _no_mu(self, asked: Asked) -> str:
-        if self.find(DynamicShift) is not None:
-            return f"given sigmas and timesteps are taken as they are, so mu={shown(asked.mu)} has no use."
-        return f"mu belongs to flow schedules with use_dynamic_shifting; given mu={shown(asked.mu)}."
+
+def _no_mu(path: Path, asked: Asked) -> str:
+    if asked.listed and path.velocity(0.5, 0.5) == (-1.0, 1.0):
+        return f"given sigmas and timesteps are taken as they are, so mu={shown(asked.mu)} has no use."
+    return f"mu={shown(asked.mu)} has no use: it belongs to flow schedules, where use_dynamic_shifting is on."
 
 
 @dataclass(frozen=True)
