@@ -60,14 +60,14 @@ def test_ratios_that_are_others_in_disguise():
     np.testing.assert_allclose(ratios.karras(14.6, 0.03, 30, 1e6), wanted, rtol=1e-4)
 
 
-def test_beta_quantiles_are_scipys():
+def testbeta_quantiles_are_scipys():
     stats = pytest.importorskip("scipy.stats")
     share = np.concatenate([np.linspace(0, 1, 201), [1e-9, 1e-6, 1 - 1e-6, 1 - 1e-9]])
     for a, b in ((0.6, 0.6), (0.5, 0.5), (1.0, 1.0), (0.4, 0.9), (2.0, 0.7), (0.8, 3.0)):
         np.testing.assert_allclose(
             ratios.beta(1.0, 0.0, share.size, a, b), stats.beta.ppf(1 - np.linspace(0, 1, share.size), a, b), atol=1e-12
         )
-        np.testing.assert_allclose(ratios._beta_quantile(share, a, b), stats.beta.ppf(share, a, b), atol=1e-12)
+        np.testing.assert_allclose(ratios.beta_quantile(share, a, b), stats.beta.ppf(share, a, b), atol=1e-12)
 
 
 def test_ratios_are_refused_in_a_sentence():
@@ -133,7 +133,7 @@ def test_linear_quadratic():
             np.testing.assert_allclose(np.diff(levels[n // 2 :], 3), 0, atol=1e-12)
     recipe = ms.Scheduler(*flow(sigma_max=0.9, quadratic=True), "flow_prediction", ms.solvers.Euler())
     np.testing.assert_allclose(recipe.plan(8).sigmas, [*(0.9 * one for one in published), 0.0], rtol=1e-14)
-    with pytest.raises(ms.ScheduleError, match="spacing must be one of 'even', 'linear_quadratic'"):
+    with pytest.raises(ms.ScheduleError, match="spacing must be one of"):
         ms.FlowMatchEuler().plan(4, spacing="cubic")
 
 

@@ -7,6 +7,7 @@ import pytest
 from made import flow, quirked
 
 import multisched as ms
+from multisched.paths import Circle, Cosine, LinearVP, TrigFlow
 from multisched.paths import Cosine, LinearVP, TrigFlow
 from multisched.spacings.trained import timesteps
 

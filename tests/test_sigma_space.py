@@ -42,7 +42,7 @@ def test_a_run_is_the_same_in_any_space(solver):
     ends = []
     for schedule in (ve(sigma_data=None), vp(), flow()):
         recipe = ms.Scheduler(*schedule, "epsilon", solver)
-        _, alpha, sigma, scale = schedule.point(ratio)
+        _, alpha, sigma, scale = schedule[0].point(ratio)
         grid = ms.Grid(np.arange(6.0)[::-1], alpha, sigma, scales=scale)
         plan = recipe.plan_over(grid)
         state = ms.State(sample[0] * float(alpha[0]), tuple(sample[1] for _ in solver.memory), 0)

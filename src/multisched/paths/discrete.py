@@ -91,6 +91,8 @@ class Discrete(Path):
     sigma_data: float | None = None
 
     def __post_init__(self) -> None:
+        if not isinstance(self.betas, Betas):
+            raise ScheduleError(f"betas must be a paths.Betas; given {shown(self.betas)}.")
         check_options(self, positive=("snr_shift_scale", "sigma_data"), timestep_type=("discrete", "continuous"))
         checks.option("space", self.space, ("ve",) if self.timestep_type == "continuous" else ("ve", "vp"))
         with arithmetic():

@@ -218,6 +218,7 @@ class FlowMapEuler(Recipe):
     shift: float = 1.0
 
     def parts(self) -> Parts:
+        check_options(self, positive=("shift",))
         spacing = Even(1.0, 0.0, True) | Shift(self.shift) | End()
         return Parts(Straight(self.num_train_timesteps), spacing, Prediction("flow_prediction"), solvers.Euler())
 
@@ -236,6 +237,7 @@ class MiniMaxH3(Recipe):
     shift: float = 12.0
 
     def parts(self) -> Parts:
+        check_options(self, positive=("shift",))
         spacing = Even(1.0, 0.0, True) | Shift(self.shift) | End()
         return Parts(Straight(1, True), spacing, Prediction("flow_to_data"), solvers.Euler())
 
@@ -264,6 +266,7 @@ class Piflow(Recipe):
     num_policy_substeps: int = 128
 
     def parts(self) -> Parts:
+        check_options(self, positive=("shift",))
         check_options(self, counts={"num_policy_substeps": SUBSTEPS})
         if not 0 < self.final_step_size_scale <= 1:
             raise ScheduleError(f"final_step_size_scale must be in (0, 1]; given {self.final_step_size_scale!r}.")

@@ -85,6 +85,7 @@ class OnEither(Recipe):
 
     def _respace(self, trained: Discrete) -> Respace | None:
         """The ratios of their own spacing, between the ends of the training run or sigma_max and sigma_min."""
+        check_options(self, positive=("flow_shift",))
         kind, (top, bottom) = spacing_of_sigmas(self), trained.ends
         return None if kind is None else Respace(kind, self.sigma_max or top, self.sigma_min or bottom)
 
