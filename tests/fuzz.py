@@ -75,7 +75,9 @@ NAMES = (
     *(None, 5, ["DDIMScheduler"], ["diffusers", "DDIMScheduler"], {"a": 1}, "x" * 10_000, b"DDIMScheduler"),
 )
 SCHEDULES = tuple(
-    kind for one in ms.paths.__all__ if isinstance(kind := getattr(ms.paths, one), type) and one not in ("Path", "Point", "Betas")
+    kind
+    for one in ms.paths.__all__
+    if isinstance(kind := getattr(ms.paths, one), type) and one not in ("Path", "Point", "Betas")
 )
 PREDICTIONS = ("epsilon", "sample", "v_prediction", "flow_prediction", "flow_to_data", "edm", "score")
 

@@ -222,7 +222,9 @@ def test_what_belongs_to_another_path_is_named():
         with pytest.raises(ms.ScheduleError, match="timesteps must"):
             ms.DDIM().plan(timesteps=bad)
     level = ms.paths.Discrete().levels(-0.25)
-    np.testing.assert_allclose(level, (0.25 + 0.75 * ms.paths.Discrete().levels(0)[0], 0.75 * ms.paths.Discrete().levels(0)[1]))
+    np.testing.assert_allclose(
+        level, (0.25 + 0.75 * ms.paths.Discrete().levels(0)[0], 0.75 * ms.paths.Discrete().levels(0)[1])
+    )
 
 
 STEP_VALUES = {

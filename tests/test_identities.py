@@ -6,9 +6,8 @@ from itertools import pairwise
 
 import numpy as np
 import pytest
-from zoo import EVERY, arrays, every_recipe, run
-
 from made import flow, quirked, ve, vp
+from zoo import EVERY, arrays, every_recipe, run
 
 import multisched as ms
 

@@ -89,7 +89,9 @@ def test_a_rescaled_sde(mode):
 @pytest.mark.host
 def test_the_reverse_process_of_a_linear_rate():
     """Song et al. 2020 (arXiv 2011.13456, eq. 6 and 11): dx = -(x / 2 + score) * beta dt + sqrt(beta) dw."""
-    plan, (_, sigma), _, found = _steps(ms.solvers.EulerMaruyama(0.2, 15.0), (LinearVP(0.2, 15.0), ms.spacings.Times(1.0, 0.001, False)), "epsilon")
+    plan, (_, sigma), _, found = _steps(
+        ms.solvers.EulerMaruyama(0.2, 15.0), (LinearVP(0.2, 15.0), ms.spacings.Times(1.0, 0.001, False)), "epsilon"
+    )
     rate = (0.2 + plan.timesteps * 14.8) / len(plan)
     noisy = np.append(np.sqrt(rate[:-1]), 0.0)
     np.testing.assert_allclose(found, X + (X / 2 - X0 / sigma) * rate + noisy * Z, rtol=1e-10)

@@ -4,9 +4,8 @@ from dataclasses import fields
 
 import numpy as np
 import pytest
-from zoo import EVERY, arrays, every_recipe
-
 from made import vp
+from zoo import EVERY, arrays, every_recipe
 
 import multisched as ms
 

@@ -44,7 +44,7 @@ def _sound(plan, n):
 def test_flow_matching(options, n, kind):
     plan = kind(**options).plan(n)
     _sound(plan, n)
-    again = kind(**options | {"double_shift": False}).plan(sigmas=plan.sigmas)
+    again = kind(**options).plan(sigmas=plan.sigmas)
     np.testing.assert_array_equal(again.sigmas, plan.sigmas)
 
 

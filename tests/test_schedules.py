@@ -4,11 +4,10 @@ import math
 
 import numpy as np
 import pytest
-from made import flow, quirked
+from made import flow, grid, quirked, vp
 
 import multisched as ms
-from multisched.paths import Circle, Cosine, LinearVP, TrigFlow
-from multisched.paths import Cosine, LinearVP, TrigFlow
+from multisched.paths import Circle, Cosine, LinearVP, TrigFlow, straight
 from multisched.spacings.trained import timesteps
 
 
@@ -58,28 +57,30 @@ def test_the_shift_is_applied_once():
 def test_the_double_shift_of_other_libraries_can_be_had():
     for n in (5, 60):
         sigmas = quirked(ms.FlowMatchEuler(shift=3.0), "double_shift").plan(n).sigmas
-        np.testing.assert_allclose(sigmas[-2], flow.shift(flow.shift(0.001, 3.0), 3.0), rtol=1e-12)
+        np.testing.assert_allclose(sigmas[-2], straight.shift(straight.shift(0.001, 3.0), 3.0), rtol=1e-12)
         assert f"{sigmas[-2]:.6f}" == "0.008929"
     assert ms.FlowMatchEuler(shift=3.0).plan(5).sigmas[-2] == pytest.approx(0.0029940119760)
 
 
 @pytest.mark.parametrize("factor", [0.01, 0.1, 0.37, 0.9, 1.5, 3.0, 12.0])
 def test_a_shift_keeps_pure_noise_and_clean_samples(factor):
-    assert flow.shift(1.0, factor) == 1.0 and flow.shift(0.0, factor) == 0.0
+    assert straight.shift(1.0, factor) == 1.0 and straight.shift(0.0, factor) == 0.0
     for n in (1, 5, 50):
         assert ms.FlowMatchEuler(shift=factor).plan(n).sigmas[0] == 1.0
 
 
 @pytest.mark.host
 def test_a_spare_step_has_its_share_of_the_others():
-    grid = flow(sigma_max=0.9, sigma_min=0.1, spare_step=True, last_step=0.25, inverted=True).grid(5)
-    np.testing.assert_allclose(grid.sigmas, [*(0.9 - 0.8 / 4.25 * np.arange(5)), 0.0], rtol=1e-12, atol=1e-15)
-    np.testing.assert_allclose(grid.timesteps, 1000 * (1 - grid.sigmas), rtol=1e-12)
+    found = grid(flow(sigma_max=0.9, sigma_min=0.1, spare=True, last_step=0.25, inverted=True), 5)
+    np.testing.assert_allclose(found.sigmas, [*(0.9 - 0.8 / 4.25 * np.arange(5)), 0.0], rtol=1e-12, atol=1e-15)
+    np.testing.assert_allclose(found.timesteps, 1000 * (1 - found.sigmas), rtol=1e-12)
 
 
 def test_shifts_compose():
     sigmas = np.linspace(0.01, 1, 50)
-    np.testing.assert_allclose(flow.shift(flow.shift(sigmas, 2.0), 1.5), flow.shift(sigmas, 3.0), rtol=1e-14)
+    np.testing.assert_allclose(
+        straight.shift(straight.shift(sigmas, 2.0), 1.5), straight.shift(sigmas, 3.0), rtol=1e-14
+    )
 
 
 def test_dynamic_shifts():
@@ -119,10 +120,13 @@ def test_sigmas_fed_back_reproduce_the_plan_bit_for_bit(recipe, n):
 
 
 SCHEDULES = {
-    "flow": flow(),
+    "flow": ms.paths.Straight(),
     "flow-inverted": ms.paths.Straight(inverted=True),
     "stage": ms.paths.Staged(stage=1, shift=2.0),
-    **{timestep: ms.paths.VarianceExploding(timestep=timestep) for timestep in ("quarter_log", "log_1000_4", "arctan", "sigma")},
+    **{
+        timestep: ms.paths.VarianceExploding(timestep=timestep)
+        for timestep in ("quarter_log", "log_1000_4", "arctan", "sigma")
+    },
     "continuous": ms.paths.Discrete(space="ve", timestep_type="continuous"),
     "cosine": Cosine(0.7),
     "trigonometric": TrigFlow(sigma_data=0.7),
@@ -238,8 +242,8 @@ def test_retrieve_timesteps(backend, make, device):
 @pytest.mark.host
 @pytest.mark.parametrize("space", ["vp", "ve"])
 def test_on_the_way_to_the_noise_the_model_sees_what_it_sees_on_the_way_back(space):
-    down = ms.schedules.DiscreteVP(space=space)
-    up = ms.schedules.Inverse(down).grid(5)
+    down, spacing = vp(space=space)
+    up = grid((down, ms.spacings.Inverse(spacing)), 5)
     np.testing.assert_array_equal(up.scales, down.scale(up.alphas, up.sigmas))
     assert (up.scales[-1] < 0.01) == (space == "ve")
 
@@ -270,12 +274,12 @@ def test_a_timestep_that_would_come_twice_is_named_with_the_way_out(kind, total)
 
 @pytest.mark.host
 def test_betas_are_those_of_the_schedule():
-    plain = ms.schedules.DiscreteVP(precision="float64")
-    np.testing.assert_array_equal(plain.betas, np.linspace(1e-4, 0.02, 1000))
-    assert not plain.betas.flags.writeable and plain.betas.dtype == np.float64
-    for change in ({}, {"rescale_betas_zero_snr": True}, {"snr_shift_scale": 3.0}):
-        schedule = ms.schedules.DiscreteVP(precision="float64", **change)
-        np.testing.assert_allclose(np.cumprod(1 - schedule.betas), schedule.alphas_cumprod, rtol=1e-12, atol=1e-15)
+    plain = vp(precision="float64")[0]
+    np.testing.assert_array_equal(plain.own_betas, np.linspace(1e-4, 0.02, 1000))
+    assert not plain.own_betas.flags.writeable and plain.own_betas.dtype == np.float64
+    for change in ({}, {"terminal_alpha_bar": 0.0}, {"snr_shift_scale": 3.0}):
+        schedule, _ = vp(precision="float64", **change)
+        np.testing.assert_allclose(np.cumprod(1 - schedule.own_betas), schedule.alphas_cumprod, rtol=1e-12, atol=1e-15)
 
 
 @pytest.mark.host

@@ -2,7 +2,6 @@
 
 import numpy as np
 import pytest
-from made import quirked
 from zoo import RECIPES
 
 import multisched as ms
@@ -111,8 +110,8 @@ def test_plans_and_recipes_are_immutable_hashable_and_read_only():
 
 
 def test_options_are_kept_as_plain_numbers():
-    single = ms.FlowMatchEuler(shift=np.float32(3), num_train_timesteps=np.int64(1000), double_shift=np.bool_(True))
-    plain = quirked(ms.FlowMatchEuler(shift=3.0), "double_shift")
+    single = ms.FlowMatchEuler(shift=np.float32(3), num_train_timesteps=np.int64(1000), invert_sigmas=np.bool_(True))
+    plain = ms.FlowMatchEuler(shift=3.0, invert_sigmas=True)
     assert single == plain and hash(single) == hash(plain) and single.plan(5) == plain.plan(5)
     assert type(single.shift) is float and type(single.num_train_timesteps) is int
 

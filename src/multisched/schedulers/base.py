@@ -65,7 +65,7 @@ class Recipe(Forward):
         parts = self.parts()
         parts.spacing.check(parts.path)
         for quirk in self.quirks:
-            parts = quirk.change(self, parts)
+            parts = quirk.applied(self, parts)
         return parts
 
     def __repr__(self) -> str:

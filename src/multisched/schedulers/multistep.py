@@ -114,6 +114,8 @@ def placed(recipe: Any, respaced: bool, lambda_min: float = -math.inf) -> Number
 
 def even_of(recipe: Any) -> Even:
     """Levels from 1 - 1 / T to 0, which is left out."""
+    if recipe.num_train_timesteps < 2:
+        raise ScheduleError("use_flow_sigmas needs num_train_timesteps of at least 2; given 1.")
     return Even(1 - 1 / recipe.num_train_timesteps, 0.0, True)
 
 

@@ -25,6 +25,17 @@ class Quirk:
     change: Callable[[Any, Parts], Parts]
     lasting: bool = False
 
+    def applied(self, recipe: Any, parts: Parts) -> Parts:
+        """The parts with the departure.
+
+        Raises:
+            ScheduleError: if the recipe is of a class that it does not belong to.
+        """
+        try:
+            return self.change(recipe, parts)
+        except (AttributeError, TypeError, StopIteration):
+            raise ScheduleError(f"the quirk {self.name} does not belong to {type(recipe).__name__}.") from None
+
     def __repr__(self) -> str:
         return self.name
 

@@ -39,36 +39,63 @@ def _like(kind: type, other: Any, **more: Any) -> Any:
     return kind(**{one.name: getattr(other, one.name) for one in fields(other)}, **more)
 
 
-def _solver(name: str, says: str, when: Callable[[Any], bool] = lambda recipe: True, **changes: Any) -> Quirk:
+def _always(recipe: Any) -> bool:
+    return True
+
+
+def _third(recipe: Any) -> bool:
+    return bool(recipe.solver_order == 3)
+
+
+def _sde(recipe: Any) -> bool:
+    return bool(recipe.algorithm_type.startswith("sde"))
+
+
+def _corrected(recipe: Any) -> bool:
+    return bool(recipe.correct_steps > 0)
+
+
+def _silent(recipe: Any) -> bool:
+    return bool(recipe.s_noise == 0 and recipe.eta > 0)
+
+
+@dataclass(frozen=True)
+class _Fields:
+    """A change of the solver's fields, of recipes for which it makes a difference."""
+
+    changes: tuple[tuple[str, Any], ...]
+    when: Callable[[Any], bool]
+
+    def __call__(self, recipe: Any, parts: Parts) -> Parts:
+        return parts._replace(solver=replace(parts.solver, **dict(self.changes))) if self.when(recipe) else parts
+
+
+def _solver(name: str, says: str, when: Callable[[Any], bool] = _always, **changes: Any) -> Quirk:
     """A quirk of the solver's fields."""
-
-    def change(recipe: Any, parts: Parts) -> Parts:
-        return parts._replace(solver=replace(parts.solver, **changes)) if when(recipe) else parts
-
-    return Quirk(name, says, change, lasting=True)
+    return Quirk(name, says, _Fields(tuple(changes.items()), when), lasting=True)
 
 
 THIRD_ORDER = _solver(
     "third_order",
     "The third order takes half of m'' in multistep, and p2 - 1 for p2 in sde-dpmsolver++.",
-    lambda one: one.solver_order == 3,
+    _third,
     third_order="published",
 )
 FINAL_NOISE = _solver("final_noise", "The last step adds noise, unless it leaves timestep 0.", final_noise=True)
 INDEPENDENT_NOISE = _solver(
     "independent_noise",
     "Each call of a group draws noise of its own, so that the law is less accurate.",
-    lambda one: one.algorithm_type.startswith("sde"),
+    _sde,
     independent_noise=True,
 )
 NOISY_END = _solver("noisy_end", "The last step of a short run adds noise.", noisy_end=True)
 NORMS = _solver(
-    "norms", "Langevin steps take their norms from the whole batch.", lambda one: one.correct_steps > 0, norms="batch"
+    "norms", "Langevin steps take their norms from the whole batch.", _corrected, norms="batch"
 )
 RESCALED = _solver(
     "rescaled",
     "With s_noise = 0 the sample keeps the signal of a lower level.",
-    lambda one: one.s_noise == 0 and one.eta > 0,
+    _silent,
     rescaled=False,
 )
 
@@ -280,10 +307,11 @@ class GivenEnd(Given):
     """Reads sigmas whose last is the end of the run, whatever it is."""
 
     def __call__(self, path: Path, asked: Asked, made: Any) -> Points:
-        if asked.sigmas is None or len(asked.sigmas) < 2:
+        given = None if asked.sigmas is None else checks.numbers("sigmas", asked.sigmas)
+        if given is None or given.size < 2:
             return super().__call__(path, asked, made)
         checks.one_of(timesteps=asked.timesteps, sigmas=asked.sigmas)
-        return path.read(None, checks.numbers("sigmas", asked.sigmas)[:-1], (1.0, -1.0))
+        return path.read(None, given[:-1], (1.0, -1.0))
 
 
 @dataclass(frozen=True)
@@ -291,10 +319,10 @@ class EndGiven(End):
     """A run that ends at the last of given sigmas."""
 
     def __call__(self, path: Path, asked: Asked, made: Points) -> Grid:
-        if asked.sigmas is None or len(asked.sigmas) < 2:
+        given = None if asked.sigmas is None else checks.numbers("sigmas", asked.sigmas)
+        if given is None or given.size < 2:
             return super().__call__(path, asked, made)
-        end = float(checks.numbers("sigmas", asked.sigmas)[-1])
-        return End(end, self.prior)(path, asked, made)
+        return End(float(given[-1]), self.prior)(path, asked, made)
 
 
 def _sigmas_end(recipe: Any, parts: Parts) -> Parts:
