@@ -1,4 +1,5 @@
-"""The timesteps of diffusers 0.42.1 on paths that are no table, operation by operation in its order and precision.
+"""The timesteps of diffusers 0.42.1 that a `Clock` does not reach: those of paths without a table of betas, and of
+calls within a step. They are computed operation by operation in its order and precision.
 
 Sums, products and square roots are rounded as IEEE 754 says. Logarithms, sines and powers in float32 are those of
 float64, rounded once; PyTorch's own differ from these in the last digit for one value in 10 to 50, and from processor
@@ -21,8 +22,8 @@ from multisched.schedulers.quirk import Quirk
 from multisched.schedulers.sigma import KDPM2Ancestral
 
 _single = np.float32
-Rule = Callable[[Any, Grid, Asked], Any]
-"""(recipe, grid, what was asked for) -> timesteps as `Parts.told` gives them, or None where they are the exact ones."""
+Rule = Callable[[Any, Parts, Grid, Asked], Any]
+"""(recipe, its parts, grid, what was asked for) -> timesteps as `Parts.told` gives them; None for the exact ones."""
 
 
 @dataclass(frozen=True)
@@ -33,14 +34,13 @@ class _Told:
     when: Callable[[Any], bool]
 
     def __call__(self, recipe: Any, parts: Parts) -> Parts:
-        return parts._replace(told=partial(self.timesteps, recipe)) if self.when(recipe) else parts
+        return parts._replace(told=partial(self.timesteps, recipe, parts)) if self.when(recipe) else parts
 
-    def timesteps(self, recipe: Any, grid: Grid, asked: Asked) -> Any:
+    def timesteps(self, recipe: Any, parts: Parts, grid: Grid, asked: Asked) -> Any:
         exact = grid.timesteps[:-1]
         with np.errstate(all="ignore"):
-            found = np.asarray(exact if (some := self.rule(recipe, grid, asked)) is None else some, dtype=np.float64)
-        if found.shape[0] != exact.size:
-            return exact
+            found = self.rule(recipe, parts, grid, asked)
+        found = np.asarray(exact if found is None else found, dtype=np.float64)
         return found if found.ndim == 2 else np.where(np.isfinite(found), found, exact)
 
 
@@ -69,14 +69,15 @@ def logarithmic(recipe: Any) -> bool:
     return bool(recipe.interpolation_type == "log_linear" or recipe.timestep_type == "continuous")
 
 
-def euler(recipe: Any, grid: Grid, asked: Asked) -> Any:
+def euler(recipe: Any, parts: Parts, grid: Grid, asked: Asked) -> Any:
     """Of EulerDiscrete, where it is `logarithmic`."""
-    schedule, even = recipe.parts().schedule, recipe.interpolation_type == "log_linear"
+    schedule: Any = parts.schedule
+    log_linear = recipe.interpolation_type == "log_linear"
     continuous = schedule.timestep_type == "continuous"
     if asked.n is None or (schedule.spare_sigma and not continuous):
         return None
     ratios = clock.respaced(schedule, asked.n)[0]
-    if even:
+    if log_linear:
         logs = clock.logs(schedule)
         ratios = rounded(np.exp, ramp(logs[-1], logs[0], asked.n + 1))
         if not schedule.spare_sigma:
@@ -88,11 +89,12 @@ def euler(recipe: Any, grid: Grid, asked: Asked) -> Any:
     return clock.looked_up(ratios, schedule).astype(_single)
 
 
-def kdpm2(recipe: Any, grid: Grid, asked: Asked) -> Any:
+def kdpm2(recipe: Any, parts: Parts, grid: Grid, asked: Asked) -> Any:
     """Of KDPM2Discrete and KDPM2AncestralDiscrete, the calls midway included."""
     if asked.n is None:
         return None
-    schedule, ancestral = recipe.parts().schedule, isinstance(recipe, KDPM2Ancestral)
+    schedule: Any = parts.schedule
+    ancestral = isinstance(recipe, KDPM2Ancestral)
     ratios, times = clock.respaced(schedule, len(grid))
     start, end = ratios[:-1].astype(_single), ratios[1:].astype(_single)
     if ancestral:
@@ -106,7 +108,7 @@ def kdpm2(recipe: Any, grid: Grid, asked: Asked) -> Any:
     return np.stack([times, np.append(middle if times.dtype == np.float64 else middle.astype(_single), np.nan)], axis=1)
 
 
-def karras_ve(recipe: Any, grid: Grid, asked: Asked) -> Any:
+def karras_ve(recipe: Any, parts: Parts, grid: Grid, asked: Asked) -> Any:
     """Of KarrasVe, both calls of each step."""
     if asked.n is None or len(grid) == 1:
         return None
@@ -118,34 +120,35 @@ def karras_ve(recipe: Any, grid: Grid, asked: Asked) -> Any:
     return np.stack([raised, np.append(level[1:], np.nan)], axis=1)
 
 
-def dpm_sde(recipe: Any, grid: Grid, asked: Asked) -> Any:
+def dpm_sde(recipe: Any, parts: Parts, grid: Grid, asked: Asked) -> Any:
     """Of DPMSolverSDE, the calls midway included."""
     if asked.timesteps is not None or asked.sigmas is not None:
         return None
-    ratios, times = clock.respaced(recipe.parts().schedule, len(grid), np.float64)
+    schedule: Any = parts.schedule
+    ratios, times = clock.respaced(schedule, len(grid), np.float64)
     lam = -np.log(ratios)
-    middle = clock.looked_up(np.exp(-(lam[:-1] + np.diff(lam) * 0.5)), recipe.parts().schedule)
+    middle = clock.looked_up(np.exp(-(lam[:-1] + np.diff(lam) * 0.5)), schedule)
     return np.stack([times, np.append(middle, np.nan)], axis=1)
 
 
-def scm(recipe: Any, grid: Grid, asked: Asked) -> Any:
+def scm(recipe: Any, parts: Parts, grid: Grid, asked: Asked) -> Any:
     """Of SCM."""
     if asked.timesteps is not None or (len(grid) == 2 and recipe.intermediate_timesteps is not None):
         return grid.timesteps[:-1].astype(_single)
     return ramp(recipe.max_timesteps, 0.0, len(grid) + 1)[:-1]
 
 
-def wuerstchen(recipe: Any, grid: Grid, asked: Asked) -> Any:
+def wuerstchen(recipe: Any, parts: Parts, grid: Grid, asked: Asked) -> Any:
     """Of DDPMWuerstchen."""
     return even(len(grid)) if asked.timesteps is None else grid.timesteps[:-1].astype(_single)
 
 
-def score_vp(recipe: Any, grid: Grid, asked: Asked) -> Any:
+def score_vp(recipe: Any, parts: Parts, grid: Grid, asked: Asked) -> Any:
     """Of ScoreSdeVp."""
     return ramp(1.0, recipe.sampling_eps, len(grid)) if asked.timesteps is None else None
 
 
-def score_ve(recipe: Any, grid: Grid, asked: Asked) -> Any:
+def score_ve(recipe: Any, parts: Parts, grid: Grid, asked: Asked) -> Any:
     """Of ScoreSdeVe."""
     if asked.timesteps is not None or asked.sigmas is not None:
         return None
@@ -153,11 +156,11 @@ def score_ve(recipe: Any, grid: Grid, asked: Asked) -> Any:
     return _single(recipe.sigma_min) * rounded(np.power, share, ramp(1.0, recipe.sampling_eps, len(grid)))
 
 
-def consistency(recipe: Any, grid: Grid, asked: Asked) -> Any:
+def consistency(recipe: Any, parts: Parts, grid: Grid, asked: Asked) -> Any:
     """Of CMStochasticIterative."""
     total = recipe.num_train_timesteps
     if asked.timesteps is not None:
-        places = np.asarray(asked.timesteps)[::-1]
+        places = np.asarray(asked.timesteps)[::-1][: len(grid)]  # a list may close with the end of the run
     elif asked.sigmas is None:
         places = np.arange(len(grid)) * (total // len(grid))
     else:
@@ -167,7 +170,7 @@ def consistency(recipe: Any, grid: Grid, asked: Asked) -> Any:
     return 1000 * 0.25 * np.log(sigmas + 1e-44)
 
 
-def ipndm(recipe: Any, grid: Grid, asked: Asked) -> Any:
+def ipndm(recipe: Any, parts: Parts, grid: Grid, asked: Asked) -> Any:
     """Of IPNDM."""
     if asked.timesteps is not None:
         return None
@@ -187,7 +190,7 @@ def _along(recipe: Any, share: Any, dtype: Any) -> Any:
     return rounded(np.power, dtype(high) + share * dtype(low - high), recipe.rho)
 
 
-def edm_euler(recipe: Any, grid: Grid, asked: Asked) -> Any:
+def edm_euler(recipe: Any, parts: Parts, grid: Grid, asked: Asked) -> Any:
     """Of EDMEuler."""
     if asked.timesteps is not None:
         return None
@@ -195,14 +198,14 @@ def edm_euler(recipe: Any, grid: Grid, asked: Asked) -> Any:
     return _single(0.25) * rounded(np.log, _along(recipe, share[: len(grid)], np.float64))
 
 
-def edm(recipe: Any, grid: Grid, asked: Asked) -> Any:
+def edm(recipe: Any, parts: Parts, grid: Grid, asked: Asked) -> Any:
     """Of EDMDPMSolverMultistep."""
     if asked.timesteps is not None or asked.sigmas is not None:
         return None
     return _single(0.25) * rounded(np.log, _along(recipe, ramp(0.0, 1.0, len(grid)), _single))
 
 
-def cosine(recipe: Any, grid: Grid, asked: Asked) -> Any:
+def cosine(recipe: Any, parts: Parts, grid: Grid, asked: Asked) -> Any:
     """Of CosineDPMSolverMultistep."""
     if asked.timesteps is not None or asked.sigmas is not None:
         return None

@@ -10,7 +10,7 @@ import numpy as np
 from multisched.grid import Grid
 from multisched.interop.diffusers.clock import ramp
 from multisched.interop.diffusers.told import even, rounded
-from multisched.schedulers.forward import Asked
+from multisched.schedulers.forward import Asked, Parts
 from multisched.schedulers.helios import HeliosDMD
 
 _single = np.float32
@@ -28,7 +28,7 @@ def _fused_ramp(n: int) -> np.ndarray:
     return np.array([float(point) for point in (*up, *(-Fraction(step) * (n - 1 - i) for i in range(n // 2, n)))])
 
 
-def flow_map(recipe: Any, grid: Grid, asked: Asked) -> Any:
+def flow_map(recipe: Any, parts: Parts, grid: Grid, asked: Asked) -> Any:
     """Of FlowMapEulerDiscrete."""
     total = recipe.num_train_timesteps
     if asked.sigmas is not None:
@@ -41,7 +41,7 @@ def flow_map(recipe: Any, grid: Grid, asked: Asked) -> Any:
     return (level if recipe.shift == 1 else _shifted(level, recipe.shift)) * total
 
 
-def piflow(recipe: Any, grid: Grid, asked: Asked) -> Any:
+def piflow(recipe: Any, parts: Parts, grid: Grid, asked: Asked) -> Any:
     """Of Piflow."""
     segment = 1.0 / (len(grid) - (1.0 - recipe.final_step_size_scale))
     raw = 1 - np.arange(len(grid), dtype=_single) * _single(segment)
@@ -49,7 +49,7 @@ def piflow(recipe: Any, grid: Grid, asked: Asked) -> Any:
     return factor[0] * raw / (1 + factor[1] * raw) * _single(recipe.num_train_timesteps)
 
 
-def minimax(recipe: Any, grid: Grid, asked: Asked) -> Any:
+def minimax(recipe: Any, parts: Parts, grid: Grid, asked: Asked) -> Any:
     """Of MiniMaxH3."""
     if asked.sigmas is not None or asked.timesteps is not None:
         return 1 - grid.sigmas[:-1].astype(_single)
@@ -58,7 +58,7 @@ def minimax(recipe: Any, grid: Grid, asked: Asked) -> Any:
     return 1 - factor[0] * base / (1 + factor[1] * base)
 
 
-def helios(recipe: Any, grid: Grid, asked: Asked) -> Any:
+def helios(recipe: Any, parts: Parts, grid: Grid, asked: Asked) -> Any:
     """Of Helios and HeliosDMD."""
     total, spare = recipe.num_train_timesteps, int(isinstance(recipe, HeliosDMD))
     shift = partial(_stretched, kind=recipe.time_shift_type, inverted=asked.mu is not None)
@@ -102,7 +102,7 @@ def _stage(recipe: Any) -> tuple[float, float]:
     return float(listed[0]), float(listed[-1])
 
 
-def proteina(recipe: Any, grid: Grid, asked: Asked) -> Any:
+def proteina(recipe: Any, parts: Parts, grid: Grid, asked: Asked) -> Any:
     """Of RFD4Proteina."""
     if asked.timesteps is not None or asked.sigmas is not None:
         return None
