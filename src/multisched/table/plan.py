@@ -92,11 +92,6 @@ class Plan(Stepper):
         """Noise draws of a row that adds noise; 0 for a deterministic solver."""
         return self.tableau.draws
 
-    @property
-    def stochastic(self) -> bool:
-        """Whether any row adds noise."""
-        return self.layout.noisy
-
     def noise_address(self, row: int) -> tuple[int, range]:
         """(step, draws) that the noise of a row is drawn at: the step counts in the whole schedule, the draws in it."""
         step = self.grid.first + self._step_numbers[row]

@@ -80,11 +80,6 @@ class Stack(Stepper):
         """Noise draws of a step; a plan that needs fewer uses the first of them."""
         return self.layout.draws
 
-    @property
-    def stochastic(self) -> bool:
-        """Whether any plan adds noise."""
-        return self.layout.noisy
-
     @cached_property
     def first_rows(self) -> tuple[int, ...]:
         """The index at which each plan begins."""

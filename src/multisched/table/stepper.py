@@ -131,6 +131,11 @@ class Stepper(Value, ABC):
             found = self._on_device[key] = backend.constant_rows(self._packed[1][:, :end], dtype, device)
         return backend.beside(found[number], sample)
 
+    @property
+    def stochastic(self) -> bool:
+        """Whether any row adds noise."""
+        return self.layout.noisy
+
     def warm(self) -> None:
         """Make what steps look up on every device, since it cannot be made while torch.compile traces them."""
         _ = self._of_step, self._memory_count, self._hosted

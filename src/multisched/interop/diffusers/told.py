@@ -39,11 +39,8 @@ class _Told:
     def timesteps(self, recipe: Any, parts: Parts, grid: Grid, asked: Asked) -> Any:
         exact = grid.timesteps[:-1]
         with np.errstate(all="ignore"):
-            found = np.asarray(
-                exact if (some := self.rule(recipe, parts, grid, asked)) is None else some, dtype=np.float64
-            )
-        if found.shape[0] != exact.size:
-            return exact
+            found = self.rule(recipe, parts, grid, asked)
+        found = np.asarray(exact if found is None else found, dtype=np.float64)
         return found if found.ndim == 2 else np.where(np.isfinite(found), found, exact)
 
 
@@ -184,7 +181,7 @@ def consistency(recipe: Any, parts: Parts, grid: Grid, asked: Asked) -> Any:
     else:
         return None
     low, high = (end ** (1 / recipe.rho) for end in (recipe.sigma_min, recipe.sigma_max))
-    sigmas = (high + places / (total - 1) * (low - high)) ** recipe.rho
+    sigmas = (high + places[: len(grid)] / (total - 1) * (low - high)) ** recipe.rho
     return 1000 * 0.25 * np.log(sigmas + 1e-44)
 
 
