@@ -8,7 +8,7 @@ from dataclasses import fields, replace
 
 import numpy as np
 import pytest
-from made import quirked
+from made import flow, quirked
 from zoo import others
 
 import multisched as ms
@@ -302,10 +302,10 @@ def _plan(recipe):
 
 @pytest.mark.host
 def test_defects_are_told_where_they_matter():
-    flow = {"_class_name": "FlowMatchEulerDiscreteScheduler"}
+    config = {"_class_name": "FlowMatchEulerDiscreteScheduler"}
     twice = "The shift is applied twice, and to given sigmas too."
-    assert twice not in ms.from_diffusers(flow).report.reproduced
-    assert twice in ms.from_diffusers(flow | {"shift": 3.0}).report.reproduced
+    assert twice not in ms.from_diffusers(config).report.reproduced
+    assert twice in ms.from_diffusers(config | {"shift": 3.0}).report.reproduced
     assert ms.from_diffusers({"_class_name": "TCDScheduler"}).report.reproduced == ()
     dpm = {"_class_name": "DPMSolverMultistepScheduler", "solver_order": 3}
     assert "third order" in ms.from_diffusers(dpm).report.reproduced[0]
@@ -343,9 +343,9 @@ CROSSED = [
 def test_keys_of_two_paths(name, config, says):
     """They are a quirk of the recipe, said in its report; without it the recipe is that of the papers."""
     recipe = ms.from_diffusers({"_class_name": f"{name}Scheduler", **config})
-    assert [quirk.says for quirk in recipe.quirks] == [recipe.report.reproduced[-1]]
-    assert says in recipe.report.reproduced[-1]
-    mended = dataclasses.replace(recipe, quirks=())
+    (mixed,) = (quirk for quirk in recipe.quirks if quirk.name in ("misread", "unconverted"))
+    assert says in mixed.says and mixed.says in recipe.report.reproduced
+    mended = replace(recipe, quirks=tuple(quirk for quirk in recipe.quirks if quirk != mixed))
     assert mended != recipe and _plan(mended) != _plan(recipe)
     assert pickle.loads(pickle.dumps(recipe)) == recipe and hash(recipe) == hash(dataclasses.replace(recipe))
 
@@ -355,7 +355,7 @@ def test_ratios_above_one_are_converted():
     """diffusers takes them for sigmas too, and computes NaN: ours is sigma / alpha of the straight path."""
     config = {"_class_name": "DPMSolverMultistepScheduler", "use_flow_sigmas": True, "use_karras_sigmas": True}
     recipe = ms.from_diffusers({**config, "prediction_type": "flow_prediction"})
-    assert recipe.quirks == () and np.all(np.isfinite(recipe.plan(5).tableau.weights))
+    assert "unconverted" not in map(repr, recipe.quirks) and np.all(np.isfinite(recipe.plan(5).tableau.weights))
 
 
 @pytest.mark.host
@@ -410,7 +410,7 @@ def test_what_is_accepted_only_if_not_strict(name, config, says):
 def test_several_values_are_each_told():
     config = {"_class_name": "DDIMScheduler", "sample_max_value": 0.5, "beta_start": 0.03, "clip_sample": 1}
     accepted = ms.from_diffusers(config, strict=False).report.accepted
-    assert [one.split(" ")[0] for one in accepted] == ["clip_sample", "beta_start", "sample_max_value"]
+    assert sorted(one.split(" ")[0] for one in accepted) == ["beta_start", "clip_sample", "sample_max_value"]
     assert ms.from_diffusers({"_class_name": "DDIMScheduler"}, strict=False).report.accepted == ()
 
 
@@ -460,5 +460,5 @@ def test_a_part_of_a_run_has_the_timesteps_of_the_whole(name):
     whole = recipe.plan(9)
     after = np.asarray(whole.rows.step)[:, 0] >= 4
     np.testing.assert_array_equal(recipe.plan(9, start=4).timesteps, whole.timesteps[after])
-    exact = replace(recipe, quirks=()).plan(9).timesteps
+    exact = replace(recipe, quirks=tuple(one for one in recipe.quirks if one.name != "told")).plan(9).timesteps
     np.testing.assert_allclose(whole.timesteps, exact, rtol=2e-4, atol=1e-4)

@@ -7,7 +7,7 @@ import pytest
 from made import flow, quirked, ve, vp
 
 import multisched as ms
-from multisched.solvers.base import Level
+from multisched.solvers.rows import Level
 
 SOLVERS = [
     ms.solvers.Euler(),

@@ -34,12 +34,15 @@ def _parts(recipe: Any, solver: Solver, spare: bool = True, cut: bool = False) -
         if end.to == "sigma_min":
             end = End(path.ends[1])
         links = recipe._on_straight(respace, even_of(recipe))
-        return recipe._parts(Straight(recipe.num_train_timesteps), (*links[:-2], end, links[-1]), solver)
-    if respace is None:
+        made = recipe._parts(Straight(recipe.num_train_timesteps), (*links[:-2], end, links[-1]), solver)
+    elif respace is None:
         placed = recipe._numbered(spare, True, recipe.lambda_min_clipped)
-        return recipe._parts(path, (placed, end, Round("down")), solver)
-    how = "nearest" if respace.kind in ("karras", "lu") and not cut else "down"
-    return recipe._parts(path, (Linspace(), respace, end, Round(how)), solver)
+        made = recipe._parts(path, (placed, end, Round("down")), solver)
+    else:
+        how = "nearest" if respace.kind in ("karras", "lu") and not cut else "down"
+        made = recipe._parts(path, (Linspace(), respace, end, Round(how)), solver)
+    found: Parts = made
+    return found
 
 
 def _learned(recipe: Any) -> int:
@@ -198,8 +201,8 @@ class EDMDPMSolverMultistep(OnEDM, Thresholded):
 
 @dataclass(frozen=True, repr=False)
 class CosineDPMSolverMultistep(OnEDM, Thresholded):
-    """Stable Audio's SDE-DPM-Solver++ multistep; 2 / pi * arctan(sigma) is passed to the model. The noise is independent
-    from step to step.
+    """Stable Audio's SDE-DPM-Solver++ multistep; 2 / pi * arctan(sigma) is passed to the model. Each step draws noise
+    of its own.
 
     Args:
         sigma_min: see `OnEDM`.

@@ -70,7 +70,7 @@ class Link(Spacing):
         closing: whether it comes after the end, and changes the whole grid.
     """
 
-    on_given: bool = False
+    on_given: ClassVar[bool] = False
     closing: ClassVar[bool] = False
 
     @property
@@ -221,7 +221,7 @@ class DynamicShift(Link):
     """
 
     kind: str = "exponential"
-    on_given: bool = False
+    on_given: bool = False  # type: ignore[misc]
 
     def __post_init__(self) -> None:
         check_options(self)

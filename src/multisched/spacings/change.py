@@ -28,7 +28,7 @@ class Shift(Link):
     """
 
     factor: float = 1.0
-    on_given: bool = False
+    on_given: bool = False  # type: ignore[misc]
 
     def __post_init__(self) -> None:
         check_options(self, positive=("factor",))
@@ -54,7 +54,7 @@ class Terminal(Link):
     """
 
     level: float
-    on_given: bool = False
+    on_given: bool = False  # type: ignore[misc]
 
     def __post_init__(self) -> None:
         check_options(self)
@@ -86,7 +86,7 @@ class Respace(Link):
     kind: str
     top: float | None = None
     bottom: float | None = None
-    on_given: bool = False
+    on_given: bool = False  # type: ignore[misc]
 
     def __post_init__(self) -> None:
         check_options(self)

@@ -69,7 +69,7 @@ def _even(model: Model, n: int, points: int) -> np.ndarray:
 
 def _simple(model: Model, n: int) -> np.ndarray:
     chosen = (np.arange(n) * (model.table.size / n)).astype(int)
-    return model.table[model.table.size - 1 - chosen]
+    return np.asarray(model.table[model.table.size - 1 - chosen])
 
 
 def _ddim_uniform(model: Model, n: int) -> np.ndarray:
@@ -79,7 +79,7 @@ def _ddim_uniform(model: Model, n: int) -> np.ndarray:
 def _beta(model: Model, n: int) -> np.ndarray:
     share = levels.beta_quantile(1 - np.linspace(0, 1, n, endpoint=False), 0.6, 0.6)
     chosen = np.rint(share * (model.table.size - 1)).astype(int)
-    return model.table[chosen[np.append(True, np.diff(chosen) != 0)]]
+    return np.asarray(model.table[chosen[np.append(True, np.diff(chosen) != 0)]])
 
 
 RULES: dict[str, Callable[[Model, int], np.ndarray]] = {
