@@ -127,7 +127,7 @@ RECIPES: dict[str, ms.Recipe] = {
     "score-vp": ms.ScoreSdeVp(),
     "karras-ve": ms.KarrasVe(s_max=200.0),
     "karras-ve-0": ms.KarrasVe(s_churn=0.0),
-    "dpm-single-flow-dynamic": ms.DPMSolverSinglestep(use_flow_sigmas=True, use_dynamic_shifting=True),
+    "dpm-single-flow": ms.DPMSolverSinglestep(use_flow_sigmas=True, prediction_type="flow_prediction"),
     "deis": ms.DEISMultistep(),
     "deis-3": ms.DEISMultistep(solver_order=3, lower_order_final=False, final_sigmas_type="sigma_min"),
     "deis-karras": ms.DEISMultistep(use_karras_sigmas=True, prediction_type="sample"),
@@ -140,7 +140,7 @@ RECIPES: dict[str, ms.Recipe] = {
     "unipc-flow": ms.UniPCMultistep(
         use_flow_sigmas=True, use_karras_sigmas=True, prediction_type="flow_prediction", solver_order=3
     ),
-    "unipc-flow-dynamic": ms.UniPCMultistep(use_flow_sigmas=True, use_dynamic_shifting=True),
+    "unipc-flow-shift": ms.UniPCMultistep(use_flow_sigmas=True, flow_shift=3.0, prediction_type="flow_prediction"),
     "unipc-dpm": ms.UniPCMultistep(solver_p=ms.solvers.DPMMultistep()),
     "unipc-euler-noise": ms.UniPCMultistep(
         solver_p=ms.solvers.Euler(), predict_x0=False, final_sigmas_type="sigma_min", thresholding=True
@@ -207,6 +207,8 @@ ASTRAY: dict[str, str] = {
     "SwappedPingPong": "keeps the noise and replaces the data, as diffusers does under invert_sigmas",
     "EulerMaruyama": "discretises the drift, which is exact in the limit of small steps only",
     "PredictorCorrector": "takes Langevin steps, which are scaled by what is no part of the table",
+    "NoisyDDPM": "adds noise in the last step, as diffusers' DDPM does in short runs",
+    "NoisySDE": "adds noise in the last step, as diffusers' RFD4Proteina does in short runs",
     "FaintRF": "keeps the signal of a lower level, as diffusers' LTX does without noise",
 }
 SOLVER_KINDS = _kinds()

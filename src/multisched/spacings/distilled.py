@@ -76,6 +76,8 @@ class Ramp(Link):
         rho: the power.
     """
 
+    placing: ClassVar[bool] = True
+
     rho: float = 7.0
 
     def __post_init__(self) -> None:

@@ -108,6 +108,8 @@ SIGMAS_END = Quirk("sigmas_end", "The last of given sigmas is the end of the run
 class LogLinear(Link):
     """One level more than steps, even in log(sigma) over the training run, whatever timesteps are given."""
 
+    placing: ClassVar[bool] = True
+
     def acts(self, asked: Asked) -> bool:
         return asked.sigmas is None and asked.ratios is None
 
