@@ -122,7 +122,7 @@ def _leaves_noise(solver):
 
 
 def _late(solver):
-    return type(solver).__name__.startswith("Late") and solver.s_churn > 0
+    return type(solver).__name__.startswith("Late") and getattr(solver, "s_churn", 0) > 0
 
 
 def _keeps_the_level(solver):

@@ -207,6 +207,7 @@ ASTRAY: dict[str, str] = {
     "SwappedPingPong": "keeps the noise and replaces the data, as diffusers does under invert_sigmas",
     "EulerMaruyama": "discretises the drift, which is exact in the limit of small steps only",
     "PredictorCorrector": "takes Langevin steps, which are scaled by what is no part of the table",
+    "LateRePaint": "takes the sample to be where its timestep is, as diffusers' RePaint does",
     "NoisyDDPM": "adds noise in the last step, as diffusers' DDPM does in short runs",
     "NoisySDE": "adds noise in the last step, as diffusers' RFD4Proteina does in short runs",
     "FaintRF": "keeps the signal of a lower level, as diffusers' LTX does without noise",

@@ -149,16 +149,6 @@ class Recipe(Forward):
             noise_parameters=noise_parameters,
         )
 
-    def to_diffusers(self) -> dict[str, Any]:
-        """The scheduler configuration of diffusers that says this recipe (see `from_diffusers`).
-
-        Raises:
-            ScheduleError: diffusers has no such scheduler.
-        """
-        from multisched.interop.diffusers import to_diffusers
-
-        return to_diffusers(self)
-
     @overload
     def on(self, backend: Literal["numpy"], device: Any = None, rng: Any = 0) -> "DiffusionScheduler[NumPyArray]": ...
     @overload
