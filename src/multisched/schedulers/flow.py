@@ -160,10 +160,10 @@ class FlowMatchPingPong(FlowMatch):
 
 @dataclass(frozen=True, repr=False)
 class FlowMatchLCM(FlowMatch):
-    """`FlowMatchPingPong` under the name that diffusers has for it.
+    """`FlowMatchPingPong`, under its name in diffusers.
 
     Args:
-        scale_factors: None; diffusers resizes x0 by them between steps, which leaves samples of another shape.
+        scale_factors: None. x0 would be resized by them between steps, which leaves samples of another shape.
 
     Raises:
         ScheduleError: if scale_factors are given, or as `FlowMatchPingPong`.

@@ -132,7 +132,7 @@ def spacing_of_sigmas(recipe: Any) -> str | None:
 
 
 def end_of(set_alpha_to_one: bool) -> End:
-    """The end that this option of diffusers stands for."""
+    """The end that this option stands for."""
     return End() if set_alpha_to_one else End("sigma_min")
 
 

@@ -16,7 +16,7 @@ from multisched.schedulers.forward import Parts
 from multisched.schedulers.options import spacing_of_sigmas
 from multisched.schedulers.quirk import Quirk
 from multisched.spacings.base import Asked, Chain, End, Given, Link
-from multisched.spacings.change import Respace
+from multisched.spacings.change import Respace, Round
 from multisched.spacings.direction import Inverse, Jumping
 from multisched.spacings.placement import Numbered, Trailing, Trained
 
@@ -66,6 +66,15 @@ def _last_level(recipe: Any, parts: Parts) -> Parts:
         return parts
     return spaced(parts, End, lambda one: End("last", one.prior))
 
+
+def _cut_times(recipe: Any, parts: Parts) -> Parts:
+    cosine = recipe.beta_schedule == "squaredcos_cap_v2" and spacing_of_sigmas(recipe) is not None
+    return spaced(parts, Round, lambda one: Round("down")) if cosine else parts
+
+
+CUT_TIMES = Quirk(
+    "cut_times", "Spaced timesteps of the cosine schedule are cut, where those of others are rounded.", _cut_times
+)
 
 LAST_LEVEL = Quirk(
     "last_level",
@@ -146,13 +155,8 @@ class Spare(Link):
         )
         kept = made.part(0, n)
         end = path.timestep_of(float(kept.alphas[-1]), float(kept.sigmas[-1]))
-        return Grid(
-            np.append(chosen, end),
-            kept.alphas,
-            kept.sigmas,
-            scales=path.scale(kept.alphas, kept.sigmas),
-            prior=kept.prior,
-        )
+        scales = path.scale(kept.alphas, kept.sigmas)
+        return replace(kept, timesteps=np.append(chosen, end), scales=scales)
 
 
 def _log_linear(recipe: Any, parts: Parts) -> Parts:
