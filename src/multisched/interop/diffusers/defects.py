@@ -379,6 +379,7 @@ class Spare(Link):
             kept.sigmas,
             scales=path.scale(kept.alphas, kept.sigmas),
             prior=kept.prior,
+            total=kept.total,
         )
 
 
