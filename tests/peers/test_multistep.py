@@ -11,6 +11,7 @@ import pytest
 import torch
 from diffusers.schedulers import scheduling_deis_multistep, scheduling_sasolver, scheduling_unipc_multistep
 from impulse import DOUBLE_TOLERANCE, Tally, drawn
+from made import grid, vp
 from parity import ABOVE_THE_LAST, Case, Loose, compare, exact_roots, levels, ratios
 from runs import Run, rows
 from runs import our_rows as our_rows_on_data
@@ -201,8 +202,9 @@ def test_members_of_the_family_are_others():
     for data in (True, False):
         exact = ms.solvers.ExponentialAdams(data, 3, 4)
         published = replace(exact, rule="bh2")
-        grid = ms.DEISMultistep().parts().grid(9)
-        late = [tabulate(one, grid, ms.Prediction("epsilon"), None)[1].weights[3:-2] for one in (exact, published)]
+        late = [
+            tabulate(one, grid(vp(), 9), ms.Prediction("epsilon"), None)[1].weights[3:-2] for one in (exact, published)
+        ]
         np.testing.assert_allclose(*late, rtol=1e-9, atol=1e-12)
     path, spacing, *_ = ms.DEISMultistep().parts()
     _same(ms.DEISMultistep(solver_order=1), ms.Scheduler(path, spacing, "epsilon", ms.solvers.Euler()))
