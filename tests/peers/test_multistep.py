@@ -17,7 +17,7 @@ from runs import Run, rows
 from runs import our_rows as our_rows_on_data
 
 import multisched as ms
-from multisched.solvers.exponential import _integrals
+from multisched.solvers.polynomial import integrals
 from multisched.table.tableau import tabulate
 
 FLOW = "use_flow_sigmas"
@@ -160,7 +160,7 @@ def test_the_integrals_in_fifty_digits(rate, span):
     for nodes in ([0.0, *before], [span, 0.0, *before]):
         for count in range(2, len(nodes) + 1):
             some = [np.float64(node) for node in nodes[:count]]
-            ours = _integrals(np.float64(span), rate, some, np.asarray(count), "exact")
+            ours = integrals(np.float64(span), rate, some, np.asarray(count), "exact")
             wanted = [_integral(span, rate, some, j) for j in range(1, count)]
             np.testing.assert_allclose(np.concatenate(ours), wanted, rtol=1e-12)
 

@@ -35,9 +35,9 @@ class GivenLevels(Given):
     """Reads timesteps as noise levels t / T, decreasing whatever the path passes to the model."""
 
     def __call__(self, path: Any, asked: Asked, made: Any) -> Points:
-        if asked.timesteps is None or asked.sigmas is not None or asked.ratios is not None:
+        if asked.timesteps is None or asked.ratios is not None:
             return super().__call__(path, asked, made)
-        levels = Straight(path.num_train_timesteps).read(asked.timesteps, None, made)
+        levels = Straight(path.num_train_timesteps).read(asked.timesteps, asked.sigmas, made)
         return levels._replace(times=None)
 
 
