@@ -68,10 +68,12 @@ class Link(Spacing):
     Attributes:
         on_given: whether it also acts on the lists that a user gives (`timesteps=`, `sigmas=`).
         closing: whether it comes after the end, and changes the whole grid.
+        replaced: whether, though closing, it goes where a run is given another spacing than the recipe's own.
     """
 
     on_given: bool = False
     closing: ClassVar[bool] = False
+    replaced: ClassVar[bool] = False
 
     @property
     def links(self) -> "tuple[Link, ...]":

@@ -174,7 +174,7 @@ class Round(Link):
 
     on_given: ClassVar[bool] = True
     closing: ClassVar[bool] = True
-    rounds: ClassVar[bool] = True
+    replaced: ClassVar[bool] = True
 
     how: str = "nearest"
 

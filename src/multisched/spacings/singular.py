@@ -118,6 +118,7 @@ class Descent(Link):
     """
 
     closing: ClassVar[bool] = True
+    replaced: ClassVar[bool] = True
 
     sampling_eps: float = 1e-5
 
