@@ -23,6 +23,7 @@ ALLOWED = {
     "messages": set(),
     "values": {"errors", "messages"},
     "lazy": {"values"},
+    "options": set(),
     "backends": BASE,
     "noise": GROUND,
     "grid": BASE,

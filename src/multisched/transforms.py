@@ -67,6 +67,9 @@ def split(backend: Backend[Any], output: Any, parts: int) -> tuple[Any, ...]:
 class Clip:
     """x0 cut to [-limit, limit].
 
+    Args:
+        limit: the largest absolute value that is left.
+
     Raises:
         ScheduleError: limit is not positive.
     """
@@ -101,6 +104,10 @@ class DynamicThreshold:
     statistics; it is kept within [1, maximum], and is the maximum where that is below 1. The first axis counts samples.
     The ratio is no operand of a step: the place of an order statistic among millions needs more digits than float32
     has.
+
+    Args:
+        ratio: the quantile, in [0, 1].
+        maximum: the most that the cut may be.
 
     Raises:
         ScheduleError: if the ratio is outside [0, 1], or the maximum not positive.

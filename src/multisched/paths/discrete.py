@@ -24,7 +24,7 @@ class Betas:
     """The variances of a training run.
 
     Args:
-        num_train_timesteps: T.
+        num_train_timesteps: T, the length of the training run.
         beta_start: the first of "linear", "scaled_linear" and "sigmoid".
         beta_end: the last of these.
         beta_schedule: see `paths.betas.betas`.

@@ -36,7 +36,7 @@ class Recipe(Forward):
     """What every scheduler shares. A subclass is a frozen dataclass of options that says what its parts are; `parts`
     says which option goes where.
 
-    Attributes:
+    Args:
         report: what became of the configuration that `from_diffusers` read it from; None otherwise. It is no option:
             recipes that differ in it alone are equal.
         strict: whether values are refused that no sampler should have, though steps can be computed with them: betas

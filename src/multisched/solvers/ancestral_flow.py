@@ -20,7 +20,8 @@ class AncestralRF(Solver):
     eta = 0 is `Euler`; order 1. Any other eta has no order: where s_noise = 0, what a step takes away is not put back.
 
     Args:
-        eta, s_noise: how far below, and the scale of the noise.
+        eta: how far below their aim steps end.
+        s_noise: the scale of the noise.
         rescaled: whether s_noise = 0 leaves the signal of the aim; else (1 - s_down) * x0 + s_down * noise is left.
 
     Raises:
@@ -65,8 +66,10 @@ class RescaledSDE(Solver):
 
     Args:
         noise_mode: "1/t" or "tan".
-        tsr_k, tsr_sigma: inverse temperature, 1 for the model's own; deviation of the data that are sharpened.
-        t_from, t_to: where noise is added.
+        tsr_k: inverse temperature, 1 for the model's own.
+        tsr_sigma: deviation of the data that are sharpened.
+        t_from: the time t from which noise is added.
+        t_to: the time up to which it is added.
         noisy_end: whether the step to sigma = 0 may add noise too.
 
     Raises:

@@ -30,6 +30,10 @@ class DDPM(Solver):
 
     The last step of a schedule draws nothing; with `final_noise` it does, unless it leaves timestep 0.
 
+    Args:
+        variance_type: which of these variances the noise has.
+        final_noise: whether the last step draws noise too.
+
     Raises:
         ScheduleError: an unknown variance type.
     """

@@ -124,7 +124,9 @@ class DPMMultistep(DPM):
     The first step of a run and one to sigma = 0 have order 1. The first leaves an error of second order, so the order
     is min(solver_order, 2), and 3 only makes the constant smaller. The SDE algorithms follow no probability flow.
 
-    Args: those of `DPM`, of which lower_order_final acts in runs of fewer than 15 steps, and
+    Takes the options of `DPM`; lower_order_final acts in runs of fewer than 15 steps.
+
+    Args:
         euler_at_final: whether the last step has order 1 in any case.
     """
 
@@ -172,7 +174,9 @@ class DPMSinglestep(DPM):
 
         noise_k = decay * noise_(k - 1) + std * z_k,   decay and std of the way from grid point k - 1 to k
 
-    Args: those of `DPM`, and
+    Takes the options of `DPM` too.
+
+    Args:
         independent_noise: whether each call draws all of its noise anew, as diffusers does: a defect, by which groups
             are of weak order 1 and less accurate in law than single calls.
     """

@@ -44,12 +44,15 @@ class ExponentialAdams(Solver):
 
     Args:
         data: whether p goes through values of x0.
-        predictor, corrector: values that it goes through, at most; 0 for no corrector.
+        predictor: values that it goes through, at most.
+        corrector: values that it goes through in a correction, the new one included; 0 for no corrector.
         rule: what integral of (lam - lam_s) * e^... is taken where there are two values: "exact", or as published
             "bh1" for h^2 / 2 and "bh2" for h / 2 * integral of e^...
         falling: whether fewer values are used towards the end, in runs of fewer steps than this.
         disable_corrector: numbers of the steps, from 0, that are not corrected.
-        tau, tau_start, tau_end: amount of noise, at timesteps from and to these.
+        tau: amount of noise; 0 for the probability flow.
+        tau_start: the timestep from which it is added.
+        tau_end: the timestep up to which it is added.
         parts: parts of the model's output, of which the first is used.
         solver_p: another solver, of one model call a step, in place of the predictor.
 

@@ -68,7 +68,7 @@ class Trailing(_Clipped):
     """round(T - i * T / n) - 1, i = 0 .. n-1 (arXiv 2305.08891, table 2).
 
     Args:
-        lambda_min: see `Leading`.
+        lambda_min: timesteps whose log(alpha / sigma) is below this are not visited.
     """
 
     lambda_min: float = -math.inf
@@ -82,9 +82,9 @@ class Linspace(_Clipped):
     """(T - 1) * i / (n - 1), i = n-1 .. 0 (arXiv 2305.08891, table 2).
 
     Args:
-        spare: see `Leading`.
+        spare: whether n + 1 points are placed and the lowest is left out.
         whole: whether timesteps are rounded.
-        lambda_min: see `Leading`.
+        lambda_min: timesteps whose log(alpha / sigma) is below this are not visited.
     """
 
     spare: bool = False
@@ -101,7 +101,7 @@ class Simple(_Clipped):
     """T - 1 - floor(i * T / n), i = 0 .. n-1 (ComfyUI).
 
     Args:
-        lambda_min: see `Leading`.
+        lambda_min: timesteps whose log(alpha / sigma) is below this are not visited.
     """
 
     lambda_min: float = -math.inf
@@ -116,7 +116,7 @@ class SGMUniform(_Clipped):
 
     Args:
         whole: whether timesteps are rounded.
-        lambda_min: see `Leading`.
+        lambda_min: timesteps whose log(alpha / sigma) is below this are not visited.
     """
 
     whole: bool = True
@@ -131,7 +131,7 @@ class DDIMUniform(_Clipped):
     """i * (T // n) + 1, i = n-1 .. 0 (the first DDIM code).
 
     Args:
-        lambda_min: see `Leading`.
+        lambda_min: timesteps whose log(alpha / sigma) is below this are not visited.
     """
 
     lambda_min: float = -math.inf

@@ -1,0 +1,79 @@
+"""The options of every public class: how many there are, the line that tells what each is, and the words it may be."""
+
+import inspect
+from dataclasses import fields, is_dataclass
+
+import pytest
+
+import multisched as ms
+from multisched import cli, paths, predictions, schedulers, solvers, spacings, transforms
+from multisched.options import options_of, words_of
+from multisched.schedulers.base import SETTINGS
+
+ROOMS = (schedulers, paths, spacings, solvers, transforms, predictions)
+
+
+def _classes():
+    """Every public class that has options."""
+    for room in ROOMS:
+        for name in getattr(room, "__all__", None) or dir(room):
+            found = getattr(room, name)
+            if isinstance(found, type) and is_dataclass(found) and not name.startswith("_"):
+                yield found
+
+
+CLASSES = [kind for kind in dict.fromkeys(_classes()) if kind is not solvers.Rows]  # the columns of a table
+each_class = pytest.mark.parametrize("kind", CLASSES, ids=lambda kind: f"{kind.__module__[11:]}.{kind.__name__}")
+NAMED = [kind for kind in CLASSES if issubclass(kind, ms.Recipe)]
+
+
+def _own(kind):
+    """The fields that a class itself adds."""
+    before = {field.name for base in kind.__mro__[1:] if is_dataclass(base) for field in fields(base)}
+    return [field.name for field in fields(kind) if field.name not in before] if is_dataclass(kind) else []
+
+
+@pytest.mark.host
+@each_class
+def test_every_option_has_a_line(kind):
+    lines = options_of(kind)
+    missing = [field.name for field in fields(kind) if field.name not in lines]
+    assert not missing, f"{kind.__name__} has no line for {missing}"
+    for name, line in lines.items():
+        assert line.endswith(".") and len(line) > 5, f"{name}: {line}"
+        assert not line.startswith(("see `", "as for `")) or "," in line, f"{name} refers to another class: {line}"
+
+
+@pytest.mark.host
+@each_class
+def test_no_line_is_of_an_option_that_is_not_there(kind):
+    """One line, one option: the section of a class, as far as a reader of docstrings can see it."""
+    doc = inspect.cleandoc(kind.__doc__)
+    assert "Args: " not in doc
+    section = doc.partition("\nArgs:\n")[2].partition("\n\n")[0]
+    named = [line.partition(":")[0].strip() for line in section.splitlines() if line[4:5].strip()]
+    assert set(named) <= {field.name for field in fields(kind)}
+
+
+@pytest.mark.host
+def test_lines_are_those_of_the_class_that_has_them():
+    assert options_of(spacings.Karras) == {"rho": "levels are even in sigma^(1/rho), at least 0.1."}
+    own = options_of(ms.DPMSolverMultistep)
+    assert options_of(ms.Euler)["timestep_spacing"] == own["timestep_spacing"]  # "see `Spaced`"
+    assert options_of(ms.DPMSolverSinglestep)["solver_type"] == own["solver_type"]  # "as for `DPMSolverMultistep`"
+    assert options_of(ms.Helios)["predict_x0"] == options_of(ms.UniPCMultistep)["predict_x0"]  # in another module
+    assert options_of(ms.EDMEuler)["sigma_min"] == "the lowest noise level that the model is trained on."
+    assert list(options_of(ms.DDIM)) == [field.name for field in fields(ms.DDIM)]
+
+
+@pytest.mark.host
+@pytest.mark.parametrize("kind", [kind for kind in NAMED if kind.__name__ in schedulers.named()])
+def test_the_command_tells_them(kind, capsys):
+    assert cli.main(["show", kind.__name__, "--options"]) == 0
+    lines, words = options_of(kind), words_of(kind)
+    told = " ".join(capsys.readouterr().out.split())
+    assert told.startswith(kind.__name__)
+    for field in fields(kind):
+        shown = f"{field.name}={field.default!r} {lines[field.name].removesuffix('.')}"
+        assert (shown in told) == (field.name not in SETTINGS), shown
+        assert all(word in told for word in words.get(field.name, ()) if word), field.name
