@@ -77,3 +77,17 @@ def test_the_command_tells_them(kind, capsys):
         shown = f"{field.name}={field.default!r} {lines[field.name].removesuffix('.')}"
         assert (shown in told) == (field.name not in SETTINGS), shown
         assert all(word in told for word in words.get(field.name, ()) if word), field.name
+
+
+@pytest.mark.host
+@each_class
+def test_classes_have_few_options(kind):
+    """So many that a reader can hold them; what a recipe has beyond its own comes in at most two groups."""
+    count = len(fields(kind))
+    if issubclass(kind, paths.Path):
+        assert count <= 8
+    if issubclass(kind, spacings.Link):
+        assert count <= 4
+    if issubclass(kind, ms.Recipe):
+        groups = [base.__name__ for base in kind.__mro__[1:] if base is not ms.Recipe and _own(base)]
+        assert len(groups) <= 2, groups

@@ -12,8 +12,8 @@ _ELSEWHERE = re.compile(r"(?:see|as for) `(\w+)`\.")
 
 
 def options_of(kind: type) -> dict[str, str]:
-    """The line of each option of a dataclass: from the "Args:" section of its docstring, or else of a base class. A line
-    that only names another class is that of this class.
+    """The line of each option of a dataclass: from the "Args:" section of its docstring, or else of a base class's. A
+    line that only names another class is replaced by that class's own.
 
     Example:
         >>> import multisched as ms

@@ -27,7 +27,7 @@ class Betas:
         num_train_timesteps: T, the length of the training run.
         beta_start: the first of "linear", "scaled_linear" and "sigmoid".
         beta_end: the last of these.
-        beta_schedule: see `paths.betas.betas`.
+        beta_schedule: the rule that they follow, see `paths.betas.betas`.
         trained_betas: (T,) custom betas instead.
         precision: of the betas and of alpha_bar. Checkpoints were trained on float32 values.
         strict: whether betas are refused that are not T numbers in (0, 1). If not, there is a level for each of them,

@@ -10,7 +10,7 @@ from multisched.paths.exploding import VarianceExploding
 from multisched.predictions import Prediction
 from multisched.schedulers.base import Recipe
 from multisched.schedulers.forward import Parts
-from multisched.schedulers.options import PREDICTIONS, Cut, Trained
+from multisched.schedulers.options import PREDICTIONS, Cut, OnTraining
 from multisched.spacings.base import Chain, End, Link
 from multisched.spacings.direction import Renoised
 from multisched.spacings.distilled import Decoder, GivenPlaces, Ramp, Skipping, TwoTimes
@@ -20,22 +20,26 @@ from multisched.values import real
 
 
 @dataclass(frozen=True, repr=False)
-class Distilled(Trained):
+class Distilled(OnTraining):
     """A recipe of a model that was distilled on the steps of another run.
 
     Args:
+        num_train_timesteps: T, the length of the training run.
         beta_start: the first beta, of schedules that have one.
         beta_end: the last beta, likewise.
-        beta_schedule: see `Trained`.
+        beta_schedule: "linear", "scaled_linear", "squaredcos_cap_v2", "sigmoid", "laplace" or "exp".
+        trained_betas: (T,) custom betas instead.
         prediction_type: what the model's output is: "epsilon", "sample" or "v_prediction".
         rescale_betas_zero_snr: whether the last timestep is made pure noise.
         original_inference_steps: steps of the distillation, see `spacings.Skipping`.
         strength: share of them that is used, the cleanest, for image to image; in (0, 1].
     """
 
+    num_train_timesteps: int = 1000
     beta_start: float = 0.00085
     beta_end: float = 0.012
     beta_schedule: str = "scaled_linear"
+    trained_betas: tuple[float, ...] | None = None
     prediction_type: str = "epsilon"
     rescale_betas_zero_snr: bool = False
     original_inference_steps: int = 50

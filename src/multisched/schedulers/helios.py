@@ -3,7 +3,7 @@
 import math
 from dataclasses import dataclass
 
-from multisched.paths.staged import Staged
+from multisched.paths.staged import CurvedStage, Staged
 from multisched.predictions import Prediction
 from multisched.schedulers.base import Recipe
 from multisched.schedulers.forward import Parts
@@ -45,7 +45,7 @@ class OneStage(Recipe):
 
     def _staged(self, curved: bool = False) -> Staged:
         ends = (self.num_train_timesteps, False, self.shift, self.stages, self.stage, self.stage_range, self.gamma)
-        return Staged(*ends, self.use_dynamic_shifting, curved)
+        return (CurvedStage if curved else Staged)(*ends, self.use_dynamic_shifting)
 
     def _spacing(self, spare: int = 0) -> Chain:
         check_options(self, time_shift_type=("exponential", "linear"))

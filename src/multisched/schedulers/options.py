@@ -23,8 +23,24 @@ FINITE = 2.0**-24
 """alpha_bar of the last timestep of paths with zero terminal SNR on which the ratio sigma / alpha must be finite."""
 
 
+class OnTraining(Recipe):
+    """What recipes on the path of a discrete training run share, whichever of its options they have."""
+
+    num_train_timesteps: int
+    beta_start: float
+    beta_end: float
+    beta_schedule: str
+    trained_betas: tuple[float, ...] | None
+
+    _lists = ("trained_betas",)
+
+    def _betas(self, precision: str = "float32") -> Betas:
+        ends = (self.num_train_timesteps, self.beta_start, self.beta_end)
+        return Betas(*ends, self.beta_schedule, self.trained_betas, precision, self.strict)
+
+
 @dataclass(frozen=True, repr=False)
-class Trained(Recipe):
+class Trained(OnTraining):
     """A recipe on the path of a discrete training run.
 
     Args:
@@ -41,15 +57,9 @@ class Trained(Recipe):
     beta_schedule: str = "linear"
     trained_betas: tuple[float, ...] | None = None
 
-    _lists = ("trained_betas",)
-
-    def _betas(self, precision: str = "float32") -> Betas:
-        ends = (self.num_train_timesteps, self.beta_start, self.beta_end)
-        return Betas(*ends, self.beta_schedule, self.trained_betas, precision, self.strict)
-
 
 @dataclass(frozen=True, repr=False)
-class Spaced(Trained):
+class Spaced(OnTraining):
     """A recipe on timesteps of a discrete training run.
 
     Args:
