@@ -2,6 +2,7 @@
 
 import inspect
 from dataclasses import fields, is_dataclass
+from typing import get_args
 
 import pytest
 
@@ -23,7 +24,13 @@ def _classes():
 
 
 CLASSES = [kind for kind in dict.fromkeys(_classes()) if kind is not solvers.Rows]  # the columns of a table
-each_class = pytest.mark.parametrize("kind", CLASSES, ids=lambda kind: f"{kind.__module__[11:]}.{kind.__name__}")
+
+
+def _id(kind):
+    return f"{kind.__module__.removeprefix('multisched.')}.{kind.__name__}"
+
+
+each_class = pytest.mark.parametrize("kind", CLASSES, ids=_id)
 NAMED = [kind for kind in CLASSES if issubclass(kind, ms.Recipe)]
 
 
@@ -91,3 +98,57 @@ def test_classes_have_few_options(kind):
     if issubclass(kind, ms.Recipe):
         groups = [base.__name__ for base in kind.__mro__[1:] if base is not ms.Recipe and _own(base)]
         assert len(groups) <= 2, groups
+
+
+@pytest.mark.host
+@each_class
+def test_words_are_literals(kind):
+    """Whatever may be a string is one of a few words."""
+    for field in fields(kind):
+        assert field.type is not str and str not in get_args(field.type), f"{field.name} may be any string"
+        if isinstance(field.default, str):
+            assert field.default in words_of(kind)[field.name]
+
+
+@pytest.mark.host
+@pytest.mark.parametrize("kind", [kind for kind in CLASSES if words_of(kind)], ids=_id)
+def test_another_word_is_refused_with_all_of_them(kind):
+    for name, words in words_of(kind).items():
+        for given in ("?", words[0].upper() + "x", 3.5, None):
+            types = get_args(_type(kind, name))
+            if type(given) in types or (given is None and float in types):
+                continue  # a number where a run ends, or None for no word
+            with pytest.raises(ms.ScheduleError) as refused:
+                kind(**{**NEEDED.get(kind.__name__, {}), name: given})
+            told = str(refused.value)
+            assert all(repr(word) in told for word in words) and "\n" not in told, f"{name}: {told}"
+            assert told.endswith((".", "?).")) and (given != "?" or "given '?'" in told)
+
+
+def _type(kind, name):
+    return next(field.type for field in fields(kind) if field.name == name)
+
+
+# What a class cannot be made without.
+NEEDED = {
+    "ExponentialAdams": {"data": True, "predictor": 2},
+    "MeanShift": {"omega": 1.0},
+}
+
+
+@pytest.mark.host
+@pytest.mark.parametrize("kind", NAMED, ids=_id)
+def test_no_word_is_refused_as_such(kind):
+    """Each is taken by itself, or refused for what it does not go with."""
+    for name, words in words_of(kind).items():
+        for word in words:
+            refusal = _refusal(kind, name, word)
+            assert refusal is None or "must be one of" not in refusal, f"{name}={word!r}: {refusal}"
+
+
+def _refusal(kind, name, word):
+    try:
+        assert getattr(kind(**{name: word}), name) == word
+    except ms.ScheduleError as error:
+        return str(error)
+    return None

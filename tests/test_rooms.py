@@ -23,7 +23,7 @@ ALLOWED = {
     "messages": set(),
     "values": {"errors", "messages"},
     "lazy": {"values"},
-    "options": set(),
+    "options": {"values"},
     "backends": BASE,
     "noise": GROUND,
     "grid": BASE,

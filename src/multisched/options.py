@@ -4,7 +4,9 @@ import inspect
 import re
 import sys
 from dataclasses import fields
-from typing import Any, Literal, get_args, get_origin, get_type_hints
+from typing import Any
+
+from multisched.values import words_in
 
 _SECTION = re.compile(r"^Args:\n(.*?)(?=^\S|\Z)", re.MULTILINE | re.DOTALL)
 _LINE = re.compile(r"^    (\w+): (.*(?:\n {8,}.*)*)", re.MULTILINE)
@@ -50,12 +52,5 @@ def words_of(kind: type) -> dict[str, tuple[str, ...]]:
         >>> words_of(ms.spacings.Round)
         {'how': ('nearest', 'down')}
     """
-    hints = get_type_hints(kind)
-    found = {field.name: _words(hints[field.name]) for field in fields(kind)}
-    return {name: words for name, words in found.items() if words}
-
-
-def _words(hint: Any) -> tuple[str, ...]:
-    if get_origin(hint) is Literal:
-        return tuple(word for word in get_args(hint) if isinstance(word, str))
-    return tuple(word for part in get_args(hint) for word in _words(part))
+    types: dict[str, Any] = {field.name: field.type for field in fields(kind)}
+    return {name: words for name, found in types.items() if (words := words_in(found))}

@@ -222,8 +222,9 @@ class Scheduler(Recipe):
     denoised_transform: Transform | None = None
 
     def __post_init__(self) -> None:
-        if isinstance(self.prediction, str):
-            object.__setattr__(self, "prediction", Prediction(self.prediction))
+        name: Any = self.prediction
+        if isinstance(name, str):
+            object.__setattr__(self, "prediction", Prediction(name))  # type: ignore[arg-type]
         kinds = {"path": (Path, "paths"), "spacing": (Spacing, "spacings"), "solver": (Solver, "solvers")}
         object.__setattr__(self, "spacing", named.spacing_of(self.spacing))
         for name, (kind, room) in kinds.items():

@@ -1,16 +1,17 @@
 """Recipes of distilled models, which need few steps."""
 
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import Any, Literal
 
-from multisched import checks, solvers
+from multisched import solvers
+from multisched.paths.betas import BetaSchedule
 from multisched.paths.continuous import TrigFlow
 from multisched.paths.discrete import Betas, Discrete
 from multisched.paths.exploding import VarianceExploding
 from multisched.predictions import Prediction
 from multisched.schedulers.base import Recipe
 from multisched.schedulers.forward import Parts
-from multisched.schedulers.options import PREDICTIONS, Cut, OnTraining
+from multisched.schedulers.options import Cut, OnTraining, Predicted
 from multisched.spacings.base import Chain, End, Link
 from multisched.spacings.direction import Renoised
 from multisched.spacings.distilled import Decoder, GivenPlaces, Ramp, Skipping, TwoTimes
@@ -38,9 +39,9 @@ class Distilled(OnTraining):
     num_train_timesteps: int = 1000
     beta_start: float = 0.00085
     beta_end: float = 0.012
-    beta_schedule: str = "scaled_linear"
+    beta_schedule: BetaSchedule = "scaled_linear"
     trained_betas: tuple[float, ...] | None = None
-    prediction_type: str = "epsilon"
+    prediction_type: Predicted = "epsilon"
     rescale_betas_zero_snr: bool = False
     original_inference_steps: int = 50
     strength: float = 1.0
@@ -64,7 +65,6 @@ class Distilled(OnTraining):
         return super().plan(n, **arguments)
 
     def _parts(self, solver: solvers.Solver, *links: Link) -> Parts:
-        checks.option("prediction_type", self.prediction_type, PREDICTIONS)
         path = Discrete(self._betas(), terminal_alpha_bar=0.0 if self.rescale_betas_zero_snr else None)
         spacing = Chain((Skipping(self.original_inference_steps, self.strength), *links))
         return Parts(path, spacing, Prediction(self.prediction_type), solver, denoised_transform=self._change())
@@ -120,13 +120,12 @@ class SCM(Recipe):
         ScheduleError: an option that is not one of those named, or a number out of range.
     """
 
-    prediction_type: str = "trigflow"
+    prediction_type: Literal["trigflow"] = "trigflow"
     sigma_data: float = 0.5
     max_timesteps: float = 1.5708
     intermediate_timesteps: float | None = 1.3
 
     def parts(self) -> Parts:
-        checks.option("prediction_type", self.prediction_type, ("trigflow",))
         spacing = TwoTimes(self.max_timesteps, middle=self.intermediate_timesteps) | End()
         prediction = Prediction("v_prediction", self.sigma_data)
         return Parts(TrigFlow(self.sigma_data), spacing, prediction, solvers.PingPong())

@@ -12,12 +12,13 @@ from multisched.predictions import Opposite, Prediction
 from multisched.schedulers.base import Recipe
 from multisched.schedulers.forward import Parts
 from multisched.schedulers.options import spacing_of_sigmas
+from multisched.solvers.ancestral_flow import NoiseMode
 from multisched.solvers.piflow import SUBSTEPS
-from multisched.spacings.base import Chain, DynamicShift, End, Link
+from multisched.spacings.base import Chain, DynamicShift, End, Link, TimeShift
 from multisched.spacings.change import Respace, Shift, Terminal
 from multisched.spacings.placement import Even
-from multisched.spacings.singular import Proteina
-from multisched.transforms import MeanShift, Transform
+from multisched.spacings.singular import Mode, Proteina
+from multisched.transforms import MeanShift, Over, Transform
 from multisched.values import TRAINING_TIMESTEPS, check_options, shown
 
 
@@ -52,7 +53,7 @@ class FlowMatch(Recipe):
     shift: float = 1.0
     sigma_max: float = 1.0
     use_dynamic_shifting: bool = False
-    time_shift_type: str = "exponential"
+    time_shift_type: TimeShift = "exponential"
     shift_terminal: float | None = None
     base_shift: float | None = 0.5
     max_shift: float | None = 1.15
@@ -117,7 +118,7 @@ class FlowMatchEuler(FlowMatch):
 
     stochastic_sampling: bool = False
     omega: float = 0.0
-    omega_mean: str = "sample"
+    omega_mean: Over = "sample"
 
     def parts(self) -> Parts:
         solver = solvers.PingPong() if self.stochastic_sampling else solvers.Euler()
@@ -145,7 +146,7 @@ class FlowMatchHeun(FlowMatch):
     s_tmax: float = math.inf
     s_noise: float = 1.0
     omega: float = 0.0
-    omega_mean: str = "sample"
+    omega_mean: Over = "sample"
 
     def parts(self) -> Parts:
         solver = solvers.Heun(self.s_churn, self.s_tmin, self.s_tmax, self.s_noise)
@@ -294,8 +295,8 @@ class RFD4Proteina(Recipe):
         ScheduleError: an option that is not one of those named, or a number out of range.
     """
 
-    schedule_mode: str = "log"
-    noise_mode: str = "1/t"
+    schedule_mode: Mode = "log"
+    noise_mode: NoiseMode = "1/t"
     tsr_k: float = 1.0
     tsr_sigma: float = 1.0
     tail_steps: int = 10
@@ -310,6 +311,6 @@ class RFD4Proteina(Recipe):
         return Parts(Straight(1, True), spacing, Prediction("flow_to_data"), solver)
 
 
-def _mean_shift(omega: float, mean: str) -> Transform | None:
+def _mean_shift(omega: float, mean: Over) -> Transform | None:
     change = MeanShift(omega, mean)
     return change if omega else None

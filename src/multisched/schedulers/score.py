@@ -51,8 +51,8 @@ class ScoreSdeVe(Recipe):
 
 @dataclass(frozen=True, repr=False)
 class ScoreSdeVp(Recipe):
-    """The variance-preserving process, by Euler and Maruyama's method. t in (0, 1] is passed to the model, which returns
-    the noise. The last step adds none.
+    """The variance-preserving process, by Euler and Maruyama's method. t in (0, 1] is passed to the model, which
+    returns the noise. The last step adds none.
 
     Args:
         beta_min: the rate at t = 0.

@@ -3,10 +3,12 @@ noise s = sigma / (alpha + sigma) (`Level.share`)."""
 
 import math
 from dataclasses import dataclass
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Literal
 
 from multisched.solvers.base import Estimate, Next, Rows, Solver, root
 from multisched.values import check_options, namespace
+
+NoiseMode = Literal["1/t", "tan"]
 
 
 @dataclass(frozen=True)
@@ -79,7 +81,7 @@ class RescaledSDE(Solver):
     order: ClassVar[int] = 0
     draws: ClassVar[int] = 1
 
-    noise_mode: str = "1/t"
+    noise_mode: NoiseMode = "1/t"
     tsr_k: float = 1.0
     tsr_sigma: float = 1.0
     t_from: float = 0.02
@@ -87,7 +89,7 @@ class RescaledSDE(Solver):
     noisy_end: bool = False
 
     def __post_init__(self) -> None:
-        check_options(self, positive=("tsr_k", "tsr_sigma"), noise_mode=("1/t", "tan"))
+        check_options(self, positive=("tsr_k", "tsr_sigma"))
 
     def update(self, row: Rows, x: Any, model: Estimate, memory: tuple[Any, ...], noise: tuple[Any, ...]) -> Next:
         xp = namespace(row.sigma)

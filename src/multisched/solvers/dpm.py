@@ -1,7 +1,7 @@
 """DPM-Solver and DPM-Solver++, multistep and singlestep: one exponential integrator in the half log-SNR."""
 
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 
@@ -10,11 +10,8 @@ from multisched.grid import Grid
 from multisched.solvers.base import Estimate, Level, Next, Rows, Solver, nonzero, orders, rows_of
 from multisched.values import anywhere, check_options, namespace
 
-_KNOWN: dict[str, tuple[Any, ...]] = {
-    "algorithm_type": ("dpmsolver", "dpmsolver++", "sde-dpmsolver", "sde-dpmsolver++"),
-    "solver_type": ("midpoint", "heun"),
-    "third_order": ("exact", "published"),
-}
+Algorithm = Literal["dpmsolver", "dpmsolver++", "sde-dpmsolver", "sde-dpmsolver++"]
+Rule = Literal["midpoint", "heun"]
 
 PARTS = 16  # of a model's output, at most
 
@@ -50,14 +47,14 @@ class DPM(Solver):
     """
 
     solver_order: int = 2
-    algorithm_type: str = "dpmsolver++"
-    solver_type: str = "midpoint"
+    algorithm_type: Algorithm = "dpmsolver++"
+    solver_type: Rule = "midpoint"
     lower_order_final: bool = True
-    third_order: str = "exact"
+    third_order: Literal["exact", "published"] = "exact"
     parts: int = 1
 
     def __post_init__(self) -> None:
-        check_options(self, counts={"solver_order": 3, "parts": PARTS}, **_KNOWN)
+        check_options(self, counts={"solver_order": 3, "parts": PARTS})
 
     @property
     def _data(self) -> bool:

@@ -10,7 +10,7 @@ from multisched.grid import Grid
 from multisched.predictions import Prediction
 from multisched.solvers.base import Estimate, Next, Rows, Solver, rows_of
 from multisched.solvers.ddpm import DDPM
-from multisched.transforms import Langevin
+from multisched.transforms import Langevin, Over
 from multisched.values import CALLS, check_options, count, namespace, shown
 
 CORRECTIONS = 1_000  # of a step, at most
@@ -41,10 +41,10 @@ class PredictorCorrector(Solver):
 
     snr: float = 0.15
     correct_steps: int = 1
-    norms: str = "sample"
+    norms: Over = "sample"
 
     def __post_init__(self) -> None:
-        check_options(self, not_negative=("snr",), norms=("sample", "batch"))
+        check_options(self, not_negative=("snr",))
         count("correct_steps", self.correct_steps, CORRECTIONS, least=0)
 
     def rows(self, grid: Grid, schedule: Any) -> Rows:

@@ -35,8 +35,8 @@ class Reversed(Link):
 
 @dataclass(frozen=True)
 class Jumping(Link):
-    """A run that goes back on its way: whenever a whole number of times `length` steps are left, the last `length` steps
-    are taken `times` times (Lugmayr et al. 2022, arXiv 2201.09865, section 4.2).
+    """A run that goes back on its way: whenever a whole number of times `length` steps are left, the last `length`
+    steps are taken `times` times (Lugmayr et al. 2022, arXiv 2201.09865, section 4.2).
 
     Args:
         length: steps of a jump back.

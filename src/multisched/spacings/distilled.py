@@ -64,7 +64,7 @@ class Decoder(Numbered):
 
     def numbers(self, path: Path, n: Any) -> np.ndarray:
         n = checks.steps(n, 32)
-        return 16 * np.minimum(np.round(64 * np.arange(n, 0, -1) / n), 63)
+        return np.asarray(16 * np.minimum(np.round(64 * np.arange(n, 0, -1) / n), 63))
 
 
 @dataclass(frozen=True)

@@ -26,7 +26,7 @@ ComfyUI, that is the last step.
 import math
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any, NamedTuple
+from typing import Any, Literal, NamedTuple, get_args
 
 import numpy as np
 
@@ -120,6 +120,19 @@ def _beta(model: Model, n: int) -> np.ndarray:
     return np.asarray(model.table[chosen[np.append(True, np.diff(chosen) != 0)]])
 
 
+Rule = Literal["normal", "uniform", "sgm_uniform", "simple", "ddim_uniform", "beta", "beta_sigmas", "linear_quadratic"]
+Spread = Literal["karras", "exponential", "polyexponential", "kl_optimal", "lu", "linear"]
+Placed = Literal["leading", "trailing", "linspace"]
+Name = Literal[Rule, Spread, Placed, published.Published]
+
+SPREAD: tuple[Spread, ...] = get_args(Spread)
+
+
+def _spread(kind: Spread) -> Callable[[Model, int], np.ndarray]:
+    """The rule of levels between the ends of a table."""
+    return lambda model, n: levels.between(kind, float(model.table[-1]), float(model.table[0]), n)
+
+
 RULES: dict[str, Callable[[Model, int], np.ndarray]] = {
     "normal": _normal,
     "uniform": _uniform,
@@ -129,10 +142,10 @@ RULES: dict[str, Callable[[Model, int], np.ndarray]] = {
     "beta": _beta,
     "beta_sigmas": lambda model, n: levels.beta(float(model.table[-1]), float(model.table[0]), n),
     "linear_quadratic": lambda model, n: linear_quadratic(n) * model.table[-1],
+    **{kind: _spread(kind) for kind in SPREAD},
 }
-SPACED = ("karras", "exponential", "polyexponential", "kl_optimal", "lu", "linear")
 PLACED: dict[str, Link] = {"leading": Leading(), "trailing": Trailing(), "linspace": Linspace()}
-NAMES = (*RULES, *SPACED, *PLACED, *published.NAMES)
+NAMES = get_args(Name)
 """Every name that `plan(spacing=)` takes."""
 
 
@@ -147,7 +160,7 @@ class Named(Link):
         ScheduleError: if it is none of them.
     """
 
-    name: str
+    name: Name
 
     def __post_init__(self) -> None:
         checks.option("spacing", self.name, NAMES)
@@ -175,13 +188,12 @@ class Named(Link):
         return Linspace(whole=whole) if self.name == "linspace" else PLACED[self.name]
 
     def _levels(self, model: Model, n: int) -> np.ndarray:
-        top, bottom = float(model.table[-1]), float(model.table[0])
-        if top == math.inf and (self.name in SPACED or self.name in ("beta_sigmas", "linear_quadratic")):
+        if model.table[-1] == math.inf and self.name in (*SPREAD, "beta_sigmas", "linear_quadratic"):
             raise ScheduleError(
                 f"spacing {self.name!r} begins at the noisiest level, which has no finite sigma / alpha here; take one "
                 "that is even in the timesteps, such as 'sgm_uniform' or 'trailing'."
             )
-        return RULES[self.name](model, n) if self.name in RULES else levels.between(self.name, top, bottom, n)
+        return RULES[self.name](model, n)
 
 
 @dataclass(frozen=True)
@@ -206,6 +218,11 @@ def _shifted(named: Named, own: Chain, mu: float | None) -> _Shifted:
     return _Shifted(named, 1.0 if fixed is None else fixed.factor, 1)
 
 
+def _named(given: Any) -> Named:
+    """The link of a word that a user gave."""
+    return Named(given)
+
+
 def spacing_of(spacing: Any) -> Spacing:
     """A chain, or the one that a name stands for.
 
@@ -213,7 +230,7 @@ def spacing_of(spacing: Any) -> Spacing:
         ScheduleError: if it is neither.
     """
     if isinstance(spacing, str):
-        return Chain((Named(spacing), End()))
+        return Chain((_named(spacing), End()))
     if not isinstance(spacing, Spacing):
         raise ScheduleError(
             f"spacing must be a name, such as 'karras', or a chain, such as ms.spacings.Even(); given {shown(spacing)}."
@@ -233,7 +250,7 @@ def respaced(path: Path, own: Spacing, spacing: Any, asked: Asked) -> Grid:
     closing = [one for one in chain.links if one.closing and not one.replaced]
     end = End(0.0, chain.end.prior)
     if isinstance(spacing, str):
-        made = Chain((_shifted(Named(spacing), chain, asked.mu), end, *closing))
+        made = Chain((_shifted(_named(spacing), chain, asked.mu), end, *closing))
         asked = asked._replace(mu=None)
     else:
         links = wanted.links

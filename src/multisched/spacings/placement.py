@@ -140,7 +140,7 @@ class DDIMUniform(_Clipped):
         return {"spacing": "ddim_uniform", "last": self._last(path, self.lambda_min)}
 
 
-WORDS: dict[str, Callable[[int, bool, bool, float], Numbered]] = {
+WORDS: dict[trained.TimestepSpacing, Callable[[int, bool, bool, float], Numbered]] = {
     "leading": lambda offset, spare, whole, lam: Leading(offset, spare, lam),
     "trailing": lambda offset, spare, whole, lam: Trailing(lam),
     "linspace": lambda offset, spare, whole, lam: Linspace(spare, whole, lam),
@@ -151,7 +151,11 @@ WORDS: dict[str, Callable[[int, bool, bool, float], Numbered]] = {
 
 
 def numbered(
-    word: str, offset: int = 0, spare: bool = False, whole: bool = True, lambda_min: float = -math.inf
+    word: trained.TimestepSpacing,
+    offset: int = 0,
+    spare: bool = False,
+    whole: bool = True,
+    lambda_min: float = -math.inf,
 ) -> Numbered:
     """The placement that the option `timestep_spacing` names.
 
