@@ -23,6 +23,7 @@ ALLOWED = {
     "messages": set(),
     "values": {"errors", "messages"},
     "lazy": {"values"},
+    "options": {"values"},
     "backends": BASE,
     "noise": GROUND,
     "grid": BASE,

@@ -1,8 +1,7 @@
 """The recipes that the common tests run through: every scheduler, with each option that changes the arithmetic."""
 
 import inspect
-import re
-from dataclasses import MISSING, fields, replace
+from dataclasses import MISSING, fields
 from typing import Any
 
 import numpy as np
@@ -12,6 +11,7 @@ from made import quirked
 import multisched as ms
 from multisched.interop.diffusers import PEERS
 from multisched.interop.diffusers import solvers as own
+from multisched.options import words_of
 
 RECIPES: dict[str, ms.Recipe] = {
     "flow-euler": ms.FlowMatchEuler(),
@@ -270,9 +270,5 @@ def others(recipe: ms.Recipe, name: str) -> list[Any]:
 
 
 def _words(recipe: ms.Recipe, name: str) -> list[str]:
-    """The words that an option's refusal names."""
-    try:
-        replace(recipe, **{name: "?"})  # type: ignore[type-var]
-    except ms.ScheduleError as error:
-        return re.findall(r"'([^'?]+)'", str(error))
-    return []
+    """The words that an option may be."""
+    return list(words_of(type(recipe)).get(name, ()))
