@@ -135,11 +135,12 @@ def _lam(plan):
 
 @pytest.mark.host
 @each_path
-def test_the_spacing_is_even_where_it_says(name):
+@pytest.mark.parametrize("width", [0.7, 3.0])
+def test_the_spacing_is_even_where_it_says(name, width):
     path, _, prediction, _ = PATHS[name]
     recipe = ms.Scheduler(path, Trained(), prediction, ms.solvers.DDIM())
-    plan, own = recipe.plan(9, spacing=Trained() | Arctan(1.5)), recipe.plan(9)
-    angle = np.arctan(_lam(plan) / 1.5)
+    plan, own = recipe.plan(9, spacing=Trained() | Arctan(width)), recipe.plan(9)
+    angle = np.arctan(_lam(plan) / width)
     np.testing.assert_allclose(np.diff(angle), np.mean(np.diff(angle)), rtol=1e-6)
     ends = [0, -2, -1]  # the first step, the last, and the end
     np.testing.assert_allclose(plan.sigmas[ends], own.sigmas[ends], rtol=1e-12)
