@@ -21,6 +21,7 @@ from benchmarks.__main__ import write
 from benchmarks.machine import facts
 from benchmarks.page import Section
 from benchmarks.timing import geometric_mean, rounds
+from multisched.interop.diffusers.solvers import HalfCurved
 
 SHAPES = ((1, 4, 8, 8), (1, 4, 64, 64))
 STEPS = 12  # few enough for our solvers to lower their order at the end, as skrample's always do
@@ -37,7 +38,7 @@ PAIRS: dict[str, tuple[structured.StructuredSampler, ms.solvers.Solver]] = {
         structured.DPM(order=2, stochasticity=1),
         ms.solvers.DPMMultistep(2, "sde-dpmsolver++"),
     ),
-    "DPM 3": (structured.DPM(order=3), ms.solvers.DPMMultistep(3, third_order="published")),
+    "DPM 3": (structured.DPM(order=3), HalfCurved(3)),
     "Adams 2": (
         structured.Adams(order=2, derivative_transform=None),
         ms.solvers.Adams(weights="even", most=2),

@@ -14,10 +14,11 @@ import time
 import warnings
 from collections import Counter
 from collections.abc import Callable
-from dataclasses import MISSING, dataclass, fields, replace
+from dataclasses import MISSING, dataclass, fields, is_dataclass, replace
 from decimal import Decimal
 from fractions import Fraction
 from functools import cache
+from inspect import isabstract
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -74,11 +75,20 @@ NAMES = (
     *("FlaxDDIMScheduler", "VQDiffusionScheduler", "EulerScheduler", "DDIM", "DDIMSchedular", "FluxPipeline", ""),
     *(None, 5, ["DDIMScheduler"], ["diffusers", "DDIMScheduler"], {"a": 1}, "x" * 10_000, b"DDIMScheduler"),
 )
-SCHEDULES = tuple(
-    kind
-    for one in ms.paths.__all__
-    if isinstance(kind := getattr(ms.paths, one), type) and one not in ("Path", "Point", "Betas")
-)
+
+
+def _kinds(room: Any, base: type) -> tuple[type, ...]:
+    """The classes of a room that can be made."""
+    found = (getattr(room, name) for name in room.__all__)
+    return tuple(kind for kind in found if isinstance(kind, type) and issubclass(kind, base) and _makeable(kind))
+
+
+def _makeable(kind: type) -> bool:
+    return is_dataclass(kind) and not isabstract(kind)
+
+
+PATHS = _kinds(ms.paths, ms.paths.Path)
+LINKS = tuple(kind for kind in _kinds(ms.spacings, ms.spacings.Spacing) if kind is not ms.spacings.Chain)
 PREDICTIONS = ("epsilon", "sample", "v_prediction", "flow_prediction", "flow_to_data", "edm", "score")
 
 
@@ -151,6 +161,9 @@ def arguments(draw: random.Random) -> dict[str, Any]:
         chosen["sigmas"] = draw.choice(SIGMAS if draw.random() < 0.7 else HOSTILE)
     if way >= 0.9 or draw.random() < 0.03:
         chosen["timesteps"] = draw.choice(TIMESTEPS if draw.random() < 0.7 else HOSTILE)
+    if draw.random() < 0.15:
+        named = draw.choice(ms.spacings.NAMES)
+        chosen["spacing"] = draw.choice((named, named, ms.spacings.Trailing(), *HOSTILE[:5], *HOSTILE[-8:]))
     for name, values in (("mu", (1.0, 0.5, -3.0)), ("start", (0, 1, 2)), ("stop", (1, 2, 3)), ("strength", (0.1, 0.6))):
         if draw.random() < 0.1:
             chosen[name] = draw.choice(values if draw.random() < 0.6 else HOSTILE)
@@ -191,10 +204,11 @@ def _configuration(draw: random.Random) -> Case:
 
 
 def _part(draw: random.Random) -> Case:
-    """A schedule, solver and prediction of random options, and a plan of them."""
-    solver, schedule = draw.choice(zoo.SOLVER_KINDS), draw.choice(SCHEDULES)
+    """A path, links, a solver and a prediction of random options, and a plan of them."""
+    links = draw.choices(LINKS, k=draw.choice((1, 1, 2, 2, 3, 4)))
+    kinds = (draw.choice(zoo.SOLVER_KINDS), draw.choice(PATHS), *links)
     given, made = arguments(draw), []
-    for kind in (solver, schedule):
+    for kind in kinds:
         own = [field for field in fields(kind) if field.compare]  # type: ignore[arg-type]
         needed = [one.name for one in own if one.default is MISSING]
         chosen = {*needed, *draw.sample([one.name for one in own], min(_count(draw), len(own)))}
@@ -204,12 +218,11 @@ def _part(draw: random.Random) -> Case:
     data = draw.choice((0.5, 1.0) if draw.random() < 0.9 else HOSTILE)
 
     def make() -> Any:
-        return ms.Scheduler(schedule(**made[1]), ms.Prediction(word, data), solver(**made[0])).plan(**given)
+        solver, path, *some = (kind(**options) for kind, options in zip(kinds, made, strict=True))
+        return ms.Scheduler(path, ms.spacings.Chain(tuple(some)), ms.Prediction(word, data), solver).plan(**given)
 
-    name = (
-        f"{schedule.__name__}(**{made[1]!r:.1500}), {word!r:.60}, {data!r:.60}, {solver.__name__}(**{made[0]!r:.1500})"
-    )
-    return Case(f"{name}, {given!r:.1000}", make)
+    parts = (f"{kind.__name__}(**{options!r:.500})" for kind, options in zip(kinds, made, strict=True))
+    return Case(f"{', '.join(parts)}, {word!r:.60}, {data!r:.60}, {given!r:.1000}", make)
 
 
 def _option(draw: random.Random, field: Any) -> Any:
@@ -222,7 +235,8 @@ def _option(draw: random.Random, field: Any) -> Any:
         bool: (True, False),
         str: ("linear", "karras", "even", "zero", "last", "midpoint", "ve", "vp", "trailing", "leading", "bh2", "down"),
     }
-    values = pools.get(field.type, (None, 0.5, 3, (0, 1), "karras", ms.DDIM().parts().path))
+    odd = (None, 0.5, 3, (0, 1), "karras", ms.DDIM().parts().path, ms.spacings.Even(), ms.DDIM().parts().spacing)
+    values = pools.get(field.type, odd)
     return _near(draw, draw.choice(values if field.default is MISSING else (*values, field.default)))
 
 

@@ -4,7 +4,9 @@ from dataclasses import replace
 from typing import Any
 
 import multisched as ms
-from multisched.interop.diffusers import defects
+from multisched.interop.diffusers import PEERS
+from multisched.interop.diffusers.placing import Stride
+from multisched.interop.diffusers.placing_flow import ShiftedEven
 from multisched.paths import Betas, Discrete, Exploding, Straight, VarianceExploding
 from multisched.spacings import Chain, Even, LinearQuadratic, Respace, Terminal, Trained
 from multisched.spacings.placement import numbered
@@ -69,15 +71,15 @@ def grid(pair: tuple[Any, Any], n: Any = None, **asked: Any) -> ms.Grid:
 
 def quirked(recipe: Any, *names: str) -> Any:
     """A recipe with defects of diffusers, by their names."""
-    known = {one.name: one for one in vars(defects).values() if isinstance(one, defects.Quirk)}
+    known = {quirk.name: quirk for peer in PEERS.values() for quirk in peer.quirks}
     return replace(recipe, quirks=tuple(known[name] for name in names))
 
 
 def strided(pair: tuple[Any, Chain]) -> tuple[Any, Chain]:
     """A path, and a spacing whose steps aim a fixed stride lower."""
-    return pair[0], pair[1] | defects.Stride()
+    return pair[0], pair[1] | Stride()
 
 
 def doubled(factor: float) -> tuple[Straight, Chain]:
     """The straight path, and even levels between shifted ends that are shifted again."""
-    return Straight(), defects.ShiftedEven(factor=factor) | ms.spacings.Shift(factor, True)
+    return Straight(), ShiftedEven(factor=factor) | ms.spacings.Shift(factor, True)

@@ -11,7 +11,7 @@ from zoo import arrays, every_recipe, others
 import multisched as ms
 from multisched.paths import TrigFlow
 from multisched.schedulers.base import SETTINGS
-from multisched.schedulers.options import STEP_OPTIONS
+from multisched.variants import STEP_OPTIONS
 
 
 def _variants(recipe):

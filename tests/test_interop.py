@@ -8,7 +8,7 @@ from dataclasses import fields, replace
 
 import numpy as np
 import pytest
-from made import quirked
+from made import flow, quirked
 from zoo import others
 
 import multisched as ms
@@ -97,7 +97,7 @@ def test_reading_what_was_written(name):
     """A configuration comes back completed by defaults, and from it the same recipe."""
     for config in ({"_class_name": name}, varied(name)):
         recipe = ms.from_diffusers(config)
-        written = recipe.to_diffusers()
+        written = ms.to_diffusers(recipe)
         assert json.loads(json.dumps(written)) == written
         keys = {key: value for key, value in written.items() if not key.startswith("_")}
         assert set(keys) == set(PEERS[name].keys)
@@ -107,7 +107,7 @@ def test_reading_what_was_written(name):
         for key, value in recipe.report.defaulted.items():
             assert written[key] == (list(value) if isinstance(value, tuple) else value)
         assert ms.from_diffusers(written) == recipe
-        assert ms.from_diffusers(written).to_diffusers() == written
+        assert ms.to_diffusers(ms.from_diffusers(written)) == written
 
 
 @each_class
@@ -137,10 +137,10 @@ def test_a_peer_speaks_of_options_that_there_are(name):
 
 
 def test_recipes_of_ones_own_are_written_too():
-    written = quirked(ms.FlowMatchEuler(shift=3.0), "double_shift").to_diffusers()
+    written = ms.to_diffusers(quirked(ms.FlowMatchEuler(shift=3.0), "double_shift"))
     assert (written["_class_name"], written["shift"]) == ("FlowMatchEulerDiscreteScheduler", 3.0)
     with pytest.raises(ms.ScheduleError, match="diffusers has no scheduler that is Scheduler"):
-        ms.Scheduler(*flow(), "flow_prediction", ms.solvers.Euler()).to_diffusers()
+        ms.to_diffusers(ms.Scheduler(*flow(), "flow_prediction", ms.solvers.Euler()))
 
 
 def test_files_and_folders_are_read(tmp_path):
@@ -277,7 +277,6 @@ def test_objects_and_hydra_targets_are_read():
     wanted = ms.from_diffusers({"_class_name": "DDIMScheduler", "clip_sample": False})
     assert ms.from_diffusers(DDIMScheduler()) == wanted
     assert ms.from_diffusers({"_target_": "diffusers.DDIMScheduler", "clip_sample": False}) == wanted
-    assert ms.to_diffusers(wanted) == wanted.to_diffusers()
 
 
 @pytest.mark.host
@@ -302,10 +301,10 @@ def _plan(recipe):
 
 @pytest.mark.host
 def test_defects_are_told_where_they_matter():
-    flow = {"_class_name": "FlowMatchEulerDiscreteScheduler"}
+    config = {"_class_name": "FlowMatchEulerDiscreteScheduler"}
     twice = "The shift is applied twice, and to given sigmas too."
-    assert twice not in ms.from_diffusers(flow).report.reproduced
-    assert twice in ms.from_diffusers(flow | {"shift": 3.0}).report.reproduced
+    assert twice not in ms.from_diffusers(config).report.reproduced
+    assert twice in ms.from_diffusers(config | {"shift": 3.0}).report.reproduced
     assert ms.from_diffusers({"_class_name": "TCDScheduler"}).report.reproduced == ()
     dpm = {"_class_name": "DPMSolverMultistepScheduler", "solver_order": 3}
     assert "third order" in ms.from_diffusers(dpm).report.reproduced[0]
@@ -343,9 +342,9 @@ CROSSED = [
 def test_keys_of_two_paths(name, config, says):
     """They are a quirk of the recipe, said in its report; without it the recipe is that of the papers."""
     recipe = ms.from_diffusers({"_class_name": f"{name}Scheduler", **config})
-    assert [quirk.says for quirk in recipe.quirks] == [recipe.report.reproduced[-1]]
-    assert says in recipe.report.reproduced[-1]
-    mended = dataclasses.replace(recipe, quirks=())
+    (mixed,) = (quirk for quirk in recipe.quirks if quirk.name in ("misread", "unconverted"))
+    assert says in mixed.says and mixed.says in recipe.report.reproduced
+    mended = replace(recipe, quirks=tuple(quirk for quirk in recipe.quirks if quirk != mixed))
     assert mended != recipe and _plan(mended) != _plan(recipe)
     assert pickle.loads(pickle.dumps(recipe)) == recipe and hash(recipe) == hash(dataclasses.replace(recipe))
 
@@ -355,7 +354,7 @@ def test_ratios_above_one_are_converted():
     """diffusers takes them for sigmas too, and computes NaN: ours is sigma / alpha of the straight path."""
     config = {"_class_name": "DPMSolverMultistepScheduler", "use_flow_sigmas": True, "use_karras_sigmas": True}
     recipe = ms.from_diffusers({**config, "prediction_type": "flow_prediction"})
-    assert recipe.quirks == () and np.all(np.isfinite(recipe.plan(5).tableau.weights))
+    assert "unconverted" not in map(repr, recipe.quirks) and np.all(np.isfinite(recipe.plan(5).tableau.weights))
 
 
 @pytest.mark.host
@@ -410,7 +409,7 @@ def test_what_is_accepted_only_if_not_strict(name, config, says):
 def test_several_values_are_each_told():
     config = {"_class_name": "DDIMScheduler", "sample_max_value": 0.5, "beta_start": 0.03, "clip_sample": 1}
     accepted = ms.from_diffusers(config, strict=False).report.accepted
-    assert [one.split(" ")[0] for one in accepted] == ["clip_sample", "beta_start", "sample_max_value"]
+    assert sorted(one.split(" ")[0] for one in accepted) == ["beta_start", "clip_sample", "sample_max_value"]
     assert ms.from_diffusers({"_class_name": "DDIMScheduler"}, strict=False).report.accepted == ()
 
 
@@ -460,5 +459,5 @@ def test_a_part_of_a_run_has_the_timesteps_of_the_whole(name):
     whole = recipe.plan(9)
     after = np.asarray(whole.rows.step)[:, 0] >= 4
     np.testing.assert_array_equal(recipe.plan(9, start=4).timesteps, whole.timesteps[after])
-    exact = replace(recipe, quirks=()).plan(9).timesteps
+    exact = replace(recipe, quirks=tuple(one for one in recipe.quirks if one.name != "told")).plan(9).timesteps
     np.testing.assert_allclose(whole.timesteps, exact, rtol=2e-4, atol=1e-4)

@@ -9,6 +9,8 @@ import pytest
 from made import flow, quirked, ve, vp
 
 import multisched as ms
+from multisched.interop.diffusers.defects import like
+from multisched.interop.diffusers.solvers import OwnSinglestep
 
 STD = 0.6  # of the data
 TOP, BOTTOM = 8.0, 0.1  # sigma / alpha, where runs begin and end
@@ -150,6 +152,6 @@ def test_groups_of_an_sde_have_the_noise_of_one_path(size, rule, path):
     slope, errors = _slope(solver, path, 240, 480)
     single, independent = (
         abs(_error(one, path, 480))
-        for one in (replace(solver, solver_order=1), replace(solver, independent_noise=True))
+        for one in (replace(solver, solver_order=1), like(OwnSinglestep, solver, independent=True))
     )
     assert slope > 1.8 and errors[1] < single / 10 and independent > single, (slope, errors, single, independent)

@@ -14,6 +14,7 @@ from zoo import SOLVERS, solver_name
 import multisched as ms
 from multisched.analysis import Gaussian, Mixture
 from multisched.analysis.exact import model_of
+from multisched.interop.diffusers.solvers import FaintRF
 
 # Three bumps, two of them close and narrow: the flow bends.
 MIXTURE = Mixture(means=[[-1.2], [0.3], [1.0]], stds=[0.5, 0.35, 0.4], weights=[0.4, 0.25, 0.35])
@@ -136,7 +137,7 @@ def test_order_of_convergence(solver, path, make, backend, has_float64):
 @pytest.mark.parametrize("rescaled", [True, False])
 def test_noise_that_is_not_put_back_leaves_no_order(rescaled):
     """Ancestral steps without their noise are deterministic, and lead elsewhere however many there are."""
-    solver, numpy = ms.solvers.AncestralRF(0.5, s_noise=0.0, rescaled=rescaled), ms.backends.get("numpy")
+    solver, numpy = (ms.solvers.AncestralRF if rescaled else FaintRF)(0.5, s_noise=0.0), ms.backends.get("numpy")
     errors = [np.abs(_run(solver, "flow", n, numpy.asarray, numpy, "float64") - _end()).max() for n in (48, 192)]
     assert (solver.draws, solver.order) == (0, 0) and min(errors) > 0.05
 

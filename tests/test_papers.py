@@ -8,6 +8,7 @@ from made import flow, ve, vp
 from zoo import arrays
 
 import multisched as ms
+from multisched.interop.diffusers.solvers import FaintRF, HalfCurved
 from multisched.paths import LinearVP
 
 X, X0, Z = 0.7, -0.4, 1.3  # a sample, the clean one that the model says, and noise
@@ -62,7 +63,7 @@ def test_ancestral_steps_of_rectified_flow(schedule):
     lower = down / s * x + (1 - down / s * s - down / s * alpha) * X0
     raised = after / (1 - down) * lower + s_noise * np.sqrt(s_next**2 - (down * after / (1 - down)) ** 2) * Z
     np.testing.assert_allclose(found, raised * np.sum(aim, axis=0), rtol=1e-9)
-    *_, silent = _steps(ms.solvers.AncestralRF(eta, 0.0, rescaled=False), schedule)
+    *_, silent = _steps(FaintRF(eta, 0.0), schedule)
     np.testing.assert_allclose(silent, lower * np.sum(aim, axis=0), rtol=1e-9)
 
 
@@ -169,7 +170,7 @@ def test_a_policy_that_says_one_thing_is_euler():
 @pytest.mark.host
 def test_the_third_order_of_the_sde_as_published():
     """k-diffusion's coefficients, with h^2 * m'' halved and phi_3 short by one, on three estimates."""
-    solver = ms.solvers.DPMMultistep(3, "sde-dpmsolver++", "heun", lower_order_final=False, third_order="published")
+    solver = HalfCurved(3, "sde-dpmsolver++", "heun", lower_order_final=False)
     plan = ms.Scheduler(*vp(), "sample", solver).plan(8)
     row = 4
     lam = np.log(plan.alphas[:-1] / plan.sigmas[:-1])

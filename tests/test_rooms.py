@@ -46,9 +46,9 @@ ALLOWED = {
     "schedulers": GROUND
     | POINTS
     | {"transforms", "lazy", "printing", "paths", "spacings", "checks", "table.tableau", "table.kernel", "table.plan"}
-    | {"diffusion", "interop"},  # only inside methods of Recipe
-    "variants": BASE | {"table.plan", "schedulers"},
-    "diffusion": GROUND | {"table.state", "table.plan", "schedulers", "noise", "variants"},
+    | {"diffusion"},  # inside `Recipe.on` alone
+    "variants": BASE | {"table.plan"},
+    "diffusion": GROUND | {"table.state", "table.plan", "noise", "variants"},
     "sampling": GROUND | ARITHMETIC | {"table.plan", "noise"},
     "analysis": GROUND | POINTS | {"transforms", "paths", "spacings", "checks", "table.plan", "schedulers"},
 }
@@ -66,12 +66,14 @@ def _room(parts):
 
 
 def _imports(path):
-    """(name, line is inside a function or a type-checking block) of everything imported."""
+    """(name, line is inside a function) of everything imported, but for what types alone need."""
     tree = ast.parse(path.read_text())
-    late = {
-        id(node) for scope in ast.walk(tree) if isinstance(scope, (ast.FunctionDef, ast.If)) for node in ast.walk(scope)
-    }
+    typing = [node for node in ast.walk(tree) if isinstance(node, ast.If) and "TYPE_CHECKING" in ast.dump(node.test)]
+    apart = {id(node) for block in typing for node in ast.walk(block)}
+    late = {id(node) for scope in ast.walk(tree) if isinstance(scope, ast.FunctionDef) for node in ast.walk(scope)}
     for node in ast.walk(tree):
+        if id(node) in apart:
+            continue
         if isinstance(node, ast.Import):
             yield from ((alias.name, id(node) in late) for alias in node.names)
         elif isinstance(node, ast.ImportFrom):
@@ -92,6 +94,21 @@ def test_rooms_import_only_what_lies_below(path):
             assert rest, f"{path} imports the package itself"
             below = _room(rest)
             assert below == room or below in ALLOWED[room], f"{room} may not import {below}"
+
+
+@pytest.mark.host
+def test_no_room_leads_back_to_itself():
+    """Of rooms that import one another, inside functions too, none comes again; the packages' own fronts are apart."""
+    graph = {}
+    for path in _modules():
+        room = _room(path.relative_to(SOURCE).parts)
+        inner = (name.split(".")[1:] for name, _ in _imports(path) if name.startswith("multisched."))
+        graph.setdefault(room, set()).update(_room(parts) for parts in inner)
+    left = {room: below - {room} for room, below in graph.items() if room not in ("__init__", "__main__")}
+    while free := [room for room, below in left.items() if not below & left.keys()]:
+        for room in free:
+            del left[room]
+    assert left == {}
 
 
 def test_files_are_short():

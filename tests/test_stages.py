@@ -34,7 +34,7 @@ each_solver = pytest.mark.parametrize("solver", SEVERAL, ids=map(solver_name, SE
 @pytest.mark.host
 def test_every_kind_of_several_calls_is_here():
     kinds = {type(one).__name__ for one in SEVERAL}
-    assert kinds >= {"Heun", "LateHeun", "Midpoint", "Adams", "VelocityAdams", "DPMSinglestep", *GOES_ON}
+    assert kinds >= {"Heun", "LateHeun", "Midpoint", "Adams", "OwnAdams", "DPMSinglestep", *GOES_ON}
 
 
 @pytest.mark.host

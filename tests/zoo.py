@@ -11,6 +11,7 @@ from made import quirked
 
 import multisched as ms
 from multisched.interop.diffusers import PEERS
+from multisched.interop.diffusers import solvers as own
 
 RECIPES: dict[str, ms.Recipe] = {
     "flow-euler": ms.FlowMatchEuler(),
@@ -126,6 +127,7 @@ RECIPES: dict[str, ms.Recipe] = {
     "score-vp": ms.ScoreSdeVp(),
     "karras-ve": ms.KarrasVe(s_max=200.0),
     "karras-ve-0": ms.KarrasVe(s_churn=0.0),
+    "dpm-single-flow": ms.DPMSolverSinglestep(use_flow_sigmas=True, prediction_type="flow_prediction"),
     "deis": ms.DEISMultistep(),
     "deis-3": ms.DEISMultistep(solver_order=3, lower_order_final=False, final_sigmas_type="sigma_min"),
     "deis-karras": ms.DEISMultistep(use_karras_sigmas=True, prediction_type="sample"),
@@ -138,6 +140,7 @@ RECIPES: dict[str, ms.Recipe] = {
     "unipc-flow": ms.UniPCMultistep(
         use_flow_sigmas=True, use_karras_sigmas=True, prediction_type="flow_prediction", solver_order=3
     ),
+    "unipc-flow-shift": ms.UniPCMultistep(use_flow_sigmas=True, flow_shift=3.0, prediction_type="flow_prediction"),
     "unipc-dpm": ms.UniPCMultistep(solver_p=ms.solvers.DPMMultistep()),
     "unipc-euler-noise": ms.UniPCMultistep(
         solver_p=ms.solvers.Euler(), predict_x0=False, final_sigmas_type="sigma_min", thresholding=True
@@ -182,9 +185,9 @@ def run(
 
 def _kinds() -> list[type[ms.solvers.Solver]]:
     """Every solver class."""
-    found = (getattr(ms.solvers, name) for name in ms.solvers.__all__)
+    found = [*(getattr(ms.solvers, name) for name in ms.solvers.__all__), *vars(own).values()]
     kinds = (kind for kind in found if isinstance(kind, type) and issubclass(kind, ms.solvers.Solver))
-    return [kind for kind in kinds if not inspect.isabstract(kind)]
+    return list(dict.fromkeys(kind for kind in kinds if not inspect.isabstract(kind)))
 
 
 def _by_default(kind: type[ms.solvers.Solver]) -> list[ms.solvers.Solver]:
@@ -197,6 +200,18 @@ def solver_name(solver: ms.solvers.Solver) -> str:
     return "-".join([type(solver).__name__, *(f"{one.name}={getattr(solver, one.name)}" for one in changed)])
 
 
+# Solvers that do not lead to x0 however good the model is, each with the reason; they make finite tables all the same.
+ASTRAY: dict[str, str] = {
+    "OwnAdams": "disregards the first output, or reads a mean of velocities as that of one level, as diffusers does",
+    "TableDDPM": "takes betas that are rounded apart from the levels, as diffusers' UnCLIP does",
+    "SwappedPingPong": "keeps the noise and replaces the data, as diffusers does under invert_sigmas",
+    "EulerMaruyama": "discretises the drift, which is exact in the limit of small steps only",
+    "PredictorCorrector": "takes Langevin steps, which are scaled by what is no part of the table",
+    "LateRePaint": "takes the sample to be where its timestep is, as diffusers' RePaint does",
+    "NoisyDDPM": "adds noise in the last step, as diffusers' DDPM does in short runs",
+    "NoisySDE": "adds noise in the last step, as diffusers' RFD4Proteina does in short runs",
+    "FaintRF": "keeps the signal of a lower level, as diffusers' LTX does without noise",
+}
 SOLVER_KINDS = _kinds()
 # Every solver class as it is by default, and as the recipes set it.
 SOLVERS = list(

@@ -1,7 +1,7 @@
 """DiffusionScheduler: the stateful face of any recipe, written once over `Plan`."""
 
 import math
-from typing import Any, Generic
+from typing import TYPE_CHECKING, Any, Generic
 
 import numpy as np
 
@@ -9,12 +9,13 @@ from multisched import backends
 from multisched import noise as noise_sources
 from multisched.backends import B, Backend
 from multisched.errors import ScheduleError
-from multisched.schedulers.base import Recipe
-from multisched.schedulers.options import with_options
 from multisched.table.plan import Plan
 from multisched.table.state import State
 from multisched.values import close, number_of, shown
-from multisched.variants import Variants
+from multisched.variants import Variants, with_options
+
+if TYPE_CHECKING:
+    from multisched.schedulers.base import Recipe
 
 _NUMBERS = (int, float, np.number, np.ndarray)
 _TRACED = (
@@ -36,7 +37,7 @@ class DiffusionScheduler(Generic[B]):
         rng: seed, sequence of seeds or source of the noise that a stochastic step draws when none is given.
     """
 
-    def __init__(self, recipe: Recipe, backend: Backend[B], device: Any = None, rng: Any = 0) -> None:
+    def __init__(self, recipe: "Recipe", backend: Backend[B], device: Any = None, rng: Any = 0) -> None:
         self.recipe = recipe
         self.backend = backend
         self.device = device

@@ -1,14 +1,19 @@
 """Plans over one schedule: with other options of its recipe, or begun at a later row."""
 
 import copy
-from typing import Any
+import warnings
+from dataclasses import fields, replace
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from multisched.errors import ScheduleError
-from multisched.schedulers.base import Recipe
 from multisched.table.plan import Plan
 
+if TYPE_CHECKING:
+    from multisched.schedulers.base import Recipe
+
+STEP_OPTIONS = ("omega", "eta", "use_clipped_model_output", "s_churn", "s_tmin", "s_tmax", "s_noise")
 KEPT = 8
 """Plans that are kept."""
 
@@ -21,12 +26,12 @@ class Variants:
         steps, arguments: what `recipe.plan` was given for it.
     """
 
-    def __init__(self, recipe: Recipe, plan: Plan, steps: int | None, arguments: dict[str, Any]) -> None:
+    def __init__(self, recipe: "Recipe", plan: Plan, steps: int | None, arguments: dict[str, Any]) -> None:
         self._recipe, self._plan = recipe, plan
         self._steps, self._arguments = steps, copy.deepcopy(arguments)
         self._kept: dict[tuple[Recipe, int], Plan] = {}
 
-    def running(self, recipe: Recipe, first: int) -> Plan:
+    def running(self, recipe: "Recipe", first: int) -> Plan:
         """The plan of a recipe over this schedule, for a run that begins at row `first` of it.
 
         Raises:
@@ -42,7 +47,7 @@ class Variants:
             self._kept[key] = made
         return self._kept[key]
 
-    def _made(self, recipe: Recipe, first: int) -> Plan:
+    def _made(self, recipe: "Recipe", first: int) -> Plan:
         plan = self._plan
         whole = plan if recipe is self._recipe else recipe.plan(self._steps, **self._arguments)
         alike = whole.tableau.registers == plan.tableau.registers and whole.stages == plan.stages
@@ -58,3 +63,22 @@ class Variants:
         if not np.array_equal(tail.timesteps, plan.timesteps[first:]):
             raise ScheduleError(f"{plan.name} cannot begin at row {first}; use set_timesteps with start or strength.")
         return tail
+
+
+def with_options(recipe: "Recipe", **options: Any) -> "Recipe":
+    """The recipe with other options for a step: those of `STEP_OPTIONS` that are not None.
+
+    Raises:
+        ScheduleError: if the recipe does not have an option, but for omega, which it warns of.
+    """
+    wanted = {name: value for name, value in options.items() if value is not None}
+    if not wanted:
+        return recipe
+    name, known = type(recipe).__name__, {field.name for field in fields(recipe)}
+    takes = [option for option in STEP_OPTIONS if option in known]
+    if "omega" in wanted and "omega" not in known and wanted.pop("omega"):
+        warnings.warn(f"{name} has no omega; the step is taken without.", UserWarning, stacklevel=4)
+    if unknown := [option for option in wanted if option not in takes]:
+        raise ScheduleError(f"a step of {name} has no option {unknown[0]!r}; it takes {', '.join(takes) or 'none'}.")
+    found: Recipe = replace(recipe, **wanted)
+    return recipe if found == recipe else found

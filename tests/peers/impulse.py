@@ -101,23 +101,6 @@ def elementwise(ours: Any, theirs: Any) -> tuple[np.ndarray, np.ndarray]:
     return np.asarray(ours)[..., None], np.asarray(theirs)[..., None]
 
 
-# Classes whose timesteps take logarithms, sines or powers of PyTorch in float32, which differ in their last digit from
-# one processor to another, or an inverse of the beta distribution.
-ROUNDED_APART = {
-    "CosineDPMSolverMultistepScheduler",
-    "DPMSolverSDEScheduler",
-    "EDMDPMSolverMultistepScheduler",
-    "EDMEulerScheduler",
-    "EulerDiscreteScheduler",
-    "IPNDMScheduler",
-    "KDPM2AncestralDiscreteScheduler",
-    "KDPM2DiscreteScheduler",
-    "KarrasVeScheduler",
-    "RFD4ProteinaScheduler",
-    "ScoreSdeVeScheduler",
-}
-
-
 class Tally:
     """Counts what was compared and what was set apart, and keeps what disagreed until the end of the draw.
 
@@ -135,19 +118,29 @@ class Tally:
         self.worst: dict[str, float] = {}
         self.disagreements: list[str] = []
 
-    def compare(self, config: Any, pairs: dict[str, tuple[Any, Any, float]]) -> None:
-        """One configuration: each named (ours, theirs, tolerance) agrees."""
+    def compare(self, config: Any, pairs: dict[str, tuple[Any, Any, float]], rounded: str = "") -> None:
+        """One configuration: each named (ours, theirs, tolerance) agrees.
+
+        Args:
+            config: what tells it from others.
+            pairs: what is compared, by name.
+            rounded: why timesteps need not be equal bit for bit; "" where those of a named class must.
+        """
         self.compared += 1
         for name, (ours, theirs, tolerance) in pairs.items():
             error = relative_error(ours, theirs)
             if name == "timesteps":
                 late = np.max(np.abs(np.asarray(ours, dtype=np.float64) - np.asarray(theirs, dtype=np.float64)))
                 self.told, self.late = self.told + (late == 0), max(self.late, float(late))
-                if late and self.name and self.name not in ROUNDED_APART:
-                    self.disagreements.append(f"a timestep off by {late:.3g}: {config}")
+                if late and self.name and not rounded:
+                    self.disagree(f"a timestep off by {late:.3g}", config)
             self.worst[name] = max(self.worst.get(name, 0.0), error)
             if not error <= tolerance:
-                self.disagreements.append(f"{name} off by {error:.3g}: {config}")
+                self.disagree(f"{name} off by {error:.3g}", config)
+
+    def disagree(self, what: str, config: Any) -> None:
+        """The two libraries differ."""
+        self.disagreements.append(f"{what}: {config}")
 
     def set_apart(self, reason: str, config: Any, make_plan: Callable[[], ms.Plan]) -> None:
         """A configuration that diffusers has no answer to: ours is a finite plan, or refused in a sentence."""
@@ -157,12 +150,12 @@ class Tally:
         except ms.ScheduleError:
             return
         if not np.all(np.isfinite(rows)):
-            self.disagreements.append(f"not finite: {config}")
+            self.disagree("not finite", config)
 
     def refused(self, config: Any, error: ms.ScheduleError) -> None:
         """Ours refuses what diffusers can do."""
         reason = " ".join(str(error).split())
-        self.disagreements.append(f"refused ({reason[:120]}): {config}")
+        self.disagree(f"refused ({reason[:120]})", config)
 
     def verify(self, least: int, *reasons: str) -> None:
         """Nothing disagreed, enough was compared, and each reason to set apart was met, and no other."""

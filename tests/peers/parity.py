@@ -2,8 +2,8 @@
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import replace
-from typing import Any
+from dataclasses import dataclass, field, replace
+from typing import Any, NamedTuple
 from unittest import mock
 
 import diffusers
@@ -63,134 +63,216 @@ def widen_sigmas(scheduler: Any, plan: ms.Plan, of: Callable[[ms.Plan], np.ndarr
     scheduler.sigmas = torch.from_numpy(np.asarray(of(plan)))
 
 
-def compare(
-    tally: Tally,
-    config: dict[str, Any],
-    run: dict[str, Any],
-    step_with: Callable[[Any], StepOnce],
-    module: Any,
-    options: dict[str, Any] | None = None,
-    widen: Callable[[Any, ms.Plan], None] = widen_sigmas,
-    their_run: dict[str, Any] | None = None,
-    of: Callable[[ms.Plan], np.ndarray] = ratios,
-    their_levels: Callable[[Any], Any] = lambda scheduler: scheduler.sigmas,
-    create: Callable[..., Any] | None = None,
-    build: Callable[[], Any] | None = None,
-    pairing: Callable[..., tuple[Any, Any]] = elementwise,
-    time_tolerance: float = GRID_TOLERANCE,
-    double_tolerance: Callable[[ms.Plan], float] = lambda _: DOUBLE_TOLERANCE,
-) -> None:
+@dataclass(frozen=True)
+class Loose:
+    """A tolerance wider than that of other classes.
+
+    Args:
+        tolerance: a number, or a function of our plan.
+        why: what diffusers loses there.
+    """
+
+    tolerance: float | Callable[[ms.Plan], float]
+    why: str
+
+    def of(self, plan: ms.Plan) -> float:
+        """The tolerance for a plan."""
+        return self.tolerance(plan) if callable(self.tolerance) else self.tolerance
+
+
+ABOVE_THE_LAST = Loose(
+    0.05,
+    "the last level of zero terminal SNR, 2^-24, lies above some before it; where sigmas are spaced anew, the timestep "
+    "of those is told for it",
+)
+
+
+@dataclass(frozen=True)
+class Case:
+    """One run of one configuration, how diffusers makes it, and how far the two may be apart.
+
+    Args:
+        config: keys of the configuration.
+        run: arguments of our `plan`: n=, timesteps=, sigmas=, mu=.
+        step_with: step_with(scheduler) -> the function that takes one step of it.
+        module: of diffusers, where the scheduler's code is.
+        options: of our recipe that diffusers takes in `step`.
+        their_run: arguments of `set_timesteps`; None for those of `run`.
+        create: makes the scheduler of its config; None for the class of the tally's name.
+        build: makes a scheduler with its run set, where that takes more than its class and `set_timesteps`.
+        widen: gives a scheduler our levels in float64.
+        of: what diffusers calls `sigmas`, of our plan.
+        their_levels: the same of a scheduler.
+        pairing: how those levels are compared, each for its own size by default.
+        times: tolerance of timesteps, as a share of the largest, where float32 does not hold them to GRID_TOLERANCE.
+        double: tolerance of coefficients in float64, where diffusers' formulas lose digits of those too.
+        rounded: why timesteps need not be equal bit for bit; "" where they must.
+    """
+
+    config: dict[str, Any]
+    run: dict[str, Any]
+    step_with: Callable[[Any], StepOnce]
+    module: Any
+    options: dict[str, Any] = field(default_factory=dict)
+    their_run: dict[str, Any] | None = None
+    create: Callable[..., Any] | None = None
+    build: Callable[[], Any] | None = None
+    widen: Callable[[Any, ms.Plan], None] = widen_sigmas
+    of: Callable[[ms.Plan], np.ndarray] = ratios
+    their_levels: Callable[[Any], Any] = lambda scheduler: scheduler.sigmas
+    pairing: Callable[..., tuple[Any, Any]] = elementwise
+    times: Loose | None = None
+    double: Loose | None = None
+    rounded: str = ""
+
+    @property
+    def shown(self) -> Any:
+        """What tells the case from others."""
+        return self.config, self.options, self.run
+
+    def recipe(self, name: str) -> Any:
+        """Ours."""
+        return replace(ms.from_diffusers({"_class_name": name, **self.config}), **self.options)
+
+    def scheduler(self, name: str) -> Any:
+        """diffusers' with its run set."""
+        if self.build is not None:
+            return self.build()
+        scheduler = self.creator(name)(**self.config)
+        arguments = dict(self.run if self.their_run is None else self.their_run)
+        if "n" in arguments:
+            arguments["num_inference_steps"] = arguments.pop("n")
+        scheduler.set_timesteps(**arguments)
+        return scheduler
+
+    def creator(self, name: str) -> Callable[..., Any]:
+        """What makes a scheduler of a configuration."""
+        return self.create or getattr(diffusers.schedulers, name)
+
+
+class _Listed(NamedTuple):
+    """What a scheduler of diffusers lists: its timesteps, whether these are integers, and its levels."""
+
+    timesteps: np.ndarray
+    whole: bool
+    levels: np.ndarray
+
+
+class NoAnswerError(Exception):
+    """Why diffusers has no answer to a case."""
+
+
+@contextmanager
+def answering() -> Iterator[None]:
+    """An error of diffusers is no answer."""
+    try:
+        yield
+    except Exception as error:
+        raise NoAnswerError(f"raises {type(error).__name__}") from error
+
+
+def compare(tally: Tally, case: Case) -> None:
     """Timesteps, noise levels and rows: in float32 as diffusers has them, and in float64 from our levels.
 
     Args:
         tally: of the class named in it.
-        config: of the class; `options` of our recipe that diffusers takes in `step`.
-        run: arguments of our `plan`: n=, timesteps=, sigmas=, mu=; `their_run` those of `set_timesteps`.
-        step_with: step_with(scheduler) -> the function that takes one step of it.
-        module: of diffusers, where the scheduler's code is.
-        widen: gives a scheduler float64 levels.
-        of: what diffusers calls `sigmas`, of our plan; `their_levels` the same of a scheduler that has none.
-        create: makes the scheduler of its config; the class of the tally's name by default.
-        build: makes a scheduler with its run set, where that takes more than its class and `set_timesteps`.
-        pairing: how those levels are compared, each for its own size by default.
-        time_tolerance: of timesteps, as a share of the largest, where float32 does not hold them to GRID_TOLERANCE.
-        double_tolerance: of coefficients in float64, where diffusers' formulas lose digits of those too.
+        case: what is compared.
     """
-    recipe: Any = ms.from_diffusers({"_class_name": tally.name, **config})
-    recipe = replace(recipe, **(options or {}))
-    theirs = dict(run) if their_run is None else their_run
-    if "n" in theirs:
-        theirs["num_inference_steps"] = theirs.pop("n")
-    what = (config, options, run)
-
-    def make() -> Any:
-        if build is not None:
-            return build()
-        scheduler = (create or getattr(diffusers.schedulers, tally.name))(**config)
-        scheduler.set_timesteps(**theirs)
-        return scheduler
-
+    recipe = case.recipe(tally.name)
     try:
-        with exact_roots():
-            scheduler = make()
-        whole = not scheduler.timesteps.dtype.is_floating_point
-        length, sigmas = len(scheduler.timesteps), np.asarray(their_levels(scheduler), dtype=np.float64)
-        timesteps = scheduler.timesteps.double().numpy()
-    except Exception as error:
-        tally.set_apart(f"raises {type(error).__name__}", what, lambda: recipe.plan(**run))
-        return
-    try:
-        plan = recipe.plan(**run)
+        pairs = _pairs(tally, case, recipe)
+    except NoAnswerError as reason:
+        tally.set_apart(str(reason), case.shown, lambda: recipe.plan(**case.run))
     except ms.ScheduleError as error:
-        if timesteps.min() < 0 or np.any(np.diff(sigmas[:-1]) == 0):
-            tally.set_apart("timesteps that do not fall", what, lambda: recipe.plan(**run))
-        elif failure := _failure(scheduler, step_with):
-            tally.set_apart(failure, what, lambda: recipe.plan(**run))
-        else:
-            tally.refused(what, error)
-        return
-    if length != len(plan):
-        extra = timesteps.min() < 0
-        (
-            tally.set_apart("n + 1 timesteps", what, lambda: recipe.plan(**run))
-            if extra
-            else tally.disagreements.append(f"{length} timesteps, ours {len(plan)}: {what}")
-        )
-        return
+        tally.refused(case.shown, error)
+    else:
+        tally.compare(case.shown, pairs, case.rounded)
+
+
+def _pairs(tally: Tally, case: Case, recipe: Any) -> dict[str, tuple[Any, Any, float]]:
+    """What is compared, by name: ours, theirs and the tolerance.
+
+    Raises:
+        NoAnswerError: if diffusers has none.
+        ScheduleError: if ours refuses what diffusers can do.
+    """
+    with answering():
+        scheduler, listed = _made(case, tally.name)
     try:
-        stock = their_rows(scheduler, step_with(scheduler), plan.stages)
-        exact = _exact(recipe).plan(**run)
-        wide = make()
-        widen(wide, exact)
-        with doubled(module):
-            double = their_rows(wide, step_with(wide), plan.stages)
-    except Exception as error:
-        tally.set_apart(f"raises {type(error).__name__}", what, lambda: recipe.plan(**run))
-        return
-    if not (np.all(np.isfinite(stock)) and np.all(np.isfinite(double))):
-        tally.set_apart("not a number", what, lambda: recipe.plan(**run))
-        return
-    rows = our_rows(plan)
-    level_tolerance = GRID_TOLERANCE
-    if config.get("rescale_betas_zero_snr") and build is None:
-        level_tolerance = _table_tolerance(create or getattr(diffusers.schedulers, tally.name), config, module)
-    total = float(recipe.parts().path.num_train_timesteps)
+        plan = recipe.plan(**case.run)
+    except ms.ScheduleError:
+        _refused(case, scheduler, listed)
+        raise
+    if listed.timesteps.size != len(plan):
+        if listed.timesteps.min() < 0:
+            raise NoAnswerError("n + 1 timesteps")
+        return {"the number of timesteps": ([len(plan)], [listed.timesteps.size], 0.0)}
+    exact = plan if listed.whole else _exact(recipe).plan(**case.run)
+    stock, double = _their_rows(case, tally.name, scheduler, exact)
     own = max(relative_error(stock, double), FLOOR)
     tally.own = max(tally.own, own)
-    tally.compare(
-        what,
-        {
-            "timesteps": (
-                np.append(plan.timesteps, total)[None],
-                np.append(timesteps, total)[None],
-                0.0 if whole else time_tolerance,
-            ),
-            "sigmas": (*pairing(of(plan), _points(sigmas, plan)), level_tolerance),
-            "rows": (rows, stock, 3 * own),
-            "double": (our_rows(exact), double, double_tolerance(plan)),
-        },
-    )
+    total = float(recipe.parts().path.num_train_timesteps)
+    return {
+        "timesteps": _timesteps(case, plan, listed, total),
+        "sigmas": (*case.pairing(case.of(plan), _points(listed.levels, plan)), _level_tolerance(case, tally.name)),
+        "rows": (our_rows(plan), stock, 3 * own),
+        "double": (our_rows(exact), double, case.double.of(plan) if case.double else DOUBLE_TOLERANCE),
+    }
+
+
+def _made(case: Case, name: str) -> tuple[Any, _Listed]:
+    """diffusers' scheduler, and what it lists."""
+    with exact_roots():
+        scheduler = case.scheduler(name)
+    sigmas = np.asarray(case.their_levels(scheduler), dtype=np.float64)
+    whole = not scheduler.timesteps.dtype.is_floating_point
+    return scheduler, _Listed(scheduler.timesteps.double().numpy(), whole, sigmas)
+
+
+def _their_rows(case: Case, name: str, scheduler: Any, exact: ms.Plan) -> tuple[np.ndarray, np.ndarray]:
+    """diffusers' rows as they are, and in float64 from the levels of our plan."""
+    with answering():
+        stock = their_rows(scheduler, case.step_with(scheduler), exact.stages)
+        wide = case.scheduler(name)
+    case.widen(wide, exact)
+    with answering(), doubled(case.module):
+        double = their_rows(wide, case.step_with(wide), exact.stages)
+    if not (np.all(np.isfinite(stock)) and np.all(np.isfinite(double))):
+        raise NoAnswerError("not a number")
+    return stock, double
 
 
 def _exact(recipe: Any) -> Any:
-    """The recipe with timesteps that are not rounded as diffusers does, for its sums in double precision."""
+    """The recipe with timesteps that are not rounded as diffusers does, where these enter its sums in double
+    precision."""
     return replace(recipe, quirks=tuple(one for one in recipe.quirks if one.name != "told"))
 
 
-def _failure(scheduler: Any, step_with: Callable[[Any], StepOnce]) -> str:
-    """How diffusers fails in a run, if it does."""
-    try:
-        rows = their_rows(scheduler, step_with(scheduler))
-    except Exception as error:
-        return f"raises {type(error).__name__}"
-    return "" if np.all(np.isfinite(rows)) else "not a number"
+def _refused(case: Case, scheduler: Any, listed: _Listed) -> None:
+    """Raise what diffusers fails with in a run that ours refuses, if it does."""
+    if listed.timesteps.min() < 0 or np.any(np.diff(listed.levels[:-1]) == 0):
+        raise NoAnswerError("timesteps that do not fall")
+    with answering():
+        rows = their_rows(scheduler, case.step_with(scheduler))
+    if not np.all(np.isfinite(rows)):
+        raise NoAnswerError("not a number")
 
 
-def _table_tolerance(create: Callable[..., Any], config: dict[str, Any], module: Any) -> float:
+def _timesteps(case: Case, plan: ms.Plan, listed: _Listed, total: float) -> tuple[np.ndarray, np.ndarray, float]:
+    """Timesteps as one row, beside the number of those of the training run."""
+    ours, theirs = (np.append(times, total)[None] for times in (plan.timesteps, listed.timesteps))
+    loose = case.times.of(plan) if case.times else GRID_TOLERANCE
+    return ours, theirs, 0.0 if listed.whole else loose
+
+
+def _level_tolerance(case: Case, name: str) -> float:
     """Three times the float32 error of diffusers' own sigma / alpha: zero terminal SNR makes it large at both ends."""
-    stock = create(**config).alphas_cumprod[:-1].double()
-    with doubled(module):
-        exact = create(**config).alphas_cumprod[:-1].double()
+    if case.build is not None or not case.config.get("rescale_betas_zero_snr"):
+        return GRID_TOLERANCE
+    create = case.creator(name)
+    stock = create(**case.config).alphas_cumprod[:-1].double()
+    with doubled(case.module):
+        exact = create(**case.config).alphas_cumprod[:-1].double()
     ratio, wanted = (((1 - level) / level).sqrt().numpy() for level in (stock, exact))
     return max(GRID_TOLERANCE, 3 * relative_error(*elementwise(ratio, wanted)))
 

@@ -10,26 +10,26 @@ from pathlib import Path
 from typing import Any
 
 from multisched.interop.diffusers import PEERS
-from multisched.interop.diffusers.defects import DEFECTS
 
 HEAD = """# Parity with diffusers 0.42.1
 
 Written by `nox -s peers -- --write-table`; do not edit.
 
-Random configurations of each class, every key varied, with 1 to 999 steps and lists of timesteps and noise levels of
-one's own where the class takes them. Each is read by `multisched.from_diffusers`; what is compared are the coefficients
-of every model call, found by feeding both libraries one-hot vectors. Errors are the largest of a row, relative to its
-largest coefficient, over all rows and configurations.
+Random configurations of each class, every key varied, with 1 to 999 steps, and custom lists of timesteps and noise
+levels where the class takes them. `multisched.from_diffusers` reads each. The coefficients of every model call are
+compared, which one-hot vectors fed to both libraries show. Errors are the largest of a row, relative to its largest
+coefficient, over all rows and configurations.
 
 - *timesteps*: runs whose timesteps are all equal, bit for bit, and the largest difference of one in the others. All are
-  equal where IEEE 754 fixes the operations. Logarithms, exponentials, sines and powers of float32 it does not fix: here
-  PyTorch's differ from the correctly rounded ones for 1 to 5 values in 100, and elsewhere for others. diffusers' square
-  roots are rounded as IEEE 754 says for the comparison; some builds of PyTorch do not.
+  equal where IEEE 754 fixes the operations. It does not fix logarithms, exponentials, sines and powers of float32: here
+  PyTorch's differ from the correctly rounded ones for 1 to 5 values in 100, and on other machines for other values. For
+  the comparison diffusers' square roots are rounded as IEEE 754 says; some builds of PyTorch round them otherwise.
 - *rows*: our float64 rows against diffusers as it is, in float32.
-- *its own*: diffusers in float32 against itself in float64: what its rows are worth.
+- *its own*: diffusers in float32 against itself in float64, which shows what its rows are worth.
 - *double*: our rows against diffusers made to compute in float64 from our noise levels.
-- *set apart*: configurations that diffusers has no answer to, where ours is a finite plan or an error in a sentence.
-- *defects reproduced*: those that recipes of such configurations may reproduce; `report.reproduced` lists one's own.
+- *set apart*: configurations for which diffusers has no answer; ours is a finite plan, or an error in one sentence.
+- *defects reproduced*: those that recipes of the class may reproduce, as quirks; `recipe.report.reproduced` lists those
+  of one recipe, and `replace(recipe, quirks=())` mends them.
 """
 COLUMNS = ("class", "compared", "timesteps", "rows", "its own", "double", "set apart", "defects reproduced")
 
@@ -46,15 +46,9 @@ def line(name: str, figures: dict[str, Any]) -> str:
         _short(figures["own"] or None),
         _short(worst.get("double")),
         apart or "-",
-        " ".join(defects(name)) or "-",
+        " ".join(quirk.says for quirk in PEERS[name].quirks) or "-",
     )
     return f"| {' | '.join(cells)} |"
-
-
-def defects(name: str) -> list[str]:
-    """The sentences of what a class does otherwise than its papers."""
-    peer = PEERS[name]
-    return [DEFECTS[one].sentence for one in {**peer.faithful, **peer.timed}] + [quirk.says for quirk in peer.quirks]
 
 
 def _told(figures: dict[str, Any]) -> str:

@@ -10,9 +10,10 @@ import torch
 from diffusers.pipelines.mochi.pipeline_mochi import linear_quadratic_schedule
 from diffusers.schedulers import AysSchedules, scheduling_ipndm, scheduling_lms_discrete, scheduling_pndm
 from impulse import Tally
-from parity import compare, ratios
+from parity import Case, Loose, compare, levels, ratios
 
 import multisched as ms
+from multisched.paths import Betas, Discrete
 from multisched.spacings import align_your_steps
 from multisched.spacings.trained import linear_quadratic
 
@@ -40,7 +41,8 @@ def test_lms():
 
         # A run of 999 steps takes diffusers seconds, in its quadrature.
         n = draws.steps(rng, 50) if index else 999
-        compare(tally, config, {"n": n}, step_with, scheduling_lms_discrete, {"order": order}, widen)
+        case = Case(config, {"n": n}, step_with, scheduling_lms_discrete, {"order": order}, widen=widen)
+        compare(tally, case)
     tally.verify(100)
 
 
@@ -68,16 +70,8 @@ def test_pndm():
         config["prediction_type"] = str(rng.choice(("epsilon", "v_prediction")))
         config["skip_prk_steps"], config["set_alpha_to_one"] = (bool(rng.random() < 0.5) for _ in range(2))
         n = draws.steps(rng, config["num_train_timesteps"])
-        compare(
-            tally,
-            config,
-            {"n": n},
-            step_with,
-            scheduling_pndm,
-            widen=widen,
-            of=_alphas,
-            their_levels=their_alphas,
-        )
+        read = {"widen": widen, "of": _alphas, "their_levels": their_alphas}
+        compare(tally, Case(config, {"n": n}, step_with, scheduling_pndm, **read))
     tally.verify(100, "raises ValueError", "raises IndexError")
 
 
@@ -97,18 +91,18 @@ def test_ipndm():
         if rng.random() < 0.4:
             top, bottom = rng.choice((1.0, rng.uniform(0.5, 1))), rng.choice((0.0, rng.uniform(0, 0.1)))
             config["trained_betas"] = [float(top), *draws.falling(rng, n - 1, 0.1, 0.5), float(bottom)]
-        compare(
-            tally,
+        case = Case(
             config,
             {"n": n},
             step_with,
             scheduling_ipndm,
             widen=widen,
-            of=lambda plan: plan.sigmas.copy(),
+            of=levels,
             their_levels=lambda scheduler: scheduler.betas,
-            # float32 loses alpha = sqrt(1 - sigma^2), and with it the angle, where sigma is near 1.
-            time_tolerance=3e-5,
+            times=Loose(3e-5, "float32 loses alpha = sqrt(1 - sigma^2), and with it the angle, where sigma is near 1"),
+            rounded="sines and arc tangents in float32",
         )
+        compare(tally, case)
     tally.verify(100)
 
 
@@ -123,7 +117,7 @@ def test_ipndm():
 def test_beta_schedules(kind, name):
     for total in (100, 250, 1000):
         options = {"num_train_timesteps": total, "beta_start": 0.0003, "beta_end": 0.03, "beta_schedule": name}
-        theirs, ours = kind(**options).alphas_cumprod.double().numpy(), DiscreteVP(**options).alphas_cumprod
+        theirs, ours = kind(**options).alphas_cumprod.double().numpy(), Discrete(Betas(**options)).alphas_cumprod
         np.testing.assert_allclose(ours, theirs, rtol=1e-5)
 
 

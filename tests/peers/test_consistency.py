@@ -15,7 +15,7 @@ from diffusers.schedulers import (
     scheduling_tcd,
 )
 from impulse import Tally, drawn
-from parity import compare, levels
+from parity import Case, compare, levels
 
 import multisched as ms
 
@@ -76,18 +76,8 @@ def test_lcm():
             if rng.random() < 0.3 and "n" in run:  # the number of original steps as an argument
                 options["original_inference_steps"] = theirs["original_inference_steps"] = run["n"] + 1
                 options["strength"] = theirs["strength"] = 1.0
-            compare(
-                tally,
-                config,
-                run,
-                step_with,
-                scheduling_lcm,
-                options,
-                widen,
-                theirs,
-                squares,
-                their_levels=their_levels,
-            )
+            read = {"widen": widen, "of": squares, "their_levels": their_levels}
+            compare(tally, Case(config, run, step_with, scheduling_lcm, options, theirs, **read))
     tally.verify(100, NAN)
 
 
@@ -113,18 +103,8 @@ def test_tcd():
             if rng.random() < 0.2 and "n" in run:  # as an argument, it makes diffusers pick from every timestep
                 theirs["original_inference_steps"] = run["n"]
                 options["original_inference_steps"] = config["num_train_timesteps"]
-            compare(
-                tally,
-                config,
-                run,
-                step_with,
-                scheduling_tcd,
-                options,
-                widen,
-                theirs,
-                squares,
-                their_levels=their_levels,
-            )
+            read = {"widen": widen, "of": squares, "their_levels": their_levels}
+            compare(tally, Case(config, run, step_with, scheduling_tcd, options, theirs, **read))
     tally.verify(100, NAN)
 
 
@@ -174,19 +154,8 @@ def test_scm():
                 times = [*draws.falling(rng, n, 0.001, 1.57), 0.0]
                 run, options = {"timesteps": times}, {}
                 theirs |= {"timesteps": times, "max_timesteps": None, "intermediate_timesteps": None}
-            compare(
-                tally,
-                config,
-                run,
-                step_with,
-                scheduling_scm,
-                options,
-                widen_times,
-                theirs,
-                levels,
-                their_levels,
-                create=Ended,
-            )
+            read = {"widen": widen_times, "of": levels, "their_levels": their_levels, "create": Ended}
+            compare(tally, Case(config, run, step_with, scheduling_scm, options, theirs, **read))
     tally.verify(100)
 
 
@@ -220,7 +189,7 @@ def test_consistency_models():
             run: dict[str, Any] = {"n": n}
             if rng.random() < 0.3:
                 run = {"timesteps": np.sort(rng.choice(total, min(n, total), replace=False))[::-1].tolist()}
-            compare(tally, config, run, step_with, scheduling_consistency_models, of=levels)
+            compare(tally, Case(config, run, step_with, scheduling_consistency_models, of=levels))
     # The square root of sigma_min^2 - sigma_min^2, rounded below 0 where sigma_min is no float32.
     tally.verify(100, NAN)
 
@@ -252,8 +221,8 @@ def test_consistency_decoder():
                 "num_train_timesteps": int(rng.choice((1000, 1009, 1024, 1024, 2000, rng.integers(1009, 4000)))),
                 "sigma_data": float(rng.uniform(0.1, 2)),
             }
-            module = scheduling_consistency_decoder
-            compare(tally, config, {"n": 2}, step_with, module, widen=widen_all, of=squares, their_levels=their_levels)
+            read = {"widen": widen_all, "of": squares, "their_levels": their_levels}
+            compare(tally, Case(config, {"n": 2}, step_with, scheduling_consistency_decoder, **read))
     tally.verify(100, "raises IndexError")
 
 
@@ -276,16 +245,16 @@ def test_noise_says_nothing_of_the_sample_where_there_is_no_signal(recipe):
         recipe.plan(4)
 
 
+def composed(parts: Any, solver: Any) -> ms.Scheduler:
+    """A recipe of some parts and another solver, that cuts nothing."""
+    return ms.Scheduler(parts.path, parts.spacing, parts.prediction, solver)
+
+
 def test_a_boundary_far_away_is_ping_pong():
-    for recipe, solver in (
-        (ms.LCM(timestep_scaling=1e12), ms.solvers.PingPong()),
-        (ms.CMStochasticIterative(), ms.solvers.Consistency(sigma_min=0.0)),
-    ):
-        parts = recipe.parts()
-        ours = ms.Scheduler(parts.path, parts.prediction, solver).plan(10).tableau.fold().weights
-        if isinstance(recipe, ms.LCM):
-            ours = recipe.plan(10).tableau.fold().weights
-        pong = ms.Scheduler(parts.path, parts.prediction, ms.solvers.PingPong()).plan(10).tableau.fold().weights
+    lcm, models = ms.LCM(timestep_scaling=1e12).parts(), ms.CMStochasticIterative().parts()
+    for parts, solver in ((lcm, lcm.solver), (models, ms.solvers.Consistency(sigma_min=0.0))):
+        solvers = (solver, ms.solvers.PingPong())
+        ours, pong = (composed(parts, one).plan(10).tableau.fold().weights for one in solvers)
         np.testing.assert_allclose(ours, pong, rtol=1e-9, atol=1e-12)
 
 
@@ -297,9 +266,9 @@ def test_a_consistency_function_is_the_identity_at_sigma_min():
 
 
 def test_trajectories_that_go_nowhere_below_are_euler():
-    parts = ms.TCD().parts()
-    schedule = ms.TCD(eta=0.0).parts().path
-    ours, euler = (ms.Scheduler(schedule, "epsilon", solver).plan(10) for solver in (parts.solver, ms.solvers.Euler()))
+    parts = ms.TCD(eta=0.0).parts()
+    solvers = (ms.TCD().parts().solver, ms.solvers.Euler())
+    ours, euler = (composed(parts, solver).plan(10) for solver in solvers)
     np.testing.assert_array_equal(ours.tableau.weights[:, :, :3], euler.tableau.weights)
     assert not ours.stochastic and ms.TCD(eta=0.0).plan(10).tableau == euler.tableau
 

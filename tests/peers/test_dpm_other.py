@@ -14,8 +14,8 @@ import pytest
 import torch
 from diffusers.schedulers import scheduling_dpm_cogvideox, scheduling_edm_dpmsolver_multistep
 from impulse import Tally, drawn
-from parity import compare, levels, widen_sigmas
-from test_dpm import cut, idle, planned, solver, stepping
+from parity import Case, compare, levels, widen_sigmas
+from test_dpm import IDLE, cut, planned, solver, stepping
 
 import multisched as ms
 
@@ -43,7 +43,7 @@ def test_edm():
     with drawn(module) as give:
         for _ in range(160):
             config = edm(rng)
-            compare(tally, config, {"n": draws.steps(rng)}, stepping(give), module, **rounded(config))
+            compare(tally, Case(config, {"n": draws.steps(rng)}, stepping(give), module, **rounded(config)))
     # sde-dpmsolver++ knows no third order; a last step of no length is 0 / 0; "deis" does not end at zero.
     tally.verify(100, "raises UnboundLocalError", "not a number", "raises ValueError")
 
@@ -58,7 +58,8 @@ def rounded(config: dict[str, Any]) -> dict[str, Any]:
         "of": levels,
         "widen": lambda scheduler, plan: widen_sigmas(scheduler, plan, levels),
         "pairing": pairing,
-        "double_tolerance": idle,
+        "double": IDLE,
+        "rounded": "logarithms, exponentials and powers in float32",
     }
 
 
@@ -79,8 +80,8 @@ def test_cosine():
 
     for _ in range(190):
         config = edm(rng, "algorithm_type", *cut(rng))
-        create = module.CosineDPMSolverMultistepScheduler
-        compare(tally, config, {"n": draws.steps(rng)}, step_with, module, create=create, **rounded(config))
+        made = {"create": module.CosineDPMSolverMultistepScheduler, **rounded(config)}
+        compare(tally, Case(config, {"n": draws.steps(rng)}, step_with, module, **made))
     tally.verify(100, "raises UnboundLocalError", "not a number")
 
 
@@ -116,7 +117,8 @@ def test_cogvideox():
                 # It aims at a timestep and has order 2, which says another thing than to end at timestep 0.
                 tally.set_apart("a last step that falls short", config, planned(tally, config, run))
                 continue
-            compare(tally, config, run, step_with, module, of=bars, their_levels=their_bars, widen=widen_bars)
+            read = {"of": bars, "their_levels": their_bars, "widen": widen_bars}
+            compare(tally, Case(config, run, step_with, module, **read))
     tally.verify(100, "a last step that falls short", "not a number", "raises IndexError")
 
 

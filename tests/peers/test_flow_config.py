@@ -13,7 +13,7 @@ from diffusers.schedulers import scheduling_flow_match_euler_discrete as euler_m
 from diffusers.schedulers import scheduling_flow_match_heun_discrete as heun_module
 from diffusers.schedulers import scheduling_flow_match_lcm as lcm_module
 from impulse import Tally, drawn, elementwise
-from parity import compare, levels
+from parity import Case, compare, levels
 
 import multisched as ms
 
@@ -85,7 +85,8 @@ def against(tally: Tally, module: Any, config: dict[str, Any], run: dict[str, An
         def widen(scheduler: Any, plan: ms.Plan) -> None:
             scheduler.sigmas = torch.from_numpy(of(plan))
 
-        compare(tally, config, run, step_with, module, widen=widen, of=of, pairing=whole if absolute else elementwise)
+        pairing = whole if absolute else elementwise
+        compare(tally, Case(config, run, step_with, module, widen=widen, of=of, pairing=pairing))
 
 
 def test_euler():
@@ -140,7 +141,7 @@ def test_heun():
                 scheduler.sigmas = torch.from_numpy(doubled)
 
             run = {"n": draws.steps(rng, total)}
-            compare(tally, config, run, step_with, heun_module, churn, widen=widen, of=levels)
+            compare(tally, Case(config, run, step_with, heun_module, churn, widen=widen, of=levels))
     tally.verify(120)
 
 

@@ -14,7 +14,7 @@ from diffusers.schedulers import scheduling_minimax_h3 as h3_module
 from diffusers.schedulers import scheduling_piflow as piflow_module
 from diffusers.schedulers import scheduling_rfd4_proteina as proteina_module
 from impulse import DOUBLE_TOLERANCE, GRID_TOLERANCE, Tally, drawn, elementwise, relative_error
-from parity import FLOOR, compare, doubled, levels
+from parity import FLOOR, Case, compare, doubled, levels
 
 import multisched as ms
 
@@ -62,7 +62,7 @@ def test_flow_map_euler():
         def widen(scheduler: Any, plan: ms.Plan) -> None:
             scheduler.sigmas, scheduler.timesteps = (torch.tensor(v) for v in (plan.sigmas, plan.timesteps))
 
-        compare(tally, config, run, plain_step, flow_map_module, widen=widen, of=levels)
+        compare(tally, Case(config, run, plain_step, flow_map_module, widen=widen, of=levels))
     tally.verify(150)
 
 
@@ -145,7 +145,8 @@ def test_ltx_euler_ancestral_rf():
                 scheduler.step = types.MethodType(unguarded, scheduler)
 
             pairing = whole if left.get("shift_terminal") else elementwise
-            compare(tally, config, run, step_with, ltx_module, widen=widen, of=levels, build=build, pairing=pairing)
+            read = {"widen": widen, "of": levels, "build": build, "pairing": pairing}
+            compare(tally, Case(config, run, step_with, ltx_module, **read))
     tally.verify(180, "raises RuntimeWarning")  # one step of sigma = 1, to be stretched to a terminal level: 0 / 0
 
 
@@ -159,7 +160,7 @@ def test_minimax_h3():
         def widen(scheduler: Any, plan: ms.Plan) -> None:
             scheduler.sigmas, scheduler.timesteps = torch.tensor(plan.sigmas), torch.tensor(plan.timesteps)
 
-        compare(tally, config, run, plain_step, h3_module, widen=widen, of=levels)
+        compare(tally, Case(config, run, plain_step, h3_module, widen=widen, of=levels))
     tally.verify(110, "raises ValueError")  # n = 1 is a grid of one point
 
 
@@ -202,8 +203,7 @@ def test_rfd4_proteina():
     with drawn(proteina_module) as give:
         for _ in range(170):
             config, n = draw_proteina(rng)
-            compare(
-                tally,
+            case = Case(
                 config,
                 {"n": n},
                 lambda scheduler: proteina_step_with(scheduler, give),
@@ -212,7 +212,9 @@ def test_rfd4_proteina():
                 of=lambda plan: plan.alphas.copy(),
                 their_levels=lambda scheduler: scheduler._times,
                 pairing=whole,
+                rounded="powers in float32",
             )
+            compare(tally, case)
     tally.verify(110, "raises ValueError")  # more fine steps than steps
 
 

@@ -9,7 +9,7 @@ import pytest
 import torch
 from diffusers.schedulers import scheduling_helios, scheduling_helios_dmd
 from impulse import Tally
-from parity import compare, levels
+from parity import Case, compare, levels
 
 import multisched as ms
 
@@ -68,7 +68,7 @@ def test_helios():
             config["predict_x0"] = bool(config["prediction_type"] == "flow_prediction" or rng.random() < 0.6)
         stage = int(rng.integers(config["stages"]))
         more = {"their_run": theirs(run, stage), "widen": widen, "of": levels}
-        compare(tally, config, run, step_with, scheduling_helios, {"stage": stage}, **more)
+        compare(tally, Case(config, run, step_with, scheduling_helios, {"stage": stage}, **more))
     # There is no thresholding; bh1 from alpha = 0 on, and steps of no length.
     tally.verify(100, "raises AttributeError", "not a number")
 
@@ -104,5 +104,5 @@ def test_helios_dmd():
             tally.set_apart("two timesteps with one level", config, lambda plan=plan: plan)
             continue
         more = {"their_run": theirs(run, stage), "widen": widen, "of": levels}
-        compare(tally, config, run, step_with, scheduling_helios_dmd, {"stage": stage}, **more)
+        compare(tally, Case(config, run, step_with, scheduling_helios_dmd, {"stage": stage}, **more))
     tally.verify(100, "two timesteps with one level")

@@ -11,12 +11,13 @@ import pytest
 import torch
 from diffusers.schedulers import scheduling_deis_multistep, scheduling_sasolver, scheduling_unipc_multistep
 from impulse import DOUBLE_TOLERANCE, Tally, drawn
-from parity import compare, exact_roots, levels, ratios
+from made import grid, vp
+from parity import ABOVE_THE_LAST, Case, Loose, compare, exact_roots, levels, ratios
 from runs import Run, rows
 from runs import our_rows as our_rows_on_data
 
 import multisched as ms
-from multisched.solvers.exponential import _integrals
+from multisched.solvers.polynomial import integrals
 from multisched.table.tableau import tabulate
 
 FLOW = "use_flow_sigmas"
@@ -65,10 +66,10 @@ def widened(config: dict[str, Any]) -> dict[str, Any]:
     return {"of": of, "widen": lambda scheduler, plan: setattr(scheduler, "sigmas", torch.from_numpy(of(plan)))}
 
 
-def lost(order: int) -> Callable[[ms.Plan], float]:
-    """Error of diffusers' coefficients in float64. It sums powers of lam and divides by powers of its differences;
-    where those are small, as in runs of 999 steps, that leaves 13 digits of 16 at order 2, and 3 at order 4. From
-    alpha = 1e-6 on, the last bit of sigma is the tenth digit of a coefficient."""
+def lost(order: int) -> Loose:
+    """Error of diffusers' coefficients in float64. Where the differences of lam are small, as in runs of 999 steps,
+    13 digits of 16 are left at order 2, and 3 at order 4. From alpha = 1e-6 on, the last bit of sigma is the tenth
+    digit of a coefficient."""
 
     def tolerance(plan: ms.Plan) -> float:
         lam = np.log(plan.alphas[:-1] / plan.sigmas[:-1])
@@ -76,7 +77,7 @@ def lost(order: int) -> Callable[[ms.Plan], float]:
         cancelled = (np.abs(lam).max() / least) ** (order - 1) if least < 0.02 else 0.0
         return max(DOUBLE_TOLERANCE, 1e-14 / plan.alphas[0], 1e3 * np.finfo(np.float64).eps * cancelled)
 
-    return tolerance
+    return Loose(tolerance, "powers of lam are summed and divided by powers of its differences")
 
 
 @pytest.mark.filterwarnings("ignore::DeprecationWarning", "ignore::FutureWarning")
@@ -89,9 +90,8 @@ def test_deis():
         config["solver_order"] = int(rng.choice((1, 2, 3, 3)))
         config["solver_type"], config["algorithm_type"] = "logrho", "deis"
         run = shifted(rng, config, "exponential")
-        compare(
-            tally, config, run, stepping(), module, **widened(config), double_tolerance=lost(config["solver_order"])
-        )
+        double = lost(config["solver_order"])
+        compare(tally, Case(config, run, stepping(), module, double=double, **widened(config)))
     tally.verify(100, "timesteps that do not fall")
 
 
@@ -108,7 +108,7 @@ def test_unipc():
         config["lower_order_final"] |= bool(rng.random() < 0.7)
         config["rescale_betas_zero_snr"] = bool(rng.random() < 0.2)
         run = shifted(rng, config, "exponential", "linear")
-        theirs, more = dict(run), {"double_tolerance": lost(config["solver_order"])}
+        theirs, more = dict(run), {"double": lost(config["solver_order"])}
         respaced = any(config.get(f"use_{kind}_sigmas") for kind in ("karras", "exponential", "beta"))
         if FLOW in config:
             config["shift_terminal"] = [None, None, float(rng.uniform(0.02, 0.4))][rng.integers(3)]
@@ -118,13 +118,11 @@ def test_unipc():
             elif "mu" not in run and config["shift_terminal"] is None and rng.random() < 0.3:
                 config["use_karras_sigmas"] = True
         elif config["rescale_betas_zero_snr"]:
-            # Its last level, 2^-24, lies above some before it; where sigmas are spaced anew diffusers tells the
-            # timestep of those for it.
             config["beta_end"] = 0.02
-            more |= {"time_tolerance": 0.05} if respaced else {}
+            more |= {"times": ABOVE_THE_LAST} if respaced else {}
         elif respaced and rng.random() < 0.4:
             config["sigma_min"], config["sigma_max"] = float(rng.uniform(0.01, 0.5)), float(rng.uniform(5, 80))
-        compare(tally, config, run, stepping(), module, their_run=theirs, **widened(config), **more)
+        compare(tally, Case(config, run, stepping(), module, their_run=theirs, **widened(config), **more))
     # bh1 ends at lam = inf, and so do two and more values where the order does not fall; a last step of no length makes
     # a singular matrix.
     tally.verify(100, "not a number", "raises _LinAlgError")
@@ -148,10 +146,8 @@ def test_sasolver():
                 options = {"tau": tau, "tau_start": low, "tau_end": high}
                 config["tau_func"] = lambda t, tau=tau, low=low, high=high: tau if low <= t <= high else 0.0
             run = {"n": draws.steps(rng, config["num_train_timesteps"])}
-            order = max(config["predictor_order"], config["corrector_order"])
-            compare(
-                tally, config, run, stepping(give), module, options, **widened(config), double_tolerance=lost(order)
-            )
+            double = lost(max(config["predictor_order"], config["corrector_order"]))
+            compare(tally, Case(config, run, stepping(give), module, options, double=double, **widened(config)))
     # Thresholding of the noise's form looks a level up by a timestep that is none.
     tally.verify(100, "raises RuntimeError", "timesteps that do not fall")
 
@@ -164,7 +160,7 @@ def test_the_integrals_in_fifty_digits(rate, span):
     for nodes in ([0.0, *before], [span, 0.0, *before]):
         for count in range(2, len(nodes) + 1):
             some = [np.float64(node) for node in nodes[:count]]
-            ours = _integrals(np.float64(span), rate, some, np.asarray(count), "exact")
+            ours = integrals(np.float64(span), rate, some, np.asarray(count), "exact")
             wanted = [_integral(span, rate, some, j) for j in range(1, count)]
             np.testing.assert_allclose(np.concatenate(ours), wanted, rtol=1e-12)
 
@@ -206,11 +202,12 @@ def test_members_of_the_family_are_others():
     for data in (True, False):
         exact = ms.solvers.ExponentialAdams(data, 3, 4)
         published = replace(exact, rule="bh2")
-        grid = ms.schedules.DiscreteVP().grid(9)
-        late = [tabulate(one, grid, ms.Prediction("epsilon"), None)[1].weights[3:-2] for one in (exact, published)]
+        late = [
+            tabulate(one, grid(vp(), 9), ms.Prediction("epsilon"), None)[1].weights[3:-2] for one in (exact, published)
+        ]
         np.testing.assert_allclose(*late, rtol=1e-9, atol=1e-12)
-    schedule = ms.DEISMultistep().parts().path
-    _same(ms.DEISMultistep(solver_order=1), ms.Scheduler(schedule, "epsilon", ms.solvers.Euler()))
+    path, spacing, *_ = ms.DEISMultistep().parts()
+    _same(ms.DEISMultistep(solver_order=1), ms.Scheduler(path, spacing, "epsilon", ms.solvers.Euler()))
     assert np.all(np.isfinite(ms.UniPCMultistep(solver_type="bh1").plan(5).tableau.weights))
 
 

@@ -9,7 +9,8 @@ import torch
 from diffusers.schedulers import scheduling_sde_ve
 from diffusers.schedulers.deprecated import scheduling_karras_ve, scheduling_sde_vp
 from impulse import Tally, drawn
-from parity import compare, levels
+from made import quirked
+from parity import Case, compare, levels
 from score import Karras, Ve, Vp
 
 import multisched as ms
@@ -30,10 +31,7 @@ def step_with(scheduler: Any) -> Any:
 
 
 def test_ve():
-    rng, tally = (
-        np.random.default_rng(61),
-        Tally("ScoreSdeVeScheduler"),
-    )
+    rng, tally = np.random.default_rng(61), Tally("ScoreSdeVeScheduler")
     with drawn(scheduling_sde_ve) as give:
         Ve.give = staticmethod(give)
         for _ in range(120):
@@ -47,7 +45,8 @@ def test_ve():
             }
             # A run of one step goes from sigma_min to 0 in diffusers, whatever the sample begins with.
             n = draws.steps(rng, 50 if config["correct_steps"] else 999)
-            compare(tally, config, {"n": max(n, 2)}, step_with, scheduling_sde_ve, widen=widen, of=levels, create=Ve)
+            read = {"widen": widen, "of": levels, "create": Ve, "rounded": "powers in float32"}
+            compare(tally, Case(config, {"n": max(n, 2)}, step_with, scheduling_sde_ve, **read))
     tally.verify(100)
 
 
@@ -62,17 +61,8 @@ def test_vp():
                 "beta_max": float(rng.uniform(2, 40)),
                 "sampling_eps": float(10 ** rng.uniform(-5, -1)),
             }
-            run = {"n": draws.steps(rng)}
-            compare(
-                tally,
-                config,
-                run,
-                step_with,
-                scheduling_sde_vp,
-                widen=widen,
-                of=lambda plan: plan.grid.timesteps,
-                create=Vp,
-            )
+            read = {"widen": widen, "of": lambda plan: plan.grid.timesteps, "create": Vp}
+            compare(tally, Case(config, {"n": draws.steps(rng)}, step_with, scheduling_sde_vp, **read))
     tally.verify(100)
 
 
@@ -89,8 +79,8 @@ def test_karras_ve():
                 "s_min": float(10 ** rng.uniform(-2, 0)),
                 "s_max": float(10 ** rng.uniform(1, 4)),
             }
-            run = {"n": draws.steps(rng)}
-            compare(tally, config, run, step_with, scheduling_karras_ve, widen=widen, of=levels, create=Karras)
+            read = {"widen": widen, "of": levels, "create": Karras, "rounded": "powers in float32"}
+            compare(tally, Case(config, {"n": draws.steps(rng)}, step_with, scheduling_karras_ve, **read))
     tally.verify(100, NAN)
 
 
@@ -114,22 +104,28 @@ def test_the_norms_of_a_batch(correct_steps):
     np.testing.assert_allclose(state.sample, sample.numpy(), rtol=1e-10)
 
 
+def composed(recipe: ms.Recipe, prediction: Any, solver: Any) -> ms.Scheduler:
+    """Another prediction and solver on the path of a recipe, with its spacing."""
+    path, spacing, *_ = recipe.parts()
+    return ms.Scheduler(path, spacing, prediction, solver)
+
+
 def test_a_prediction_alone_has_the_mean_of_ddim_on_the_way_to_its_posterior():
     recipe = ms.ScoreSdeVe(correct_steps=0, sampling_eps=1e-9)
-    schedule = recipe.parts().path
-    ours = recipe.plan(20).tableau.fold().weights[:, 0, :2]
-    theirs = ms.Scheduler(schedule, "score", ms.solvers.DDIM(eta=1.0)).plan(20).tableau.fold().weights[:, 0, :2]
+    ddim = composed(recipe, "score", ms.solvers.DDIM(eta=1.0))
+    ours, theirs = (one.plan(20).tableau.fold().weights[:, 0, :2] for one in (recipe, ddim))
     np.testing.assert_allclose(ours, theirs, rtol=1e-9)
 
 
 def test_heun_without_churn_is_heun():
     recipe = ms.KarrasVe(s_churn=0.0)
-    heun = ms.Scheduler(recipe.parts().path, recipe.parts().prediction, ms.solvers.Heun())
+    heun = composed(recipe, recipe.parts().prediction, ms.solvers.Heun())
     assert recipe.plan(9).tableau == heun.plan(9).tableau and recipe.plan(9).order == 2
 
 
 def test_the_levels_are_those_of_the_paper():
-    right, theirs = (ms.KarrasVe(s_churn=0.0, squared=squared).plan(5) for squared in (False, True))
+    recipe = ms.KarrasVe(s_churn=0.0)
+    right, theirs = recipe.plan(5), quirked(recipe, "squared").plan(5)
     assert right.sigmas[0] == pytest.approx(100) and theirs.sigmas[0] == pytest.approx(1e4)
     np.testing.assert_allclose(theirs.sigmas, right.sigmas**2, rtol=1e-12)
 
@@ -144,18 +140,18 @@ def test_churn_raises_the_level_before_the_model_is_asked():
 
 
 def test_the_continuous_process_has_the_levels_of_its_times():
-    schedule = ms.ScoreSdeVp().parts().path
-    grid = schedule.grid(20)
-    point = schedule.point(grid.sigmas[:-1] / grid.alphas[:-1])
+    parts = ms.ScoreSdeVp().parts()
+    path, grid = parts.path, parts.grid(20)
+    point = path.point(grid.sigmas[:-1] / grid.alphas[:-1])
     np.testing.assert_allclose(point.timestep, grid.timesteps[:-1], rtol=1e-9)
     # d(log alpha) / dt = -beta / 2
     t = np.linspace(0.1, 0.9, 9)
-    slope = np.log(schedule.levels(t + 1e-6)[0] / schedule.levels(t - 1e-6)[0]) / 2e-6
+    slope = np.log(path.levels(t + 1e-6)[0] / path.levels(t - 1e-6)[0]) / 2e-6
     np.testing.assert_allclose(slope, -(0.1 + t * 19.9) / 2, rtol=1e-6)
 
 
 def test_corrections_are_of_the_score_alone():
-    parts = ms.ScoreSdeVe().parts()
+    recipe = ms.ScoreSdeVe()
     with pytest.raises(ms.ScheduleError, match="measured by the score"):
-        ms.Scheduler(parts.path, "epsilon", parts.solver).plan(3)
-    assert len(ms.Scheduler(parts.path, "epsilon", ms.solvers.PredictorCorrector(correct_steps=0)).plan(3)) == 3
+        composed(recipe, "epsilon", recipe.parts().solver).plan(3)
+    assert len(composed(recipe, "epsilon", ms.solvers.PredictorCorrector(correct_steps=0)).plan(3)) == 3

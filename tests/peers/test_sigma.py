@@ -19,7 +19,7 @@ from diffusers.schedulers import (
     scheduling_k_dpm_2_discrete,
 )
 from impulse import GRID_TOLERANCE, Tally, drawn
-from parity import compare, ratios
+from parity import ABOVE_THE_LAST, Case, Loose, compare, ratios
 
 import multisched as ms
 
@@ -90,6 +90,14 @@ def widen_kdpm2_ancestral(scheduler: Any, plan: ms.Plan) -> None:
         setattr(scheduler, name, twice(values, 1))
 
 
+INNER = Loose(5 * GRID_TOLERANCE, "the middle of a step is an exponential of logarithms in float32")
+LOST = Loose(
+    0.02,
+    "the middle of an ancestral step hangs on a difference of squares, of which float32 loses much; the timesteps lose "
+    "the same, unless levels of their own spacing are rounded otherwise first",
+)
+
+
 def two_calls(rng: np.random.Generator, *predictions: str) -> dict[str, Any]:
     config = {**draws.trained(rng), **draws.spaced(rng), **draws.respaced(rng)}
     return {**config, "prediction_type": str(rng.choice(predictions))}
@@ -113,19 +121,11 @@ def test_euler():
                 churn = {"s_churn": float(rng.uniform(0, 9)), "s_tmin": float(rng.uniform(0, 0.3))}
                 churn = {**churn, "s_tmax": float(rng.uniform(1, 90)), "s_noise": float(rng.uniform(0.9, 1.1))}
             run = euler_run(rng, config)
-            # The last level, 2^-24, lies above some before it; where sigmas are spaced anew diffusers tells the
-            # timestep of those for it.
-            time_tolerance = 0.05 if config["rescale_betas_zero_snr"] else GRID_TOLERANCE
-            compare(
-                tally,
-                config,
-                run,
-                stepper(give, **churn),
-                scheduling_euler_discrete,
-                churn,
-                widen_euler,
-                time_tolerance=time_tolerance,
-            )
+            times = ABOVE_THE_LAST if config["rescale_betas_zero_snr"] else None
+            logs = "continuous" in config.values() or "log_linear" in config.values()
+            rounded = "logarithms and exponentials in float32" if logs else ""
+            more = {"widen": widen_euler, "times": times, "rounded": rounded}
+            compare(tally, Case(config, run, stepper(give, **churn), scheduling_euler_discrete, churn, **more))
     tally.verify(100, "raises ValueError")
 
 
@@ -148,7 +148,7 @@ def test_euler_ancestral():
             config["prediction_type"] = str(rng.choice(("epsilon", "v_prediction")))
             config["rescale_betas_zero_snr"] = bool(rng.random() < 0.3)
             run = {"n": draws.steps(rng, config["num_train_timesteps"])}
-            compare(tally, config, run, stepper(give), scheduling_euler_ancestral_discrete)
+            compare(tally, Case(config, run, stepper(give), scheduling_euler_ancestral_discrete))
     tally.verify(100, "not a number")
 
 
@@ -161,16 +161,14 @@ def test_heun():
         run: dict[str, Any] = {"n": draws.steps(rng, total)}
         if rng.random() < 0.2:
             run = {"timesteps": draws.falling(rng, draws.steps(rng, 20), 0, total - 1)}
-        create = bare(diffusers.HeunDiscreteScheduler)
-        compare(tally, config, run, stepper(), scheduling_heun_discrete, widen=widen_heun, create=create)
+        made = {"widen": widen_heun, "create": bare(diffusers.HeunDiscreteScheduler)}
+        compare(tally, Case(config, run, stepper(), scheduling_heun_discrete, **made))
     tally.verify(100, "raises ValueError", "timesteps that do not fall")
 
 
 @pytest.mark.filterwarnings("ignore:__array_wrap__ must accept")
 @pytest.mark.parametrize("ancestral", [False, True])
 def test_kdpm2(ancestral):
-    """The middle of an ancestral step hangs on a difference of squares, and float32 loses much of it: from a
-    configuration the timesteps lose the same, unless levels of their own spacing are rounded otherwise first."""
     rng = np.random.default_rng(14 + ancestral)
     module = scheduling_k_dpm_2_ancestral_discrete if ancestral else scheduling_k_dpm_2_discrete
     tally = Tally("KDPM2AncestralDiscreteScheduler" if ancestral else "KDPM2DiscreteScheduler")
@@ -181,8 +179,9 @@ def test_kdpm2(ancestral):
             config = two_calls(rng, "epsilon", "v_prediction")
             run = {"n": draws.steps(rng, config["num_train_timesteps"])}
             lost = ancestral and any(name.endswith("_sigmas") for name in config)
-            more = {"widen": widen, "create": create, "time_tolerance": 0.02 if lost else 5 * GRID_TOLERANCE}
-            compare(tally, config, run, stepper(give), module, **more)
+            more = {"widen": widen, "create": create, "times": LOST if lost else INNER}
+            rounded = "logarithms and exponentials in float32"
+            compare(tally, Case(config, run, stepper(give), module, rounded=rounded, **more))
     tally.verify(100, *(("not a number", "timesteps that do not fall") if ancestral else ()))
 
 
@@ -200,8 +199,9 @@ def test_dpm_solver_sde():
             config["noise_sampler_seed"] = int(rng.integers(9))
             s_noise = float(rng.choice((1.0, 1.05)))
             run = {"n": draws.steps(rng, config["num_train_timesteps"])}
-            step_with = stepper(given.append, s_noise=s_noise)
-            compare(tally, config, run, step_with, module, {"s_noise": s_noise}, widen=widen_heun, create=create)
+            step_with, rounded = stepper(given.append, s_noise=s_noise), "quantiles of the beta law"
+            made = {"widen": widen_heun, "create": create, "rounded": rounded}
+            compare(tally, Case(config, run, step_with, module, {"s_noise": s_noise}, **made))
     tally.verify(100)
 
 

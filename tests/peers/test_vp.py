@@ -15,7 +15,7 @@ import numpy as np
 import pytest
 import torch
 from impulse import Tally, drawn
-from parity import compare
+from parity import Case, compare
 
 import multisched as ms
 
@@ -53,10 +53,15 @@ def widened(final: str) -> Callable[[Any, ms.Plan], None]:
         whole = float(getattr(scheduler, final)) == 1
         setattr(scheduler, final, torch.ones((), dtype=torch.float64) if whole else scheduler.alphas_cumprod[0])
         # UnCLIP takes the betas themselves for steps of one timestep.
-        scheduler.betas = torch.from_numpy(ours.betas.copy())
+        scheduler.betas = torch.from_numpy(ours.own_betas.copy())
         scheduler.alphas = 1 - scheduler.betas
 
     return widen
+
+
+def ending(final: str) -> dict[str, Any]:
+    """How the levels of a scheduler that ends at its attribute `final` are read and widened."""
+    return {"widen": widened(final), "of": levels, "their_levels": their_levels(final)}
 
 
 def draw(rng: np.random.Generator, *schedules: str, thresholds: bool = True, zero_snr: bool = True) -> dict[str, Any]:
@@ -119,7 +124,7 @@ def test_ddpm(name):
                 return step_once
 
             with learning(value):
-                compare(tally, config, run, step_with, module, None, widened("one"), None, levels, their_levels("one"))
+                compare(tally, Case(config, run, step_with, module, **ending("one")))
     tally.verify(100, NAN, INDEX)
 
 
@@ -144,9 +149,9 @@ def test_ddim(name):
 
             return step_once
 
-        ours, final = None if cog else options, "final_alpha_cumprod"
         run = {"n": draws.steps(rng, config["num_train_timesteps"])}
-        compare(tally, config, run, step_with, module, ours, widened(final), None, levels, their_levels(final))
+        ours, final = {} if cog else options, "final_alpha_cumprod"
+        compare(tally, Case(config, run, step_with, module, ours, **ending(final)))
     tally.verify(100, NAN, INDEX)
 
 
@@ -157,7 +162,7 @@ def test_cogvideox_trained_on_double_precision_where_it_says_so():
         theirs = diffusers.CogVideoXDDIMScheduler(**config).alphas_cumprod
         rtol = 1e-13 if theirs.dtype == torch.float64 else 1e-6
         np.testing.assert_allclose(recipe.parts().path.alphas_cumprod, theirs.double().numpy(), rtol=rtol)
-        assert (theirs.dtype == torch.float64) == (recipe.parts().path.precision == "float64")
+        assert (theirs.dtype == torch.float64) == (recipe.parts().path.betas.precision == "float64")
 
 
 def test_ddim_inverse():
@@ -175,14 +180,15 @@ def test_ddim_inverse():
         bars = torch.where(begun < 0, getattr(scheduler, final), scheduler.alphas_cumprod[begun.clip(min=0)])
         return 1 + np.append(bars.double().numpy(), scheduler.alphas_cumprod[scheduler.timesteps[-1]].item())
 
+    read = {**ending(final), "their_levels": starts}
     for _ in range(200):
         config = draw(rng, thresholds=False)
         config["set_alpha_to_one"] = bool(rng.integers(2)) and config["prediction_type"] != "sample"
         config["timestep_spacing"] = str(rng.choice(("leading", "trailing")))
         run = {"n": draws.steps(rng, config["num_train_timesteps"])}
-        compare(tally, config, run, step_with, module_of(name), None, widened(final), None, levels, starts)
+        compare(tally, Case(config, run, step_with, module_of(name), **read))
     config = {"prediction_type": "sample", "clip_sample": False}
-    compare(tally, config, {"n": 4}, step_with, module_of(name), None, widened(final), None, levels, starts)
+    compare(tally, Case(config, {"n": 4}, step_with, module_of(name), **read))
     tally.verify(100, NAN, INDEX)
 
 
@@ -213,7 +219,7 @@ def test_unclip():
 
             run = {"n": draws.steps(rng, config["num_train_timesteps"])}
             with learning(value):
-                compare(tally, config, run, step_with, module, None, widened("one"), None, levels, their_levels("one"))
+                compare(tally, Case(config, run, step_with, module, **ending("one")))
     tally.verify(100, "raises ZeroDivisionError")
 
 
@@ -250,7 +256,9 @@ def test_wuerstchen():
         return 1 + scheduler._alpha_cumprod(scheduler.every, "cpu").double().numpy()
 
     def widen(scheduler: Any, plan: ms.Plan) -> None:
-        scheduler.every = torch.from_numpy(plan.grid.timesteps.copy())
+        # Where alpha_bar is cut off, a run may end at any of many times; only at 0 does diffusers add no noise.
+        end = plan.grid.timesteps[-1] or float(scheduler.every[-1])
+        scheduler.every = torch.from_numpy(np.append(plan.grid.timesteps[:-1], end))
         scheduler.timesteps = scheduler.every[:-1]
         scheduler.s = torch.tensor([scheduler.config.s], dtype=torch.float64)
         scheduler._init_alpha_cumprod = torch.cos(scheduler.s / (1 + scheduler.s) * torch.pi * 0.5) ** 2
@@ -275,5 +283,6 @@ def test_wuerstchen():
                     run, their_run = {"timesteps": given}, {"timesteps": [*given, 0.0]}
                 else:
                     run, their_run = {"timesteps": given, "stop": n - 1}, {"timesteps": given}
-            compare(tally, config, run, step_with, module, None, widen, their_run, levels, bars)
+            read = {"widen": widen, "of": levels, "their_levels": bars}
+            compare(tally, Case(config, run, step_with, module, their_run=their_run, **read))
     tally.verify(120)

@@ -32,6 +32,10 @@ class Points(NamedTuple):
     times: Any = None
     levels: tuple[Any, Any] | None = None
 
+    def moved(self, noise: Any) -> "Points":
+        """Points at another `noise`, with times that were given beside it."""
+        return Points(noise, None if self.noise is None else self.times)
+
 
 def variance_preserving(ratio: Any) -> tuple[Any, Any]:
     """(alpha, sigma) with alpha^2 + sigma^2 = 1 where sigma / alpha is `ratio`."""
@@ -125,6 +129,10 @@ class Path(ABC):
     def of_ratio(self, ratio: Any) -> Any:
         """The `noise` where sigma / alpha is `ratio`."""
         return ratio
+
+    def shifted(self, noise: Any, factor: float) -> Any:
+        """The `noise` where sigma / alpha is a factor times that of another."""
+        return noise * factor
 
     def alpha_of(self, sigma: float) -> float:
         """alpha where sigma is this."""

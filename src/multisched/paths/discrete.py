@@ -47,7 +47,7 @@ class Betas:
 
     def __post_init__(self) -> None:
         words = {"beta_schedule": beta_schedules.BETA_SCHEDULES, "precision": ("float32", "float64")}
-        check_options(self, counts={"num_train_timesteps": TRAINING_TIMESTEPS}, **words)  # type: ignore[arg-type]
+        check_options(self, counts={"num_train_timesteps": TRAINING_TIMESTEPS}, **words)
         if self.trained_betas is not None:
             custom = checks.numbers("trained_betas", self.trained_betas, TRAINING_TIMESTEPS)
             object.__setattr__(self, "trained_betas", tuple(custom.tolist()))
@@ -76,7 +76,7 @@ class Discrete(Path):
             2^-24 to keep the ratio sigma / alpha finite; None to leave the betas as they are.
         space: "vp" for samples alpha * x0 + sigma * noise; "ve" for x0 + (sigma / alpha) * noise, which the model sees
             scaled back.
-        sigma_data: the model sees the sample times 1 / sqrt(sigma^2 + (sigma_data * alpha)^2); None for as `space` says.
+        sigma_data: the model sees the sample times 1 / sqrt(sigma^2 + (sigma_data * alpha)^2); None: as `space` says.
         timestep_type: whether the time is passed to the model ("discrete") or log(sigma) / 4 ("continuous", for "ve").
 
     Raises:

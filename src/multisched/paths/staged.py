@@ -10,7 +10,7 @@ import numpy as np
 from multisched import checks
 from multisched.backends import Backend
 from multisched.errors import ScheduleError
-from multisched.paths.base import Point, variance_preserving
+from multisched.paths.base import Point, Points, variance_preserving
 from multisched.paths.straight import Straight, shift
 from multisched.values import check_options, shown
 
@@ -103,6 +103,11 @@ class Staged(Straight):
 
     def of_ratio(self, ratio: Any) -> Any:
         return np.asarray(ratio, dtype=np.float64) if self.curved else super().of_ratio(ratio)
+
+    def read_ratios(self, ratios: Any, end: tuple[float, float]) -> Points:
+        if self.curved:
+            checks.within("ratios", ratios, 0, 1)
+        return super().read_ratios(ratios, end)
 
     def times(self, sigma: Any) -> Any:
         first, last, top, bottom = self._scale

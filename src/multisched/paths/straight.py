@@ -51,6 +51,9 @@ class Straight(Path):
         ratio = np.asarray(ratio, dtype=np.float64)
         return ratio / (1 + ratio)
 
+    def shifted(self, noise: Any, factor: float) -> Any:
+        return shift(noise, factor)
+
     def alpha_of(self, sigma: Any) -> Any:
         return 1 - sigma
 
@@ -79,13 +82,13 @@ class Straight(Path):
         return -1.0, 1.0
 
     def noise_of(self, points: Points) -> Any:
-        return points.noise
+        return self.levels(points.times)[1] if points.noise is None else points.noise
 
     def read_ratios(self, ratios: Any, end: tuple[float, float]) -> Points:
         return self.read(None, self.of_ratio(ratios), end)
 
     def resolved(self, points: Points) -> tuple[Any, Any, Any]:
-        levels = points.noise
+        levels = self.noise_of(points)
         if not (np.all(np.diff(levels) < 0) and levels[-1] > 0):
             raise ScheduleError(f"these options make noise levels that do not fall strictly to 0: {shown(levels)}.")
         return super().resolved(points)

@@ -18,21 +18,18 @@ if TYPE_CHECKING:
     )
     from multisched.schedulers.edm import EDMEuler
     from multisched.schedulers.flow import (
-        FlowMapEuler,
         FlowMatchEuler,
         FlowMatchHeun,
         FlowMatchLCM,
         FlowMatchPingPong,
         LTXEulerAncestralRF,
-        MiniMaxH3,
-        Piflow,
-        RFD4Proteina,
     )
     from multisched.schedulers.forward import Parts
     from multisched.schedulers.helios import Helios, HeliosDMD
     from multisched.schedulers.multistep import DEISMultistep, SASolver, UniPCMultistep
     from multisched.schedulers.score import KarrasVe, ScoreSdeVe, ScoreSdeVp
     from multisched.schedulers.sigma import KDPM2, LMS, DPMSolverSDE, Euler, EulerAncestral, Heun, KDPM2Ancestral
+    from multisched.schedulers.straight import FlowMapEuler, MiniMaxH3, Piflow, RFD4Proteina
     from multisched.schedulers.vp import DDIM, DDPM, CogVideoXDDIM, DDIMInverse, DDPMWuerstchen, RePaint, UnCLIP
 
 PLACES = {
@@ -61,15 +58,11 @@ PLACES = {
     ),
     "edm": ("EDMEuler",),
     "flow": (
-        "FlowMapEuler",
         "FlowMatchEuler",
         "FlowMatchHeun",
         "FlowMatchLCM",
         "FlowMatchPingPong",
         "LTXEulerAncestralRF",
-        "MiniMaxH3",
-        "Piflow",
-        "RFD4Proteina",
     ),
     "forward": ("Parts",),
     "helios": (
@@ -94,6 +87,12 @@ PLACES = {
         "EulerAncestral",
         "Heun",
         "KDPM2Ancestral",
+    ),
+    "straight": (
+        "FlowMapEuler",
+        "MiniMaxH3",
+        "Piflow",
+        "RFD4Proteina",
     ),
     "vp": (
         "DDIM",

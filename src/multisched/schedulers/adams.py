@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 
 from multisched import checks, solvers
+from multisched.errors import ScheduleError
 from multisched.paths.continuous import Circle
 from multisched.paths.discrete import Discrete
 from multisched.predictions import Prediction
@@ -11,6 +12,7 @@ from multisched.schedulers.forward import Parts
 from multisched.schedulers.options import Spaced, end_of
 from multisched.spacings.base import End
 from multisched.spacings.singular import OneRun, SineTimes
+from multisched.values import shown
 
 
 @dataclass(frozen=True, repr=False)
@@ -56,6 +58,9 @@ class IPNDM(Recipe):
     def parts(self) -> Parts:
         spacing = SineTimes() | End()
         if self.trained_betas is not None:
-            checks.within("trained_betas", checks.descending("trained_betas", self.trained_betas), 0.0, 1.0)
+            given = checks.descending("trained_betas", self.trained_betas)
+            checks.within("trained_betas", given, 0.0, 1.0)
+            if given.size < 2:
+                raise ScheduleError(f"trained_betas must be at least 2 numbers, for one step; given {shown(given)}.")
             spacing = OneRun(self.trained_betas[:-1]) | End(self.trained_betas[-1])
         return Parts(Circle(), spacing, Prediction("v_prediction"), solvers.Adams("even"))

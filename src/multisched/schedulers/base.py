@@ -37,8 +37,8 @@ class Recipe(Forward):
     says which option goes where.
 
     Attributes:
-        report: what became of the configuration that `from_diffusers` read it from; None otherwise. It is no option:
-            recipes that differ in it alone are equal.
+        report: what became of the configuration that it was read from; None otherwise. It is no option: recipes that
+            differ in it alone are equal.
         strict: whether values are refused that no sampler should have, though steps can be computed with them: betas
             that are not num_train_timesteps numbers in (0, 1), a sample_max_value below 1, a
             dynamic_thresholding_ratio of 0, and numbers of what is switched off.
@@ -148,16 +148,6 @@ class Recipe(Forward):
             noise_transform=noise_transform,
             noise_parameters=noise_parameters,
         )
-
-    def to_diffusers(self) -> dict[str, Any]:
-        """The scheduler configuration of diffusers that says this recipe (see `from_diffusers`).
-
-        Raises:
-            ScheduleError: diffusers has no such scheduler.
-        """
-        from multisched.interop.diffusers import to_diffusers
-
-        return to_diffusers(self)
 
     @overload
     def on(self, backend: Literal["numpy"], device: Any = None, rng: Any = 0) -> "DiffusionScheduler[NumPyArray]": ...

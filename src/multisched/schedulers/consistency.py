@@ -43,7 +43,7 @@ class Distilled(Trained):
 
     def plan(self, n: int | None = None, **arguments: Any) -> Plan:
         """As `Recipe.plan`, but that `strength` means here what the option does, and goes before it: n steps out of the
-        cleanest share of those that the model was distilled on (diffusers' set_timesteps). Of a list that is given it
+        cleanest share of those that the model was distilled on. Of a list that is given it
         is the share of its steps that is run, as for every recipe."""
         listed = any(arguments.get(name) is not None for name in ("timesteps", "sigmas", "ratios"))
         strength, begun = arguments.get("strength"), arguments.get("start") is not None

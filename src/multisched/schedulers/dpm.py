@@ -20,12 +20,11 @@ from multisched.spacings.placement import Linspace
 from multisched.values import check_options
 
 
-def _parts(recipe: Any, solver: Solver, spare: bool = True, cut: bool = False) -> Parts:
+def _parts(recipe: Any, solver: Solver, spare: bool = True) -> Parts:
     """The parts of a recipe on the discrete path or on the straight one.
 
     Args:
         spare: whether one timestep more is placed than a run has steps.
-        cut: whether timesteps are cut where those of other spacings are rounded.
     """
     check_options(recipe, variance_type=VARIANCES)
     path = Discrete(recipe._betas(), terminal_alpha_bar=FINITE if recipe.rescale_betas_zero_snr else None)
@@ -34,12 +33,15 @@ def _parts(recipe: Any, solver: Solver, spare: bool = True, cut: bool = False) -
         if end.to == "sigma_min":
             end = End(path.ends[1])
         links = recipe._on_straight(respace, even_of(recipe))
-        return recipe._parts(Straight(recipe.num_train_timesteps), (*links[:-2], end, links[-1]), solver)
-    if respace is None:
+        made = recipe._parts(Straight(recipe.num_train_timesteps), (*links[:-2], end, links[-1]), solver)
+    elif respace is None:
         placed = recipe._numbered(spare, True, recipe.lambda_min_clipped)
-        return recipe._parts(path, (placed, end, Round("down")), solver)
-    how = "nearest" if respace.kind in ("karras", "lu") and not cut else "down"
-    return recipe._parts(path, (Linspace(), respace, end, Round(how)), solver)
+        made = recipe._parts(path, (placed, end, Round("down")), solver)
+    else:
+        how = "nearest" if respace.kind in ("karras", "lu") else "down"
+        made = recipe._parts(path, (Linspace(), respace, end, Round(how)), solver)
+    found: Parts = made
+    return found
 
 
 def _learned(recipe: Any) -> int:
@@ -79,8 +81,7 @@ class DPMSolverMultistep(Spaced, OnEither):
     def parts(self) -> Parts:
         form = (self.solver_order, self.algorithm_type, self.solver_type, self.lower_order_final)
         solver = DPMMultistep(*form, parts=_learned(self), euler_at_final=self.euler_at_final)
-        # As in diffusers, timesteps of the cosine schedule are cut where those of others are rounded.
-        return _parts(self, solver, cut=self.beta_schedule == "squaredcos_cap_v2")
+        return _parts(self, solver)
 
 
 @dataclass(frozen=True, repr=False)
@@ -198,8 +199,8 @@ class EDMDPMSolverMultistep(OnEDM, Thresholded):
 
 @dataclass(frozen=True, repr=False)
 class CosineDPMSolverMultistep(OnEDM, Thresholded):
-    """Stable Audio's SDE-DPM-Solver++ multistep; 2 / pi * arctan(sigma) is passed to the model. The noise is independent
-    from step to step.
+    """Stable Audio's SDE-DPM-Solver++ multistep; 2 / pi * arctan(sigma) is passed to the model. Each step draws noise
+    of its own.
 
     Args:
         sigma_min: see `OnEDM`.

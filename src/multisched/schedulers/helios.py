@@ -65,7 +65,7 @@ class Helios(OneStage):
         thresholding: whether x0 is thresholded (`transforms.DynamicThreshold`).
         scheduler_type: "euler" or "unipc".
         use_flow_sigmas: whether the path of a stage is straight; else UniPC takes its levels for sigma / alpha on the
-            variance-preserving one, as diffusers does.
+            variance-preserving one.
         solver_order: as for `UniPCMultistep`.
         predict_x0: as for `UniPCMultistep`.
         solver_type: as for `UniPCMultistep`.
@@ -104,8 +104,8 @@ class Helios(OneStage):
 
 @dataclass(frozen=True, repr=False)
 class HeliosDMD(OneStage):
-    """Denoise, then add the noise given, for distilled models: `solvers.PingPong`. diffusers gives each step of a stage
-    the same noise; its longer first chunk is a plan of 2 n steps.
+    """Denoise, then add the noise given, for distilled models: `solvers.PingPong`. The longer first
+    chunk of a video is a plan of 2 n steps.
 
     Args:
         time_shift_type: see `OneStage`.

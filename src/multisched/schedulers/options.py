@@ -1,8 +1,7 @@
 """Groups of options that several recipes share, under diffusers' names."""
 
 import math
-import warnings
-from dataclasses import dataclass, field, fields, replace
+from dataclasses import dataclass, field
 from typing import Any
 
 from multisched import checks
@@ -17,7 +16,6 @@ from multisched.spacings.change import Respace
 from multisched.spacings.placement import Numbered, numbered
 from multisched.transforms import Clip, DynamicThreshold, Transform
 
-STEP_OPTIONS = ("omega", "eta", "use_clipped_model_output", "s_churn", "s_tmin", "s_tmax", "s_noise")
 PREDICTIONS = ("epsilon", "sample", "v_prediction")
 FINITE = 2.0**-24
 """alpha_bar of the last timestep of paths with zero terminal SNR on which the ratio sigma / alpha must be finite."""
@@ -134,7 +132,7 @@ def spacing_of_sigmas(recipe: Any) -> str | None:
 
 
 def end_of(set_alpha_to_one: bool) -> End:
-    """The end that this option of diffusers stands for."""
+    """The end that this option stands for."""
     return End() if set_alpha_to_one else End("sigma_min")
 
 
@@ -192,22 +190,3 @@ class Cut(Recipe):
 
     def _change(self) -> Transform | None:
         return threshold(self, clip(self))
-
-
-def with_options(recipe: Recipe, **options: Any) -> Recipe:
-    """The recipe with other options for a step: those of `STEP_OPTIONS` that are not None.
-
-    Raises:
-        ScheduleError: if the recipe does not have an option, but for omega, which it warns of.
-    """
-    wanted = {name: value for name, value in options.items() if value is not None}
-    if not wanted:
-        return recipe
-    name, known = type(recipe).__name__, {field.name for field in fields(recipe)}
-    takes = [option for option in STEP_OPTIONS if option in known]
-    if "omega" in wanted and "omega" not in known and wanted.pop("omega"):
-        warnings.warn(f"{name} has no omega; the step is taken without.", UserWarning, stacklevel=4)
-    if unknown := [option for option in wanted if option not in takes]:
-        raise ScheduleError(f"a step of {name} has no option {unknown[0]!r}; it takes {', '.join(takes) or 'none'}.")
-    found: Recipe = replace(recipe, **wanted)
-    return recipe if found == recipe else found

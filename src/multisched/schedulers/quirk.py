@@ -11,7 +11,8 @@ from multisched.values import shown
 
 @dataclass(frozen=True)
 class Quirk:
-    """One departure. `from_diffusers` sets those that change numbers; `replace(recipe, quirks=())` mends them.
+    """One departure. A recipe read from a configuration has those that change its numbers; `replace(recipe, quirks=())`
+    mends them.
 
     Args:
         name: for messages.

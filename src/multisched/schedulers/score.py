@@ -51,7 +51,7 @@ class ScoreSdeVe(Recipe):
 
 @dataclass(frozen=True, repr=False)
 class ScoreSdeVp(Recipe):
-    """The variance-preserving process, by Euler and Maruyama's method. t in (0, 1] is passed to the model, which returns
+    """The variance-preserving process, by Euler and Maruyama's method. The model is given t in (0, 1] and returns
     the noise. The last step adds none.
 
     Args:

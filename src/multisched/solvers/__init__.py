@@ -5,26 +5,24 @@ from typing import TYPE_CHECKING
 from multisched.lazy import attached
 
 if TYPE_CHECKING:
-    from multisched.solvers.adams import Adams, BlindAdams, VelocityAdams
+    from multisched.solvers.adams import Adams
     from multisched.solvers.ancestral_flow import AncestralRF, RescaledSDE
-    from multisched.solvers.base import Estimate, Next, Rows, Solver
+    from multisched.solvers.base import Estimate, Next, Solver
     from multisched.solvers.consistency import LCM, TCD, Consistency
     from multisched.solvers.ddim import DDIM, RePaint
-    from multisched.solvers.ddpm import DDPM, TableDDPM
-    from multisched.solvers.dpm import DPMMultistep, DPMSinglestep
+    from multisched.solvers.ddpm import DDPM
+    from multisched.solvers.dpm import DPMMultistep
     from multisched.solvers.dpm2 import Midpoint
-    from multisched.solvers.euler import Euler, LateEuler, PingPong, SwappedPingPong
+    from multisched.solvers.dpm_singlestep import DPMSinglestep
+    from multisched.solvers.euler import Euler, PingPong
     from multisched.solvers.exponential import ExponentialAdams
-    from multisched.solvers.heun import ChurnedHeun, Heun, LateHeun
+    from multisched.solvers.heun import ChurnedHeun, Heun
     from multisched.solvers.piflow import PiFlow
+    from multisched.solvers.rows import Rows
     from multisched.solvers.score import EulerMaruyama, PredictorCorrector
 
 PLACES = {
-    "adams": (
-        "Adams",
-        "BlindAdams",
-        "VelocityAdams",
-    ),
+    "adams": ("Adams",),
     "ancestral_flow": (
         "AncestralRF",
         "RescaledSDE",
@@ -32,7 +30,6 @@ PLACES = {
     "base": (
         "Estimate",
         "Next",
-        "Rows",
         "Solver",
     ),
     "consistency": (
@@ -44,28 +41,21 @@ PLACES = {
         "DDIM",
         "RePaint",
     ),
-    "ddpm": (
-        "DDPM",
-        "TableDDPM",
-    ),
-    "dpm": (
-        "DPMMultistep",
-        "DPMSinglestep",
-    ),
+    "ddpm": ("DDPM",),
+    "dpm": ("DPMMultistep",),
+    "dpm_singlestep": ("DPMSinglestep",),
     "dpm2": ("Midpoint",),
     "euler": (
         "Euler",
-        "LateEuler",
         "PingPong",
-        "SwappedPingPong",
     ),
     "exponential": ("ExponentialAdams",),
     "heun": (
         "ChurnedHeun",
         "Heun",
-        "LateHeun",
     ),
     "piflow": ("PiFlow",),
+    "rows": ("Rows",),
     "score": (
         "EulerMaruyama",
         "PredictorCorrector",
@@ -80,7 +70,6 @@ __all__ = [
     "TCD",
     "Adams",
     "AncestralRF",
-    "BlindAdams",
     "ChurnedHeun",
     "Consistency",
     "DPMMultistep",
@@ -90,8 +79,6 @@ __all__ = [
     "EulerMaruyama",
     "ExponentialAdams",
     "Heun",
-    "LateEuler",
-    "LateHeun",
     "Midpoint",
     "Next",
     "PiFlow",
@@ -101,7 +88,4 @@ __all__ = [
     "RescaledSDE",
     "Rows",
     "Solver",
-    "SwappedPingPong",
-    "TableDDPM",
-    "VelocityAdams",
 ]

@@ -1,13 +1,15 @@
 """Linear multistep methods: the noise over a step extrapolated from the latest calls (Adams and Bashforth)."""
 
 from dataclasses import dataclass, replace
-from typing import Any, ClassVar
+from typing import Any
 
 import numpy as np
 
 from multisched.grid import Grid
-from multisched.solvers.base import Estimate, Next, Rows, Solver, nonzero, rows_of
-from multisched.solvers.exponential import _finite, _integrals
+from multisched.solvers.base import Estimate, Next, Solver
+from multisched.solvers.limits import finite, nonzero
+from multisched.solvers.polynomial import integrals
+from multisched.solvers.rows import Rows, rows_of
 from multisched.values import anywhere, check_options, count, namespace
 
 # Weights for even steps of the call j steps ago, where a run has 0, 1, 2, 3 steps behind it.
@@ -39,10 +41,6 @@ class Adams(Solver):
         ScheduleError: an option that is not one of those named.
     """
 
-    blind: ClassVar[bool] = False
-    velocity: ClassVar[bool] = False
-    strided: ClassVar[bool] = False
-
     weights: str = "exact"
     start: str = "euler"
     most: int = 4
@@ -60,13 +58,13 @@ class Adams(Solver):
         before = tuple(f"before_{j}" for j in range(1, self.most))
         return before if self.start == "euler" else (*before, "anchor", "total")
 
-    def rows(self, grid: Grid, schedule: Any) -> Rows:
+    def rows(self, grid: Grid, path: Any) -> Rows:
         count, index = len(STARTS[self.start][0]), np.arange(len(grid))
         calls = np.where(self._opening(grid, index), count, 1)
         step = np.repeat(index, calls)
         stage = np.arange(step.size) - np.repeat(np.cumsum(calls) - calls, calls)
         rows = rows_of(grid, step, stage, np.where(stage > 0, step + 1, step))
-        return _inner(rows, schedule, count, self._opening(grid, step), self.strided) if count > 1 else rows
+        return self._inner(rows, path, count, self._opening(grid, step)) if count > 1 else rows
 
     def _opening(self, grid: Grid, step: Any) -> Any:
         """Whether a step is one of several calls."""
@@ -77,7 +75,7 @@ class Adams(Solver):
         xp, last = namespace(row.sigma), self.most - 1
         opening, first = self._opening(row.grid, row.step), row.stage == 0
         behind = xp.where(opening, 0, xp.where(row.step < last, row.step, last))
-        call = row.alpha * model.noise - row.sigma * model.x0 if self.velocity else model.noise
+        call = self._call(row, model)
         calls = (call, *memory[:last])
         weights = self._exact(row, behind) if self.weights == "exact" else [_pick(row, w, behind) for w in EVEN]
         mean = sum(weight * one for weight, one in zip(weights, calls, strict=False))
@@ -89,33 +87,32 @@ class Adams(Solver):
             gathered = xp.where(first, 0.0 * total, total) + _pick(row, shares, row.stage) * call
             mean = xp.where(opening & (row.stage == len(shares) - 1), gathered, mean)
             after = (*after, x, xp.where(opening, gathered, total))
-        if self.velocity:
-            mean = (row.alpha_start * mean + row.sigma_start * x) / (row.alpha_start**2 + row.sigma_start**2)
+        mean = self._noise(row, x, mean)
         grow = row.alpha_next / nonzero(row.alpha_start)
         moved = grow * x + (row.sigma_next - grow * row.sigma_start) * mean
-        euler = (not self.blind) * row.alpha_next * model.x0 + row.sigma_next * mean
-        return Next(xp.where(row.alpha_start == 0, euler, moved), after)
+        return Next(xp.where(row.alpha_start == 0, self._first(row, model, mean), moved), after)
+
+    def _call(self, row: Rows, model: Estimate) -> Any:
+        """What of a call is averaged."""
+        return model.noise
+
+    def _noise(self, row: Rows, x: Any, mean: Any) -> Any:
+        """The noise of an average."""
+        return mean
+
+    def _first(self, row: Rows, model: Estimate, noise: Any) -> Any:
+        """The step from alpha = 0."""
+        return row.alpha_next * model.x0 + row.sigma_next * noise
+
+    def _inner(self, rows: Rows, path: Any, calls: int, several: np.ndarray) -> Rows:
+        return inner(rows, path, calls, several)
 
     def _exact(self, row: Rows, behind: Any) -> list[Any]:
-        start = _finite(row.start.ratio)
+        start = finite(row.start.ratio)
         h = namespace(start).where(behind > 0, row.next.ratio - start, 1.0)
-        nodes = [_finite(row.at(-j).ratio) - start for j in range(self.most)]
-        earlier = [integral / nonzero(h) for integral in _integrals(h, 0.0, nodes, behind + 1, "exact")]
+        nodes = [finite(row.at(-j).ratio) - start for j in range(self.most)]
+        earlier = [integral / nonzero(h) for integral in integrals(h, 0.0, nodes, behind + 1, "exact")]
         return [1 - sum(earlier), *earlier]
-
-
-class BlindAdams(Adams):
-    """The same without x0, which is taken as 0 where a run starts at alpha = 0: a defect of diffusers' IPNDM."""
-
-    blind: ClassVar[bool] = True
-
-
-class VelocityAdams(Adams):
-    """The same on v = alpha * noise - sigma * x0, whose mean over a step is then taken for that of the step's start,
-    noise = (alpha * v + sigma * x) / (alpha^2 + sigma^2): a defect of diffusers' PNDM; order 1."""
-
-    order: ClassVar[int] = 1
-    velocity: ClassVar[bool] = True
 
 
 def _pick(row: Rows, values: tuple[float, ...], index: Any) -> Any:
@@ -124,32 +121,25 @@ def _pick(row: Rows, values: tuple[float, ...], index: Any) -> Any:
     return sum(xp.where(index == k, value, xp.zeros_like(row.sigma)) for k, value in enumerate(values))
 
 
-def _inner(rows: Rows, schedule: Any, calls: int, several: np.ndarray, strided: bool) -> Rows:
+def inner(rows: Rows, path: Any, calls: int, several: np.ndarray) -> Rows:
     """First steps of two or four calls: the inner of four are asked half way in time, in whole timesteps where the
-    grid's are. Under a schedule's fixed stride, calls land the stride, or half of it, from where they are asked.
-    """
-    grid, step, stage = rows.grid, np.asarray(rows.step)[:, 0], np.asarray(rows.stage)[:, 0]
-    times = np.asarray(grid.timesteps)
-    begin, end = times[step], times[step + 1]
-    stride = schedule.num_train_timesteps // grid.total if strided else begin - end
-    half = stride // 2 if np.all(times == np.round(times)) else stride / 2
-    if calls == 4:
-        landing = np.where(strided & (stage == 0), begin - half, end + half)
-        rows = _moved(rows, several & (stage % 3 > 0), end + half, schedule, "")
-        rows = _moved(rows, several & (stage < 2), landing, schedule, "_next")
-    if strided:
-        rows = _moved(rows, several & (stage >= calls // 2), end, schedule, "_next")
-        rows = _moved(rows, several & (stage == 1) & (calls == 2), end + stride, schedule, "_start")
-    return rows
+    grid's are."""
+    if calls != 4:
+        return rows
+    stage, times = np.asarray(rows.stage)[:, 0], np.asarray(rows.grid.timesteps)
+    begin, end = (times[np.asarray(rows.step)[:, 0] + k] for k in (0, 1))
+    half = (begin - end) // 2 if np.all(times == np.round(times)) else (begin - end) / 2
+    rows = moved(rows, several & (stage % 3 > 0), end + half, path, "")
+    return moved(rows, several & (stage < 2), end + half, path, "_next")
 
 
-def _moved(rows: Rows, where: np.ndarray, times: Any, schedule: Any, end: str) -> Rows:
+def moved(rows: Rows, where: np.ndarray, times: Any, path: Any, end: str) -> Rows:
     """`rows` with the level at one end at other times, where so."""
     xp, where = namespace(rows.sigma), where[:, None]
     times = np.where(where, times[:, None], np.asarray(rows.timestep))
-    alpha, sigma = schedule.levels(times)
+    alpha, sigma = path.levels(times)
     columns = {f"alpha{end}": alpha, f"sigma{end}": sigma}
     if not end:
-        columns |= {"timestep": times, "scale": schedule.scale(alpha, sigma)}
+        columns |= {"timestep": times, "scale": path.scale(alpha, sigma)}
     put = {name: xp.where(xp.asarray(where), xp.asarray(new), getattr(rows, name)) for name, new in columns.items()}
     return replace(rows, **put)

@@ -5,7 +5,9 @@ import math
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
-from multisched.solvers.base import Estimate, Next, Rows, Solver, root
+from multisched.solvers.base import Estimate, Next, Solver
+from multisched.solvers.limits import root
+from multisched.solvers.rows import Rows
 from multisched.values import check_options, namespace
 
 
@@ -20,8 +22,8 @@ class AncestralRF(Solver):
     eta = 0 is `Euler`; order 1. Any other eta has no order: where s_noise = 0, what a step takes away is not put back.
 
     Args:
-        eta, s_noise: how far below, and the scale of the noise.
-        rescaled: whether s_noise = 0 leaves the signal of the aim; else (1 - s_down) * x0 + s_down * noise is left.
+        eta: how far below, from 0 to 1 for all of the way.
+        s_noise: the scale of the noise.
 
     Raises:
         ScheduleError: a setting that is negative or not finite.
@@ -29,7 +31,6 @@ class AncestralRF(Solver):
 
     eta: float = 1.0
     s_noise: float = 1.0
-    rescaled: bool = True
 
     def __post_init__(self) -> None:
         check_options(self, not_negative=("eta", "s_noise"))
@@ -46,10 +47,13 @@ class AncestralRF(Solver):
         aim = row.next.share
         down = aim * (1 + self.eta * (aim / row.here.share - 1))
         ratio = down / (1 - down)
-        signal = row.alpha_next if noise or self.rescaled else (row.alpha_next + row.sigma_next) * (1 - down)
         added = self.s_noise * root(row.sigma_next**2 - (row.alpha_next * ratio) ** 2)
-        x_next = signal * (model.x0 + ratio * model.noise)
+        x_next = (row.alpha_next if noise else self._kept(row, down)) * (model.x0 + ratio * model.noise)
         return Next(x_next + added * noise[0] if noise else x_next)
+
+    def _kept(self, row: Rows, down: Any) -> Any:
+        """The weight of the signal where no noise is added."""
+        return row.alpha_next
 
 
 @dataclass(frozen=True)
@@ -65,9 +69,10 @@ class RescaledSDE(Solver):
 
     Args:
         noise_mode: "1/t" or "tan".
-        tsr_k, tsr_sigma: inverse temperature, 1 for the model's own; deviation of the data that are sharpened.
-        t_from, t_to: where noise is added.
-        noisy_end: whether the step to sigma = 0 may add noise too.
+        tsr_k: inverse temperature, 1 for the model's own.
+        tsr_sigma: deviation of the data that are sharpened.
+        t_from: the time from which noise is added.
+        t_to: the time up to which it is added.
 
     Raises:
         ScheduleError: another noise mode, or a number that is not positive.
@@ -81,7 +86,6 @@ class RescaledSDE(Solver):
     tsr_sigma: float = 1.0
     t_from: float = 0.02
     t_to: float = 0.95
-    noisy_end: bool = False
 
     def __post_init__(self) -> None:
         check_options(self, positive=("tsr_k", "tsr_sigma"), noise_mode=("1/t", "tan"))
@@ -95,8 +99,12 @@ class RescaledSDE(Solver):
         # (rho - 1) / t, without a division by t, which is 0 at pure noise.
         excess = t * (self.tsr_sigma / s) ** 2 * (1 - 1 / self.tsr_k) / (q / self.tsr_k + 1)
         g = math.pi / 2 * xp.cos(angle) / (xp.sin(angle) + 0.01) if self.noise_mode == "tan" else 1 / (t + 0.01)
-        noisy = (self.t_from <= t) & (t <= self.t_to) & (dt > 0) & (self.noisy_end | (row.sigma_next > 0))
+        noisy = (self.t_from <= t) & (t <= self.t_to) & (dt > 0) & self._noisy(row)
         g = xp.where(noisy, g / rho**2, 0.0)
         drift = model.x0 - (1 + excess + g * rho / s) * model.noise
         y = x / (row.alpha + row.sigma) + drift * dt + xp.sqrt(2 * g * xp.abs(dt)) * noise[0]
         return Next((row.alpha_next + row.sigma_next) * y)
+
+    def _noisy(self, row: Rows) -> Any:
+        """Whether a step may add noise."""
+        return row.sigma_next > 0

@@ -4,8 +4,10 @@ from dataclasses import dataclass, replace
 from typing import Any, ClassVar
 
 from multisched.predictions import Prediction
-from multisched.solvers.base import Estimate, Next, Rows, root
+from multisched.solvers.base import Estimate, Next
 from multisched.solvers.euler import Euler, PingPong, renoise
+from multisched.solvers.limits import root
+from multisched.solvers.rows import Rows
 from multisched.values import check_options, namespace
 
 

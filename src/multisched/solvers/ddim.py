@@ -4,7 +4,8 @@ from dataclasses import dataclass
 from typing import Any, ClassVar
 
 from multisched.errors import ScheduleError
-from multisched.solvers.base import Estimate, Next, Rows, Solver
+from multisched.solvers.base import Estimate, Next, Solver
+from multisched.solvers.rows import Rows
 from multisched.values import check_options, namespace
 
 

@@ -3,11 +3,9 @@
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
-import numpy as np
-
-from multisched.grid import Grid
-from multisched.solvers.base import Estimate, Next, Rows, Solver
+from multisched.solvers.base import Estimate, Next, Solver
 from multisched.solvers.ddim import forgotten
+from multisched.solvers.rows import Rows
 from multisched.transforms import LearnedVariance
 from multisched.values import check_options, namespace
 
@@ -28,17 +26,19 @@ class DDPM(Solver):
         learned_range                  between those two, see `transforms.LearnedVariance`
         learned                        the second half of the model's output
 
-    The last step of a schedule draws nothing; with `final_noise` it does, unless it leaves timestep 0.
+    The last step of a run draws nothing.
+
+    Args:
+        variance_type: which of these.
 
     Raises:
-        ScheduleError: an unknown variance type.
+        ScheduleError: if the variance type is none of these.
     """
 
     order: ClassVar[int] = 0
     draws: ClassVar[int] = 1
 
     variance_type: str = "fixed_small"
-    final_noise: bool = False
 
     def __post_init__(self) -> None:
         check_options(self, variance_type=VARIANCES)
@@ -56,49 +56,18 @@ class DDPM(Solver):
     def _beta(self, row: Any) -> Any:
         return forgotten(row)
 
+    def _noisy(self, row: Rows) -> Any:
+        """Whether a step adds noise."""
+        return row.left > 1
+
     def _std(self, row: Rows) -> Any:
         """Of the noise; the rest is the transform's, if the variance is learned."""
         xp, std = namespace(row.sigma), namespace(row.sigma).ones_like(row.sigma)
         if not self.variance_type.startswith("learned"):
             std = xp.sqrt(self._beta(row))
             std = row.sigma_next / row.sigma * std if self.variance_type.startswith("fixed_small") else std
-        return xp.where(row.timestep > 0 if self.final_noise else row.left > 1, std, 0.0)
+        return xp.where(self._noisy(row), std, 0.0)
 
     def update(self, row: Rows, x: Any, model: Estimate, memory: tuple[Any, ...], noise: tuple[Any, ...]) -> Next:
         kept = row.alpha / row.alpha_next * row.sigma_next**2 / row.sigma
         return Next(row.alpha_next * model.x0 + kept * model.noise + self._std(row) * noise[0])
-
-
-@dataclass(frozen=True, eq=False)
-class BetaRows(Rows):
-    """Rows that know the beta of their step, and sqrt(1 - beta); (rows, 1)."""
-
-    beta: Any = None
-    kept: Any = None
-
-
-@dataclass(frozen=True)
-class TableDDPM(DDPM):
-    """`DDPM` by the trained betas themselves where a step spans one timestep, as unCLIP's code has it.
-
-        x_next = alpha_next * beta / sigma^2 * x0 + sqrt(1 - beta) * sigma_next^2 / sigma^2 * x + std * z     (eq. 7)
-
-    In exact arithmetic that is `DDPM`. Tables of float32 hold beta and alpha_bar rounded each by itself, so that such a
-    step is not quite one along the levels: it recovers a clean sample to 2e-4 only. Options of `DDPM`.
-    """
-
-    def rows(self, grid: Grid, schedule: Any) -> Rows:
-        rows = super().rows(grid, schedule)
-        beta, kept, table = forgotten(rows), rows.alpha / rows.alpha_next, getattr(schedule, "own_betas", None)
-        if table is not None and isinstance(beta, np.ndarray):
-            one = rows.timestep - rows.of(grid.timesteps, 1) == 1
-            trained = table[np.where(one, rows.timestep, 0).astype(int)]
-            beta, kept = np.where(one, trained, beta), np.where(one, np.sqrt(1 - trained), kept)
-        return BetaRows(**vars(rows), beta=beta, kept=kept)
-
-    def _beta(self, row: Any) -> Any:
-        return row.beta
-
-    def update(self, row: Any, x: Any, model: Estimate, memory: tuple[Any, ...], noise: tuple[Any, ...]) -> Next:
-        of_x0 = row.alpha_next * row.beta / row.sigma**2
-        return Next(of_x0 * model.x0 + row.kept * row.sigma_next**2 / row.sigma**2 * x + self._std(row) * noise[0])

@@ -7,7 +7,9 @@ import numpy as np
 
 from multisched.errors import ScheduleError
 from multisched.grid import Grid
-from multisched.solvers.base import Estimate, Level, Next, Rows, Solver, nonzero, on_host, rows_of
+from multisched.solvers.base import Estimate, Next, Solver, on_host
+from multisched.solvers.limits import nonzero
+from multisched.solvers.rows import Level, Rows, rows_of
 from multisched.values import check_options, namespace
 
 
@@ -52,7 +54,7 @@ class Midpoint(Solver):
     def draws(self) -> int:
         return int(self.eta > 0)
 
-    def rows(self, grid: Grid, schedule: Any) -> Rows:
+    def rows(self, grid: Grid, path: Any) -> Rows:
         on_host(grid)
         start, end = Level(grid.alphas[:-1], grid.sigmas[:-1]), Level(grid.next_alphas, grid.next_sigmas)
         aim = end if self.noisy_middle else Level(end.alpha, _split(start, end, self.eta)[1])
@@ -62,9 +64,7 @@ class Midpoint(Solver):
         stage = np.append(0, step[1:] == step[:-1]).astype(int)[: len(step)]
         rows = rows_of(grid, step, stage, point=step)
         first, second = (rows.stage == 0) & paired[step, None], rows.stage == 1
-        middle = {
-            name: values[step, None] for name, values in schedule.point(np.sqrt(ends[0] * ends[1]))._asdict().items()
-        }
+        middle = {name: values[step, None] for name, values in path.point(np.sqrt(ends[0] * ends[1]))._asdict().items()}
         columns = {name: np.where(second, values, getattr(rows, name)) for name, values in middle.items()}
         for name in ("alpha", "sigma"):
             columns[f"{name}_next"] = np.where(first, middle[name], getattr(rows, f"{name}_next"))

@@ -9,8 +9,9 @@ import numpy as np
 
 from multisched.errors import ScheduleError
 from multisched.grid import Grid
-from multisched.predictions import Prediction
-from multisched.solvers.base import Estimate, Next, Rows, Solver, on_host, root, rows_of
+from multisched.solvers.base import Estimate, Next, Solver, on_host
+from multisched.solvers.limits import root
+from multisched.solvers.rows import Rows, rows_of
 from multisched.values import check_options, namespace
 
 
@@ -55,24 +56,24 @@ class Churn(Solver):
         gamma = min(self.s_churn / max(steps, 1.0), math.sqrt(2) - 1)
         return namespace(sigma).where((self.s_tmin <= sigma) & (sigma <= self.s_tmax), gamma, 0.0)
 
-    def _raised(self, grid: Grid, schedule: Any) -> Grid:
+    def _raised(self, grid: Grid, path: Any) -> Grid:
         """The grid with its points at the raised levels. The steps aim where they did."""
         gamma = self._gamma(grid.sigmas, grid.total)
         # No step begins where the run ends.
         churned = (gamma > 0) & (grid.sigmas * grid.alphas > 0) & (np.arange(len(grid) + 1) < len(grid))
         ratio = np.divide(grid.sigmas, grid.alphas, out=np.ones_like(grid.sigmas), where=churned)
-        points = zip(("timesteps", "alphas", "sigmas", "scales"), schedule.point(ratio * (1 + gamma)), strict=True)
+        points = zip(("timesteps", "alphas", "sigmas", "scales"), path.point(ratio * (1 + gamma)), strict=True)
         raised = {name: np.where(churned, point, getattr(grid, name)) for name, point in points}
         return replace(grid, **raised)
 
-    def rows(self, grid: Grid, schedule: Any) -> Rows:
+    def rows(self, grid: Grid, path: Any) -> Rows:
         if self.s_churn:
             on_host(grid)
         step, stage = self._calls(grid)
         asked = rows_of(grid, step, stage)
         if not self.s_churn:
             return asked
-        begun = rows_of(self._raised(grid, schedule), step, np.zeros_like(stage))
+        begun = rows_of(self._raised(grid, path), step, np.zeros_like(stage))
         names = ("timestep", "alpha", "sigma", "scale")
         columns = {name: np.where(asked.stage == 0, getattr(begun, name), getattr(asked, name)) for name in names}
         return replace(begun, stage=asked.stage, **columns)
@@ -118,42 +119,6 @@ class Euler(Churn):
         return Next(row.alpha_next * model.x0 + row.sigma_next * model.noise)
 
 
-@dataclass(frozen=True)
-class LateEuler(Euler):
-    """The same with the noise added after the model's call at sigma, whose output is then read at sigma_hat of x_hat,
-    as diffusers has it: a defect, since the model has not seen that noise.
-
-        x_hat = x + s_noise * sqrt(sigma_hat^2 - sigma^2) * z,   sigma_hat = sigma * (1 + gamma)
-
-    Args: those of `Churn`, and
-        reread: whether the output is then taken for one at sigma_hat, else at sigma.
-    """
-
-    reread: bool = True
-
-    def rows(self, grid: Grid, schedule: Any) -> Rows:
-        return rows_of(grid, *self._calls(grid))
-
-    def _sigma_hat(self, row: Rows) -> Any:
-        return row.sigma * (1 + self._gamma(row.sigma, row.total))
-
-    def estimate(self, row: Rows, prediction: Prediction, x: Any, outputs: tuple[Any, ...]) -> tuple[Any, Any]:
-        if self.s_churn and self.reread:
-            sigma = self._sigma_hat(row)
-            # The scale that leaves what the model sees its variance.
-            row = replace(row, sigma=sigma, scale=(row.scale**-2 + sigma**2 - row.sigma**2) ** -0.5)
-        return super().estimate(row, prediction, x, outputs)
-
-    def update(self, row: Rows, x: Any, model: Estimate, memory: tuple[Any, ...], noise: tuple[Any, ...]) -> Next:
-        if not noise:
-            return self._move(row, x, model, memory)
-        xp, sigma = namespace(row.sigma), self._sigma_hat(row)
-        added = self.s_noise * xp.sqrt(sigma**2 - row.sigma**2) * noise[0]
-        x0, churned = model.x0 + model.slope * added, sigma > row.sigma
-        direction = (x + added - row.alpha * x0) / xp.where(churned, sigma, 1.0)
-        return self._move(row, x, model._replace(x0=x0, noise=xp.where(churned, direction, model.noise)), memory)
-
-
 def renoise(row: Rows, x: Any, z: Any, s_noise: float = 1.0) -> Any:
     """From the level s that a step aims at to the next grid point: a = alpha / alpha_s.
 
@@ -179,12 +144,3 @@ class PingPong(Solver):
 
     def update(self, row: Rows, x: Any, model: Estimate, memory: tuple[Any, ...], noise: tuple[Any, ...]) -> Next:
         return Next(row.alpha_next * model.x0 + row.sigma_next * noise[0])
-
-
-@dataclass(frozen=True)
-class SwappedPingPong(PingPong):
-    """Ping-pong that keeps the noise and draws the clean sample anew, sigma_next * noise + alpha_next * z: no sampler
-    of data, but what diffusers' `stochastic_sampling` computes under `invert_sigmas`."""
-
-    def update(self, row: Rows, x: Any, model: Estimate, memory: tuple[Any, ...], noise: tuple[Any, ...]) -> Next:
-        return Next(row.sigma_next * model.noise + row.alpha_next * noise[0])

@@ -8,8 +8,9 @@ import numpy as np
 
 from multisched.errors import ScheduleError
 from multisched.grid import Grid
-from multisched.solvers.base import Estimate, Next, Rows, rows_of
+from multisched.solvers.base import Estimate, Next
 from multisched.solvers.euler import Churn
+from multisched.solvers.rows import Rows
 from multisched.values import namespace
 
 
@@ -50,30 +51,6 @@ class Heun(Churn):
         d = (row.alpha_next - row.alpha_start) * model.x0 + (row.sigma_next - row.sigma_start) * model.noise
         anchor, slope = (xp.where(first, new, old) for new, old in zip((x, d), memory, strict=True))
         return Next(anchor + xp.where(first, d, (slope + d) / 2), (anchor, slope))
-
-
-class LateHeun(Heun):
-    """The same with the noise added after the first call, as ACE-Step and diffusers have it: a defect. The model is not
-    asked where the noise leads, and what of it is too much for the path stays, however small the steps are.
-
-        x_hat = x + s_noise * sqrt(sigma_hat^2 - sigma^2) * z,   sigma_hat as in `Churn`, with 2 * steps - 1 for steps
-        call 1:  x_next = x_hat + sigma / sigma_hat * d1
-        call 2:  x_next = x_hat + (sigma / sigma_hat * d1 + d2) / 2
-
-    Here d is scaled by (sigma_next - sigma_hat) / (sigma_next - sigma).
-    """
-
-    def rows(self, grid: Grid, schedule: Any) -> Rows:
-        return rows_of(grid, *self._calls(grid))
-
-    def update(self, row: Rows, x: Any, model: Estimate, memory: tuple[Any, ...], noise: tuple[Any, ...]) -> Next:
-        xp, first = namespace(row.sigma), row.stage == 0
-        sigma_hat = row.sigma_start * (1 + self._gamma(row.sigma_start, 2 * row.total - 1))
-        stretch = (row.sigma_next - sigma_hat) / (row.sigma_next - row.sigma_start)
-        x_hat = x + self.s_noise * xp.sqrt(sigma_hat**2 - row.sigma_start**2) * noise[0] if noise else x
-        stretch = stretch * xp.where(first, row.sigma_start / sigma_hat, 1.0)
-        moved = model._replace(x0=stretch * model.x0, noise=stretch * model.noise)
-        return self._move(row, xp.where(first, x_hat, x), moved, memory)
 
 
 ChurnedHeun = Heun

@@ -6,7 +6,8 @@ from typing import Any
 from multisched.errors import ScheduleError
 from multisched.grid import Grid
 from multisched.predictions import Prediction
-from multisched.solvers.base import Estimate, Next, Rows, Solver
+from multisched.solvers.base import Estimate, Next, Solver
+from multisched.solvers.rows import Rows
 from multisched.values import anywhere, check_options, namespace
 
 GRID, SUBSTEPS = 100, 10_000  # parts of an output, and substeps, at most
@@ -46,8 +47,8 @@ class PiFlow(Solver):
     def outputs(self) -> int:
         return self.n_grid
 
-    def rows(self, grid: Grid, schedule: Any) -> Rows:
-        rows = super().rows(grid, schedule)
+    def rows(self, grid: Grid, path: Any) -> Rows:
+        rows = super().rows(grid, path)
         start, end = self._raw(rows)
         if anywhere(start <= end):
             raise ScheduleError(f"every step must begin above eps = {self.eps!r} of the raw time, and fall.")

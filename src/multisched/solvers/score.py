@@ -8,8 +8,9 @@ import numpy as np
 from multisched.errors import ScheduleError
 from multisched.grid import Grid
 from multisched.predictions import Prediction
-from multisched.solvers.base import Estimate, Next, Rows, Solver, rows_of
+from multisched.solvers.base import Estimate, Next, Solver
 from multisched.solvers.ddpm import DDPM
+from multisched.solvers.rows import Rows, rows_of
 from multisched.transforms import Langevin
 from multisched.values import CALLS, check_options, count, namespace, shown
 
@@ -40,7 +41,7 @@ class PredictorCorrector(Solver):
         check_options(self, not_negative=("snr",), norms=("sample", "batch"))
         count("correct_steps", self.correct_steps, CORRECTIONS, least=0)
 
-    def rows(self, grid: Grid, schedule: Any) -> Rows:
+    def rows(self, grid: Grid, path: Any) -> Rows:
         calls = self.correct_steps + 1
         if calls * len(grid) > CALLS:
             raise ScheduleError(
@@ -69,7 +70,7 @@ class PredictorCorrector(Solver):
 
 @dataclass(frozen=True)
 class EulerMaruyama(Solver):
-    """Euler and Maruyama's method for the reverse process of `schedules.LinearVP` (Song et al. 2020, arXiv 2011.13456,
+    """Euler and Maruyama's method for the reverse process of `paths.LinearVP` (Song et al. 2020, arXiv 2011.13456,
     eq. 6 and 11), in n steps of 1 / n; the last one adds no noise.
 
         x_next = x + (x / 2 + score) * beta / n + sqrt(beta / n) * z,   beta = beta_min + t * (beta_max - beta_min)
@@ -84,11 +85,11 @@ class EulerMaruyama(Solver):
     def __post_init__(self) -> None:
         check_options(self, not_negative=("beta_min", "beta_max"))
 
-    def rows(self, grid: Grid, schedule: Any) -> Rows:
+    def rows(self, grid: Grid, path: Any) -> Rows:
         times = np.asarray(grid.timesteps)
         if np.any((times < 0) | (times > 1)):
             raise ScheduleError(f"Euler and Maruyama's steps are of times in [0, 1]; given {shown(times)}.")
-        return super().rows(grid, schedule)
+        return super().rows(grid, path)
 
     def update(self, row: Rows, x: Any, model: Estimate, memory: tuple[Any, ...], noise: tuple[Any, ...]) -> Next:
         xp = namespace(row.sigma)

@@ -2,6 +2,7 @@
 
 from abc import ABC, abstractmethod
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import Any, ClassVar, NamedTuple, TypeVar
 
 import numpy as np
@@ -66,12 +67,14 @@ class Link(Spacing):
     """One rule of a chain.
 
     Attributes:
-        on_given: whether it also acts on the lists that a user gives (`timesteps=`, `sigmas=`).
+        placing: whether it places points. Such a link begins a chain.
         closing: whether it comes after the end, and changes the whole grid.
+        on_given: whether it also acts on the lists that a user gives (`timesteps=`, `sigmas=`).
     """
 
-    on_given: bool = False
+    placing: ClassVar[bool] = False
     closing: ClassVar[bool] = False
+    on_given: ClassVar[bool] = False
 
     @property
     def links(self) -> "tuple[Link, ...]":
@@ -91,14 +94,14 @@ class Link(Spacing):
 
 @dataclass(frozen=True)
 class Chain(Spacing):
-    """Links in order: first those that place points, then those that move them, then the end, then what is done to the
-    whole grid. Without an `End` a run ends at the clean sample.
+    """Links in order: first the one that places points, then those that move them, then the end, then those that change
+    the whole grid. Without an `End` a run ends at the clean sample.
 
     Args:
         parts: the links.
 
     Raises:
-        ScheduleError: if one of them is no link.
+        ScheduleError: if one of them is no link, or they stand in another order.
     """
 
     parts: tuple[Link, ...]
@@ -106,6 +109,14 @@ class Chain(Spacing):
     def __post_init__(self) -> None:
         if not isinstance(self.parts, tuple) or not all(isinstance(one, Link) for one in self.parts):
             raise ScheduleError(f"a chain is made of links, such as ms.spacings.Even(); given {shown(self.parts)}.")
+        ordered = [one for one in self.parts if not isinstance(one, Given)]
+        for before, after in pairwise(ordered):
+            rank = _rank(before)
+            if rank > _rank(after) or rank == _rank(after) in (_PLACES, _ENDS):
+                raise ScheduleError(
+                    f"{shown(after)} cannot follow {shown(before)}: a chain has one link that places points, then "
+                    "those that move them, one End, and then those that change the whole grid."
+                )
 
     @property
     def links(self) -> tuple[Link, ...]:
@@ -136,20 +147,36 @@ class Chain(Spacing):
             link.check(path)
 
     def grid(self, path: Path, asked: Asked) -> Grid:
-        made = (self.find(Given) or Given())(path, asked, self.end.level(path)) if asked.listed else None
+        made: Any = (self.find(Given) or Given())(path, asked, self.end.level(path)) if asked.listed else None
         acting = [one for one in self.parts if one.acts(asked) and not isinstance(one, Given)]
         if asked.mu is not None and not any(isinstance(one, DynamicShift) for one in acting):
             raise ScheduleError(_no_mu(path, asked))
         if not asked.listed:
             checks.one_of(n=asked.n, timesteps=None, sigmas=None)
         for link in acting:
+            if made is None and not link.placing:
+                break
+            if link.closing and isinstance(made, Points):
+                made = End()(path, asked, made)
             made = link(path, asked, made)
         if made is None:
-            raise ScheduleError(f"the spacing {self!r} places no points; begin it with one that does, such as Even().")
+            raise ScheduleError(
+                f"the spacing {shown(self)} places no points; begin it with a link that does, such as Even()."
+            )
         grid: Grid = made if isinstance(made, Grid) else End()(path, asked, made)
         if asked.listed:
             checks.same_length(asked.n, len(grid))
         return grid
+
+
+_PLACES, _MOVES, _ENDS, _CLOSES = range(4)
+
+
+def _rank(link: Link) -> int:
+    """Where a link stands in a chain."""
+    if isinstance(link, End):
+        return _ENDS
+    return _PLACES if link.placing else _CLOSES if link.closing else _MOVES
 
 
 def _no_mu(path: Path, asked: Asked) -> str:
@@ -221,7 +248,7 @@ class DynamicShift(Link):
     """
 
     kind: str = "exponential"
-    on_given: bool = False
+    on_given: bool = False  # type: ignore[misc]
 
     def __post_init__(self) -> None:
         check_options(self)
@@ -244,6 +271,4 @@ class DynamicShift(Link):
         return float(np.exp(mu)) if self.kind == "exponential" else mu
 
     def __call__(self, path: Path, asked: Asked, made: Points) -> Points:
-        from multisched.paths.straight import shift
-
-        return made._replace(noise=shift(path.noise_of(made), self.factor(asked.mu)))
+        return made.moved(path.shifted(path.noise_of(made), self.factor(asked.mu)))

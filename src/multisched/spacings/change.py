@@ -9,15 +9,16 @@ from multisched import checks
 from multisched.errors import ScheduleError
 from multisched.grid import Grid
 from multisched.paths.base import Path, Points
-from multisched.paths.straight import Straight, shift
+from multisched.paths.straight import Straight
 from multisched.spacings import levels
 from multisched.spacings.base import Asked, Link
-from multisched.values import check_options
+from multisched.values import check_options, shown
 
 
 @dataclass(frozen=True)
 class Shift(Link):
-    """More steps at high noise: factor * sigma / (1 + (factor - 1) * sigma) (arXiv 2403.03206, eq. 23).
+    """More steps at high noise: sigma / alpha times a factor. On the straight path that is factor * sigma /
+    (1 + (factor - 1) * sigma) (Esser et al. 2024, arXiv 2403.03206, eq. 23).
 
     Args:
         factor: above 1 for more steps at high noise.
@@ -28,7 +29,7 @@ class Shift(Link):
     """
 
     factor: float = 1.0
-    on_given: bool = False
+    on_given: bool = False  # type: ignore[misc]
 
     def __post_init__(self) -> None:
         check_options(self, positive=("factor",))
@@ -37,7 +38,7 @@ class Shift(Link):
         return super().acts(asked) and asked.ratios is None
 
     def __call__(self, path: Path, asked: Asked, made: Points) -> Points:
-        return made if self.factor == 1 else Points(shift(path.noise_of(made), self.factor), made.times)
+        return made if self.factor == 1 else made.moved(path.shifted(path.noise_of(made), self.factor))
 
 
 @dataclass(frozen=True)
@@ -54,19 +55,22 @@ class Terminal(Link):
     """
 
     level: float
-    on_given: bool = False
+    on_given: bool = False  # type: ignore[misc]
 
     def __post_init__(self) -> None:
         check_options(self)
         if not 0 < self.level < 1:
             raise ScheduleError(f"shift_terminal must be in (0, 1) or None; given {self.level!r}.")
 
+    def check(self, path: Path) -> None:
+        _straight(path, self)
+
     def acts(self, asked: Asked) -> bool:
         return super().acts(asked) and asked.ratios is None
 
     def __call__(self, path: Path, asked: Asked, made: Points) -> Points:
-        at = made.noise
-        return made if at[-1] == 1 else made._replace(noise=1 - (1 - at) * ((1 - self.level) / (1 - at[-1])))
+        at = path.noise_of(made)
+        return made if at[-1] == 1 else made.moved(1 - (1 - at) * ((1 - self.level) / (1 - at[-1])))
 
 
 @dataclass(frozen=True)
@@ -86,7 +90,7 @@ class Respace(Link):
     kind: str
     top: float | None = None
     bottom: float | None = None
-    on_given: bool = False
+    on_given: bool = False  # type: ignore[misc]
 
     def __post_init__(self) -> None:
         check_options(self)
@@ -157,8 +161,11 @@ class Cap(Link):
         if not 0 < self.level <= 1:
             raise ScheduleError(f"a cap must be in (0, 1]; given {self.level!r}.")
 
+    def check(self, path: Path) -> None:
+        _straight(path, self)
+
     def __call__(self, path: Path, asked: Asked, made: Points) -> Points:
-        return made._replace(noise=np.minimum(made.noise, self.level))
+        return made.moved(np.minimum(path.noise_of(made), self.level))
 
 
 @dataclass(frozen=True)
@@ -187,3 +194,9 @@ class Round(Link):
             return made  # given to be passed to the model as they are
         rounded = np.round(times) if self.how == "nearest" else np.trunc(times + 1e-6)
         return made.timed(np.append(rounded, made.timesteps[-1:]))
+
+
+def _straight(path: Path, link: Link) -> None:
+    """Refuse a link of the straight path on another."""
+    if not isinstance(path, Straight):
+        raise ScheduleError(f"{shown(link)} belongs on the straight path; given {type(path).__name__}.")

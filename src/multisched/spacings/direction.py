@@ -35,8 +35,8 @@ class Reversed(Link):
 
 @dataclass(frozen=True)
 class Jumping(Link):
-    """A run that goes back on its way: whenever a whole number of times `length` steps are left, the last `length` steps
-    are taken `times` times (Lugmayr et al. 2022, arXiv 2201.09865, section 4.2).
+    """A run that goes back on its way: whenever a multiple of `length` steps is left, the last `length` steps are taken
+    `times` times (Lugmayr et al. 2022, arXiv 2201.09865, section 4.2).
 
     Args:
         length: steps of a jump back.
@@ -148,12 +148,12 @@ class Inverse(Spacing):
         """The grid of n steps; there are no others."""
         if asked.listed:
             raise ScheduleError("a run to the noise takes a number of steps, not timesteps or sigmas.")
-        spaced = self.down.find(Respace) is not None
+        spaced = self.down.find(Respace) is not None or self.down.find(Numbered) is None
         n = self._steps(path, asked)
         down = self._down(path, asked, n, spaced)
         top = None
         if not isinstance(path, Straight) and not spaced:
-            placed: Any = self.down.find(Numbered)
+            placed: Any = self.down.find(Numbered)  # which has its own lambda_min
             top = self.down.exchanged(Numbered, Trailing(placed.lambda_min)).grid(path, Asked(1))
         timesteps, alphas, sigmas = (
             np.append(getattr(top or down, name)[:1], getattr(down, name)[-1 - n : -1])[::-1]

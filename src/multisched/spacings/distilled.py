@@ -54,7 +54,7 @@ class Skipping(Numbered):
                 f"distillation; give at least {1 / self.original_inference_steps:.4g}."
             )
         skipped = np.floor(np.linspace(0, used, checks.steps(n, used), endpoint=False))
-        return (used - skipped) * (path.num_train_timesteps // self.original_inference_steps) - 1
+        return np.asarray((used - skipped) * (path.num_train_timesteps // self.original_inference_steps) - 1)
 
 
 @dataclass(frozen=True)
@@ -64,7 +64,7 @@ class Decoder(Numbered):
 
     def numbers(self, path: Path, n: Any) -> np.ndarray:
         n = checks.steps(n, 32)
-        return 16 * np.minimum(np.round(64 * np.arange(n, 0, -1) / n), 63)
+        return np.asarray(16 * np.minimum(np.round(64 * np.arange(n, 0, -1) / n), 63))
 
 
 @dataclass(frozen=True)
@@ -75,6 +75,8 @@ class Ramp(Link):
     Args:
         rho: the power.
     """
+
+    placing: ClassVar[bool] = True
 
     rho: float = 7.0
 

@@ -16,7 +16,7 @@ and then shifted; as in ComfyUI, `normal` and `sgm_uniform` shift once more betw
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any, NamedTuple
+from typing import Any, ClassVar, NamedTuple
 
 import numpy as np
 
@@ -31,7 +31,7 @@ from multisched.spacings.base import Asked, Chain, DynamicShift, End, Link, Spac
 from multisched.spacings.change import Shift
 from multisched.spacings.placement import Leading, Linspace, Trailing
 from multisched.spacings.trained import linear_quadratic
-from multisched.values import shown
+from multisched.values import hint, shown
 
 
 class Model(NamedTuple):
@@ -69,7 +69,7 @@ def _even(model: Model, n: int, points: int) -> np.ndarray:
 
 def _simple(model: Model, n: int) -> np.ndarray:
     chosen = (np.arange(n) * (model.table.size / n)).astype(int)
-    return model.table[model.table.size - 1 - chosen]
+    return np.asarray(model.table[model.table.size - 1 - chosen])
 
 
 def _ddim_uniform(model: Model, n: int) -> np.ndarray:
@@ -79,7 +79,7 @@ def _ddim_uniform(model: Model, n: int) -> np.ndarray:
 def _beta(model: Model, n: int) -> np.ndarray:
     share = levels.beta_quantile(1 - np.linspace(0, 1, n, endpoint=False), 0.6, 0.6)
     chosen = np.rint(share * (model.table.size - 1)).astype(int)
-    return model.table[chosen[np.append(True, np.diff(chosen) != 0)]]
+    return np.asarray(model.table[chosen[np.append(True, np.diff(chosen) != 0)]])
 
 
 RULES: dict[str, Callable[[Model, int], np.ndarray]] = {
@@ -109,10 +109,17 @@ class Named(Link):
         ScheduleError: if it is none of them.
     """
 
+    placing: ClassVar[bool] = True
+
     name: str
 
     def __post_init__(self) -> None:
-        checks.option("spacing", self.name, NAMES)
+        if not isinstance(self.name, str) or self.name not in NAMES:
+            listed = ", ".join((*RULES, *SPACED, *PLACED))
+            raise ScheduleError(
+                f"spacing must be one of {listed}, or align_your_steps with _11, _32 or _gits and _sd1 or _sdxl; given "
+                f"{shown(self.name)}{hint(self.name, NAMES)}."
+            )
 
     def __call__(self, path: Path, asked: Asked, made: Any) -> Points:
         return self.placed(path, asked, 1.0)
@@ -138,6 +145,8 @@ class Named(Link):
 @dataclass(frozen=True)
 class _Shifted(Link):
     """A name on a path that a recipe shifts."""
+
+    placing: ClassVar[bool] = True
 
     named: Named
     shift: Shift | DynamicShift | None

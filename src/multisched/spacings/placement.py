@@ -3,7 +3,7 @@
 import math
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 
@@ -18,6 +18,8 @@ from multisched.values import check_options
 
 class Numbered(Link):
     """A placement on the training timesteps 0..T-1, see `trained.timesteps`."""
+
+    placing: ClassVar[bool] = True
 
     def __call__(self, path: Path, asked: Asked, made: Any) -> Points:
         return path.place(self.numbers(path, asked.n))
@@ -176,6 +178,8 @@ class Even(Link):
         ScheduleError: if the ends are out of order, or the share is out of range.
     """
 
+    placing: ClassVar[bool] = True
+
     top: float = 1.0
     bottom: float | None = None
     spare: bool = False
@@ -205,6 +209,8 @@ class Even(Link):
 class Trained(Link):
     """n levels between the noisiest and the cleanest that the model is trained on, to be spaced by a later link."""
 
+    placing: ClassVar[bool] = True
+
     def __call__(self, path: Path, asked: Asked, made: Any) -> Points:
         top, bottom = path.ends
         return Points(np.linspace(top, bottom, checks.steps(asked.n)))
@@ -220,12 +226,20 @@ class Times(Link):
         spare: whether n + 1 times are placed and the earliest is left out.
     """
 
+    placing: ClassVar[bool] = True
+
     top: float | None = None
     bottom: float = 0.0
     spare: bool = True
 
     def __post_init__(self) -> None:
         check_options(self)
+
+    def check(self, path: Path) -> None:
+        if self.top is None and not hasattr(path, "top"):
+            raise ScheduleError(
+                f"{type(self).__name__} needs top= on {type(path).__name__}, which has no latest time of its own."
+            )
 
     def __call__(self, path: Any, asked: Asked, made: Any) -> Points:
         n, top = checks.steps(asked.n), path.top if self.top is None else self.top
@@ -243,6 +257,8 @@ class LinearQuadratic(Link):
     Raises:
         ScheduleError: if the threshold is out of range.
     """
+
+    placing: ClassVar[bool] = True
 
     threshold: float = 0.025
     top: float = 1.0

@@ -1,5 +1,7 @@
 """Grids that were optimised for particular models, and published as lists."""
 
+from typing import Any
+
 import numpy as np
 
 from multisched import checks
@@ -60,7 +62,7 @@ _MANY = {
         *(0.13959192, 0.10587381, 0.05519369, 0.02877334, 0.015),
     ),
 }
-_LISTS = {"": _ELEVEN, "_11": _ELEVEN, "_32": _MANY, "_gits": _GITS}
+_LISTS: dict[str, Any] = {"": _ELEVEN, "_11": _ELEVEN, "_32": _MANY, "_gits": _GITS}
 NAMES = tuple(f"align_your_steps{kind}{model}" for kind in _LISTS for model in ("", "_sd1", "_sdxl"))
 """Their names as spacings: of Stable Diffusion 1 unless they end in "_sdxl"."""
 

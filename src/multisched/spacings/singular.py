@@ -29,6 +29,8 @@ class Proteina(Link):
         ScheduleError: another mode, less than 0 finer steps, or a multiplier below 2.
     """
 
+    placing: ClassVar[bool] = True
+
     mode: str = "log"
     tail_steps: int = 10
     tail_step_multiplier: int = 2
@@ -59,6 +61,8 @@ class Stage(Link):
         spare: points placed below those that a run visits.
     """
 
+    placing: ClassVar[bool] = True
+
     spare: int = 0
 
     def __call__(self, path: Path, asked: Asked, made: Any) -> Points:
@@ -72,6 +76,8 @@ class SineTimes(Link):
 
     sigma_i = sin(pi / 2 * (1 - i / n))^2,   t_i = 2 / pi * arcsin(sigma_i)
     """
+
+    placing: ClassVar[bool] = True
 
     def __call__(self, path: Path, asked: Asked, made: Any) -> Points:
         n = checks.steps(asked.n)
@@ -89,7 +95,14 @@ class OneRun(Link):
         ScheduleError: if they are no such list.
     """
 
+    placing: ClassVar[bool] = True
+
     sigmas: tuple[float, ...]
+
+    def __post_init__(self) -> None:
+        given = checks.numbers("sigmas", self.sigmas)
+        checks.within("sigmas", given, 0, 1)
+        object.__setattr__(self, "sigmas", tuple(given.tolist()))
 
     def __call__(self, path: Path, asked: Asked, made: Any) -> Points:
         checks.same_length(checks.steps(asked.n), len(self.sigmas))

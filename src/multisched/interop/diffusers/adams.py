@@ -1,7 +1,7 @@
 """The linear multistep schedulers of diffusers."""
 
 from multisched import schedulers
-from multisched.interop.diffusers import defects, told
+from multisched.interop.diffusers import defects, placing, told
 from multisched.interop.diffusers.base import Peer
 from multisched.interop.diffusers.sigma import own_karras
 
@@ -11,7 +11,7 @@ PEERS = {
     "LMSDiscreteScheduler": Peer(
         schedulers.LMS, ours=("order",), convert=own_karras, quirks=(told.quirk(told.discrete),)
     ),
-    "PNDMScheduler": Peer(schedulers.PNDM, quirks=(defects.AVERAGE_VELOCITY, defects.STRIDE)),
+    "PNDMScheduler": Peer(schedulers.PNDM, quirks=(defects.AVERAGE_VELOCITY, placing.STRIDE)),
     "IPNDMScheduler": Peer(
         schedulers.IPNDM,
         ignored={"num_train_timesteps": _NEVER_READ},

@@ -1,5 +1,5 @@
-"""The timesteps of diffusers 0.42.1 on discrete paths, computed as it does: tables and noise levels in float32, and which
-operation in which precision. They differ from the exact ones by rounding, and by 1 where they are then cut to whole
+"""The timesteps of diffusers 0.42.1 on discrete paths, computed as it does: tables and noise levels in float32, each
+operation in its precision. They differ from the exact ones by rounding, and by 1 where they are then cut to whole
 numbers.
 
 Square roots are rounded as IEEE 754 says. Some processors' builds of PyTorch round one in six of them otherwise, and
@@ -50,11 +50,11 @@ def run_of(recipe: Any, parts: Parts) -> Run:
     """The runs of a recipe with these parts."""
     chain = Chain(parts.spacing.links)
     kind = spacing_of_sigmas(recipe) if hasattr(recipe, "use_karras_sigmas") else None
-    ends = (recipe.sigma_max, recipe.sigma_min) if kind is not None else (None, None)
+    top, bottom = (recipe.sigma_max, recipe.sigma_min) if kind is not None else (None, None)
     rounded = chain.find(Round)
     path: Any = parts.path
     how = "none" if rounded is None else rounded.how
-    return Run(path, chain.find(Numbered), kind, isinstance(recipe, OnEither), *ends, how)
+    return Run(path, chain.find(Numbered), kind, isinstance(recipe, OnEither), top, bottom, how)
 
 
 def respaced(run: Run, n: int, dtype: Any = np.float32, upward: bool = False) -> tuple[np.ndarray, np.ndarray]:

@@ -5,9 +5,10 @@ from typing import Any
 from multisched import schedulers
 from multisched.interop.diffusers import told, told_flow
 from multisched.interop.diffusers.base import Peer
-from multisched.interop.diffusers.defects import EDM_GRID, INDEPENDENT_NOISE, INVERSE_GRID, STRIDE, THIRD_ORDER
+from multisched.interop.diffusers.defects import INDEPENDENT_NOISE, THIRD_ORDER
+from multisched.interop.diffusers.mixed import MISREAD, UNCONVERTED, VISITED_ONCE
 from multisched.interop.diffusers.multistep import learned
-from multisched.interop.diffusers.quirks import MISREAD, UNCONVERTED, VISITED_ONCE
+from multisched.interop.diffusers.placing import CUT_TIMES, EDM_GRID, INVERSE_GRID, STRIDE
 
 # What diffusers makes of the words of other solvers' configurations.
 _READ_AS = {
@@ -38,7 +39,7 @@ _TOLD = told.quirk(told_flow.multistep)
 
 PEERS = {
     "DPMSolverMultistepScheduler": Peer(
-        schedulers.DPMSolverMultistep, quirks=(THIRD_ORDER, *_MIXED, _TOLD), convert=_discrete
+        schedulers.DPMSolverMultistep, quirks=(THIRD_ORDER, CUT_TIMES, *_MIXED, _TOLD), convert=_discrete
     ),
     "DPMSolverSinglestepScheduler": Peer(
         schedulers.DPMSolverSinglestep,

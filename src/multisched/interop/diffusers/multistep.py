@@ -5,8 +5,9 @@ from typing import Any
 from multisched import schedulers
 from multisched.interop.diffusers import told, told_flow
 from multisched.interop.diffusers.base import Peer
-from multisched.interop.diffusers.defects import FINAL_SIGMA, LAST_LEVEL, SHIFT_GIVEN
-from multisched.interop.diffusers.quirks import CUT_LEVELS, MISREAD, UNCONVERTED
+from multisched.interop.diffusers.mixed import CUT_LEVELS, MISREAD, UNCONVERTED
+from multisched.interop.diffusers.placing import LAST_LEVEL
+from multisched.interop.diffusers.placing_flow import FINAL_SIGMA, SHIFT_GIVEN
 
 _ONE_FORM = "DEIS has one form, in log(sigma / alpha)"
 _TOLD = told.quirk(told_flow.multistep)

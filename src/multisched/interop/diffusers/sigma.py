@@ -3,7 +3,7 @@
 from typing import Any
 
 from multisched import schedulers
-from multisched.interop.diffusers import defects, told
+from multisched.interop.diffusers import defects, placing, told
 from multisched.interop.diffusers.base import Peer
 
 _CHURN = ("s_churn", "s_tmin", "s_tmax", "s_noise")
@@ -30,7 +30,7 @@ PEERS = {
         schedulers.Euler,
         ours=_CHURN,
         convert=_euler,
-        quirks=(defects.LATE_CHURN, defects.LOG_LINEAR, defects.SIGMAS_END, told.quirk(told.euler)),
+        quirks=(defects.LATE_CHURN, placing.LOG_LINEAR, placing.SIGMAS_END, told.quirk(told.euler)),
     ),
     "EulerAncestralDiscreteScheduler": Peer(schedulers.EulerAncestral, quirks=_DISCRETE),
     "HeunDiscreteScheduler": Peer(schedulers.Heun, quirks=_DISCRETE),
@@ -47,6 +47,6 @@ PEERS = {
         schedulers.EDMEuler,
         ours=_CHURN,
         ignored={"num_train_timesteps": "no step depends on it"},
-        quirks=(defects.LATE_CHURN, defects.EDM_GRID, told.quirk(told.edm_euler)),
+        quirks=(defects.LATE_CHURN, placing.EDM_GRID, told.quirk(told.edm_euler)),
     ),
 }

@@ -73,7 +73,7 @@ def discrete(recipe: Any, parts: Parts, grid: Grid, asked: Asked) -> Any:
     """Of the classes on discrete paths: float32, but those of ratios of their own spacing that are rounded."""
     run, exact = clock.run_of(recipe, parts), grid.timesteps[:-1]
     if run.path.timestep_type == "continuous":
-        return 0.25 * np.log(grid.sigmas[:-1].astype(_single).astype(np.float64))
+        return (0.25 * np.log(grid.sigmas[:-1].astype(_single).astype(np.float64))).astype(_single)
     if run.path.space == "vp" and run.kind is None:
         return exact
     if run.kind is not None and asked.sigmas is None:

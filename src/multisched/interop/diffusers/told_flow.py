@@ -190,7 +190,8 @@ def whole(recipe: Any, parts: Parts, grid: Grid, asked: Asked) -> Any:
     n, total, factor = len(grid), recipe.num_train_timesteps, recipe.flow_shift
     respace = Chain(parts.spacing.links).find(Respace)
     if respace is not None:
-        ratio = between(respace.kind, respace.top, respace.bottom, n)
+        top, bottom = float(respace.top or 0), float(respace.bottom or 0)
+        ratio = between(respace.kind, top, bottom, n)
         return np.trunc(ratio / (ratio + 1) * total)
     if not hasattr(recipe, "shift_terminal"):  # from 1 - 1 / T to 0
         level = 1.0 - np.linspace(1, 1 / total, n + 1)

@@ -3,10 +3,10 @@
 from typing import Any
 
 from multisched import schedulers
-from multisched.interop.diffusers import defects, told
+from multisched.interop.diffusers import defects, placing, told
 from multisched.interop.diffusers.base import Peer
 
-_STRIDE = (defects.STRIDE,)
+_STRIDE = (placing.STRIDE,)
 _DDIM = Peer(schedulers.DDIM, ours=("eta", "use_clipped_model_output"), quirks=_STRIDE)
 
 
@@ -40,5 +40,5 @@ PEERS = {
         ignored={"beta_schedule": "squaredcos_cap_v2 is all that it may be"},
     ),
     "DDPMWuerstchenScheduler": Peer(schedulers.DDPMWuerstchen, quirks=(told.quirk(told.wuerstchen),)),
-    "RePaintScheduler": Peer(schedulers.RePaint, ours=("jump_length", "jump_n_sample"), quirks=(defects.LATE_UNDO,)),
+    "RePaintScheduler": Peer(schedulers.RePaint, ours=("jump_length", "jump_n_sample"), quirks=(placing.LATE_UNDO,)),
 }

@@ -8,7 +8,8 @@ import numpy as np
 from multisched import checks
 from multisched.grid import Grid
 from multisched.interop.diffusers.clock import Run, between, looked_up, respaced, run_of
-from multisched.interop.diffusers.defects import ForGiven, RepeatedInverse
+from multisched.interop.diffusers.placing import RepeatedInverse
+from multisched.interop.diffusers.placing_flow import ForGiven
 from multisched.paths.base import Path
 from multisched.paths.straight import Exploding, Straight
 from multisched.predictions import Prediction
@@ -16,7 +17,9 @@ from multisched.schedulers.forward import Parts
 from multisched.schedulers.multistep import DEISMultistep, OnEither, UniPCMultistep
 from multisched.schedulers.quirk import Quirk
 from multisched.solvers import AncestralRF, PingPong, Solver
-from multisched.solvers.base import Estimate, Next, Rows, nonzero
+from multisched.solvers.base import Estimate, Next
+from multisched.solvers.limits import nonzero
+from multisched.solvers.rows import Rows
 from multisched.spacings.base import Asked, Chain, Link
 from multisched.spacings.change import Respace, RespaceRatios
 from multisched.spacings.direction import Inverse
@@ -115,7 +118,8 @@ def _unconverted(recipe: OnEither, parts: Parts) -> Parts:
     unipc = isinstance(recipe, UniPCMultistep)
     if unipc and spaced.kind == "karras":
         return parts  # these alone diffusers converts
-    discrete = replace(recipe, use_flow_sigmas=False, quirks=(), **({"shift_terminal": None} if unipc else {}))
+    more: dict[str, Any] = {"shift_terminal": None} if unipc else {}
+    discrete = replace(recipe, use_flow_sigmas=False, quirks=(), **more)
     plain = Respace(spaced.kind, spaced.top, spaced.bottom, unipc)
     kept = [plain if one == spaced else one for one in parts.spacing.links if not isinstance(one, ForGiven)]
     looked = _Looked(run_of(discrete, discrete.parts()), plain)
