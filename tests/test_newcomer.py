@@ -58,7 +58,7 @@ class Arctan(Link):
             lam = np.log(path.at(at).alpha) - np.log(path.at(at).sigma)
         angle = np.arctan(lam[[0, -1]] / self.width)
         inner = np.exp(-self.width * np.tan(np.linspace(*angle, at.size)[1:-1]))
-        return made._replace(noise=np.concatenate([at[:1], path.of_ratio(inner), at[-1:]]), times=None)
+        return made.moved(np.concatenate([at[:1], path.of_ratio(inner), at[-1:]]))
 
 
 # A path, a spacing, a prediction, and the latter's weights (a, b) in output = a * x0 + b * noise at (alpha, sigma).
