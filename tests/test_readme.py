@@ -60,3 +60,9 @@ def test_what_the_pages_point_to_is_there():
     for page in (README, CONTRIBUTING):
         for target in re.findall(r"\]\(([^)#]+)[^)]*\)", page):
             assert (ROOT / target).exists(), target
+
+
+@pytest.mark.host
+def test_the_table_has_every_recipe():
+    table = README.split("| family | recipes |")[1].split("\n\n")[0]
+    assert set(re.findall(r"`(\w+)`", table)) == set(ms.schedulers.named())
