@@ -157,7 +157,7 @@ def check_drawable(plan: Plan, prediction: Prediction) -> None:
         a, b = prediction.weights(*level)
         if len(q) > 1 or not max(abs(p * alpha + q[0] * a - 1), abs(p * sigma + q[0] * b)) < CLOSE:
             raise ScheduleError(
-                f"{plan.name} asks its model for more than {prediction.name}, which is all that an exact denoiser gives."
+                f"{plan.name} asks its model for more than {prediction.name}, which is all an exact denoiser gives."
             )
 
 
