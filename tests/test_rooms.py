@@ -27,6 +27,7 @@ ALLOWED = {
     "values": {"errors", "messages"},
     "lazy": {"values"},
     "printing": set(),
+    "options": {"values"},
     "backends": BASE,
     "checks": GROUND,
     "transforms": GROUND,
@@ -55,7 +56,8 @@ ALLOWED = {
     "analysis": GROUND | PARTS | {"table.plan", "schedulers"},
     "interop": GROUND | PARTS | {"schedulers"},
     "pictures": BASE | {"table.plan"},
-    "cli": GROUND | {"predictions", "table.plan", "noise", "sampling", "schedulers", "analysis", "interop", "pictures"},
+    "cli": GROUND
+    | {"options", "predictions", "table.plan", "noise", "sampling", "schedulers", "analysis", "interop", "pictures"},
 }
 FRONTS = {"__init__", "__main__"}  # import whatever they show
 

@@ -217,8 +217,8 @@ def test_what_a_configuration_says_in_other_words():
 @pytest.mark.parametrize(
     ("make", "sentence"),
     [
-        (lambda: ms.solvers.Midpoint("x"), "held must be 'noise' or 'x0'"),
-        (lambda: ms.solvers.Midpoint(eta=1.5), r"eta in \[0, 1\]"),
+        (lambda: ms.solvers.Midpoint("x"), "held must be one of 'noise', 'x0'"),
+        (lambda: ms.solvers.Midpoint(eta=1.5), r"eta must be in \[0, 1\]"),
         (lambda: ms.Euler(s_churn=-1.0), "s_churn must be a number >= 0; given -1.0"),
         (lambda: ms.Euler(interpolation_type="cubic"), "interpolation_type must be one of"),
         (lambda: ms.Euler(timestep_type="real"), "timestep_type must be one of 'discrete', 'continuous'"),

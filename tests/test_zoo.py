@@ -10,7 +10,7 @@ from xml.etree import ElementTree as ET
 import numpy as np
 import pytest
 from made import doubled, flow, grid, strided, ve, vp
-from zoo import ASTRAY, RECIPES, SOLVER_KINDS, SOLVERS, every_recipe, others, solver_name
+from zoo import RECIPES, SOLVER_KINDS, SOLVERS, every_recipe, exempt, others, solver_name
 
 import multisched as ms
 from multisched import schedulers
@@ -102,15 +102,15 @@ def _defined(solver, grid):
     path; churn after the model has been asked adds noise as if alpha were 1; the boundary condition
     of LCM keeps the sample itself at small timesteps; a corrector of the noise multiplies by 1 / alpha what rounding
     has left of x0, which at alpha = 1e-6 is ten digits."""
-    if type(solver).__name__ in ASTRAY or not (grid.chained or not solver.memory):
+    if exempt("leads to x0, with an exact model", solver) or not (grid.chained or not solver.memory):
         return False
-    if isinstance(solver, ms.solvers.ExponentialAdams) and solver.corrector and not solver.data:
+    if getattr(solver, "corrector", 0) and not solver.data:
         return not 0 < grid.alphas[0] < 1e-5
     if getattr(solver, "start", "") == "runge_kutta":  # its four calls amplify rounding by so much each
         return not 0 < 1e3 * grid.alphas[0] < grid.alphas[1]
     if _late(solver):
         return bool(np.all(grid.alphas == 1))
-    if isinstance(solver, ms.solvers.LCM):
+    if hasattr(solver, "timestep_scaling"):
         return (solver.timestep_scaling * np.abs(grid.timesteps[:-1]).min()) ** 2 > 3e4 * max(1, grid.sigmas[0])
     return True
 

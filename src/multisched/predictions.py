@@ -10,10 +10,12 @@ training target and, solved for x0 and for the noise,
 import math
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Literal
 
 from multisched.errors import ScheduleError
 from multisched.values import check_options, option
+
+PredictionType = Literal["epsilon", "sample", "v_prediction", "flow_prediction", "flow_to_data", "edm", "score"]
 
 
 def _epsilon(alpha: Any, sigma: Any, data: float) -> tuple[Any, Any]:
@@ -52,7 +54,7 @@ def _score(alpha: Any, sigma: Any, data: float) -> tuple[Any, Any]:
     return 0.0, -1 / sigma
 
 
-_WEIGHTS: dict[str, Callable[[Any, Any, float], tuple[Any, Any]]] = {
+_WEIGHTS: dict[PredictionType, Callable[[Any, Any, float], tuple[Any, Any]]] = {
     "epsilon": _epsilon,
     "sample": _sample,
     "v_prediction": _v,
@@ -75,14 +77,14 @@ class Prediction:
         ScheduleError: an unknown name, or a deviation that is not positive.
     """
 
-    name: str
+    name: PredictionType
     sigma_data: float = 1.0
 
     def __post_init__(self) -> None:
+        option("prediction_type", self.name, tuple(_WEIGHTS))
         check_options(self)
         if not 0 < self.sigma_data < math.inf:
             raise ScheduleError(f"sigma_data must be a positive number; given {self.sigma_data!r}.")
-        option("prediction_type", self.name, tuple(_WEIGHTS))
 
     def weights(self, alpha: Any, sigma: Any) -> tuple[Any, Any]:
         """(a, b) of output = a * x0 + b * noise."""

@@ -6,11 +6,14 @@ arrays that broadcast, as is what differs from row to row: so one compiled step 
 
 import math
 from dataclasses import dataclass, replace
-from typing import Any, Protocol
+from typing import Any, Literal, Protocol
 
 from multisched.backends import Backend
 from multisched.errors import ScheduleError
-from multisched.values import check_options, shown
+from multisched.values import check_options
+
+Over = Literal["sample", "batch"]
+"""Whether something is taken of each sample, or of the whole batch."""
 
 
 class Transform(Protocol):
@@ -67,6 +70,9 @@ def split(backend: Backend[Any], output: Any, parts: int) -> tuple[Any, ...]:
 class Clip:
     """x0 cut to [-limit, limit].
 
+    Args:
+        limit: the largest absolute value that is left.
+
     Raises:
         ScheduleError: limit is not positive.
     """
@@ -101,6 +107,10 @@ class DynamicThreshold:
     statistics; it is kept within [1, maximum], and is the maximum where that is below 1. The first axis counts samples.
     The ratio is no operand of a step: the place of an order statistic among millions needs more digits than float32
     has.
+
+    Args:
+        ratio: the quantile, in [0, 1].
+        maximum: the most that the cut may be.
 
     Raises:
         ScheduleError: if the ratio is outside [0, 1], or the maximum not positive.
@@ -189,7 +199,10 @@ class Langevin:
         over: "sample" for the norms of each sample, "batch" for their means over the batch.
     """
 
-    over: str = "sample"
+    over: Over = "sample"
+
+    def __post_init__(self) -> None:
+        check_options(self)
 
     def __call__(
         self, backend: Backend[Any], parameters: tuple[Any, ...], output: Any, noise: tuple[Any, ...]
@@ -230,14 +243,12 @@ class MeanShift:
     """
 
     omega: float
-    over: str = "sample"
+    over: Over = "sample"
 
     def __post_init__(self) -> None:
         check_options(self)
         if not math.isfinite(self.omega):
             raise ScheduleError(f"omega must be a finite number; given {self.omega!r}.")
-        if self.over not in ("sample", "batch"):
-            raise ScheduleError(f"omega_mean must be 'sample' or 'batch'; given {shown(self.over)}.")
 
     @property
     def scale(self) -> float:

@@ -4,10 +4,10 @@ import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import fields
-from functools import cached_property
+from functools import cache, cached_property
 from numbers import Real
-from types import MappingProxyType
-from typing import Any
+from types import MappingProxyType, UnionType
+from typing import Any, Literal, Union, get_args, get_origin
 
 import numpy as np
 from array_api_compat import array_namespace
@@ -35,6 +35,7 @@ __all__ = [
     "shown",
     "whole",
     "word",
+    "words_in",
 ]
 
 
@@ -208,7 +209,8 @@ def check_options(
     counts: Mapping[str, int] = MappingProxyType({}),
     **words: Sequence[str],
 ) -> None:
-    """Hold the fields of a frozen dataclass to their types float, int, bool and str, and store them as just that.
+    """Hold the fields of a frozen dataclass to their types float, int, bool, str and `Literal`, and store them as just
+    that.
 
     Args:
         options: the dataclass.
@@ -221,11 +223,13 @@ def check_options(
     """
     for field in fields(options):
         value = getattr(options, field.name)
-        kind = field.type
+        kind: Any = field.type
         for plain in (float, int, str):
             kind = plain if kind == plain | None and value is not None else kind
         if kind in _KINDS:
             object.__setattr__(options, field.name, _KINDS[kind](field.name, value))
+        elif (known := words_in(kind)) and (value is not None or get_origin(kind) is Literal):
+            option(field.name, value, known)
     for names, least, wanted in ((positive, math.ulp(0.0), "a positive number"), (not_negative, 0.0, "a number >= 0")):
         for name in names:
             value = getattr(options, name)
@@ -236,6 +240,16 @@ def check_options(
     for name, allowed in words.items():
         if getattr(options, name) is not None:
             option(name, getattr(options, name), allowed)
+
+
+@cache
+def words_in(kind: Any) -> tuple[str, ...]:
+    """The words of a type that is a `typing.Literal`, or that or None; none of any other."""
+    if get_origin(kind) is Literal:
+        return get_args(kind)
+    if get_origin(kind) not in (Union, UnionType):
+        return ()
+    return tuple(word for part in get_args(kind) for word in words_in(part))
 
 
 class Value:

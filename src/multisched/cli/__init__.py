@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 
 from multisched import pictures
-from multisched.cli.recipes import described, named, recipe_of, recipes
+from multisched.cli.recipes import described, explained, named, recipe_of, recipes
 from multisched.cli.runs import SOURCES, Run
 from multisched.errors import ScheduleError
 from multisched.interop.diffusers import from_diffusers
@@ -58,6 +58,9 @@ def _list(options: argparse.Namespace) -> None:
 
 def _show(options: argparse.Namespace) -> None:
     _, recipe = _chosen(options)
+    if options.options:
+        sys.stdout.write(f"{explained(type(recipe))}\n")
+        return
     plan = recipe.plan(options.steps, mu=options.mu)
     report = f"{recipe.report}\n" if recipe.report else ""
     sys.stdout.write(f"{report}{plan}\n")
@@ -138,6 +141,7 @@ def _parser() -> argparse.ArgumentParser:
         add = command(name, act, text).add_argument
         if name == "show":
             add("scheduler", nargs="?", help="as `multisched list` names it")
+            add("--options", action="store_true", help="print its options instead: defaults, words, what they mean")
         else:
             add("--scheduler", help="as `multisched list` names it (default: flow-match-euler)")
             add("--shift", type=float, help="the same as --set shift=...")

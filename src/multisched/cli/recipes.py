@@ -10,6 +10,7 @@ from typing import Any
 
 from multisched import schedulers
 from multisched.errors import ScheduleError
+from multisched.options import options_of, words_of
 from multisched.schedulers import Recipe
 from multisched.schedulers.base import SETTINGS
 from multisched.values import hint, near, shown
@@ -68,6 +69,20 @@ def described(kind: type[Recipe]) -> str:
     except ScheduleError as error:
         run = str(error)
     return f"{kind.__name__}: {run}\n" + textwrap.fill(options, 116, initial_indent=INDENT, subsequent_indent=INDENT)
+
+
+def explained(kind: type[Recipe]) -> str:
+    """The options of a recipe: of each its default, what it is, and the words that it may be."""
+    lines, words, found = options_of(kind), words_of(kind), [kind.__name__]
+    for option in fields(kind):
+        if option.name not in SETTINGS:
+            text, allowed = lines.get(option.name, "").removesuffix("."), words.get(option.name, ())
+            if not all(f'"{word}"' in text for word in allowed):
+                text += f" ({', '.join(map(repr, allowed))})"
+            indents = (INDENT * 2, INDENT * 2)
+            wrapper = textwrap.TextWrapper(116, *indents, break_on_hyphens=False, break_long_words=False)
+            found += [f"{INDENT}{option.name}={option.default!r}", *wrapper.wrap(text)]
+    return "\n".join(found)
 
 
 def _setting(text: str) -> tuple[str, Any]:

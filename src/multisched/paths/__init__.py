@@ -9,7 +9,7 @@ if TYPE_CHECKING:
     from multisched.paths.continuous import Circle, Cosine, LinearVP, TrigFlow
     from multisched.paths.discrete import Betas, Discrete
     from multisched.paths.exploding import VarianceExploding
-    from multisched.paths.staged import Staged
+    from multisched.paths.staged import CurvedStage, Staged
     from multisched.paths.straight import Exploding, Straight
 
 PLACES = {
@@ -17,7 +17,7 @@ PLACES = {
     "continuous": ("Circle", "Cosine", "LinearVP", "TrigFlow"),
     "discrete": ("Betas", "Discrete"),
     "exploding": ("VarianceExploding",),
-    "staged": ("Staged",),
+    "staged": ("CurvedStage", "Staged"),
     "straight": ("Exploding", "Straight"),
 }
 __getattr__, __dir__ = attached(__name__, PLACES)
@@ -26,6 +26,7 @@ __all__ = [
     "Betas",
     "Circle",
     "Cosine",
+    "CurvedStage",
     "Discrete",
     "Exploding",
     "LinearVP",

@@ -1,7 +1,7 @@
 """Discrete noise schedules: the variances beta_t of a training run, and what follows from them."""
 
 import math
-from typing import Any
+from typing import Any, Literal, get_args
 
 import numpy as np
 
@@ -9,7 +9,8 @@ from multisched import checks
 from multisched.errors import ScheduleError
 from multisched.values import TRAINING_TIMESTEPS, real, shown
 
-BETA_SCHEDULES = ("linear", "scaled_linear", "squaredcos_cap_v2", "sigmoid", "laplace", "exp")
+BetaSchedule = Literal["linear", "scaled_linear", "squaredcos_cap_v2", "sigmoid", "laplace", "exp"]
+BETA_SCHEDULES = get_args(BetaSchedule)
 _BARS = {"squaredcos_cap_v2": "cosine", "laplace": "laplace", "exp": "exp"}
 
 

@@ -37,8 +37,14 @@ class _Timed(Path):
     def training(self) -> int:
         return 1000
 
+    @property
+    def _span(self) -> tuple[float, float]:
+        """The times between which levels differ."""
+        return 0.0, self.top
+
     def trained(self, number: Any) -> Any:
-        alpha, sigma = self._levels(np, (np.asarray(number) + 1) / 1001 * self.top)
+        first, last = self._span
+        alpha, sigma = self._levels(np, first + (np.asarray(number) + 1) / 1001 * (last - first))
         return sigma / alpha
 
     def levels(self, timesteps: Any, backend: Backend[Any] | None = None) -> tuple[Any, Any]:
@@ -112,6 +118,11 @@ class Cosine(_Timed):
 
     def _warped(self, share: Any, power: float) -> Any:
         return 1 - (1 - share) ** power if self.scaler > 1 else share**power
+
+    @property
+    def _span(self) -> tuple[float, float]:
+        first, last = self._time(np.array([9999**-0.5, 9999**0.5])).tolist()
+        return first, last
 
     @property
     def _norm(self) -> float:

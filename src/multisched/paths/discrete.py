@@ -16,6 +16,10 @@ from multisched.paths.exploding import VarianceExploding
 from multisched.paths.lookup import interpolated, rising
 from multisched.values import TRAINING_TIMESTEPS, arithmetic, check_options, read_only, shown
 
+Precision = Literal["float32", "float64"]
+Space = Literal["vp", "ve"]
+TimestepType = Literal["discrete", "continuous"]
+
 CONTINUOUS = VarianceExploding(sigma_data=1.0, timestep="quarter_log")
 
 
@@ -24,10 +28,10 @@ class Betas:
     """The variances of a training run.
 
     Args:
-        num_train_timesteps: T.
+        num_train_timesteps: T, the length of the training run.
         beta_start: the first of "linear", "scaled_linear" and "sigmoid".
         beta_end: the last of these.
-        beta_schedule: see `paths.betas.betas`.
+        beta_schedule: the rule that they follow, see `paths.betas.betas`.
         trained_betas: (T,) custom betas instead.
         precision: of the betas and of alpha_bar. Checkpoints were trained on float32 values.
         strict: whether betas are refused that are not T numbers in (0, 1). If not, there is a level for each of them,
@@ -40,14 +44,13 @@ class Betas:
     num_train_timesteps: int = 1000
     beta_start: float = 0.0001
     beta_end: float = 0.02
-    beta_schedule: str = "linear"
+    beta_schedule: beta_schedules.BetaSchedule = "linear"
     trained_betas: tuple[float, ...] | None = None
-    precision: str = "float32"
+    precision: Precision = "float32"
     strict: bool = True
 
     def __post_init__(self) -> None:
-        words = {"beta_schedule": beta_schedules.BETA_SCHEDULES, "precision": ("float32", "float64")}
-        check_options(self, counts={"num_train_timesteps": TRAINING_TIMESTEPS}, **words)
+        check_options(self, counts={"num_train_timesteps": TRAINING_TIMESTEPS})
         if self.trained_betas is not None:
             custom = checks.numbers("trained_betas", self.trained_betas, TRAINING_TIMESTEPS)
             object.__setattr__(self, "trained_betas", tuple(custom.tolist()))
@@ -86,15 +89,16 @@ class Discrete(Path):
     betas: Betas = field(default_factory=Betas)
     snr_shift_scale: float = 1.0
     terminal_alpha_bar: float | None = None
-    space: Literal["vp", "ve"] = "vp"
-    timestep_type: Literal["discrete", "continuous"] = "discrete"
+    space: Space = "vp"
+    timestep_type: TimestepType = "discrete"
     sigma_data: float | None = None
 
     def __post_init__(self) -> None:
         if not isinstance(self.betas, Betas):
             raise ScheduleError(f"betas must be a paths.Betas; given {shown(self.betas)}.")
-        check_options(self, positive=("snr_shift_scale", "sigma_data"), timestep_type=("discrete", "continuous"))
-        checks.option("space", self.space, ("ve",) if self.timestep_type == "continuous" else ("ve", "vp"))
+        check_options(self, positive=("snr_shift_scale", "sigma_data"))
+        if self.timestep_type == "continuous":
+            checks.option("space", self.space, ("ve",))
         with arithmetic():
             alpha_bar(self)
 

@@ -3,7 +3,7 @@
 import math
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Literal
 
 import numpy as np
 
@@ -13,8 +13,9 @@ from multisched.errors import ScheduleError
 from multisched.paths.base import Path, Point, Points
 from multisched.values import TRAINING_TIMESTEPS, check_options, shown
 
+Timestep = Literal["quarter_log", "log_1000_4", "arctan", "sigma"]
 # What is passed to the model at a noise level, and the level back from it; on the functions of an array namespace.
-TIMESTEPS: dict[str, tuple[Callable[[Any, Any], Any], Callable[[Any, Any], Any]]] = {
+TIMESTEPS: dict[Timestep, tuple[Callable[[Any, Any], Any], Callable[[Any, Any], Any]]] = {
     "quarter_log": (lambda xp, sigma: 0.25 * xp.log(sigma), lambda xp, t: xp.exp(4.0 * t)),
     "log_1000_4": (lambda xp, sigma: 250.0 * xp.log(sigma), lambda xp, t: xp.exp(t / 250.0)),
     "arctan": (lambda xp, sigma: 2 / math.pi * xp.atan(sigma), lambda xp, t: xp.tan(math.pi / 2 * t)),
@@ -45,11 +46,11 @@ class VarianceExploding(Path):
     sigma_min: float = 0.002
     sigma_max: float = 80.0
     sigma_data: float | None = 0.5
-    timestep: str = "quarter_log"
+    timestep: Timestep = "quarter_log"
     num_train_timesteps: int = 1000
 
     def __post_init__(self) -> None:
-        check_options(self, counts={"num_train_timesteps": TRAINING_TIMESTEPS}, timestep=tuple(TIMESTEPS))
+        check_options(self, counts={"num_train_timesteps": TRAINING_TIMESTEPS})
         low, high = self.sigma_min, self.sigma_max
         if not 0 < low < high < math.inf:
             raise ScheduleError(f"sigmas must obey 0 < sigma_min < sigma_max; given {low:g} and {high:g}.")

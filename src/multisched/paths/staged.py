@@ -3,7 +3,7 @@
 import math
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 
@@ -36,7 +36,6 @@ class Staged(Straight):
         stage_range: shares of the whole path's times that the stages begin and end at, from 0 to 1.
         gamma: correlation of the noise put back within a block of an upsampled sample.
         whole: whether the times of a stage belong to levels from 1 to 0, as in runs with a dynamic shift.
-        curved: whether the levels are sigma / alpha on the variance-preserving path instead.
 
     Raises:
         ScheduleError: an option that is not one of those named, or a number out of range.
@@ -48,7 +47,7 @@ class Staged(Straight):
     stage_range: tuple[float, ...] = (0.0, 1 / 3, 2 / 3, 1.0)
     gamma: float = 1 / 3
     whole: bool = False
-    curved: bool = False
+    curved: ClassVar[bool] = False
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -134,3 +133,9 @@ class Staged(Straight):
         alpha, sigma = super().levels(sigma * self.num_train_timesteps, backend)
         scale = (1 + sigma * sigma) ** -0.5
         return (scale, scale * sigma) if self.curved else (alpha, sigma)
+
+
+class CurvedStage(Staged):
+    """The same with its levels taken for sigma / alpha on the variance-preserving path."""
+
+    curved: ClassVar[bool] = True

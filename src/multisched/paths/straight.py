@@ -27,7 +27,7 @@ class Straight(Path):
     """The straight path with T training times t = T * sigma; its `noise` is sigma.
 
     Args:
-        num_train_timesteps: T.
+        num_train_timesteps: T, the length of the training run.
         inverted: whether T * (1 - sigma) is passed to the model, how much data there is.
 
     Raises:

@@ -1,6 +1,7 @@
 """Linear multistep recipes of the noise."""
 
 from dataclasses import dataclass
+from typing import Literal
 
 from multisched import checks, solvers
 from multisched.errors import ScheduleError
@@ -29,11 +30,11 @@ class PNDM(Spaced):
         ScheduleError: an option that is not one of those named, or a number out of range.
     """
 
+    prediction_type: Literal["epsilon", "v_prediction"] = "epsilon"
     skip_prk_steps: bool = False
     set_alpha_to_one: bool = False
 
     def parts(self) -> Parts:
-        checks.option("prediction_type", self.prediction_type, ("epsilon", "v_prediction"))
         solver = solvers.Adams("even", "heun" if self.skip_prk_steps else "runge_kutta")
         spacing = self._numbered() | end_of(self.set_alpha_to_one)
         return Parts(Discrete(self._betas()), spacing, self._prediction(), solver)

@@ -36,7 +36,7 @@ class Recipe(Forward):
     """What every scheduler shares. A subclass is a frozen dataclass of options that says what its parts are; `parts`
     says which option goes where.
 
-    Attributes:
+    Args:
         report: what became of the configuration that it was read from; None otherwise. It is no option: recipes that
             differ in it alone are equal.
         strict: whether values are refused that no sampler should have, though steps can be computed with them: betas
@@ -212,8 +212,9 @@ class Scheduler(Recipe):
     denoised_transform: Transform | None = None
 
     def __post_init__(self) -> None:
-        if isinstance(self.prediction, str):
-            object.__setattr__(self, "prediction", Prediction(self.prediction))
+        name: Any = self.prediction
+        if isinstance(name, str):
+            object.__setattr__(self, "prediction", Prediction(name))  # type: ignore[arg-type]
         kinds = {"path": (Path, "paths"), "spacing": (Spacing, "spacings"), "solver": (Solver, "solvers")}
         object.__setattr__(self, "spacing", named.spacing_of(self.spacing))
         for name, (kind, room) in kinds.items():

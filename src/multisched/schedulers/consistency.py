@@ -1,16 +1,17 @@
 """Recipes of distilled models, which need few steps."""
 
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import Any, Literal
 
-from multisched import checks, solvers
+from multisched import solvers
+from multisched.paths.betas import BetaSchedule
 from multisched.paths.continuous import TrigFlow
 from multisched.paths.discrete import Betas, Discrete
 from multisched.paths.exploding import VarianceExploding
 from multisched.predictions import Prediction
 from multisched.schedulers.base import Recipe
 from multisched.schedulers.forward import Parts
-from multisched.schedulers.options import PREDICTIONS, Cut, Trained
+from multisched.schedulers.options import Cut, OnTraining, Predicted
 from multisched.spacings.base import Chain, End, Link
 from multisched.spacings.direction import Renoised
 from multisched.spacings.distilled import Decoder, GivenPlaces, Ramp, Skipping, TwoTimes
@@ -20,23 +21,27 @@ from multisched.values import real
 
 
 @dataclass(frozen=True, repr=False)
-class Distilled(Trained):
+class Distilled(OnTraining):
     """A recipe of a model that was distilled on the steps of another run.
 
     Args:
+        num_train_timesteps: T, the length of the training run.
         beta_start: the first beta, of schedules that have one.
         beta_end: the last beta, likewise.
-        beta_schedule: see `Trained`.
+        beta_schedule: "linear", "scaled_linear", "squaredcos_cap_v2", "sigmoid", "laplace" or "exp".
+        trained_betas: (T,) custom betas instead.
         prediction_type: what the model's output is: "epsilon", "sample" or "v_prediction".
         rescale_betas_zero_snr: whether the last timestep is made pure noise.
         original_inference_steps: steps of the distillation, see `spacings.Skipping`.
         strength: share of them that is used, the cleanest, for image to image; in (0, 1].
     """
 
+    num_train_timesteps: int = 1000
     beta_start: float = 0.00085
     beta_end: float = 0.012
-    beta_schedule: str = "scaled_linear"
-    prediction_type: str = "epsilon"
+    beta_schedule: BetaSchedule = "scaled_linear"
+    trained_betas: tuple[float, ...] | None = None
+    prediction_type: Predicted = "epsilon"
     rescale_betas_zero_snr: bool = False
     original_inference_steps: int = 50
     strength: float = 1.0
@@ -60,7 +65,6 @@ class Distilled(Trained):
         return super().plan(n, **arguments)
 
     def _parts(self, solver: solvers.Solver, *links: Link) -> Parts:
-        checks.option("prediction_type", self.prediction_type, PREDICTIONS)
         path = Discrete(self._betas(), terminal_alpha_bar=0.0 if self.rescale_betas_zero_snr else None)
         spacing = Chain((Skipping(self.original_inference_steps, self.strength), *links))
         return Parts(path, spacing, Prediction(self.prediction_type), solver, denoised_transform=self._change())
@@ -116,13 +120,12 @@ class SCM(Recipe):
         ScheduleError: an option that is not one of those named, or a number out of range.
     """
 
-    prediction_type: str = "trigflow"
+    prediction_type: Literal["trigflow"] = "trigflow"
     sigma_data: float = 0.5
     max_timesteps: float = 1.5708
     intermediate_timesteps: float | None = 1.3
 
     def parts(self) -> Parts:
-        checks.option("prediction_type", self.prediction_type, ("trigflow",))
         spacing = TwoTimes(self.max_timesteps, middle=self.intermediate_timesteps) | End()
         prediction = Prediction("v_prediction", self.sigma_data)
         return Parts(TrigFlow(self.sigma_data), spacing, prediction, solvers.PingPong())

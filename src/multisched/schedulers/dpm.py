@@ -2,22 +2,22 @@
 
 import math
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Literal
 
-from multisched import checks
 from multisched.paths.discrete import Discrete
 from multisched.paths.straight import Straight
 from multisched.schedulers.edm import OnEDM
 from multisched.schedulers.forward import Parts
-from multisched.schedulers.multistep import VARIANCES, OnEither, even_of
-from multisched.schedulers.options import FINITE, Spaced, Thresholded
+from multisched.schedulers.multistep import EitherPredicted, ModelVariance, OnEither, even_of
+from multisched.schedulers.options import FINITE, FinalSigmas, Spaced, Thresholded
 from multisched.schedulers.vp import CogVideoXDDIM
 from multisched.solvers import DPMMultistep, DPMSinglestep, Solver
+from multisched.solvers.dpm import Algorithm, Rule
 from multisched.spacings.base import Chain, End
-from multisched.spacings.change import Round
+from multisched.spacings.change import Round, Rounding
 from multisched.spacings.direction import Inverse
 from multisched.spacings.placement import Linspace
-from multisched.values import check_options
+from multisched.spacings.trained import TimestepSpacing
 
 
 def _parts(recipe: Any, solver: Solver, spare: bool = True) -> Parts:
@@ -26,22 +26,20 @@ def _parts(recipe: Any, solver: Solver, spare: bool = True) -> Parts:
     Args:
         spare: whether one timestep more is placed than a run has steps.
     """
-    check_options(recipe, variance_type=VARIANCES)
-    path = Discrete(recipe._betas(), terminal_alpha_bar=FINITE if recipe.rescale_betas_zero_snr else None)
+    path: Any = Discrete(recipe._betas(), terminal_alpha_bar=FINITE if recipe.rescale_betas_zero_snr else None)
     respace, end = recipe._respace(path), recipe._end()
     if recipe.use_flow_sigmas:
         if end.to == "sigma_min":
             end = End(path.ends[1])
         links = recipe._on_straight(respace, even_of(recipe))
-        made = recipe._parts(Straight(recipe.num_train_timesteps), (*links[:-2], end, links[-1]), solver)
+        path, links = Straight(recipe.num_train_timesteps), (*links[:-2], end, links[-1])
     elif respace is None:
-        placed = recipe._numbered(spare, True, recipe.lambda_min_clipped)
-        made = recipe._parts(path, (placed, end, Round("down")), solver)
+        links = (recipe._numbered(spare, True, recipe.lambda_min_clipped), end, Round("down"))
     else:
-        how = "nearest" if respace.kind in ("karras", "lu") else "down"
-        made = recipe._parts(path, (Linspace(), respace, end, Round(how)), solver)
-    found: Parts = made
-    return found
+        how: Rounding = "nearest" if respace.kind in ("karras", "lu") else "down"
+        links = (Linspace(), respace, end, Round(how))
+    parts: Parts = recipe._parts(path, links, solver)
+    return parts
 
 
 def _learned(recipe: Any) -> int:
@@ -54,6 +52,7 @@ class DPMSolverMultistep(Spaced, OnEither):
     """DPM-Solver multistep, one model call a step; order 2, or 1 with solver_order 1.
 
     Args:
+        prediction_type: what the model's output is: "epsilon", "sample", "v_prediction" or "flow_prediction".
         timestep_spacing: see `Spaced`.
         solver_order: 1 to 3, see `solvers.DPMMultistep`.
         algorithm_type: "dpmsolver", "dpmsolver++", "sde-dpmsolver" or "sde-dpmsolver++".
@@ -68,15 +67,16 @@ class DPMSolverMultistep(Spaced, OnEither):
         ScheduleError: an option that is not one of those named, or a number out of range.
     """
 
-    timestep_spacing: str = "linspace"
+    prediction_type: EitherPredicted = "epsilon"  # type: ignore[assignment]  # wider than on the discrete path
+    timestep_spacing: TimestepSpacing = "linspace"
     solver_order: int = 2
-    algorithm_type: str = "dpmsolver++"
-    solver_type: str = "midpoint"
+    algorithm_type: Algorithm = "dpmsolver++"
+    solver_type: Rule = "midpoint"
     euler_at_final: bool = False
     lambda_min_clipped: float = -math.inf
     rescale_betas_zero_snr: bool = False
     use_lu_lambdas: bool = False
-    variance_type: str | None = None
+    variance_type: ModelVariance | None = None
 
     def parts(self) -> Parts:
         form = (self.solver_order, self.algorithm_type, self.solver_type, self.lower_order_final)
@@ -89,6 +89,7 @@ class DPMSolverSinglestep(Spaced, OnEither):
     """DPM-Solver singlestep, groups of solver_order calls, each at a grid point; order as `solvers.DPMSinglestep` says.
 
     Args:
+        prediction_type: what the model's output is: "epsilon", "sample", "v_prediction" or "flow_prediction".
         timestep_spacing: see `Spaced`.
         lower_order_final: whether the last group is shorter.
         solver_order: calls of a group, 1 to 3.
@@ -103,15 +104,16 @@ class DPMSolverSinglestep(Spaced, OnEither):
         ScheduleError: an option that is not one of those named, or a number out of range.
     """
 
-    timestep_spacing: str = "linspace"
+    prediction_type: EitherPredicted = "epsilon"  # type: ignore[assignment]  # wider than on the discrete path
+    timestep_spacing: TimestepSpacing = "linspace"
     lower_order_final: bool = False
     solver_order: int = 2
-    algorithm_type: str = "dpmsolver++"
-    solver_type: str = "midpoint"
+    algorithm_type: Algorithm = "dpmsolver++"
+    solver_type: Rule = "midpoint"
     lambda_min_clipped: float = -math.inf
     rescale_betas_zero_snr: bool = False
     use_lu_lambdas: bool = False
-    variance_type: str | None = None
+    variance_type: ModelVariance | None = None
 
     def parts(self) -> Parts:
         form = (self.solver_order, self.algorithm_type, self.solver_type, self.lower_order_final)
@@ -123,6 +125,7 @@ class DPMSolverMultistepInverse(Spaced, OnEither):
     """DPM-Solver multistep from data to noise (`spacings.Inverse`). The SDE algorithms cannot run in this direction.
 
     Args:
+        prediction_type: what the model's output is: "epsilon", "sample", "v_prediction" or "flow_prediction".
         timestep_spacing: see `Spaced`.
         final_sigmas_type: "zero" alone.
         solver_order: as for `DPMSolverMultistep`.
@@ -138,19 +141,19 @@ class DPMSolverMultistepInverse(Spaced, OnEither):
         ScheduleError: an option that is not one of those named, or a number out of range.
     """
 
-    timestep_spacing: str = "linspace"
-    final_sigmas_type: str = "zero"
+    prediction_type: EitherPredicted = "epsilon"  # type: ignore[assignment]  # wider than on the discrete path
+    timestep_spacing: TimestepSpacing = "linspace"
+    final_sigmas_type: Literal["zero"] = "zero"
     solver_order: int = 2
-    algorithm_type: str = "dpmsolver++"
-    solver_type: str = "midpoint"
+    algorithm_type: Algorithm = "dpmsolver++"
+    solver_type: Rule = "midpoint"
     euler_at_final: bool = False
     lambda_min_clipped: float = -math.inf
     rescale_betas_zero_snr: bool = False
     use_lu_lambdas: bool = False
-    variance_type: str | None = None
+    variance_type: ModelVariance | None = None
 
     def parts(self) -> Parts:
-        checks.option("final_sigmas_type", self.final_sigmas_type, ("zero",))
         form = (self.solver_order, self.algorithm_type, self.solver_type, self.lower_order_final)
         solver = DPMMultistep(*form, parts=_learned(self), euler_at_final=self.euler_at_final)
         parts = _parts(self, solver, spare=False)
@@ -186,11 +189,11 @@ class EDMDPMSolverMultistep(OnEDM, Thresholded):
     """
 
     solver_order: int = 2
-    algorithm_type: str = "dpmsolver++"
-    solver_type: str = "midpoint"
+    algorithm_type: Algorithm = "dpmsolver++"
+    solver_type: Rule = "midpoint"
     lower_order_final: bool = True
     euler_at_final: bool = False
-    final_sigmas_type: str = "zero"
+    final_sigmas_type: FinalSigmas = "zero"
 
     def parts(self) -> Parts:
         form = (self.solver_order, self.algorithm_type, self.solver_type, self.lower_order_final)
@@ -222,14 +225,14 @@ class CosineDPMSolverMultistep(OnEDM, Thresholded):
     sigma_min: float = 0.3
     sigma_max: float = 500.0
     sigma_data: float = 1.0
-    sigma_schedule: str = "exponential"
-    prediction_type: str = "v_prediction"
+    sigma_schedule: Literal["karras", "exponential"] = "exponential"
+    prediction_type: Literal["epsilon", "v_prediction"] = "v_prediction"
     solver_order: int = 2
-    algorithm_type: str = "sde-dpmsolver++"
-    solver_type: str = "midpoint"
+    algorithm_type: Algorithm = "sde-dpmsolver++"
+    solver_type: Rule = "midpoint"
     lower_order_final: bool = True
     euler_at_final: bool = False
-    final_sigmas_type: str = "zero"
+    final_sigmas_type: FinalSigmas = "zero"
 
     def parts(self) -> Parts:
         form = (self.solver_order, self.algorithm_type, self.solver_type, self.lower_order_final)

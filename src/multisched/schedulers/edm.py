@@ -3,16 +3,17 @@ sigma_data."""
 
 import math
 from dataclasses import dataclass
+from typing import Literal
 
 from multisched import solvers
-from multisched.paths.exploding import VarianceExploding
+from multisched.paths.exploding import Timestep, VarianceExploding
 from multisched.predictions import Prediction
 from multisched.schedulers.base import Recipe
 from multisched.schedulers.forward import Parts
+from multisched.schedulers.options import FinalSigmas
 from multisched.spacings.base import Chain, End, Link
 from multisched.spacings.change import Karras, Respace
 from multisched.spacings.placement import Trained
-from multisched.values import check_options
 
 
 @dataclass(frozen=True, repr=False)
@@ -31,14 +32,12 @@ class OnEDM(Recipe):
     sigma_min: float = 0.002
     sigma_max: float = 80.0
     sigma_data: float = 0.5
-    sigma_schedule: str = "karras"
-    prediction_type: str = "epsilon"
+    sigma_schedule: Literal["karras", "exponential"] = "karras"
+    prediction_type: Literal["epsilon", "v_prediction"] = "epsilon"
     rho: float = 7.0
 
-    def _edm(self, solver: solvers.Solver, final: str, timestep: str = "quarter_log") -> Parts:
+    def _edm(self, solver: solvers.Solver, final: FinalSigmas, timestep: Timestep = "quarter_log") -> Parts:
         """The parts, with a solver and an end."""
-        words = {"prediction_type": ("epsilon", "v_prediction"), "sigma_schedule": ("karras", "exponential")}
-        check_options(self, **words, final_sigmas_type=("zero", "sigma_min"))  # type: ignore[arg-type]
         path = VarianceExploding(self.sigma_min, self.sigma_max, self.sigma_data, timestep)
         karras = Karras(self.rho)
         placed: Link = karras if self.sigma_schedule == "karras" else Respace("exponential")
@@ -62,7 +61,7 @@ class EDMEuler(OnEDM):
         ScheduleError: an option that is not one of those named, or a number out of range.
     """
 
-    final_sigmas_type: str = "zero"
+    final_sigmas_type: FinalSigmas = "zero"
     s_churn: float = 0.0
     s_tmin: float = 0.0
     s_tmax: float = math.inf

@@ -12,10 +12,10 @@ from multisched.predictions import Opposite, Prediction
 from multisched.schedulers.base import Recipe
 from multisched.schedulers.forward import Parts
 from multisched.schedulers.options import spacing_of_sigmas
-from multisched.spacings.base import Chain, DynamicShift, End, Link
+from multisched.spacings.base import Chain, DynamicShift, End, Link, TimeShift
 from multisched.spacings.change import Respace, Shift, Terminal
 from multisched.spacings.placement import Even
-from multisched.transforms import MeanShift, Transform
+from multisched.transforms import MeanShift, Over, Transform
 from multisched.values import TRAINING_TIMESTEPS, check_options, shown
 
 
@@ -50,7 +50,7 @@ class FlowMatch(Recipe):
     shift: float = 1.0
     sigma_max: float = 1.0
     use_dynamic_shifting: bool = False
-    time_shift_type: str = "exponential"
+    time_shift_type: TimeShift = "exponential"
     shift_terminal: float | None = None
     base_shift: float | None = 0.5
     max_shift: float | None = 1.15
@@ -115,7 +115,7 @@ class FlowMatchEuler(FlowMatch):
 
     stochastic_sampling: bool = False
     omega: float = 0.0
-    omega_mean: str = "sample"
+    omega_mean: Over = "sample"
 
     def parts(self) -> Parts:
         solver = solvers.PingPong() if self.stochastic_sampling else solvers.Euler()
@@ -143,7 +143,7 @@ class FlowMatchHeun(FlowMatch):
     s_tmax: float = math.inf
     s_noise: float = 1.0
     omega: float = 0.0
-    omega_mean: str = "sample"
+    omega_mean: Over = "sample"
 
     def parts(self) -> Parts:
         solver = solvers.Heun(self.s_churn, self.s_tmin, self.s_tmax, self.s_noise)
@@ -198,6 +198,6 @@ class LTXEulerAncestralRF(FlowMatch):
         return self._flow(solvers.AncestralRF(self.eta, self.s_noise))
 
 
-def _mean_shift(omega: float, mean: str) -> Transform | None:
+def _mean_shift(omega: float, mean: Over) -> Transform | None:
     change = MeanShift(omega, mean)
     return change if omega else None

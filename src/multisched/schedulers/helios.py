@@ -2,19 +2,18 @@
 
 import math
 from dataclasses import dataclass
+from typing import Literal
 
-from multisched.paths.staged import Staged
+from multisched.paths.staged import CurvedStage, Staged
 from multisched.predictions import Prediction
 from multisched.schedulers.base import Recipe
 from multisched.schedulers.forward import Parts
-from multisched.schedulers.multistep import unipc
-from multisched.schedulers.options import PREDICTIONS
+from multisched.schedulers.multistep import EitherPredicted, unipc
 from multisched.solvers import Euler, PingPong, Solver
-from multisched.spacings.base import Chain, DynamicShift, End
+from multisched.spacings.base import Chain, DynamicShift, End, TimeShift
 from multisched.spacings.change import Shift
 from multisched.spacings.singular import Stage
 from multisched.transforms import DynamicThreshold
-from multisched.values import check_options
 
 
 @dataclass(frozen=True, repr=False)
@@ -38,17 +37,16 @@ class OneStage(Recipe):
     stage_range: tuple[float, ...] = (0.0, 1 / 3, 2 / 3, 1.0)
     gamma: float = 1 / 3
     use_dynamic_shifting: bool = False
-    time_shift_type: str = "exponential"
+    time_shift_type: TimeShift = "exponential"
     stage: int = 0
 
     _lists = ("stage_range",)
 
     def _staged(self, curved: bool = False) -> Staged:
         ends = (self.num_train_timesteps, False, self.shift, self.stages, self.stage, self.stage_range, self.gamma)
-        return Staged(*ends, self.use_dynamic_shifting, curved)
+        return (CurvedStage if curved else Staged)(*ends, self.use_dynamic_shifting)
 
     def _spacing(self, spare: int = 0) -> Chain:
-        check_options(self, time_shift_type=("exponential", "linear"))
         factor = 1.0
         if self.stages == 1 and self.shift != 1:
             factor = math.exp(self.shift) if self.time_shift_type == "exponential" else self.shift
@@ -77,13 +75,13 @@ class Helios(OneStage):
         ScheduleError: an option that is not one of those named, or a number out of range.
     """
 
-    prediction_type: str = "flow_prediction"
+    prediction_type: EitherPredicted = "flow_prediction"
     thresholding: bool = False
-    scheduler_type: str = "unipc"
+    scheduler_type: Literal["euler", "unipc"] = "unipc"
     use_flow_sigmas: bool = True
     solver_order: int = 2
     predict_x0: bool = True
-    solver_type: str = "bh2"
+    solver_type: Literal["bh1", "bh2"] = "bh2"
     lower_order_final: bool = True
     disable_corrector: tuple[int, ...] = ()
     solver_p: Solver | None = None
@@ -94,7 +92,6 @@ class Helios(OneStage):
         super().__post_init__()
 
     def parts(self) -> Parts:
-        check_options(self, scheduler_type=("euler", "unipc"), prediction_type=(*PREDICTIONS, "flow_prediction"))
         multistep = self.scheduler_type == "unipc"
         path = self._staged(multistep and not self.use_flow_sigmas)
         change = DynamicThreshold(0.995, 1.0) if self.thresholding else None
@@ -114,7 +111,7 @@ class HeliosDMD(OneStage):
         ScheduleError: an option that is not one of those named, or a number out of range.
     """
 
-    time_shift_type: str = "linear"
+    time_shift_type: TimeShift = "linear"
 
     def parts(self) -> Parts:
         return Parts(self._staged(), self._spacing(1), Prediction("flow_prediction"), PingPong())

@@ -2,7 +2,7 @@
 
 import math
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Literal, get_args
 
 from multisched.errors import ScheduleError
 from multisched.paths.base import Path
@@ -11,17 +11,22 @@ from multisched.paths.straight import Straight
 from multisched.predictions import Prediction
 from multisched.schedulers.base import Recipe
 from multisched.schedulers.forward import Parts
-from multisched.schedulers.options import FINITE, PREDICTIONS, Spaced, spacing_of_sigmas, threshold
+from multisched.schedulers.options import FINITE, FinalSigmas, Spaced, spacing_of_sigmas, threshold
 from multisched.solvers import ExponentialAdams, Solver
 from multisched.solvers.exponential import ORDERS
-from multisched.spacings.base import Chain, DynamicShift, End, Link
+from multisched.spacings.base import Chain, DynamicShift, End, Link, TimeShift
 from multisched.spacings.change import Cap, Respace, RespaceRatios, Round, Shift, Terminal
-from multisched.spacings.placement import WORDS, Even, Linspace, Numbered
+from multisched.spacings.placement import Even, Linspace, Numbered
+from multisched.spacings.trained import TimestepSpacing
 from multisched.table.plan import Plan
 from multisched.transforms import Transform
 from multisched.values import check_options, count, shown
 
-VARIANCES = ("learned", "learned_range")  # that a model may give beside the noise
+ModelVariance = Literal["learned", "learned_range"]
+"""What a model may give beside the noise."""
+
+VARIANCES = get_args(ModelVariance)
+EitherPredicted = Literal["epsilon", "sample", "v_prediction", "flow_prediction"]
 
 
 @dataclass(frozen=True, repr=False)
@@ -55,8 +60,8 @@ class OnEither(Recipe):
     use_flow_sigmas: bool = False
     flow_shift: float = 1.0
     use_dynamic_shifting: bool = False
-    time_shift_type: str = "exponential"
-    final_sigmas_type: str = "zero"
+    time_shift_type: TimeShift = "exponential"
+    final_sigmas_type: FinalSigmas = "zero"
     sigma_min: float | None = field(default=None, kw_only=True)
     sigma_max: float | None = field(default=None, kw_only=True)
 
@@ -76,10 +81,7 @@ class OnEither(Recipe):
 
     def _parts(self, path: Path, links: tuple[Link, ...], solver: Solver) -> Parts:
         """The parts, with what all of these recipes share."""
-        words: dict[str, Any] = {"final_sigmas_type": ("zero", "sigma_min"), "timestep_spacing": tuple(WORDS)}
-        words["time_shift_type"] = ("exponential", "linear")
-        kinds = (*PREDICTIONS, "flow_prediction")
-        check_options(self, positive=("flow_shift",), prediction_type=kinds, **words)
+        check_options(self, positive=("flow_shift",))
         prediction = Prediction(self.prediction_type)  # type: ignore[attr-defined]
         return Parts(path, Chain(links), prediction, solver, denoised_transform=self._change())
 
@@ -124,6 +126,7 @@ class DEISMultistep(Spaced, OnEither):
     """Diffusion exponential integrator sampler (Zhang and Chen 2022, arXiv 2204.13902); order min(solver_order, 2).
 
     Args:
+        prediction_type: what the model's output is: "epsilon", "sample", "v_prediction" or "flow_prediction".
         timestep_spacing: see `Spaced`.
         solver_order: values of the model that a step uses. With `lower_order_final` the last steps use fewer, in runs
             of fewer than 15.
@@ -132,7 +135,8 @@ class DEISMultistep(Spaced, OnEither):
         ScheduleError: an option that is not one of those named, or a number out of range.
     """
 
-    timestep_spacing: str = "linspace"
+    prediction_type: EitherPredicted = "epsilon"  # type: ignore[assignment]  # wider than on the discrete path
+    timestep_spacing: TimestepSpacing = "linspace"
     solver_order: int = 2
 
     def parts(self) -> Parts:
@@ -148,7 +152,7 @@ class DEISMultistep(Spaced, OnEither):
 
 def unipc(recipe: Any) -> Solver:
     """The solver of UniPC's options."""
-    check_options(recipe, counts={"solver_order": ORDERS}, solver_type=("bh1", "bh2"))
+    check_options(recipe, counts={"solver_order": ORDERS})
     return ExponentialAdams(
         data=recipe.predict_x0,
         predictor=recipe.solver_order,
@@ -166,6 +170,7 @@ class UniPCMultistep(Spaced, OnEither):
     min(solver_order + 1, 3) without `lower_order_final`.
 
     Args:
+        prediction_type: what the model's output is: "epsilon", "sample", "v_prediction" or "flow_prediction".
         timestep_spacing: see `Spaced`.
         solver_order: values of the model that a step uses.
         predict_x0: whether the solver's polynomials are of x0 rather than of the noise.
@@ -179,10 +184,11 @@ class UniPCMultistep(Spaced, OnEither):
         ScheduleError: an option that is not one of those named, or a number out of range.
     """
 
-    timestep_spacing: str = "linspace"
+    prediction_type: EitherPredicted = "epsilon"  # type: ignore[assignment]  # wider than on the discrete path
+    timestep_spacing: TimestepSpacing = "linspace"
     solver_order: int = 2
     predict_x0: bool = True
-    solver_type: str = "bh2"
+    solver_type: Literal["bh1", "bh2"] = "bh2"
     disable_corrector: tuple[int, ...] = ()
     solver_p: Solver | None = None
     rescale_betas_zero_snr: bool = False
@@ -211,6 +217,7 @@ class SASolver(Spaced, OnEither):
     min(corrector_order, 2), or min(predictor_order + 1, corrector_order, 3) without `lower_order_final`.
 
     Args:
+        prediction_type: what the model's output is: "epsilon", "sample", "v_prediction" or "flow_prediction".
         timestep_spacing: see `Spaced`.
         predictor_order: values of the model that a step uses.
         corrector_order: those that its correction uses, the new one included; 0 for none.
@@ -225,20 +232,19 @@ class SASolver(Spaced, OnEither):
         ScheduleError: an option that is not one of those named, or a number out of range.
     """
 
-    timestep_spacing: str = "linspace"
+    prediction_type: EitherPredicted = "epsilon"  # type: ignore[assignment]  # wider than on the discrete path
+    timestep_spacing: TimestepSpacing = "linspace"
     predictor_order: int = 2
     corrector_order: int = 2
-    algorithm_type: str = "data_prediction"
+    algorithm_type: Literal["data_prediction", "noise_prediction"] = "data_prediction"
     lambda_min_clipped: float = -math.inf
-    variance_type: str | None = None
+    variance_type: ModelVariance | None = None
     tau: float = 1.0
     tau_start: float = 200.0
     tau_end: float = 800.0
 
     def parts(self) -> Parts:
-        algorithms = ("data_prediction", "noise_prediction")
-        orders = {"predictor_order": ORDERS}
-        check_options(self, counts=orders, variance_type=VARIANCES, algorithm_type=algorithms)
+        check_options(self, counts={"predictor_order": ORDERS})
         count("corrector_order", self.corrector_order, ORDERS + 1, least=0)
         path = Discrete(self._betas())
         respace = self._respace(path)

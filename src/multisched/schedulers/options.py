@@ -2,27 +2,46 @@
 
 import math
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Literal
 
-from multisched import checks
 from multisched.errors import ScheduleError
-from multisched.paths.discrete import Betas, Discrete
+from multisched.paths.betas import BetaSchedule
+from multisched.paths.discrete import Betas, Discrete, Precision, TimestepType
 from multisched.predictions import Prediction
 from multisched.schedulers.base import Recipe
 from multisched.schedulers.forward import Parts
 from multisched.solvers import Solver
 from multisched.spacings.base import Chain, End, Link
 from multisched.spacings.change import Respace
+from multisched.spacings.levels import Kind
 from multisched.spacings.placement import Numbered, numbered
+from multisched.spacings.trained import TimestepSpacing
 from multisched.transforms import Clip, DynamicThreshold, Transform
 
-PREDICTIONS = ("epsilon", "sample", "v_prediction")
+Predicted = Literal["epsilon", "sample", "v_prediction"]
+FinalSigmas = Literal["zero", "sigma_min"]
 FINITE = 2.0**-24
 """alpha_bar of the last timestep of paths with zero terminal SNR on which the ratio sigma / alpha must be finite."""
 
 
+class OnTraining(Recipe):
+    """What recipes on the path of a discrete training run share, whichever of its options they have."""
+
+    num_train_timesteps: int
+    beta_start: float
+    beta_end: float
+    beta_schedule: BetaSchedule
+    trained_betas: tuple[float, ...] | None
+
+    _lists = ("trained_betas",)
+
+    def _betas(self, precision: Precision = "float32") -> Betas:
+        ends = (self.num_train_timesteps, self.beta_start, self.beta_end)
+        return Betas(*ends, self.beta_schedule, self.trained_betas, precision, self.strict)
+
+
 @dataclass(frozen=True, repr=False)
-class Trained(Recipe):
+class Trained(OnTraining):
     """A recipe on the path of a discrete training run.
 
     Args:
@@ -36,18 +55,12 @@ class Trained(Recipe):
     num_train_timesteps: int = 1000
     beta_start: float = 0.0001
     beta_end: float = 0.02
-    beta_schedule: str = "linear"
+    beta_schedule: BetaSchedule = "linear"
     trained_betas: tuple[float, ...] | None = None
-
-    _lists = ("trained_betas",)
-
-    def _betas(self, precision: str = "float32") -> Betas:
-        ends = (self.num_train_timesteps, self.beta_start, self.beta_end)
-        return Betas(*ends, self.beta_schedule, self.trained_betas, precision, self.strict)
 
 
 @dataclass(frozen=True, repr=False)
-class Spaced(Trained):
+class Spaced(OnTraining):
     """A recipe on timesteps of a discrete training run.
 
     Args:
@@ -64,22 +77,23 @@ class Spaced(Trained):
     num_train_timesteps: int = 1000
     beta_start: float = 0.0001
     beta_end: float = 0.02
-    beta_schedule: str = "linear"
+    beta_schedule: BetaSchedule = "linear"
     trained_betas: tuple[float, ...] | None = None
-    prediction_type: str = "epsilon"
-    timestep_spacing: str = "leading"
+    prediction_type: Predicted = "epsilon"
+    timestep_spacing: TimestepSpacing = "leading"
     steps_offset: int = 0
 
     def _numbered(self, spare: bool = False, whole: bool = True, lambda_min: float = -math.inf) -> Numbered:
         return numbered(self.timestep_spacing, self.steps_offset, spare, whole, lambda_min)
 
     def _prediction(self) -> Prediction:
-        checks.option("prediction_type", self.prediction_type, PREDICTIONS)
         return Prediction(self.prediction_type)
 
-    def _on_sigma(self, solver: Solver, *more: Link, terminal: float | None = None, told: str = "discrete") -> Parts:
+    def _on_sigma(
+        self, solver: Solver, *more: Link, terminal: float | None = None, told: TimestepType = "discrete"
+    ) -> Parts:
         """The parts on x0 + sigma * noise, with links before the end, or with another end as the last of them."""
-        path = Discrete(self._betas(), 1.0, terminal, "ve", told)  # type: ignore[arg-type]
+        path = Discrete(self._betas(), 1.0, terminal, "ve", told)
         prior = float(self.timestep_spacing == "leading")
         end = next((one for one in more if isinstance(one, End)), End())
         inner = [one for one in more if not isinstance(one, End)]
@@ -113,22 +127,24 @@ class Respaced(Recipe):
         return () if kind is None else (Respace(kind, self.sigma_max, self.sigma_min),)
 
 
-def spacing_of_sigmas(recipe: Any) -> str | None:
+_KINDS: dict[str, Kind] = {
+    "use_karras_sigmas": "karras",
+    "use_exponential_sigmas": "exponential",
+    "use_beta_sigmas": "beta",
+    "use_lu_lambdas": "lu",
+}
+
+
+def spacing_of_sigmas(recipe: Any) -> Kind | None:
     """The kind of `spacings.levels` that the flags use_... of a recipe ask for, or None.
 
     Raises:
         ScheduleError: if more than one is set.
     """
-    flags = {
-        "use_karras_sigmas": recipe.use_karras_sigmas,
-        "use_exponential_sigmas": recipe.use_exponential_sigmas,
-        "use_beta_sigmas": recipe.use_beta_sigmas,
-        "use_lu_lambdas": getattr(recipe, "use_lu_lambdas", False),
-    }
-    chosen = [name for name, on in flags.items() if on]
+    chosen = [name for name in _KINDS if getattr(recipe, name, False)]
     if len(chosen) > 1:
         raise ScheduleError(f"a grid has one spacing of its sigmas; given {' and '.join(chosen)}.")
-    return chosen[0].removeprefix("use_").partition("_")[0] if chosen else None
+    return _KINDS[chosen[0]] if chosen else None
 
 
 def end_of(set_alpha_to_one: bool) -> End:

@@ -2,16 +2,17 @@
 
 import math
 from dataclasses import dataclass
+from typing import Literal
 
 from multisched import checks, solvers
-from multisched.paths.discrete import Discrete
+from multisched.paths.discrete import Discrete, TimestepType
 from multisched.schedulers.forward import Parts
-from multisched.schedulers.options import FINITE, Respaced, Spaced, clip, spacing_of_sigmas
+from multisched.schedulers.options import FINITE, FinalSigmas, Respaced, Spaced, clip, spacing_of_sigmas
 from multisched.spacings.base import End, Link
 from multisched.spacings.change import Respace, Round
 from multisched.spacings.placement import Linspace
+from multisched.spacings.trained import TimestepSpacing
 from multisched.transforms import Transform
-from multisched.values import check_options
 
 
 @dataclass(frozen=True, repr=False)
@@ -33,19 +34,17 @@ class Euler(Spaced, Respaced):
         ScheduleError: an option that is not one of those named, or a number out of range.
     """
 
-    timestep_spacing: str = "linspace"
-    interpolation_type: str = "linear"
-    timestep_type: str = "discrete"
+    timestep_spacing: TimestepSpacing = "linspace"
+    interpolation_type: Literal["linear", "log_linear"] = "linear"
+    timestep_type: TimestepType = "discrete"
     rescale_betas_zero_snr: bool = False
-    final_sigmas_type: str = "zero"
+    final_sigmas_type: FinalSigmas = "zero"
     s_churn: float = 0.0
     s_tmin: float = 0.0
     s_tmax: float = math.inf
     s_noise: float = 1.0
 
     def parts(self) -> Parts:
-        words = {"interpolation_type": ("linear", "log_linear"), "timestep_type": ("discrete", "continuous")}
-        check_options(self, final_sigmas_type=("zero", "sigma_min"), **words)  # type: ignore[arg-type]
         respace: tuple[Link, ...] = self._respace()
         if self.interpolation_type == "log_linear":
             kind = spacing_of_sigmas(self) or "exponential"
@@ -77,7 +76,7 @@ class EulerAncestral(Spaced):
         ScheduleError: an option that is not one of those named, or a number out of range.
     """
 
-    timestep_spacing: str = "linspace"
+    timestep_spacing: TimestepSpacing = "linspace"
     rescale_betas_zero_snr: bool = False
 
     def parts(self) -> Parts:
@@ -101,7 +100,7 @@ class Heun(Spaced, Respaced):
 
     beta_start: float = 0.00085
     beta_end: float = 0.012
-    timestep_spacing: str = "linspace"
+    timestep_spacing: TimestepSpacing = "linspace"
     clip_sample: bool = False
     clip_sample_range: float = 1.0
 
@@ -128,7 +127,7 @@ class KDPM2(Spaced, Respaced):
 
     beta_start: float = 0.00085
     beta_end: float = 0.012
-    timestep_spacing: str = "linspace"
+    timestep_spacing: TimestepSpacing = "linspace"
 
     def parts(self) -> Parts:
         rounding = (Round("nearest"),) if self.use_karras_sigmas else ()
@@ -150,7 +149,7 @@ class KDPM2Ancestral(Spaced, Respaced):
 
     beta_start: float = 0.00085
     beta_end: float = 0.012
-    timestep_spacing: str = "linspace"
+    timestep_spacing: TimestepSpacing = "linspace"
 
     def parts(self) -> Parts:
         rounding = (Round("nearest"),) if self.use_karras_sigmas else ()
@@ -174,7 +173,7 @@ class DPMSolverSDE(Spaced, Respaced):
 
     beta_start: float = 0.00085
     beta_end: float = 0.012
-    timestep_spacing: str = "linspace"
+    timestep_spacing: TimestepSpacing = "linspace"
     s_noise: float = 1.0
 
     def parts(self) -> Parts:
@@ -194,7 +193,7 @@ class LMS(Spaced, Respaced):
         ScheduleError: an option that is not one of those named, or a number out of range.
     """
 
-    timestep_spacing: str = "linspace"
+    timestep_spacing: TimestepSpacing = "linspace"
     order: int = 4
 
     def parts(self) -> Parts:

@@ -8,11 +8,12 @@ from multisched.paths.straight import Straight
 from multisched.predictions import Prediction
 from multisched.schedulers.base import Recipe
 from multisched.schedulers.forward import Parts
+from multisched.solvers.ancestral_flow import NoiseMode
 from multisched.solvers.piflow import SUBSTEPS
 from multisched.spacings.base import End
 from multisched.spacings.change import Shift
 from multisched.spacings.placement import Even
-from multisched.spacings.singular import Proteina
+from multisched.spacings.singular import Mode, Proteina
 from multisched.values import check_options
 
 
@@ -110,8 +111,8 @@ class RFD4Proteina(Recipe):
         ScheduleError: an option that is not one of those named, or a number out of range.
     """
 
-    schedule_mode: str = "log"
-    noise_mode: str = "1/t"
+    schedule_mode: Mode = "log"
+    noise_mode: NoiseMode = "1/t"
     tsr_k: float = 1.0
     tsr_sigma: float = 1.0
     tail_steps: int = 10

@@ -1,19 +1,21 @@
 """DDIM, DDPM and their kin on variance-preserving paths, and RePaint on top of them."""
 
 from dataclasses import dataclass
+from typing import Literal
 
 from multisched import checks, solvers
+from multisched.paths.betas import BetaSchedule
 from multisched.paths.continuous import Cosine
 from multisched.paths.discrete import Betas, Discrete
 from multisched.predictions import Prediction
 from multisched.schedulers.base import Recipe
 from multisched.schedulers.forward import Parts
 from multisched.schedulers.options import Cut, Spaced, Trained, clip, end_of
+from multisched.solvers.ddpm import Variance
 from multisched.spacings.base import Asked, End
 from multisched.spacings.direction import Jumping, Reversed
 from multisched.spacings.placement import Leading, Linspace, Times
 from multisched.transforms import Clip, Transform
-from multisched.values import check_options
 
 
 @dataclass(frozen=True, repr=False)
@@ -104,7 +106,7 @@ class CogVideoXDDIM(Spaced):
 
     beta_start: float = 0.00085
     beta_end: float = 0.012
-    beta_schedule: str = "scaled_linear"
+    beta_schedule: BetaSchedule = "scaled_linear"
     rescale_betas_zero_snr: bool = False
     set_alpha_to_one: bool = True
     snr_shift_scale: float = 3.0
@@ -132,7 +134,7 @@ class DDPM(Spaced, Cut):
     """
 
     rescale_betas_zero_snr: bool = False
-    variance_type: str = "fixed_small"
+    variance_type: Variance = "fixed_small"
 
     def parts(self) -> Parts:
         path = Discrete(self._betas(), terminal_alpha_bar=0.0 if self.rescale_betas_zero_snr else None)
@@ -156,14 +158,12 @@ class UnCLIP(Recipe):
     """
 
     num_train_timesteps: int = 1000
-    variance_type: str = "fixed_small_log"
+    variance_type: Literal["fixed_small_log", "learned_range"] = "fixed_small_log"
     clip_sample: bool = True
     clip_sample_range: float = 1.0
-    prediction_type: str = "epsilon"
+    prediction_type: Literal["epsilon", "sample"] = "epsilon"
 
     def parts(self) -> Parts:
-        variances = ("fixed_small_log", "learned_range")
-        check_options(self, variance_type=variances, prediction_type=("epsilon", "sample"))
         path = Discrete(Betas(self.num_train_timesteps, beta_schedule="squaredcos_cap_v2", strict=self.strict))
         prediction, change = Prediction(self.prediction_type), Clip(self.clip_sample_range)
         solver = solvers.DDPM(self.variance_type)

@@ -1,7 +1,7 @@
 """Linear multistep methods: the noise over a step extrapolated from the latest calls (Adams and Bashforth)."""
 
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 
@@ -15,7 +15,12 @@ from multisched.values import anywhere, check_options, count, namespace
 # Weights for even steps of the call j steps ago, where a run has 0, 1, 2, 3 steps behind it.
 EVEN = ((1.0, 3 / 2, 23 / 12, 55 / 24), (0.0, -1 / 2, -4 / 3, -59 / 24), (0.0, 0.0, 5 / 12, 37 / 24), (0, 0, 0, -3 / 8))
 # Shares of the calls of a first step, and the number of such steps.
-STARTS = {"euler": ((1.0,), 0), "heun": ((1 / 2, 1 / 2), 1), "runge_kutta": ((1 / 6, 1 / 3, 1 / 3, 1 / 6), 3)}
+Start = Literal["euler", "heun", "runge_kutta"]
+STARTS: dict[Start, tuple[tuple[float, ...], int]] = {
+    "euler": ((1.0,), 0),
+    "heun": ((1 / 2, 1 / 2), 1),
+    "runge_kutta": ((1 / 6, 1 / 3, 1 / 3, 1 / 6), 3),
+}
 
 FAINT = 2e-6  # alpha from which a step cannot be taken again: the data in the sample is lost in rounding
 
@@ -41,12 +46,12 @@ class Adams(Solver):
         ScheduleError: an option that is not one of those named.
     """
 
-    weights: str = "exact"
-    start: str = "euler"
+    weights: Literal["exact", "even"] = "exact"
+    start: Start = "euler"
     most: int = 4
 
     def __post_init__(self) -> None:
-        check_options(self, weights=("exact", "even"), start=tuple(STARTS))
+        check_options(self)
         count("most", self.most, 4)
 
     @property

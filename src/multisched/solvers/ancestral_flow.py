@@ -3,12 +3,14 @@ noise s = sigma / (alpha + sigma) (`Level.share`)."""
 
 import math
 from dataclasses import dataclass
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Literal
 
 from multisched.solvers.base import Estimate, Next, Solver
 from multisched.solvers.limits import root
 from multisched.solvers.rows import Rows
 from multisched.values import check_options, namespace
+
+NoiseMode = Literal["1/t", "tan"]
 
 
 @dataclass(frozen=True)
@@ -81,14 +83,14 @@ class RescaledSDE(Solver):
     order: ClassVar[int] = 0
     draws: ClassVar[int] = 1
 
-    noise_mode: str = "1/t"
+    noise_mode: NoiseMode = "1/t"
     tsr_k: float = 1.0
     tsr_sigma: float = 1.0
     t_from: float = 0.02
     t_to: float = 0.95
 
     def __post_init__(self) -> None:
-        check_options(self, positive=("tsr_k", "tsr_sigma"), noise_mode=("1/t", "tan"))
+        check_options(self, positive=("tsr_k", "tsr_sigma"))
 
     def update(self, row: Rows, x: Any, model: Estimate, memory: tuple[Any, ...], noise: tuple[Any, ...]) -> Next:
         xp = namespace(row.sigma)

@@ -20,6 +20,12 @@ class LCM(PingPong):
         c_skip = 1 / (4 s^2 + 1),   c_out = 2 s / sqrt(4 s^2 + 1),   s = timestep_scaling * t
 
     `PingPong` as timestep_scaling grows.
+
+    Args:
+        timestep_scaling: what the timestep is multiplied with in c_skip and c_out.
+
+    Raises:
+        ScheduleError: if it is negative.
     """
 
     timestep_scaling: float = 10.0
@@ -45,6 +51,14 @@ class Consistency(PingPong):
 
     Written with x0, which would be f if m were 0: f = (1 - m / k) * x0 + (c_skip - (1 - m / k) * c_0) * x / alpha with
     c_0 = d^2 / (k^2 + d^2). `PingPong` at m = 0.
+
+    Args:
+        sigma_min: the level m at which the function is the identity.
+        sigma_data: standard deviation of the data.
+        s_noise: what the noise is multiplied with.
+
+    Raises:
+        ScheduleError: if a number is out of range.
     """
 
     sigma_min: float = 0.002

@@ -1,7 +1,7 @@
 """Ancestral sampling: each step draws from the posterior q(x_next | x, x0)."""
 
 from dataclasses import dataclass
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Literal
 
 from multisched.solvers.base import Estimate, Next, Solver
 from multisched.solvers.ddim import forgotten
@@ -9,7 +9,7 @@ from multisched.solvers.rows import Rows
 from multisched.transforms import LearnedVariance
 from multisched.values import check_options, namespace
 
-VARIANCES = ("fixed_small", "fixed_small_log", "fixed_large", "fixed_large_log", "learned", "learned_range")
+Variance = Literal["fixed_small", "fixed_small_log", "fixed_large", "fixed_large_log", "learned", "learned_range"]
 _LEAST = 1e-20  # of a variance whose logarithm is taken
 
 
@@ -29,7 +29,7 @@ class DDPM(Solver):
     The last step of a run draws nothing.
 
     Args:
-        variance_type: which of these.
+        variance_type: which of these variances the noise has.
 
     Raises:
         ScheduleError: if the variance type is none of these.
@@ -38,10 +38,10 @@ class DDPM(Solver):
     order: ClassVar[int] = 0
     draws: ClassVar[int] = 1
 
-    variance_type: str = "fixed_small"
+    variance_type: Variance = "fixed_small"
 
     def __post_init__(self) -> None:
-        check_options(self, variance_type=VARIANCES)
+        check_options(self)
 
     def noise_transform(self, row: Rows) -> tuple[LearnedVariance, Any] | None:
         if not self.variance_type.startswith("learned"):

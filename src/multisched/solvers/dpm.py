@@ -1,7 +1,7 @@
 """DPM-Solver and DPM-Solver++: one exponential integrator in the half log-SNR, and its multistep form."""
 
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Literal
 
 from multisched.errors import ScheduleError
 from multisched.grid import Grid
@@ -10,7 +10,8 @@ from multisched.solvers.limits import gap, one_over, orders
 from multisched.solvers.rows import Level, Rows
 from multisched.values import anywhere, check_options, namespace
 
-ALGORITHMS = ("dpmsolver", "dpmsolver++", "sde-dpmsolver", "sde-dpmsolver++")
+Algorithm = Literal["dpmsolver", "dpmsolver++", "sde-dpmsolver", "sde-dpmsolver++"]
+Rule = Literal["midpoint", "heun"]
 PARTS = 16  # of a model's output, at most
 
 
@@ -43,14 +44,13 @@ class DPM(Solver):
     """
 
     solver_order: int = 2
-    algorithm_type: str = "dpmsolver++"
-    solver_type: str = "midpoint"
+    algorithm_type: Algorithm = "dpmsolver++"
+    solver_type: Rule = "midpoint"
     lower_order_final: bool = True
     parts: int = 1
 
     def __post_init__(self) -> None:
-        counts = {"solver_order": 3, "parts": PARTS}
-        check_options(self, counts=counts, algorithm_type=ALGORITHMS, solver_type=("midpoint", "heun"))
+        check_options(self, counts={"solver_order": 3, "parts": PARTS})
 
     @property
     def _data(self) -> bool:
@@ -118,7 +118,9 @@ class DPMMultistep(DPM):
     The first step of a run and one to sigma = 0 have order 1. The first leaves an error of second order, so the order
     is min(solver_order, 2), and 3 only makes the constant smaller. The SDE algorithms follow no probability flow.
 
-    Args: those of `DPM`, of which lower_order_final acts in runs of fewer than 15 steps, and
+    Takes the options of `DPM`; lower_order_final acts in runs of fewer than 15 steps.
+
+    Args:
         euler_at_final: whether the last step has order 1 in any case.
     """
 

@@ -1,7 +1,7 @@
 """Second-order singlestep solvers: a call where the step begins, and one at its middle in lam."""
 
 from dataclasses import dataclass, replace
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Literal
 
 import numpy as np
 
@@ -39,16 +39,15 @@ class Midpoint(Solver):
     order: ClassVar[int] = 2
     memory: ClassVar[tuple[str, ...]] = ("anchor",)
 
-    held: str = "noise"
+    held: Literal["noise", "x0"] = "noise"
     eta: float = 0.0
     noisy_middle: bool = False
     s_noise: float = 1.0
 
     def __post_init__(self) -> None:
         check_options(self)
-        if self.held not in ("noise", "x0") or not 0 <= self.eta <= 1 or not self.s_noise >= 0:
-            given = f"{self.held!r}, {self.eta!r} and {self.s_noise!r}"
-            raise ScheduleError(f"held must be 'noise' or 'x0', eta in [0, 1] and s_noise >= 0; given {given}.")
+        if not 0 <= self.eta <= 1 or not self.s_noise >= 0:
+            raise ScheduleError(f"eta must be in [0, 1] and s_noise >= 0; given {self.eta!r} and {self.s_noise!r}.")
 
     @property
     def draws(self) -> int:

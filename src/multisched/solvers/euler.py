@@ -28,7 +28,10 @@ class Churn(Solver):
     the step before, and a run starts from the raised level of its first point, `plan.sigmas[0]`.
 
     Args:
-        s_churn, s_tmin, s_tmax, s_noise: amount of churn, the noise levels it is used in, and the scale of its noise.
+        s_churn: amount of churn.
+        s_tmin: the lowest noise level that it is used in.
+        s_tmax: the highest.
+        s_noise: scale of its noise.
 
     Raises:
         ScheduleError: if a setting is negative or NaN, or with churn the grid is not NumPy's.
@@ -109,7 +112,7 @@ class Euler(Churn):
     On the straight path (alpha = 1 - sigma) this is x + (sigma_next - sigma) * (noise - x0), one Euler step on the
     velocity; on a variance-preserving path it is DDIM with eta = 0 (Song et al. 2020, arXiv 2010.02502, eq. 13).
 
-    Args: those of `Churn`.
+    Takes the options of `Churn`.
 
     Raises:
         ScheduleError: if a setting is negative or NaN, or with churn the grid is not NumPy's.

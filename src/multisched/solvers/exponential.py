@@ -15,7 +15,7 @@ paper sets a = 1/2 in place of the solution: there B(h) stays, and is the `rule`
 
 import math
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Literal
 
 from multisched.errors import ScheduleError
 from multisched.grid import Grid
@@ -23,7 +23,7 @@ from multisched.solvers.base import Estimate, Next, Solver
 from multisched.solvers.limits import orders
 from multisched.solvers.polynomial import Polynomial, row_before
 from multisched.solvers.rows import Rows
-from multisched.values import anywhere, check_options, count, namespace, option, shown, whole
+from multisched.values import anywhere, check_options, count, namespace, shown, whole
 
 PARTS = 16  # of a model's output, at most
 ORDERS = 10  # values of the model that a step uses at most; published methods use three
@@ -55,7 +55,7 @@ class ExponentialAdams(Solver):
     data: bool
     predictor: int
     corrector: int = 0
-    rule: str = "exact"
+    rule: Literal["exact", "bh1", "bh2"] = "exact"
     falling: float = math.inf
     disable_corrector: tuple[int, ...] = ()
     tau: float = 0.0
@@ -73,7 +73,6 @@ class ExponentialAdams(Solver):
         count("parts", self.parts, PARTS)
         count("predictor", self.predictor, ORDERS)
         count("corrector", self.corrector, ORDERS + 1, least=0)
-        option("solver_type", self.rule, ("exact", "bh1", "bh2"))
         if self.solver_p is not None and (self.tau or not isinstance(self.solver_p, Solver)):
             raise ScheduleError(
                 f"solver_p must be None or a solver of multisched, for tau = 0; given {shown(self.solver_p)}."

@@ -26,8 +26,7 @@ class Heun(Churn):
     On the straight path d is (sigma_next - sigma) * velocity; no division by alpha or sigma, so it holds on any path.
     The memory holds x and d1: the sample of call 2 is only what the model is asked about.
 
-    Args:
-        s_churn, s_tmin, s_tmax, s_noise: see `Churn`.
+    Takes the options of `Churn`.
 
     Raises:
         ScheduleError: if a setting is negative or NaN, or the steps of the grid do not join.

@@ -11,7 +11,7 @@ from multisched.predictions import Prediction
 from multisched.solvers.base import Estimate, Next, Solver
 from multisched.solvers.ddpm import DDPM
 from multisched.solvers.rows import Rows, rows_of
-from multisched.transforms import Langevin
+from multisched.transforms import Langevin, Over
 from multisched.values import CALLS, check_options, count, namespace, shown
 
 CORRECTIONS = 1_000  # of a step, at most
@@ -26,8 +26,15 @@ class PredictorCorrector(Solver):
 
     The norms are those of each sample, or with norms = "batch" their means over the batch, as the paper's code has them
     (samples then depend on their batch mates). score = -noise / sigma. The second line, "reverse diffusion", is `DDPM`
-    with the variance "fixed_large"; the last step adds no noise. There are correct_steps corrections in a step, and the
-    model is to predict the score for them.
+    with the variance "fixed_large"; the last step adds no noise. The model is to predict the score for the corrections.
+
+    Args:
+        snr: the ratio of noise to score that sizes the corrections.
+        correct_steps: corrections in a step.
+        norms: whether norms are those of each "sample", or their means over the "batch".
+
+    Raises:
+        ScheduleError: an option that is not one of those named, or a number out of range.
     """
 
     order: ClassVar[int] = 0
@@ -35,10 +42,10 @@ class PredictorCorrector(Solver):
 
     snr: float = 0.15
     correct_steps: int = 1
-    norms: str = "sample"
+    norms: Over = "sample"
 
     def __post_init__(self) -> None:
-        check_options(self, not_negative=("snr",), norms=("sample", "batch"))
+        check_options(self, not_negative=("snr",))
         count("correct_steps", self.correct_steps, CORRECTIONS, least=0)
 
     def rows(self, grid: Grid, path: Any) -> Rows:
@@ -74,6 +81,13 @@ class EulerMaruyama(Solver):
     eq. 6 and 11), in n steps of 1 / n; the last one adds no noise.
 
         x_next = x + (x / 2 + score) * beta / n + sqrt(beta / n) * z,   beta = beta_min + t * (beta_max - beta_min)
+
+    Args:
+        beta_min: the rate at t = 0.
+        beta_max: the rate at t = 1.
+
+    Raises:
+        ScheduleError: if a rate is negative.
     """
 
     order: ClassVar[int] = 0

@@ -3,7 +3,7 @@
 from abc import ABC, abstractmethod
 from dataclasses import dataclass
 from itertools import pairwise
-from typing import Any, ClassVar, NamedTuple, TypeVar
+from typing import Any, ClassVar, Literal, NamedTuple, TypeVar
 
 import numpy as np
 
@@ -14,6 +14,7 @@ from multisched.paths.base import Path, Points
 from multisched.values import check_options, real, shown
 
 Found = TypeVar("Found", bound="Link")
+TimeShift = Literal["exponential", "linear"]
 
 
 class Asked(NamedTuple):
@@ -69,11 +70,13 @@ class Link(Spacing):
     Attributes:
         placing: whether it places points. Such a link begins a chain.
         closing: whether it comes after the end, and changes the whole grid.
+        replaced: whether, though closing, it goes where a run is given another spacing than the recipe's own.
         on_given: whether it also acts on the lists that a user gives (`timesteps=`, `sigmas=`).
     """
 
     placing: ClassVar[bool] = False
     closing: ClassVar[bool] = False
+    replaced: ClassVar[bool] = False
     on_given: ClassVar[bool] = False
 
     @property
@@ -213,7 +216,7 @@ class End(Link):
 
     on_given: ClassVar[bool] = True
 
-    to: float | str = 0.0
+    to: float | Literal["sigma_min", "last"] = 0.0
     prior: float | None = None
 
     def __post_init__(self) -> None:
@@ -247,12 +250,11 @@ class DynamicShift(Link):
         on_given: whether it acts on given lists too.
     """
 
-    kind: str = "exponential"
+    kind: TimeShift = "exponential"
     on_given: bool = False  # type: ignore[misc]
 
     def __post_init__(self) -> None:
         check_options(self)
-        checks.option("time_shift_type", self.kind, ("exponential", "linear"))
 
     def acts(self, asked: Asked) -> bool:
         return super().acts(asked) and asked.ratios is None

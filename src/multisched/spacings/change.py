@@ -1,11 +1,10 @@
 """Links that move the points of a run."""
 
 from dataclasses import dataclass
-from typing import ClassVar
+from typing import ClassVar, Literal
 
 import numpy as np
 
-from multisched import checks
 from multisched.errors import ScheduleError
 from multisched.grid import Grid
 from multisched.paths.base import Path, Points
@@ -13,6 +12,8 @@ from multisched.paths.straight import Straight
 from multisched.spacings import levels
 from multisched.spacings.base import Asked, Link
 from multisched.values import check_options, shown
+
+Rounding = Literal["nearest", "down"]
 
 
 @dataclass(frozen=True)
@@ -87,14 +88,13 @@ class Respace(Link):
         ScheduleError: if the kind is not known, or the ends are out of order.
     """
 
-    kind: str
+    kind: levels.Kind
     top: float | None = None
     bottom: float | None = None
     on_given: bool = False  # type: ignore[misc]
 
     def __post_init__(self) -> None:
         check_options(self)
-        checks.option("sigma_schedule", self.kind, tuple(levels.KINDS))
 
     def acts(self, asked: Asked) -> bool:
         return super().acts(asked) and asked.ratios is None
@@ -181,12 +181,12 @@ class Round(Link):
 
     on_given: ClassVar[bool] = True
     closing: ClassVar[bool] = True
-    rounds: ClassVar[bool] = True
+    replaced: ClassVar[bool] = True
 
-    how: str = "nearest"
+    how: Rounding = "nearest"
 
     def __post_init__(self) -> None:
-        checks.option("how to round", self.how, ("nearest", "down"))
+        check_options(self)
 
     def __call__(self, path: Path, asked: Asked, made: Grid) -> Grid:
         times = made.timesteps[:-1]

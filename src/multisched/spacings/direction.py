@@ -150,10 +150,11 @@ class Inverse(Spacing):
             raise ScheduleError("a run to the noise takes a number of steps, not timesteps or sigmas.")
         spaced = self.down.find(Respace) is not None or self.down.find(Numbered) is None
         n = self._steps(path, asked)
-        down = self._down(path, asked, n, spaced)
-        top = None
-        if not isinstance(path, Straight) and not spaced:
-            placed: Any = self.down.find(Numbered)  # which has its own lambda_min
+        down, top = self._down(path, asked, n, spaced), None
+        placed: Any = self.down.find(Numbered)
+        if placed is None or isinstance(path, Straight) or spaced:
+            n = len(down) - 1  # of a spacing by name, which may place more points or fewer
+        else:
             top = self.down.exchanged(Numbered, Trailing(placed.lambda_min)).grid(path, Asked(1))
         timesteps, alphas, sigmas = (
             np.append(getattr(top or down, name)[:1], getattr(down, name)[-1 - n : -1])[::-1]

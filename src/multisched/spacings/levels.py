@@ -3,6 +3,7 @@
 
 import math
 from collections.abc import Callable
+from typing import Literal
 
 import numpy as np
 
@@ -48,7 +49,8 @@ def linear(top: float, bottom: float, n: int) -> np.ndarray:
     return np.linspace(top, bottom, n)
 
 
-KINDS: dict[str, Callable[[float, float, int], np.ndarray]] = {
+Kind = Literal["karras", "exponential", "polyexponential", "beta", "lu", "kl_optimal", "linear"]
+KINDS: dict[Kind, Callable[[float, float, int], np.ndarray]] = {
     "karras": karras,
     "exponential": exponential,
     "polyexponential": polyexponential,
@@ -59,7 +61,7 @@ KINDS: dict[str, Callable[[float, float, int], np.ndarray]] = {
 }
 
 
-def between(kind: str, top: float, bottom: float, n: int) -> np.ndarray:
+def between(kind: Kind, top: float, bottom: float, n: int) -> np.ndarray:
     """`n` ratios of the kind named.
 
     Raises:

@@ -1,22 +1,32 @@
 """Spacings by the names that ComfyUI, k-diffusion and A1111 give them, on any path: what those programs compute from
 the noise levels that a model is trained on.
 
-    normal, uniform       even in t from the first level's to the last's                    sigma(t)
+    normal                even in t from the first level's to the last's                    sigma(t)
     sgm_uniform           of n + 1 such, all but the last
     simple                T - 1 - floor(i * T / n), i = 0 .. n-1, of the trained levels
     ddim_uniform          1, 1 + T // n, 1 + 2 (T // n)... of the trained levels, which may be more than n
-    beta                  round((T - 1) * quantile of Beta(0.6, 0.6)) at 1 - i / n, each once
-    beta_sigmas           quantiles of Beta(0.6, 0.6) between the levels' ends (A1111's "Beta")
-    karras, exponential, polyexponential, kl_optimal, lu, linear      between the levels' ends, see `levels`
+    beta                  round((T - 1) * quantile of Beta(0.6, 0.6)) at 1 - i / n, each once, which may be fewer than n
     linear_quadratic      see `LinearQuadratic`, times the noisiest level
+    karras, exponential, polyexponential, kl_optimal, lu, linear      between the levels' ends, see `levels`
+    beta_sigmas           quantiles of Beta(0.6, 0.6) between the ends: A1111's "Beta", diffusers' use_beta_sigmas
+    uniform               even in the place 0..T-1 of the trained levels, their logarithm interpolated: A1111's default
+    leading, trailing, linspace      diffusers' timestep_spacing, without an offset; "trailing" is Forge's "Turbo"
+    align_your_steps...   published lists, see `published`
 
-sigma(t) interpolates the logarithm of the trained levels of a discrete path. On a straight path T levels are even in t
-and then shifted; as in ComfyUI, `normal` and `sgm_uniform` shift once more between the ends of those.
+sigma(t) interpolates the logarithm of the trained levels of a discrete path. On a path of noise levels alone, t is
+their logarithm, or their arctangent where that is passed to the model. A straight path has T levels that are even in t
+and then shifted, or 10 T of them if each run has a shift of its own, as FLUX has there; as in ComfyUI, `normal` and
+`sgm_uniform` shift once more between the ends of those.
+
+All runs end at the clean sample. Where `normal` and `ddim_uniform` reach a level of at most 1e-5, that is the end, and
+they place another level in its stead. A1111's "KL Optimal" ends at the cleanest trained level instead; here, as in
+ComfyUI, that is the last step.
 """
 
+import math
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any, ClassVar, NamedTuple
+from typing import Any, ClassVar, Literal, NamedTuple, get_args
 
 import numpy as np
 
@@ -25,6 +35,7 @@ from multisched.errors import ScheduleError
 from multisched.grid import Grid
 from multisched.paths.base import Path, Points
 from multisched.paths.discrete import Discrete
+from multisched.paths.exploding import VarianceExploding
 from multisched.paths.straight import Straight, shift
 from multisched.spacings import levels, published
 from multisched.spacings.base import Asked, Chain, DynamicShift, End, Link, Spacing
@@ -32,6 +43,12 @@ from multisched.spacings.change import Shift
 from multisched.spacings.placement import Leading, Linspace, Trailing
 from multisched.spacings.trained import linear_quadratic
 from multisched.values import hint, shown
+
+NEAR = 1e-5
+"""A level that ComfyUI takes for 0."""
+
+FINER = 10
+"""Levels for each training timestep of a flow whose runs have shifts of their own."""
 
 
 class Model(NamedTuple):
@@ -48,23 +65,41 @@ class Model(NamedTuple):
     sigma: Callable[[Any], Any]
 
 
-def model_of(path: Path, factor: float) -> Model:
-    """The levels that a path has, shifted by a factor where it is straight."""
-    total = path.training
-    numbers = np.arange(total)
+def model_of(path: Path, factor: float = 1.0, finer: int = 1) -> Model:
+    """The levels that a path has; where it is straight, `finer` times as many, shifted by a factor."""
     if isinstance(path, Straight):
-        table = shift(path.trained(numbers), factor)
-        return Model(table, (1.0, float(table[0])), lambda t: shift(t, factor))
-    table = np.asarray(path.trained(numbers))
-    if isinstance(path, Discrete):
-        with np.errstate(divide="ignore"):
-            logs = np.log(path.ratios)
-        return Model(path.ratios, (total - 1.0, 0.0), lambda t: np.exp(np.interp(t, np.arange(logs.size), logs)))
-    return Model(table, (total - 1.0, 0.0), path.trained)
+        total = path.training * finer
+        table = shift(path.ends[0] * (np.arange(total) + 1) / total, factor)
+        return Model(table, (float(table[-1]), float(table[0])), lambda t: shift(t, factor))
+    table = path.ratios if isinstance(path, Discrete) else np.asarray(path.trained(np.arange(path.training)))
+    top, bottom, last = float(table[-1]), float(table[0]), table.size - 1.0
+    if isinstance(path, Discrete) and path.timestep_type == "discrete":
+        return Model(table, (last, 0.0), lambda t: _between(table, t))
+    if isinstance(path, VarianceExploding) and path.timestep == "arctan":
+        return Model(table, (math.atan(top), math.atan(bottom)), np.tan)
+    if isinstance(path, (Discrete, VarianceExploding)):
+        return Model(table, (math.log(top), math.log(bottom)), np.exp)
+    return Model(table, (last, 0.0), path.trained)
+
+
+def _between(table: np.ndarray, places: Any) -> np.ndarray:
+    """A table at places between its own, the logarithm interpolated linearly."""
+    with np.errstate(divide="ignore"):
+        logs = np.log(table)
+    return np.asarray(np.exp(np.interp(places, np.arange(table.size), logs)))
 
 
 def _even(model: Model, n: int, points: int) -> np.ndarray:
     return np.asarray(model.sigma(np.linspace(*model.ends, points)[:n]))
+
+
+def _normal(model: Model, n: int) -> np.ndarray:
+    at_end = float(model.sigma(model.ends[1])) <= NEAR
+    return _even(model, n, n + at_end)
+
+
+def _uniform(model: Model, n: int) -> np.ndarray:
+    return _between(model.table, np.linspace(model.table.size - 1, 0, n))
 
 
 def _simple(model: Model, n: int) -> np.ndarray:
@@ -73,28 +108,44 @@ def _simple(model: Model, n: int) -> np.ndarray:
 
 
 def _ddim_uniform(model: Model, n: int) -> np.ndarray:
-    return model.table[1 :: max(model.table.size // n, 1)][::-1]
+    at_end = bool(np.any(model.table[1:2] <= NEAR))
+    chosen = model.table[1 :: max(model.table.size // (n + at_end), 1)]
+    return np.asarray(chosen[at_end:][::-1])
 
 
 def _beta(model: Model, n: int) -> np.ndarray:
     share = levels.beta_quantile(1 - np.linspace(0, 1, n, endpoint=False), 0.6, 0.6)
-    chosen = np.rint(share * (model.table.size - 1)).astype(int)
+    # The middle quantile alone can fall half way, and is rounded up: scipy's is above 1/2 by its last bit.
+    chosen = np.floor(share * (model.table.size - 1) + 0.5).astype(int)
     return np.asarray(model.table[chosen[np.append(True, np.diff(chosen) != 0)]])
 
 
+Rule = Literal["normal", "uniform", "sgm_uniform", "simple", "ddim_uniform", "beta", "beta_sigmas", "linear_quadratic"]
+Spread = Literal["karras", "exponential", "polyexponential", "kl_optimal", "lu", "linear"]
+Placed = Literal["leading", "trailing", "linspace"]
+Name = Literal[Rule, Spread, Placed, published.Published]
+
+SPREAD: tuple[Spread, ...] = get_args(Spread)
+
+
+def _spread(kind: Spread) -> Callable[[Model, int], np.ndarray]:
+    """The rule of levels between the ends of a table."""
+    return lambda model, n: levels.between(kind, float(model.table[-1]), float(model.table[0]), n)
+
+
 RULES: dict[str, Callable[[Model, int], np.ndarray]] = {
-    "normal": lambda model, n: _even(model, n, n),
-    "uniform": lambda model, n: _even(model, n, n),
+    "normal": _normal,
+    "uniform": _uniform,
     "sgm_uniform": lambda model, n: _even(model, n, n + 1),
     "simple": _simple,
     "ddim_uniform": _ddim_uniform,
     "beta": _beta,
     "beta_sigmas": lambda model, n: levels.beta(float(model.table[-1]), float(model.table[0]), n),
     "linear_quadratic": lambda model, n: linear_quadratic(n) * model.table[-1],
+    **{kind: _spread(kind) for kind in SPREAD},
 }
-SPACED = ("karras", "exponential", "polyexponential", "kl_optimal", "lu", "linear")
-PLACED: dict[str, Link] = {"leading": Leading(), "trailing": Trailing(), "linspace": Linspace(whole=False)}
-NAMES = (*RULES, *SPACED, *PLACED, *published.NAMES)
+PLACED: dict[str, Link] = {"leading": Leading(), "trailing": Trailing(), "linspace": Linspace()}
+NAMES = get_args(Name)
 """Every name that `plan(spacing=)` takes."""
 
 
@@ -111,35 +162,45 @@ class Named(Link):
 
     placing: ClassVar[bool] = True
 
-    name: str
+    name: Name
 
     def __post_init__(self) -> None:
         if not isinstance(self.name, str) or self.name not in NAMES:
-            listed = ", ".join((*RULES, *SPACED, *PLACED))
+            listed = ", ".join((*RULES, *PLACED))
             raise ScheduleError(
                 f"spacing must be one of {listed}, or align_your_steps with _11, _32 or _gits and _sd1 or _sdxl; given "
                 f"{shown(self.name)}{hint(self.name, NAMES)}."
             )
 
     def __call__(self, path: Path, asked: Asked, made: Any) -> Points:
-        return self.placed(path, asked, 1.0)
+        return self.placed(path, asked)
 
-    def placed(self, path: Path, asked: Asked, factor: float) -> Points:
-        """The levels of a path that is shifted by a factor."""
+    def placed(self, path: Path, asked: Asked, factor: float = 1.0, finer: int = 1) -> Points:
+        """The points on a path; on a straight one of levels that are shifted by a factor, see `model_of`."""
         n = checks.steps(asked.n)
         if self.name in published.NAMES:
             return Points(path.of_ratio(published.levels_of(self.name, n)))
         if self.name in PLACED:
-            placed = PLACED[self.name](path, asked, made=None)
+            placed = self._numbered(path)(path, asked, made=None)
             return Points(shift(placed.noise, factor)) if isinstance(path, Straight) else placed
-        model = model_of(path, factor)
-        if self.name in RULES:
-            found = RULES[self.name](model, n)
-        else:
-            found = levels.between(self.name, float(model.table[-1]), float(model.table[0]), n)
-        if not (np.all(np.isfinite(found)) and np.all(np.diff(found) < 0) and found[-1] > 0):
+        found = self._levels(model_of(path, factor, finer), n)
+        # The first may be infinite, at pure noise.
+        if not (found.size and np.all(np.isfinite(found[1:])) and np.all(np.diff(found) < 0) and found[-1] > 0):
             raise ScheduleError(f"{n} steps of spacing {self.name!r} make no decreasing levels here: {shown(found)}.")
         return Points(found)
+
+    def _numbered(self, path: Path) -> Link:
+        """The placement that diffusers calls so: between whole timesteps only where sigma is added to x0 as it is."""
+        whole = isinstance(path, Discrete) and path.space == "vp"
+        return Linspace(whole=whole) if self.name == "linspace" else PLACED[self.name]
+
+    def _levels(self, model: Model, n: int) -> np.ndarray:
+        if model.table[-1] == math.inf and self.name in (*SPREAD, "beta_sigmas", "linear_quadratic"):
+            raise ScheduleError(
+                f"spacing {self.name!r} begins at the noisiest level, which has no finite sigma / alpha here; take one "
+                "that is even in the timesteps, such as 'sgm_uniform' or 'trailing'."
+            )
+        return RULES[self.name](model, n)
 
 
 @dataclass(frozen=True)
@@ -149,12 +210,26 @@ class _Shifted(Link):
     placing: ClassVar[bool] = True
 
     named: Named
-    shift: Shift | DynamicShift | None
+    factor: float
+    finer: int
 
     def __call__(self, path: Path, asked: Asked, made: Any) -> Points:
-        if isinstance(self.shift, DynamicShift):
-            return self.named.placed(path, asked, self.shift.factor(asked.mu))
-        return self.named.placed(path, asked, 1.0 if self.shift is None else self.shift.factor)
+        return self.named.placed(path, asked, self.factor, self.finer)
+
+
+def _shifted(named: Named, own: Chain, mu: float | None) -> _Shifted:
+    """A name with the shift that a recipe's own spacing has."""
+    dynamic, fixed = own.find(DynamicShift), own.find(Shift)
+    if dynamic is not None:
+        return _Shifted(named, dynamic.factor(mu), FINER)
+    if mu is not None:
+        raise ScheduleError(f"mu belongs to flow schedules with use_dynamic_shifting; given mu={shown(mu)}.")
+    return _Shifted(named, 1.0 if fixed is None else fixed.factor, 1)
+
+
+def _named(given: Any) -> Named:
+    """The link of a word that a user gave."""
+    return Named(given)
 
 
 def spacing_of(spacing: Any) -> Spacing:
@@ -164,7 +239,7 @@ def spacing_of(spacing: Any) -> Spacing:
         ScheduleError: if it is neither.
     """
     if isinstance(spacing, str):
-        return Chain((Named(spacing), End()))
+        return Chain((_named(spacing), End()))
     if not isinstance(spacing, Spacing):
         raise ScheduleError(
             f"spacing must be a name, such as 'karras', or a chain, such as ms.spacings.Even(); given {shown(spacing)}."
@@ -180,28 +255,16 @@ def respaced(path: Path, own: Spacing, spacing: Any, asked: Asked) -> Grid:
     """
     if asked.listed:
         raise ScheduleError("spacing= places a number of steps; give it with n, not with a list.")
-    chain, kept = Chain(own.links), spacing_of(spacing)
-    closing = [one for one in chain.links if one.closing and not getattr(one, "rounds", False)]
+    chain, wanted = Chain(own.links), spacing_of(spacing)
+    closing = [one for one in chain.links if one.closing and not one.replaced]
     end = End(0.0, chain.end.prior)
     if isinstance(spacing, str):
-        moved = chain.find(DynamicShift) or chain.find(Shift)
-        made = Chain((_Shifted(Named(spacing), moved), end, *closing))
-        mu = asked.mu if isinstance(moved, DynamicShift) else None
-        if asked.mu is not None and mu is None:
-            raise ScheduleError(f"mu belongs to flow schedules with use_dynamic_shifting; given mu={shown(asked.mu)}.")
-        return _run(own, made, path, asked._replace(mu=None), mu)
-    links = kept.links
-    if not any(isinstance(one, End) for one in links):
-        links = (*(one for one in links if not one.closing), end, *(one for one in links if one.closing))
-    return _run(own, Chain((*links, *closing)), path, asked, asked.mu)
-
-
-def _run(own: Spacing, made: Chain, path: Path, asked: Asked, mu: float | None) -> Grid:
-    """The grid of a chain, in the direction of a recipe's own spacing."""
-    first = made.links[0]
-    if isinstance(first, _Shifted) and isinstance(first.shift, DynamicShift):
-        # The links know mu through the shift alone.
-        fixed = Shift(first.shift.factor(mu))
-        made = Chain((_Shifted(first.named, fixed), *made.links[1:]))
+        made = Chain((_shifted(_named(spacing), chain, asked.mu), end, *closing))
+        asked = asked._replace(mu=None)
+    else:
+        links = wanted.links
+        if not any(isinstance(one, End) for one in links):
+            links = (*(one for one in links if not one.closing), end, *(one for one in links if one.closing))
+        made = Chain((*links, *closing))
     turned = getattr(own, "turned", None)
     return (made if turned is None else turned(made)).grid(path, asked)

@@ -70,7 +70,7 @@ class Trailing(_Clipped):
     """round(T - i * T / n) - 1, i = 0 .. n-1 (arXiv 2305.08891, table 2).
 
     Args:
-        lambda_min: see `Leading`.
+        lambda_min: timesteps whose log(alpha / sigma) is below this are not visited.
     """
 
     lambda_min: float = -math.inf
@@ -84,9 +84,9 @@ class Linspace(_Clipped):
     """(T - 1) * i / (n - 1), i = n-1 .. 0 (arXiv 2305.08891, table 2).
 
     Args:
-        spare: see `Leading`.
+        spare: whether n + 1 points are placed and the lowest is left out.
         whole: whether timesteps are rounded.
-        lambda_min: see `Leading`.
+        lambda_min: timesteps whose log(alpha / sigma) is below this are not visited.
     """
 
     spare: bool = False
@@ -103,7 +103,7 @@ class Simple(_Clipped):
     """T - 1 - floor(i * T / n), i = 0 .. n-1 (ComfyUI).
 
     Args:
-        lambda_min: see `Leading`.
+        lambda_min: timesteps whose log(alpha / sigma) is below this are not visited.
     """
 
     lambda_min: float = -math.inf
@@ -118,7 +118,7 @@ class SGMUniform(_Clipped):
 
     Args:
         whole: whether timesteps are rounded.
-        lambda_min: see `Leading`.
+        lambda_min: timesteps whose log(alpha / sigma) is below this are not visited.
     """
 
     whole: bool = True
@@ -133,7 +133,7 @@ class DDIMUniform(_Clipped):
     """i * (T // n) + 1, i = n-1 .. 0 (the first DDIM code).
 
     Args:
-        lambda_min: see `Leading`.
+        lambda_min: timesteps whose log(alpha / sigma) is below this are not visited.
     """
 
     lambda_min: float = -math.inf
@@ -142,7 +142,7 @@ class DDIMUniform(_Clipped):
         return {"spacing": "ddim_uniform", "last": self._last(path, self.lambda_min)}
 
 
-WORDS: dict[str, Callable[[int, bool, bool, float], Numbered]] = {
+WORDS: dict[trained.TimestepSpacing, Callable[[int, bool, bool, float], Numbered]] = {
     "leading": lambda offset, spare, whole, lam: Leading(offset, spare, lam),
     "trailing": lambda offset, spare, whole, lam: Trailing(lam),
     "linspace": lambda offset, spare, whole, lam: Linspace(spare, whole, lam),
@@ -153,7 +153,11 @@ WORDS: dict[str, Callable[[int, bool, bool, float], Numbered]] = {
 
 
 def numbered(
-    word: str, offset: int = 0, spare: bool = False, whole: bool = True, lambda_min: float = -math.inf
+    word: trained.TimestepSpacing,
+    offset: int = 0,
+    spare: bool = False,
+    whole: bool = True,
+    lambda_min: float = -math.inf,
 ) -> Numbered:
     """The placement that the option `timestep_spacing` names.
 

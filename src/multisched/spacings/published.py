@@ -1,6 +1,6 @@
 """Grids that were optimised for particular models, and published as lists."""
 
-from typing import Any
+from typing import Literal, get_args
 
 import numpy as np
 
@@ -40,15 +40,15 @@ def align_your_steps(model: str, n: int = 10) -> dict[str, np.ndarray]:
 
 # Of sigma / alpha: A1111's lists of Sabour et al. 2024 (arXiv 2404.14507) in 11 and in 32 levels, and of GITS (Chen et
 # al. 2024, arXiv 2405.11326).
-_ELEVEN = {
+_ELEVEN: dict[str, tuple[float, ...]] = {
     "sd1": (14.615, 6.475, 3.861, 2.697, 1.886, 1.396, 0.963, 0.652, 0.399, 0.152, 0.029),
     "sdxl": (14.615, 6.315, 3.771, 2.181, 1.342, 0.862, 0.555, 0.380, 0.234, 0.113, 0.029),
 }
-_GITS = {
+_GITS: dict[str, tuple[float, ...]] = {
     "sd1": (14.615, 4.617, 2.507, 1.236, 0.702, 0.402, 0.240, 0.156, 0.104, 0.094, 0.029),
     "sdxl": (14.615, 4.734, 2.567, 1.529, 0.987, 0.652, 0.418, 0.268, 0.179, 0.127, 0.029),
 }
-_MANY = {
+_MANY: dict[str, tuple[float, ...]] = {
     "sd1": (
         *(14.615, 11.23951352, 8.64363081, 6.64729424, 5.57250862, 4.71648546, 3.99196065, 3.5195609, 3.13490466),
         *(2.79228788, 2.48773628, 2.21663865, 1.97508351, 1.7793172, 1.61475335, 1.46540953, 1.314849, 1.16642497),
@@ -62,8 +62,22 @@ _MANY = {
         *(0.13959192, 0.10587381, 0.05519369, 0.02877334, 0.015),
     ),
 }
-_LISTS: dict[str, Any] = {"": _ELEVEN, "_11": _ELEVEN, "_32": _MANY, "_gits": _GITS}
-NAMES = tuple(f"align_your_steps{kind}{model}" for kind in _LISTS for model in ("", "_sd1", "_sdxl"))
+_LISTS: dict[str, dict[str, tuple[float, ...]]] = {"": _ELEVEN, "_11": _ELEVEN, "_32": _MANY, "_gits": _GITS}
+Published = Literal[
+    "align_your_steps",
+    "align_your_steps_sd1",
+    "align_your_steps_sdxl",
+    "align_your_steps_11",
+    "align_your_steps_11_sd1",
+    "align_your_steps_11_sdxl",
+    "align_your_steps_32",
+    "align_your_steps_32_sd1",
+    "align_your_steps_32_sdxl",
+    "align_your_steps_gits",
+    "align_your_steps_gits_sd1",
+    "align_your_steps_gits_sdxl",
+]
+NAMES = get_args(Published)
 """Their names as spacings: of Stable Diffusion 1 unless they end in "_sdxl"."""
 
 

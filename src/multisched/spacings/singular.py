@@ -2,7 +2,7 @@
 
 import math
 from dataclasses import dataclass, replace
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Literal
 
 import numpy as np
 
@@ -11,6 +11,8 @@ from multisched.grid import Grid
 from multisched.paths.base import Path, Points
 from multisched.spacings.base import Asked, Link
 from multisched.values import STEPS, check_options, count
+
+Mode = Literal["log", "power"]
 
 
 @dataclass(frozen=True)
@@ -31,13 +33,12 @@ class Proteina(Link):
 
     placing: ClassVar[bool] = True
 
-    mode: str = "log"
+    mode: Mode = "log"
     tail_steps: int = 10
     tail_step_multiplier: int = 2
 
     def __post_init__(self) -> None:
         check_options(self)
-        checks.option("schedule_mode", self.mode, ("log", "power"))
         count("tail_steps", self.tail_steps, STEPS, least=0)
         count("tail_step_multiplier", self.tail_step_multiplier, STEPS, least=2)
 
@@ -131,6 +132,7 @@ class Descent(Link):
     """
 
     closing: ClassVar[bool] = True
+    replaced: ClassVar[bool] = True
 
     sampling_eps: float = 1e-5
 

@@ -2,13 +2,16 @@
 2305.08891, table 2) compares the first three; the others: ComfyUI, Stability's generative-models, the first DDIM code.
 """
 
+from typing import Literal, get_args
+
 import numpy as np
 
 from multisched import checks
 from multisched.errors import ScheduleError
 from multisched.values import shown
 
-SPACINGS = ("leading", "trailing", "linspace", "simple", "sgm_uniform", "ddim_uniform")
+TimestepSpacing = Literal["leading", "trailing", "linspace", "simple", "sgm_uniform", "ddim_uniform"]
+SPACINGS = get_args(TimestepSpacing)
 
 
 def timesteps(
