@@ -89,7 +89,7 @@ def measure_one(
     sampler: structured.StructuredSampler, solver: ms.solvers.Solver, shape: tuple[int, ...], seconds: float
 ) -> dict[str, float]:
     """Microseconds of both, their ratio, and how far apart they end."""
-    plan = ms.Scheduler(ms.schedules.DiscreteVP(), "epsilon", solver).plan_over(grid())
+    plan = ms.Scheduler(ms.paths.Discrete(), "normal", "epsilon", solver).plan_over(grid())
     mine = ours.Inputs(plan, "numpy", shape)
     noise = ours.draw("numpy", shape, 1)
     x, drawn = mine.state.sample, noise if sampler.require_noise else None

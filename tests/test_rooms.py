@@ -1,8 +1,10 @@
 """The rooms stay apart: which module may import which, and that no framework comes in unasked."""
 
 import ast
+import re
 import subprocess
 import sys
+from graphlib import TopologicalSorter
 from pathlib import Path
 
 import pytest
@@ -13,28 +15,27 @@ SOURCE = Path(multisched.__file__).parent
 FRAMEWORKS = {"torch", "jax", "jaxlib", "mlx", "cupy", "dask", "tensorflow"}
 OPTIONAL = {"PIL", "sklearn", "tqdm", "ml_dtypes", "matplotlib", "scipy"}
 
-# Each room and the rooms below it that it may import. The modules of table/ are rooms of their own.
+# Each room and the rooms below it that it may import, from the ground up. The modules of table/ are rooms of their own.
 BASE = {"errors", "messages", "values"}
 GROUND = BASE | {"backends"}
 POINTS = {"grid", "predictions", "solvers"}
 ARITHMETIC = {"table.packed", "table.state", "table.kernel"}
+PARTS = POINTS | {"checks", "paths", "spacings", "transforms"}
 ALLOWED = {
     "errors": set(),
     "messages": set(),
     "values": {"errors", "messages"},
     "lazy": {"values"},
+    "printing": set(),
     "options": {"values"},
     "backends": BASE,
-    "noise": GROUND,
+    "checks": GROUND,
+    "transforms": GROUND,
     "grid": BASE,
     "predictions": BASE,
-    "checks": GROUND,
     "paths": GROUND | {"checks", "lazy"},
     "spacings": GROUND | {"checks", "grid", "lazy", "paths"},
-    "solvers": GROUND
-    | {"grid", "lazy", "predictions", "transforms"},  # the last for noise that follows the model's output
-    "transforms": GROUND,
-    "printing": set(),
+    "solvers": GROUND | {"grid", "lazy", "predictions", "transforms"},  # transforms: noise that follows the output
     "table": set(),
     "table.tableau": BASE | POINTS,
     "table.packed": GROUND | {"transforms"},
@@ -43,17 +44,22 @@ ALLOWED = {
     "table.stepper": GROUND | ARITHMETIC,
     "table.plan": GROUND | POINTS | ARITHMETIC | {"transforms", "printing", "table.tableau", "table.stepper"},
     "table.stack": GROUND | ARITHMETIC | {"transforms", "table.stepper", "table.plan"},
+    "noise": GROUND,
     "density": GROUND | {"table.state"},
-    "schedulers": GROUND
-    | POINTS
-    | {"transforms", "lazy", "printing", "paths", "spacings", "checks", "table.tableau", "table.kernel", "table.plan"}
-    | {"diffusion"},  # inside `Recipe.on` alone
+    "sampling": GROUND | ARITHMETIC | {"table.plan", "noise"},
     "variants": BASE | {"table.plan"},
     "diffusion": GROUND | {"table.state", "table.plan", "noise", "variants"},
-    "sampling": GROUND | ARITHMETIC | {"table.plan", "noise"},
-    "analysis": GROUND | POINTS | {"transforms", "paths", "spacings", "checks", "table.plan", "schedulers"},
+    "schedulers": GROUND
+    | PARTS
+    | {"lazy", "printing", "table.tableau", "table.kernel", "table.plan"}
+    | {"diffusion"},  # inside `Recipe.on` alone
+    "analysis": GROUND | PARTS | {"table.plan", "schedulers"},
+    "interop": GROUND | PARTS | {"schedulers"},
+    "pictures": BASE | {"table.plan"},
+    "cli": GROUND
+    | {"options", "predictions", "table.plan", "noise", "sampling", "schedulers", "analysis", "interop", "pictures"},
 }
-FREE = {"__init__", "__main__", "cli", "pictures", "interop"}
+FRONTS = {"__init__", "__main__"}  # import whatever they show
 
 
 def _modules():
@@ -91,29 +97,39 @@ def test_rooms_import_only_what_lies_below(path):
             assert room == "backends", f"{path} names {top}; only backends/ may"
         if top in OPTIONAL:
             assert late, f"{path} imports {top} before it is needed"
-        if top == "multisched" and room not in FREE:
-            assert rest, f"{path} imports the package itself"
+        if top == "multisched" and room not in FRONTS:
+            assert rest or (room == "cli" and late), f"{path} imports the package itself"
+            if not rest:
+                continue  # the command prints the version
             below = _room(rest)
             assert below == room or below in ALLOWED[room], f"{room} may not import {below}"
 
 
 @pytest.mark.host
 def test_no_room_leads_back_to_itself():
-    """Of rooms that import one another, inside functions too, none comes again; the packages' own fronts are apart."""
+    """By the imports that there are, those inside functions too."""
     graph = {}
     for path in _modules():
-        room = _room(path.relative_to(SOURCE).parts)
         inner = (name.split(".")[1:] for name, _ in _imports(path) if name.startswith("multisched."))
-        graph.setdefault(room, set()).update(_room(parts) for parts in inner)
-    left = {room: below - {room} for room, below in graph.items() if room not in ("__init__", "__main__")}
-    while free := [room for room, below in left.items() if not below & left.keys()]:
-        for room in free:
-            del left[room]
-    assert left == {}
+        graph.setdefault(_room(path.relative_to(SOURCE).parts), set()).update(_room(parts) for parts in inner)
+    tuple(TopologicalSorter({room: below - {room} for room, below in graph.items()}).static_order())
 
 
-def test_files_are_short():
-    assert {str(path): n for path in _modules() if (n := len(path.read_text().splitlines())) > 300} == {}
+@pytest.mark.host
+def test_contributing_lists_the_rooms_from_the_ground_up():
+    text = (Path(__file__).parent.parent / "CONTRIBUTING.md").read_text(encoding="utf-8").split("## The rooms")[1]
+    columns = re.findall(r"^ {4}(\S.*?)(?: {2,}|$)", text.split("##")[0], re.MULTILINE)
+    floor = {room.strip(" /"): number for number, line in enumerate(columns) for room in line.split(",")}
+    assert set(floor) == {room.split(".")[0] for room in ALLOWED}
+    for room, allowed in ALLOWED.items():
+        above = {below for below in allowed if floor[below.split(".")[0]] > floor[room.split(".")[0]]}
+        assert not above, f"{room} imports {above}, which CONTRIBUTING lists below it"
+
+
+@pytest.mark.host
+def test_a_solver_is_read_in_one_sitting():
+    lengths = {path.name: len(path.read_text().splitlines()) for path in (SOURCE / "solvers").glob("*.py")}
+    assert {name: lines for name, lines in lengths.items() if lines > 150} == {}
 
 
 @pytest.mark.host
@@ -136,15 +152,18 @@ def test_importing_it_imports_no_framework():
     subprocess.run([sys.executable, "-c", code], check=True)
 
 
+PACKAGES = [multisched, *(getattr(multisched, name) for name in ("paths", "schedulers", "solvers", "spacings"))]
+
+
 @pytest.mark.host
-@pytest.mark.parametrize(
-    "package", [multisched, multisched.schedulers, multisched.solvers], ids=lambda one: one.__name__
-)
+@pytest.mark.parametrize("package", PACKAGES, ids=lambda one: one.__name__)
 def test_a_package_shows_its_public_names_and_nothing_else(package):
     assert dir(package) == sorted(package.__all__)
     assert all(getattr(package, name) is not None for name in package.__all__)
-    with pytest.raises(AttributeError, match=r"has no attribute 'DDIN' \(did you mean 'DDIM'\?\)"):
-        _ = package.DDIN
+    room = package.__name__.rpartition(".")[2]
+    near, name = {"paths": ("Betass", "Betas"), "spacings": ("Chian", "Chain")}.get(room, ("DDIN", "DDIM"))
+    with pytest.raises(AttributeError, match=rf"has no attribute '{near}' \(did you mean '{name}'\?\)"):
+        getattr(package, near)
 
 
 def test_importing_it_imports_nothing_else():

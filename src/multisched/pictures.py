@@ -16,7 +16,7 @@ from multisched.table.plan import Plan
 from multisched.values import shown
 
 TILE = 64
-"""Pixels that an image is enlarged to, or a little more."""
+"""Pixels that a small image is enlarged to, at least."""
 GAP = 4
 SIZE = 2_048  # pixels that images of a folder are resized to, at most
 
@@ -25,7 +25,7 @@ def extra(module: str, package: str) -> Any:
     """A module of the extra "cli".
 
     Raises:
-        ScheduleError: it is not installed.
+        ScheduleError: if it is not installed.
     """
     try:
         return import_module(module)
@@ -37,7 +37,7 @@ def digits() -> np.ndarray:
     """The 1,797 handwritten digits that come with scikit-learn, (1797, 1, 8, 8).
 
     Raises:
-        ScheduleError: scikit-learn is not installed.
+        ScheduleError: if scikit-learn is not installed.
     """
     images = extra("sklearn.datasets", "scikit-learn").load_digits().images
     return np.asarray(images[:, None] / 8 - 1, dtype=np.float32)
@@ -47,7 +47,8 @@ def folder(path: Path, size: int) -> np.ndarray:
     """The images of a folder in the order of their names, cut to squares and resized: (images, 3, size, size).
 
     Raises:
-        ScheduleError: no such folder, none or a broken one among its images, size below 1, or Pillow is not installed.
+        ScheduleError: if there is no such folder, it has no images or a broken one, the size is out of range, or Pillow
+            is not installed.
     """
     image, ops = extra("PIL.Image", "Pillow"), extra("PIL.ImageOps", "Pillow")
     if not 1 <= size <= SIZE:
@@ -87,7 +88,7 @@ def grid(images: np.ndarray, columns: int) -> Any:
     """A Pillow image of all images in rows of `columns`, enlarged so that single pixels can be seen.
 
     Raises:
-        ScheduleError: Pillow is not installed.
+        ScheduleError: if Pillow is not installed.
     """
     count, channels, height, width = images.shape
     scale = math.ceil(TILE / max(height, width))
@@ -103,11 +104,10 @@ def grid(images: np.ndarray, columns: int) -> Any:
 
 
 def plot(plans: Iterable[Plan]) -> Any:
-    """A Matplotlib figure of the plans' noise levels, on a logarithmic axis that a last level of 0 falls off, and of
-    their timesteps.
+    """A Matplotlib figure of the plans' noise levels and timesteps. The axis of the levels is logarithmic, without 0.
 
     Raises:
-        ScheduleError: Matplotlib is not installed.
+        ScheduleError: if Matplotlib is not installed.
     """
     plans = list(plans)
     size = (10, max(4.5, 0.5 + 0.2 * len(plans)))
@@ -129,10 +129,10 @@ def save(write: Callable[..., object], path: Path, force: bool = False) -> None:
     Args:
         write: write(file, format=) writes it to an open file.
         path: where to.
-        force: whether a file of other content that is there is written over.
+        force: whether to overwrite an existing file of other content.
 
     Raises:
-        ScheduleError: if the file cannot be written, or one of other content is there.
+        ScheduleError: if the file cannot be written, or exists with other content.
     """
     memory = io.BytesIO()
     try:
@@ -147,13 +147,14 @@ def save(write: Callable[..., object], path: Path, force: bool = False) -> None:
 
 
 def check_writable(path: Path) -> None:
-    """Refuse a picture's path before the work is done rather than after.
+    """Check a picture's path before the work is done.
 
     Raises:
-        ScheduleError: no such folder, a name whose ending is no picture format, or Pillow is not installed.
+        ScheduleError: if there is no such folder, the name does not end in a picture format, or Pillow is not
+            installed.
     """
     image = extra("PIL.Image", "Pillow")
     if not path.parent.is_dir():
         raise ScheduleError(f"the folder {str(path.parent)!r} of --out does not exist.")
     if image.registered_extensions().get(path.suffix.lower()) not in image.SAVE:
-        raise ScheduleError(f"--out must end in .png or in the name of another picture format; given {path.name!r}.")
+        raise ScheduleError(f"--out must end in .png or another picture format; given {path.name!r}.")

@@ -1,4 +1,4 @@
-"""The command `multisched`: schedulers listed, shown, plotted, and at work on the exact model of a small data set."""
+"""The command `multisched`: lists, shows and plots schedulers, and samples from the exact model of a small data set."""
 
 import argparse
 import contextlib
@@ -24,8 +24,8 @@ FRAMES = 10
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Run the command. Its exit status is 0; 2 for what cannot be done, which is said in one sentence; 1 where its
-    output cannot be written; 130 where it is interrupted; 141 where nobody reads its output any more."""
+    """Run the command. Its exit status is 0; 2 if it cannot be done, after one sentence that says why; 1 if its output
+    cannot be written; 130 if it is interrupted; 141 if nobody reads its output any more."""
     parser = _parser()
     try:
         options = parser.parse_args(arguments)
@@ -46,7 +46,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def _ended(status: int) -> int:
-    """The status, with nothing left that Python would write, and fail to, when it exits."""
+    """The status, after dropping what is left to write, on which Python would fail when it exits."""
     with contextlib.suppress(OSError, ValueError, AttributeError):
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
     return status
@@ -93,7 +93,7 @@ def _sample(options: argparse.Namespace) -> None:
 
 
 def _save(write: Callable[..., object], options: argparse.Namespace) -> None:
-    """Write a picture, over a file that is there only if its content is the same or the command line says so."""
+    """Write a picture. An existing file is overwritten if its content is the same, or with --force."""
     pictures.save(write, options.out, options.force)
 
 
@@ -120,7 +120,7 @@ def _plotting(parser: argparse.ArgumentParser) -> None:
     add("names", nargs="+", metavar="NAME", help="as `multisched list` names it")
     add("--steps", type=int, default=20, help="number of steps (default: %(default)s)")
     add("--out", type=Path, default=Path("plot.png"), help="picture to write (default: %(default)s)")
-    add("--force", action="store_true", help="write over another file of the name --out")
+    add("--force", action="store_true", help="overwrite an existing file")
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -136,7 +136,7 @@ def _parser() -> argparse.ArgumentParser:
     command("list", _list, "list every scheduler: order, model calls a step, noise, options and their defaults")
     for name, act, text in (
         ("show", _show, "print the table of a scheduler: one row per model call"),
-        ("sample", _sample, "draw images with the exact denoiser of a data set: digits, or images of your own"),
+        ("sample", _sample, "draw images with the exact denoiser of a data set: digits, or your own images"),
     ):
         add = command(name, act, text).add_argument
         if name == "show":
@@ -157,7 +157,7 @@ def _parser() -> argparse.ArgumentParser:
     add("--data", type=Path, metavar="FOLDER", help="folder of images to use in place of the digits")
     add("--size", type=int, default=32, help="pixels that the images of --data are resized to (default: %(default)s)")
     add("--out", type=Path, default=Path("grid.png"), help="picture to write (default: %(default)s)")
-    add("--force", action="store_true", help="write over another file of the name --out")
+    add("--force", action="store_true", help="overwrite an existing file")
     add("--trajectory", action="store_true", help="show the steps in rows, the images in columns")
 
     _plotting(command("plot", _plot, "draw noise levels and timesteps of schedulers"))

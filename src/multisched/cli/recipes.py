@@ -1,4 +1,4 @@
-"""The recipes by the names and options of a command line."""
+"""Recipes from names and options on the command line."""
 
 import json
 import re
@@ -37,7 +37,7 @@ def recipe_of(name: str, settings: Sequence[str] = ()) -> tuple[str, Recipe]:
         settings: option=value; a value is JSON, or a word.
 
     Raises:
-        ScheduleError: an unknown name or option, or a value that the recipe refuses.
+        ScheduleError: if a name or an option is unknown, or the recipe refuses a value.
     """
     known = recipes()
     key = {key.replace("-", ""): key for key in known}.get(name.replace("-", "").lower())
@@ -58,7 +58,7 @@ def recipe_of(name: str, settings: Sequence[str] = ()) -> tuple[str, Recipe]:
 
 
 def described(kind: type[Recipe]) -> str:
-    """A recipe with its default options, for a list: what a run of it is, and the options."""
+    """An entry of the list: order, model calls and noise of a run, and the options with their defaults."""
     options = ", ".join(f"{option.name}={option.default!r}" for option in fields(kind) if option.name not in SETTINGS)
     try:
         plan = kind().plan(STEPS)

@@ -18,11 +18,11 @@ from multisched.table.plan import Plan
 from multisched.values import option, shown
 
 CLOSE = 0.05
-"""How far off the x0 of an exact output may be, relative to x0 and the noise: boundary conditions of consistency
-models are."""
+"""How far x0 of an exact output may be off, relative to x0 and the noise. The boundary conditions of consistency models
+move it a little."""
 
 IMAGES = 10_000
-"""Images that are drawn at most."""
+"""The most images that a run draws."""
 
 SOURCES: dict[str, Callable[[int], noise.NoiseSource]] = {
     "host": noise.HostNoise,
@@ -35,7 +35,7 @@ SOURCES: dict[str, Callable[[int], noise.NoiseSource]] = {
 
 
 class Drawn(NamedTuple):
-    """What a run leaves behind.
+    """The result of a run.
 
     Attributes:
         images: float32 (images, channels, h, w), unclipped.
@@ -63,10 +63,10 @@ class Run:
         count: number of images.
         frames: how many states to keep on the way at most, evenly spaced, the noise and the end included.
         mu: dynamic shift of a flow schedule.
-        noise: name of the source, one of `SOURCES`; the same on every backend, save for "native".
+        noise: name of the source, one of `SOURCES`; each but "native" is the same on every backend.
 
     Raises:
-        ScheduleError: what makes no plan, a count below 1, or a source of another name.
+        ScheduleError: if there is no such plan, no such source, or the count is out of range.
     """
 
     recipe: Recipe
@@ -94,8 +94,8 @@ class Run:
         """Draw images of the data set `points`, float32 (points, channels, h, w).
 
         Raises:
-            ScheduleError: a backend, device, seed or package that is not to be had, or a scheduler that does not lead
-                from noise to images with an exact denoiser alone.
+            ScheduleError: if a backend, device, seed or package is not available, or the scheduler needs more than an
+                exact denoiser to lead from noise to images.
         """
         prediction = self.recipe.parts().prediction
         check_drawable(self.plan, prediction)
@@ -103,7 +103,7 @@ class Run:
         source = SOURCES[self.noise](self.seed)
         start = noise.normal((self.count, *points.shape[1:]), source, backend, self.device)
         data = DataSet(backend.asarray(points, "float32", self.device))
-        # By rows, not by timesteps, which some schedules round.
+        # By rows, not by timesteps, which some recipes round.
         levels = _seen(self.plan)
         in_model = 0.0
 
@@ -144,19 +144,21 @@ class Run:
 
 
 def check_drawable(plan: Plan, prediction: Prediction) -> None:
-    """Refuse a plan that an exact denoiser alone does not lead from noise to images.
+    """Refuse a plan that does not lead from noise to images with an exact denoiser.
 
     Raises:
-        ScheduleError: it needs other arrays, or another kind of model, or leads elsewhere.
+        ScheduleError: if it needs other arrays or another kind of model, or leads elsewhere.
     """
     if plan.inputs:
-        raise ScheduleError(f"{plan.name} needs the arrays {', '.join(plan.inputs)} too, which `sample` has not.")
+        raise ScheduleError(f"{plan.name} needs the arrays {', '.join(plan.inputs)} too, which `sample` does not have.")
     if not plan.sigmas[-1] < plan.sigmas[0]:
         raise ScheduleError(f"{plan.name} leads from images to noise; `sample` draws images from noise.")
     for (p, *q), alpha, sigma, level in zip(plan.tableau.x0_weights, *plan.rows.here, _seen(plan), strict=True):
         a, b = prediction.weights(*level)
         if len(q) > 1 or not max(abs(p * alpha + q[0] * a - 1), abs(p * sigma + q[0] * b)) < CLOSE:
-            raise ScheduleError(f"{plan.name} asks its model for more than {prediction.name}, which is all there is.")
+            raise ScheduleError(
+                f"{plan.name} asks its model for more than {prediction.name}, which is all an exact denoiser gives."
+            )
 
 
 def _seen(plan: Plan) -> Iterator[tuple[float, float]]:
