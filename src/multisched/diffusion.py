@@ -83,7 +83,7 @@ class DiffusionScheduler(Generic[B]):
             arguments: timesteps=, sigmas=, mu=, start=, stop=, strength= of `Recipe.plan`.
 
         Raises:
-            ScheduleError: what makes no plan; the schedule before stays in force.
+            ScheduleError: if they make no plan; the schedule before stays in force.
         """
         self._plan = self.recipe.plan(num_inference_steps, **arguments)
         self._variants = Variants(self.recipe, self._plan, num_inference_steps, arguments)
@@ -122,7 +122,7 @@ class DiffusionScheduler(Generic[B]):
         Arguments as for `step`, whose position does not move.
 
         Raises:
-            ScheduleError: a timestep that is not in the schedule, or the end of the schedule.
+            ScheduleError: if the timestep is not in the schedule, or the schedule has ended.
         """
         self._check_arrays(sample, timestep)
         memory = (sample,) * (len(self.plan.tableau.registers) - 1)

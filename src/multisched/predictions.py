@@ -74,7 +74,7 @@ class Prediction:
         sigma_data: standard deviation of the data that "v_prediction" and "edm" were scaled for.
 
     Raises:
-        ScheduleError: an unknown name, or a deviation that is not positive.
+        ScheduleError: if the name is unknown, or the deviation is not positive.
     """
 
     name: PredictionType

@@ -53,7 +53,7 @@ def sample(
         The samples, in the dtype of the noise.
 
     Raises:
-        ScheduleError: an unknown loop, an output of another shape or library, or tqdm missing.
+        ScheduleError: if the loop is unknown, an output has another shape or library, or tqdm is missing.
     """
     option("loop", loop, LOOPS)
     if not isinstance(plan, Plan):

@@ -56,7 +56,7 @@ def split(backend: Backend[Any], output: Any, parts: int) -> tuple[Any, ...]:
     """The output cut into equal parts along its second axis.
 
     Raises:
-        ScheduleError: the axis does not divide into them.
+        ScheduleError: if the axis does not divide into them.
     """
     if output.ndim < 2 or output.shape[1] % parts:
         raise ScheduleError(

@@ -168,7 +168,7 @@ class DataSet(Distribution):
             data put on the device once is not sent there again in each call; anything else is kept as float64.
 
     Raises:
-        ScheduleError: no points, or values of the host that are not finite.
+        ScheduleError: if there are no points, or values of the host are not finite.
     """
 
     points: Any

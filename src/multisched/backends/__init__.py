@@ -44,7 +44,7 @@ def get(name: str) -> Backend[Any]:
     """The backend called `name`: a built-in one, a plug-in, or any installed library that speaks the array API.
 
     Raises:
-        ScheduleError: the library is not installed, or does not speak the standard.
+        ScheduleError: if the library is not installed, or does not speak the standard.
     """
     if not isinstance(name, str):
         raise ScheduleError(f"a backend has a name, such as 'numpy'; given {shown(name)}.")

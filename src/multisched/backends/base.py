@@ -101,14 +101,14 @@ class Backend(Protocol[B]):
         """A pure function of arrays and tuples of them, compiled; the arguments `donate` may be overwritten.
 
         Raises:
-            ScheduleError: the library has no compiler.
+            ScheduleError: if the library has no compiler.
         """
 
     def scan(self, body: Callable[[Any, Any], tuple[Any, Any]], carry: Any, inputs: Any) -> Any:
         """The carry after body(carry, inputs[k]) -> (carry, None) for each k along the first axis, in one graph.
 
         Raises:
-            ScheduleError: the library has no such loop.
+            ScheduleError: if the library has no such loop.
         """
 
     def traced(self, array: B) -> bool:

@@ -80,7 +80,8 @@ def normal(shape: tuple[int, ...], rng: Any = 0, backend: Any = "numpy", device:
         dtype: the library's own or a name; float32 by default.
 
     Raises:
-        ScheduleError: an empty shape, an unknown backend, device, dtype or rng, or more or fewer seeds than samples.
+        ScheduleError: if the shape is empty, the backend, device, dtype or rng is unknown, or the seeds are not as
+            many as the samples.
     """
     if not isinstance(shape, (tuple, list)) or not shape:
         raise ScheduleError(f"the shape of noise begins with the number of samples; given {shown(shape)}.")
@@ -107,8 +108,8 @@ def draw(
         interval: what the row crosses, `Plan.rows.interval(row)`, for a source that is a path.
 
     Raises:
-        ScheduleError: the sample has no axis that counts samples, the source is for another number of them, or it is a
-            path and the row crosses no interval.
+        ScheduleError: if the sample has no axis that counts samples, the source is for another number of them, or it
+            is a path and the row crosses no interval.
     """
     shape = tuple(sample.shape)
     if not shape:

@@ -33,7 +33,7 @@ def purpose(kind: int, draw: Any) -> Any:
     """The number of a draw that serves `kind` beside draw `draw`, an int or an integer array.
 
     Raises:
-        ScheduleError: it is already such a draw: two wrappers of one kind lie around each other.
+        ScheduleError: if it is such a draw already: two wrappers of one kind lie around each other.
     """
     if isinstance(draw, int) and not 0 <= draw < DRAWS:
         raise ScheduleError(
@@ -46,7 +46,7 @@ def check_seed(seed: Any) -> Any:
     """A seed as an int, or one per sample as a tuple of them.
 
     Raises:
-        ScheduleError: it is no whole number in 0..2^64 - 1, nor a sequence of at least one of them.
+        ScheduleError: if it is no whole number in 0..2^64 - 1, nor a sequence of at least one of them.
     """
     if isinstance(seed, (tuple, list, range)) or (isinstance(seed, np.ndarray) and seed.ndim == 1):
         if not len(seed):
@@ -67,7 +67,7 @@ def keys(seed: int | tuple[int, ...], sample_ids: Sequence[int]) -> tuple[list[i
     """(seed, sample) of each sample: with one seed per sample, sample k is sample 0 of the k-th seed.
 
     Raises:
-        ScheduleError: a sample without a seed, or outside 0..2^32 - 1.
+        ScheduleError: if a sample has no seed, or lies outside 0..2^32 - 1.
     """
     ids = [int(sample) for sample in sample_ids]
     most = _WORD if isinstance(seed, int) else len(seed)

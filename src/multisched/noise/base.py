@@ -20,7 +20,7 @@ Shape = tuple[int, ...]
 class NoiseSource(Protocol):
     """Unit normals by address; no state, so nothing is carried along and resuming is free.
 
-    This one method is all that a source of one's own needs. The sources here are `Source`s, which may draw on a device.
+    This one method is all that a custom source needs. The sources here are `Source`s, which may draw on a device.
     """
 
     def normal(self, sample_ids: Sequence[int], step: int, draw: int, shape: tuple[int, ...]) -> np.ndarray:
@@ -49,7 +49,7 @@ class Source(ABC):
         """The same as an array of a backend, on its device.
 
         Raises:
-            ScheduleError: a step or draw that is traced, and a source that is not `traceable`.
+            ScheduleError: if the step or draw is traced, and the source is not `traceable`.
         """
         check_place(step, draw)
         for number in (step, draw):
@@ -68,5 +68,5 @@ class Source(ABC):
         """Refuse a batch of another size than the source is for.
 
         Raises:
-            ScheduleError: it is.
+            ScheduleError: if it is.
         """

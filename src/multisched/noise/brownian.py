@@ -35,7 +35,7 @@ class BrownianNoise(Seeded):
         depth: halvings, 1..30. An evaluation draws depth + 2 normals for each element.
 
     Raises:
-        ScheduleError: another depth, or an interval that does not lead towards the clean sample (the noise of a
+        ScheduleError: if the depth is another, or the interval does not lead towards the clean sample (the noise of a
             corrector or of a step back belongs to no path), lies outside [0, 1] or within one leaf.
     """
 

@@ -20,8 +20,8 @@ class FrameworkNoise(Source):
                fold_in(fold_in(key, s + 1), d). Traceable, and the key may be traced.
         MLX    the starting noise is mx.random.normal(shape, key=key); draw d of step s has the key
                split(key + [s + 1, d])[0]. Traceable likewise.
-        torch  torch.randn(shape, generator=generator, device=generator.device), in the order in which noise is asked
-               for: the starting noise where it is asked for, then each row's draws. The generator moves on, so a run
+        torch  torch.randn(shape, generator=generator, device=generator.device), in the order of drawing: the starting
+               noise where it is drawn, then each row's draws. The generator moves on, so a run
                that is resumed has other noise.
 
     It is drawn for the whole batch at once, so the noise of a sample depends on the batch that it is in, and `Select`

@@ -25,7 +25,7 @@ class Seeded(Source):
             of the k-th seed.
 
     Raises:
-        ScheduleError: another seed, or a batch of another size than there are seeds.
+        ScheduleError: if the seed is another kind of value, or the batch has another size than there are seeds.
     """
 
     seed: int | tuple[int, ...] = 0
@@ -71,7 +71,7 @@ def source(rng: Any) -> NoiseSource:
             torch.Generator (`FrameworkNoise`), or a source as it is.
 
     Raises:
-        ScheduleError: anything else, or a seed that is none.
+        ScheduleError: if it is anything else, or a seed is none.
     """
     if isinstance(rng, np.random.Generator):
         return HostNoise(int(rng.integers(2**63)))

@@ -26,7 +26,7 @@ class OffsetNoise(Wrapper):
         channel_axis: axis of a sample that counts channels, None for one constant per sample.
 
     Raises:
-        ScheduleError: a negative strength, or a shape without that axis.
+        ScheduleError: if the strength is negative, or the shape does not have that axis.
     """
 
     strength: float = 0.1
@@ -60,7 +60,7 @@ class PyramidNoise(Wrapper):
         channel_axis: axis of a sample that counts channels, or None.
 
     Raises:
-        ScheduleError: a discount or number of levels outside these, or a shape without that axis.
+        ScheduleError: if the discount or the number of levels is outside these, or the shape does not have that axis.
     """
 
     discount: float = 0.9

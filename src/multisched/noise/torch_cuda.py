@@ -36,7 +36,8 @@ class TorchCudaNoise(Seeded):
         calls: normals that the loop draws per step.
 
     Raises:
-        ScheduleError: a wave or number of calls below 1, a batch of more than `wave` elements, a draw beyond `calls`.
+        ScheduleError: if a wave or number of calls is below 1, the batch has more than `wave` elements, or a draw is
+            beyond `calls`.
     """
 
     wave: int = 40_960

@@ -22,7 +22,7 @@ Draw = Callable[[int, Shape], Any]
 
 
 class Around(Source):
-    """A source around another, which can what that one can."""
+    """A source around another, with the same capabilities."""
 
     source: Any
 
@@ -44,7 +44,7 @@ class Select(Around):
         ids: numbers of its samples, >= 0.
 
     Raises:
-        ScheduleError: an id that is no whole number >= 0, or a batch that has not as many samples.
+        ScheduleError: if an id is no whole number >= 0, or the batch has another number of samples.
     """
 
     source: Any
@@ -91,7 +91,7 @@ class Wrapper(Around):
         source: anything that `rng=` takes.
 
     Raises:
-        ScheduleError: a source that already has a wrapper of this kind.
+        ScheduleError: if the source already has a wrapper of this kind.
     """
 
     source: Any = 0

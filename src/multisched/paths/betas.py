@@ -71,7 +71,7 @@ def betas_for_alpha_bar(
         float64 ndarray (num_diffusion_timesteps,).
 
     Raises:
-        ScheduleError: a count below 1, max_beta outside (0, 1], or an unknown name.
+        ScheduleError: if the count is below 1, max_beta outside (0, 1], or the name unknown.
     """
     total = checks.count("num_diffusion_timesteps", num_diffusion_timesteps, TRAINING_TIMESTEPS)
     max_beta = real("max_beta", max_beta)

@@ -94,7 +94,7 @@ class Cosine(_Timed):
         num_train_timesteps: what is passed to the model at t = 1.
 
     Raises:
-        ScheduleError: a number out of range.
+        ScheduleError: if a number is out of range.
     """
 
     prior: ClassVar[float | None] = None

@@ -38,7 +38,7 @@ class Betas:
             and timesteps beyond them have the last one.
 
     Raises:
-        ScheduleError: an option that is not one of those named, or numbers that are no betas.
+        ScheduleError: if an option is not one of those named, or the numbers are no betas.
     """
 
     num_train_timesteps: int = 1000
@@ -83,7 +83,7 @@ class Discrete(Path):
         timestep_type: whether the time is passed to the model ("discrete") or log(sigma) / 4 ("continuous", for "ve").
 
     Raises:
-        ScheduleError: an option that is not one of those named, or numbers that make no path.
+        ScheduleError: if an option is not one of those named, or the numbers make no path.
     """
 
     betas: Betas = field(default_factory=Betas)

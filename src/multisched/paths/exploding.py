@@ -21,7 +21,7 @@ TIMESTEPS: dict[Timestep, tuple[Callable[[Any, Any], Any], Callable[[Any, Any], 
     "arctan": (lambda xp, sigma: 2 / math.pi * xp.atan(sigma), lambda xp, t: xp.tan(math.pi / 2 * t)),
     "sigma": (lambda xp, sigma: sigma, lambda xp, t: t),
 }
-# What stands for sigma = 0 where that is told as its logarithm: exp(-800) is 0 in single and in double precision.
+# What stands for sigma = 0 where its logarithm is passed to the model: exp(-800) is 0 in single and double precision.
 CLEAN = {"quarter_log": -200.0, "log_1000_4": -200_000.0}
 
 
@@ -38,7 +38,7 @@ class VarianceExploding(Path):
         num_train_timesteps: of the training run, for information.
 
     Raises:
-        ScheduleError: an option that is not one of those named, or a number out of range.
+        ScheduleError: if an option is not one of those named, or a number is out of range.
     """
 
     prior: ClassVar[float | None] = 1.0

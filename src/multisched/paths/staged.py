@@ -38,7 +38,7 @@ class Staged(Straight):
         whole: whether the times of a stage belong to levels from 1 to 0, as in runs with a dynamic shift.
 
     Raises:
-        ScheduleError: an option that is not one of those named, or a number out of range.
+        ScheduleError: if an option is not one of those named, or a number is out of range.
     """
 
     shift: float = 1.0

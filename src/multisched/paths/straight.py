@@ -31,7 +31,7 @@ class Straight(Path):
         inverted: whether T * (1 - sigma) is passed to the model, how much data there is.
 
     Raises:
-        ScheduleError: a number out of range.
+        ScheduleError: if a number is out of range.
     """
 
     num_train_timesteps: int = 1000

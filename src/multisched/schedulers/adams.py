@@ -27,7 +27,7 @@ class PNDM(Spaced):
         set_alpha_to_one: whether a run ends at x0, or else at timestep 0.
 
     Raises:
-        ScheduleError: an option that is not one of those named, or a number out of range.
+        ScheduleError: if an option is not one of those named, or a number is out of range.
     """
 
     prediction_type: Literal["epsilon", "v_prediction"] = "epsilon"

@@ -104,7 +104,7 @@ class Recipe(Forward):
                 as "karras" or "sgm_uniform", which means what it means in ComfyUI, k-diffusion and A1111.
 
         Raises:
-            ScheduleError: anything that makes no plan, in one sentence.
+            ScheduleError: if these make no plan; one sentence says why.
         """
         mu = None if mu is None else real("mu", mu)
         parts, asked, times = self._made, Asked(n, timesteps, sigmas, ratios, mu), None
@@ -122,10 +122,10 @@ class Recipe(Forward):
 
     @arithmetic()
     def plan_over(self, grid: Grid) -> Plan:
-        """The plan of a run over a grid of one's own.
+        """The plan of a run over a custom grid.
 
         Raises:
-            ScheduleError: the solver cannot take a step of it.
+            ScheduleError: if the solver cannot take a step of it.
         """
         if not isinstance(grid, Grid):
             raise ScheduleError(f"plan_over takes a Grid; given {shown(grid)}.")
@@ -172,7 +172,7 @@ class Recipe(Forward):
             rng: seed or source of the noise that stochastic steps draw when none is given.
 
         Raises:
-            ScheduleError: the backend is unknown or not installed.
+            ScheduleError: if the backend is unknown or not installed.
         """
         from multisched.diffusion import DiffusionScheduler
 

@@ -79,7 +79,7 @@ class LCM(Distilled, Cut):
         timestep_scaling: of the boundary condition, see `solvers.LCM`.
 
     Raises:
-        ScheduleError: an option that is not one of those named, or a number out of range.
+        ScheduleError: if an option is not one of those named, or a number is out of range.
     """
 
     clip_sample: bool = False
@@ -97,7 +97,7 @@ class TCD(Distilled):
         eta: the paper's gamma, in [0, 1]: how much of each denoising step is undone by fresh noise.
 
     Raises:
-        ScheduleError: an option that is not one of those named, or a number out of range.
+        ScheduleError: if an option is not one of those named, or a number is out of range.
     """
 
     eta: float = 0.3
@@ -117,7 +117,7 @@ class SCM(Recipe):
         intermediate_timesteps: the second time of a run of two steps; None for half of the first.
 
     Raises:
-        ScheduleError: an option that is not one of those named, or a number out of range.
+        ScheduleError: if an option is not one of those named, or a number is out of range.
     """
 
     prediction_type: Literal["trigflow"] = "trigflow"
@@ -145,7 +145,7 @@ class CMStochasticIterative(Recipe):
         clip_denoised: whether x0 is cut to [-1, 1].
 
     Raises:
-        ScheduleError: a number out of range.
+        ScheduleError: if a number is out of range.
     """
 
     num_train_timesteps: int = 40
@@ -174,7 +174,7 @@ class ConsistencyDecoder(Recipe):
         sigma_data: deviation of the data.
 
     Raises:
-        ScheduleError: a number out of range.
+        ScheduleError: if a number is out of range.
     """
 
     num_train_timesteps: int = 1024

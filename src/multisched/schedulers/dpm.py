@@ -64,7 +64,7 @@ class DPMSolverMultistep(Spaced, OnEither):
         variance_type: "learned" or "learned_range" where a model of the noise also gives a variance, not used here.
 
     Raises:
-        ScheduleError: an option that is not one of those named, or a number out of range.
+        ScheduleError: if an option is not one of those named, or a number is out of range.
     """
 
     prediction_type: EitherPredicted = "epsilon"  # type: ignore[assignment]  # wider than on the discrete path
@@ -101,7 +101,7 @@ class DPMSolverSinglestep(Spaced, OnEither):
         variance_type: as for `DPMSolverMultistep`.
 
     Raises:
-        ScheduleError: an option that is not one of those named, or a number out of range.
+        ScheduleError: if an option is not one of those named, or a number is out of range.
     """
 
     prediction_type: EitherPredicted = "epsilon"  # type: ignore[assignment]  # wider than on the discrete path
@@ -138,7 +138,7 @@ class DPMSolverMultistepInverse(Spaced, OnEither):
         variance_type: as for `DPMSolverMultistep`.
 
     Raises:
-        ScheduleError: an option that is not one of those named, or a number out of range.
+        ScheduleError: if an option is not one of those named, or a number is out of range.
     """
 
     prediction_type: EitherPredicted = "epsilon"  # type: ignore[assignment]  # wider than on the discrete path
@@ -185,7 +185,7 @@ class EDMDPMSolverMultistep(OnEDM, Thresholded):
         final_sigmas_type: where a run ends: at 0 ("zero") or at sigma_min ("sigma_min").
 
     Raises:
-        ScheduleError: an option that is not one of those named, or a number out of range.
+        ScheduleError: if an option is not one of those named, or a number is out of range.
     """
 
     solver_order: int = 2
@@ -219,7 +219,7 @@ class CosineDPMSolverMultistep(OnEDM, Thresholded):
         final_sigmas_type: where a run ends: at 0 ("zero") or at sigma_min ("sigma_min").
 
     Raises:
-        ScheduleError: an option that is not one of those named, or a number out of range.
+        ScheduleError: if an option is not one of those named, or a number is out of range.
     """
 
     sigma_min: float = 0.3

@@ -58,7 +58,7 @@ class EDMEuler(OnEDM):
         s_noise: deviation of the noise added.
 
     Raises:
-        ScheduleError: an option that is not one of those named, or a number out of range.
+        ScheduleError: if an option is not one of those named, or a number is out of range.
     """
 
     final_sigmas_type: FinalSigmas = "zero"

@@ -43,7 +43,7 @@ class FlowMatch(Recipe):
             model returns the noise (under `invert_sigmas` its opposite).
 
     Raises:
-        ScheduleError: an option that is not one of those named, or a number out of range.
+        ScheduleError: if an option is not one of those named, or a number is out of range.
     """
 
     num_train_timesteps: int = 1000
@@ -109,7 +109,7 @@ class FlowMatchEuler(FlowMatch):
         omega_mean: the mean is that of each "sample", or of the whole "batch" as in ACE-Step.
 
     Raises:
-        ScheduleError: an option that is not one of those named, or a number out of range.
+        ScheduleError: if an option is not one of those named, or a number is out of range.
     """
 
     stochastic_sampling: bool = False
@@ -134,7 +134,7 @@ class FlowMatchHeun(FlowMatch):
         omega_mean: as for `FlowMatchEuler`.
 
     Raises:
-        ScheduleError: an option that is not one of those named, or a number out of range.
+        ScheduleError: if an option is not one of those named, or a number is out of range.
     """
 
     s_churn: float = 0.0
@@ -187,7 +187,7 @@ class LTXEulerAncestralRF(FlowMatch):
         s_noise: what it is multiplied with.
 
     Raises:
-        ScheduleError: an option that is not one of those named, or a number out of range.
+        ScheduleError: if an option is not one of those named, or a number is out of range.
     """
 
     eta: float = 1.0

@@ -72,7 +72,7 @@ class Helios(OneStage):
         solver_p: as for `UniPCMultistep`.
 
     Raises:
-        ScheduleError: an option that is not one of those named, or a number out of range.
+        ScheduleError: if an option is not one of those named, or a number is out of range.
     """
 
     prediction_type: EitherPredicted = "flow_prediction"
@@ -108,7 +108,7 @@ class HeliosDMD(OneStage):
         time_shift_type: see `OneStage`.
 
     Raises:
-        ScheduleError: an option that is not one of those named, or a number out of range.
+        ScheduleError: if an option is not one of those named, or a number is out of range.
     """
 
     time_shift_type: TimeShift = "linear"

@@ -132,7 +132,7 @@ class DEISMultistep(Spaced, OnEither):
             of fewer than 15.
 
     Raises:
-        ScheduleError: an option that is not one of those named, or a number out of range.
+        ScheduleError: if an option is not one of those named, or a number is out of range.
     """
 
     prediction_type: EitherPredicted = "epsilon"  # type: ignore[assignment]  # wider than on the discrete path
@@ -181,7 +181,7 @@ class UniPCMultistep(Spaced, OnEither):
         shift_terminal: the last level before 0 of the straight path (`spacings.Terminal`), or None.
 
     Raises:
-        ScheduleError: an option that is not one of those named, or a number out of range.
+        ScheduleError: if an option is not one of those named, or a number is out of range.
     """
 
     prediction_type: EitherPredicted = "epsilon"  # type: ignore[assignment]  # wider than on the discrete path
@@ -229,7 +229,7 @@ class SASolver(Spaced, OnEither):
         tau_end: the timestep up to which it is added.
 
     Raises:
-        ScheduleError: an option that is not one of those named, or a number out of range.
+        ScheduleError: if an option is not one of those named, or a number is out of range.
     """
 
     prediction_type: EitherPredicted = "epsilon"  # type: ignore[assignment]  # wider than on the discrete path

@@ -31,7 +31,7 @@ class ScoreSdeVe(Recipe):
         correct_steps: how many of them there are at each level.
 
     Raises:
-        ScheduleError: a number out of range.
+        ScheduleError: if a number is out of range.
     """
 
     sigma_min: float = 0.01
@@ -60,7 +60,7 @@ class ScoreSdeVp(Recipe):
         sampling_eps: the last time, in [0, 1].
 
     Raises:
-        ScheduleError: a number out of range.
+        ScheduleError: if a number is out of range.
     """
 
     beta_min: float = 0.1
@@ -88,7 +88,7 @@ class KarrasVe(Recipe):
         s_max: the highest.
 
     Raises:
-        ScheduleError: a number out of range.
+        ScheduleError: if a number is out of range.
     """
 
     sigma_min: float = 0.02

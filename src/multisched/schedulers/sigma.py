@@ -31,7 +31,7 @@ class Euler(Spaced, Respaced):
         s_noise: deviation of the noise added.
 
     Raises:
-        ScheduleError: an option that is not one of those named, or a number out of range.
+        ScheduleError: if an option is not one of those named, or a number is out of range.
     """
 
     timestep_spacing: TimestepSpacing = "linspace"
@@ -73,7 +73,7 @@ class EulerAncestral(Spaced):
         rescale_betas_zero_snr: whether the last timestep is made (almost) pure noise.
 
     Raises:
-        ScheduleError: an option that is not one of those named, or a number out of range.
+        ScheduleError: if an option is not one of those named, or a number is out of range.
     """
 
     timestep_spacing: TimestepSpacing = "linspace"
@@ -95,7 +95,7 @@ class Heun(Spaced, Respaced):
         clip_sample_range: the absolute value it is cut to.
 
     Raises:
-        ScheduleError: an option that is not one of those named, or a number out of range.
+        ScheduleError: if an option is not one of those named, or a number is out of range.
     """
 
     beta_start: float = 0.00085
@@ -122,7 +122,7 @@ class KDPM2(Spaced, Respaced):
         timestep_spacing: see `Spaced`.
 
     Raises:
-        ScheduleError: an option that is not one of those named, or a number out of range.
+        ScheduleError: if an option is not one of those named, or a number is out of range.
     """
 
     beta_start: float = 0.00085
@@ -144,7 +144,7 @@ class KDPM2Ancestral(Spaced, Respaced):
         timestep_spacing: see `Spaced`.
 
     Raises:
-        ScheduleError: an option that is not one of those named, or a number out of range.
+        ScheduleError: if an option is not one of those named, or a number is out of range.
     """
 
     beta_start: float = 0.00085
@@ -168,7 +168,7 @@ class DPMSolverSDE(Spaced, Respaced):
         s_noise: what the noise is multiplied with.
 
     Raises:
-        ScheduleError: an option that is not one of those named, or a number out of range.
+        ScheduleError: if an option is not one of those named, or a number is out of range.
     """
 
     beta_start: float = 0.00085
@@ -190,7 +190,7 @@ class LMS(Spaced, Respaced):
         order: calls that a step combines, 1 to 4.
 
     Raises:
-        ScheduleError: an option that is not one of those named, or a number out of range.
+        ScheduleError: if an option is not one of those named, or a number is out of range.
     """
 
     timestep_spacing: TimestepSpacing = "linspace"

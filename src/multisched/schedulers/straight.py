@@ -28,7 +28,7 @@ class FlowMapEuler(Recipe):
         shift: factor of `spacings.Shift`.
 
     Raises:
-        ScheduleError: a number out of range.
+        ScheduleError: if a number is out of range.
     """
 
     num_train_timesteps: int = 1000
@@ -48,7 +48,7 @@ class MiniMaxH3(Recipe):
         shift: factor of `spacings.Shift`.
 
     Raises:
-        ScheduleError: a number out of range.
+        ScheduleError: if a number is out of range.
     """
 
     shift: float = 12.0
@@ -72,7 +72,7 @@ class Piflow(Recipe):
         num_policy_substeps: substeps of a whole run.
 
     Raises:
-        ScheduleError: a number out of range.
+        ScheduleError: if a number is out of range.
     """
 
     num_train_timesteps: int = 1000
@@ -108,7 +108,7 @@ class RFD4Proteina(Recipe):
         t_lim_ode_below: the data time before which none is added.
 
     Raises:
-        ScheduleError: an option that is not one of those named, or a number out of range.
+        ScheduleError: if an option is not one of those named, or a number is out of range.
     """
 
     schedule_mode: Mode = "log"

@@ -29,7 +29,7 @@ class DDIM(Spaced, Cut):
         use_clipped_model_output: whether the noise is taken from the clipped x0.
 
     Raises:
-        ScheduleError: an option that is not one of those named, or a number out of range.
+        ScheduleError: if an option is not one of those named, or a number is out of range.
     """
 
     rescale_betas_zero_snr: bool = False
@@ -71,7 +71,7 @@ class DDIMInverse(Spaced):
         set_alpha_to_one: whether a run begins at x0, or else at timestep 0.
 
     Raises:
-        ScheduleError: an option that is not one of those named, or a number out of range.
+        ScheduleError: if an option is not one of those named, or a number is out of range.
     """
 
     rescale_betas_zero_snr: bool = False
@@ -101,7 +101,7 @@ class CogVideoXDDIM(Spaced):
         snr_shift_scale: what the signal-to-noise ratio is divided by.
 
     Raises:
-        ScheduleError: an option that is not one of those named, or a number out of range.
+        ScheduleError: if an option is not one of those named, or a number is out of range.
     """
 
     beta_start: float = 0.00085
@@ -130,7 +130,7 @@ class DDPM(Spaced, Cut):
             the channels.
 
     Raises:
-        ScheduleError: an option that is not one of those named, or a number out of range.
+        ScheduleError: if an option is not one of those named, or a number is out of range.
     """
 
     rescale_betas_zero_snr: bool = False
@@ -154,7 +154,7 @@ class UnCLIP(Recipe):
         prediction_type: what the model's output is: "epsilon" or "sample".
 
     Raises:
-        ScheduleError: an option that is not one of those named, or a number out of range.
+        ScheduleError: if an option is not one of those named, or a number is out of range.
     """
 
     num_train_timesteps: int = 1000
@@ -179,7 +179,7 @@ class DDPMWuerstchen(Recipe):
         s: offset that keeps the first steps from being too small.
 
     Raises:
-        ScheduleError: a number out of range.
+        ScheduleError: if a number is out of range.
     """
 
     scaler: float = 1.0
@@ -201,7 +201,7 @@ class RePaint(Trained):
         jump_n_sample: how often these steps are taken.
 
     Raises:
-        ScheduleError: an option that is not one of those named, or a number out of range.
+        ScheduleError: if an option is not one of those named, or a number is out of range.
     """
 
     eta: float = 0.0

@@ -43,7 +43,7 @@ class Adams(Solver):
         most: calls that are combined, 1 to 4.
 
     Raises:
-        ScheduleError: an option that is not one of those named.
+        ScheduleError: if an option is not one of those named.
     """
 
     weights: Literal["exact", "even"] = "exact"

@@ -28,7 +28,7 @@ class AncestralRF(Solver):
         s_noise: the scale of the noise.
 
     Raises:
-        ScheduleError: a setting that is negative or not finite.
+        ScheduleError: if a setting is negative or not finite.
     """
 
     eta: float = 1.0
@@ -77,7 +77,7 @@ class RescaledSDE(Solver):
         t_to: the time up to which it is added.
 
     Raises:
-        ScheduleError: another noise mode, or a number that is not positive.
+        ScheduleError: if the noise mode is another, or a number is not positive.
     """
 
     order: ClassVar[int] = 0

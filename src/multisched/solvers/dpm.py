@@ -36,10 +36,10 @@ class DPM(Solver):
         algorithm_type: one of the four.
         solver_type: "midpoint" or "heun", which has no such rule.
         lower_order_final: whether the order falls towards the end of the run.
-        parts: parts of the model's output, of which the first is used.
+        parts: parts of the model's output; the first is used.
 
     Raises:
-        ScheduleError: an option that is not one of those named, or a grid with a step that the algorithm cannot take.
+        ScheduleError: if an option is not one of those named, or the algorithm cannot take a step of the grid.
     """
 
     solver_order: int = 2

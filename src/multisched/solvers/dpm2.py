@@ -33,7 +33,7 @@ class Midpoint(Solver):
         s_noise: scale of the noise.
 
     Raises:
-        ScheduleError: another word for `held`, eta outside [0, 1] or a negative s_noise.
+        ScheduleError: if `held` is another word, eta lies outside [0, 1], or s_noise is negative.
     """
 
     order: ClassVar[int] = 2

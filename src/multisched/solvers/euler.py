@@ -23,7 +23,7 @@ class Churn(Solver):
         gamma = min(s_churn / steps, sqrt(2) - 1)  where s_tmin <= sigma <= s_tmax, else 0; 0 at pure noise
         x_hat = a * x + s_noise * sqrt(sigma_hat^2 - (a * sigma)^2) * z,   a = alpha_hat / alpha
 
-    The step leads from x_hat at the raised level, where the model is asked, to where it would lead without: the grid's
+    The model is evaluated at x_hat, at the raised level, and the step leads to where it would without churn: the grid's
     points are raised, its aims are not. In the table of a run the noise that a step begins with is added at the end of
     the step before, and a run starts from the raised level of its first point, `plan.sigmas[0]`.
 
@@ -89,7 +89,7 @@ class Churn(Solver):
         return after._replace(sample=namespace(row.sigma).where(self._ends(row), raised, after.sample))
 
     def _calls(self, grid: Grid) -> tuple[np.ndarray, np.ndarray]:
-        """(step, stage) of each model call; stage k is asked at the grid point k after the step's beginning."""
+        """(step, stage) of each model call; stage k is evaluated at the grid point k after the step's beginning."""
         step = np.arange(len(grid))
         return step, np.zeros_like(step)
 

@@ -44,11 +44,11 @@ class ExponentialAdams(Solver):
         tau: amount of noise, 0 for the probability flow.
         tau_start: the timestep from which it is added.
         tau_end: the timestep up to which it is added.
-        parts: parts of the model's output, of which the first is used.
+        parts: parts of the model's output; the first is used.
         solver_p: another solver, of one model call a step, in place of the predictor.
 
     Raises:
-        ScheduleError: an option that is not one of those named, or a grid that the method cannot go along.
+        ScheduleError: if an option is not one of those named, or the method cannot go along the grid.
     """
 
     data: bool

@@ -24,7 +24,7 @@ class Heun(Churn):
         call 2:  x_next = x + (d1 + d2) / 2
 
     On the straight path d is (sigma_next - sigma) * velocity; no division by alpha or sigma, so it holds on any path.
-    The memory holds x and d1: the sample of call 2 is only what the model is asked about.
+    The memory holds x and d1: the sample of call 2 is only what the model is evaluated on.
 
     Takes the options of `Churn`.
 

@@ -32,7 +32,7 @@ class PiFlow(Solver):
         eps: raw time that stands for the end of a run.
 
     Raises:
-        ScheduleError: a number that is not positive, or a step that begins at eps or rises.
+        ScheduleError: if a number is not positive, or a step begins at eps or rises.
     """
 
     n_grid: int = 10

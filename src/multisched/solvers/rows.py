@@ -41,7 +41,7 @@ class Rows(Value):
     """One row per model call; each attribute but the last is a column (rows, 1), float64 unless said otherwise.
 
     Attributes:
-        timestep, alpha, sigma: what the model is told, and the level at which it is asked.
+        timestep, alpha, sigma: what is passed to the model, and the level at which it is evaluated.
         scale: what the sample is multiplied with before the model sees it.
         alpha_start, sigma_start: where the step begins.
         alpha_next, sigma_next: where the step ends.
@@ -85,7 +85,7 @@ class Rows(Value):
 
     @property
     def here(self) -> Level:
-        """Where the model is asked."""
+        """Where the model is evaluated."""
         return Level(self.alpha, self.sigma)
 
     @property
@@ -126,7 +126,7 @@ class Rows(Value):
 
 
 def rows_of(grid: Grid, step: np.ndarray, stage: np.ndarray, point: np.ndarray | None = None) -> Rows:
-    """Rows for the given steps; the model is asked at the grid point given, or i + k for stage k of step i."""
+    """Rows for the given steps; the model is evaluated at the grid point given, or i + k for stage k of step i."""
     xp, constant = namespace(grid.sigmas), backends.of(grid.sigmas).constant
     first, at = constant(step), constant(step + stage if point is None else point)
 

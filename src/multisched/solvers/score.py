@@ -34,7 +34,7 @@ class PredictorCorrector(Solver):
         norms: whether norms are those of each "sample", or their means over the "batch".
 
     Raises:
-        ScheduleError: an option that is not one of those named, or a number out of range.
+        ScheduleError: if an option is not one of those named, or a number is out of range.
     """
 
     order: ClassVar[int] = 0

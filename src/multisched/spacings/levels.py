@@ -65,7 +65,7 @@ def between(kind: Kind, top: float, bottom: float, n: int) -> np.ndarray:
     """`n` ratios of the kind named.
 
     Raises:
-        ScheduleError: an unknown kind, or ends that do not obey 0 < bottom < top.
+        ScheduleError: if the kind is unknown, or the ends do not obey 0 < bottom < top.
     """
     checks.option("sigma_schedule", kind, tuple(KINDS))
     if not (min(top, bottom) > 0 and max(top, bottom) < math.inf) or (bottom >= top and n > 1):

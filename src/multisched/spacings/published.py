@@ -26,7 +26,7 @@ def align_your_steps(model: str, n: int = 10) -> dict[str, np.ndarray]:
         n: number of steps.
 
     Raises:
-        ScheduleError: another model, or more steps than there are timesteps for.
+        ScheduleError: if the model is unknown, or there are fewer timesteps than steps.
     """
     checks.option("model", model, (*_TIMESTEPS, "svd"))
     trained = Discrete(Betas(beta_start=0.00085, beta_end=0.012, beta_schedule="scaled_linear"))

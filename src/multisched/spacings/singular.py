@@ -28,7 +28,7 @@ class Proteina(Link):
         tail_step_multiplier: how many of these make one other.
 
     Raises:
-        ScheduleError: another mode, less than 0 finer steps, or a multiplier below 2.
+        ScheduleError: if the mode is another, there are less than 0 finer steps, or the multiplier is below 2.
     """
 
     placing: ClassVar[bool] = True
