@@ -1,6 +1,7 @@
 """The options of every public class: how many there are, the line that tells what each is, and the words it may be."""
 
 import inspect
+import re
 from dataclasses import fields, is_dataclass
 from typing import get_args
 
@@ -121,7 +122,9 @@ def test_another_word_is_refused_with_all_of_them(kind):
             with pytest.raises(ms.ScheduleError) as refused:
                 kind(**{**NEEDED.get(kind.__name__, {}), name: given})
             told = str(refused.value)
-            assert all(repr(word) in told for word in words) and "\n" not in told, f"{name}: {told}"
+            listed = [word for word in words if not word.startswith("align_your_steps_")]  # which are 11 more
+            assert all(re.search(rf"(?<!\w){re.escape(word)}(?!\w)", told) for word in listed), f"{name}: {told}"
+            assert "\n" not in told
             assert told.endswith((".", "?).")) and (given != "?" or "given '?'" in told)
 
 

@@ -207,7 +207,6 @@ def check_options(
     positive: Sequence[str] = (),
     not_negative: Sequence[str] = (),
     counts: Mapping[str, int] = MappingProxyType({}),
-    **words: Sequence[str],
 ) -> None:
     """Hold the fields of a frozen dataclass to their types float, int, bool, str and `Literal`, and store them as just
     that.
@@ -216,7 +215,6 @@ def check_options(
         options: the dataclass.
         positive, not_negative: names of fields that are finite numbers above 0, or from 0 on.
         counts: names of fields that are whole numbers of at least 1, with the most that each may be.
-        words: the words that a field may be. None passes, where the field may be that.
 
     Raises:
         ScheduleError: if a value has another type, or is not allowed.
@@ -237,9 +235,6 @@ def check_options(
                 raise ScheduleError(f"{name} must be {wanted}; given {value!r}.")
     for name, most in counts.items():
         count(name, getattr(options, name), most)
-    for name, allowed in words.items():
-        if getattr(options, name) is not None:
-            option(name, getattr(options, name), allowed)
 
 
 @cache

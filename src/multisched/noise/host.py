@@ -44,7 +44,7 @@ class HostNoise(Seeded):
 
     The bits are the same on every machine. Uniforms have 24 bits, which `PhiloxNoise` shares; no normal exceeds 5.9.
 
-    Args: those of `Seeded`.
+    Takes the arguments of `Seeded`.
     """
 
     def normal(self, sample_ids: Ids, step: int, draw: int, shape: Shape) -> np.ndarray:

@@ -22,7 +22,7 @@ class NativeNoise(Seeded):
     device or version of it. Images still do not depend on the batch, its order or where a run is resumed. The library's
     seed is a hash (BLAKE2b) of the address, cut to 63 bits, so that two addresses may in principle meet.
 
-    Args: those of `Seeded`.
+    Takes the arguments of `Seeded`.
     """
 
     on_device = True

@@ -30,7 +30,7 @@ class PhiloxNoise(Seeded):
 
     Inside jit, scan and compile the step may be a traced integer array, 0-d or one per sample.
 
-    Args: those of `Seeded`.
+    Takes the arguments of `Seeded`.
     """
 
     on_device = True

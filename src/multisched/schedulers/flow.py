@@ -78,8 +78,7 @@ class FlowMatch(Recipe):
 
     def _flow(self, solver: solvers.Solver, change: Transform | None = None) -> Parts:
         """The parts, with a solver and a change of the model's output."""
-        words = {"time_shift_type": ("exponential", "linear")}
-        check_options(self, positive=("shift",), counts={"num_train_timesteps": TRAINING_TIMESTEPS}, **words)
+        check_options(self, positive=("shift",), counts={"num_train_timesteps": TRAINING_TIMESTEPS})
         total, kind = self.num_train_timesteps, spacing_of_sigmas(self)
         if not 1 / total <= self.sigma_max <= 1:
             raise ScheduleError(f"sigma_max must be in [1 / num_train_timesteps, 1]; given {self.sigma_max!r}.")

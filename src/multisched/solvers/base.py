@@ -14,6 +14,8 @@ from multisched.grid import Grid
 from multisched.predictions import Prediction
 from multisched.solvers.rows import Rows, rows_of
 
+PARTS = 16  # of a model's output, at most
+
 
 class Estimate(NamedTuple):
     """What a model call says of the sample.

@@ -5,14 +5,13 @@ from typing import Any, Literal
 
 from multisched.errors import ScheduleError
 from multisched.grid import Grid
-from multisched.solvers.base import Estimate, Next, Solver
+from multisched.solvers.base import PARTS, Estimate, Next, Solver
 from multisched.solvers.limits import gap, one_over, orders
 from multisched.solvers.rows import Level, Rows
 from multisched.values import anywhere, check_options, namespace
 
 Algorithm = Literal["dpmsolver", "dpmsolver++", "sde-dpmsolver", "sde-dpmsolver++"]
 Rule = Literal["midpoint", "heun"]
-PARTS = 16  # of a model's output, at most
 
 
 @dataclass(frozen=True)
@@ -99,10 +98,7 @@ class DPM(Solver):
         decay, scaled, times = b_next / b, h if self._data else -h, 1.0
         if self.draws:
             decay, _ = self._way(start, end)
-            if self._data:
-                scaled = 2 * h
-            else:
-                times = xp.where(end.sigma > 0, 2.0, 1.0)
+            scaled, times = (2 * h, 1.0) if self._data else (scaled, xp.where(end.sigma > 0, 2.0, 1.0))
         gain, weight = times * (a_next - a * decay), times * a_next
         p1 = 1 + xp.expm1(-scaled) * one_over(scaled)
         p2 = self._p2(0.5 - p1 * one_over(scaled))

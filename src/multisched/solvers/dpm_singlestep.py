@@ -30,7 +30,7 @@ class DPMSinglestep(DPM):
 
         noise_k = decay * noise_(k - 1) + std * z_k,   decay and std of the way from grid point k - 1 to k
 
-    Args: those of `DPM`.
+    Takes the options of `DPM`.
     """
 
     lower_order_final: bool = False

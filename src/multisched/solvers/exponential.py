@@ -19,13 +19,12 @@ from typing import Any, Literal
 
 from multisched.errors import ScheduleError
 from multisched.grid import Grid
-from multisched.solvers.base import Estimate, Next, Solver
+from multisched.solvers.base import PARTS, Estimate, Next, Solver
 from multisched.solvers.limits import orders
 from multisched.solvers.polynomial import Polynomial, row_before
 from multisched.solvers.rows import Rows
 from multisched.values import anywhere, check_options, count, namespace, shown, whole
 
-PARTS = 16  # of a model's output, at most
 ORDERS = 10  # values of the model that a step uses at most; published methods use three
 
 

@@ -225,6 +225,10 @@ class End(Link):
         elif not 0 <= real("the end of a run", self.to) < np.inf:
             raise ScheduleError(f"a run ends at a sigma >= 0, 'sigma_min' or 'last'; given {self.to!r}.")
 
+    def check(self, path: Path) -> None:
+        if not isinstance(self.to, str) and self.to >= 1 and path.alpha_of(0.5) != 1:
+            raise ScheduleError(f"a run on {type(path).__name__} ends at a sigma in [0, 1); given {self.to!r}.")
+
     def level(self, path: Path) -> tuple[float, float]:
         """(alpha, sigma) there; of "last", of the clean sample."""
         if isinstance(self.to, str):
