@@ -1,6 +1,7 @@
 """A solver and a spacing as their authors would write them: outside the package, with public names alone."""
 
 from dataclasses import dataclass
+from typing import ClassVar
 
 import numpy as np
 import pytest
@@ -172,3 +173,29 @@ def test_a_solver_and_a_spacing_are_values():
     for one, changed in ((GradientEstimation(), GradientEstimation(1.5)), (Arctan(), Arctan(3.0))):
         assert one == type(one)() and hash(one) == hash(type(one)()) and one != changed
     assert repr(Trained() | Arctan(1.5)) == "Trained() | Arctan(width=1.5, on_given=False)"
+
+
+@pytest.mark.host
+@pytest.mark.parametrize("n", [0, -1, 2.5, "3"])
+def test_a_number_of_steps_is_checked_for_a_spacing_that_does_not(n):
+    @dataclass(frozen=True)
+    class Naive(Link):
+        placing: ClassVar[bool] = True
+
+        def __call__(self, path, asked, made):
+            return ms.paths.Points(np.linspace(1.0, 0.1, asked.n))
+
+    with pytest.raises(ms.ScheduleError, match=r"steps must be|n must be"):
+        ms.FlowMatchEuler().plan(n, spacing=Naive())
+
+
+@pytest.mark.host
+def test_an_update_that_is_no_weighted_sum_is_refused():
+    @dataclass(frozen=True)
+    class Product(Solver):
+        def update(self, row, x, model, memory, noise):
+            return Next(x * model.x0)
+
+    recipe = ms.Scheduler(ms.paths.Straight(), Even(), "flow_prediction", Product())
+    with pytest.raises(ms.ScheduleError, match="the update of Product is not linear"):
+        recipe.plan(3)

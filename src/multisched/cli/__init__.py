@@ -19,6 +19,7 @@ from multisched.schedulers import Recipe
 
 __all__ = ["Run", "main", "recipe_of", "recipes"]
 
+SPACING = "another spacing, such as karras, sgm_uniform or beta (default: that of the scheduler)"
 FRAMES = 10
 """Rows of a trajectory's picture, at most."""
 
@@ -61,22 +62,22 @@ def _show(options: argparse.Namespace) -> None:
     if options.options:
         sys.stdout.write(f"{explained(type(recipe))}\n")
         return
-    plan = recipe.plan(options.steps, mu=options.mu)
+    plan = recipe.plan(options.steps, mu=options.mu, spacing=options.spacing)
     report = f"{recipe.report}\n" if recipe.report else ""
     sys.stdout.write(f"{report}{plan}\n")
 
 
 def _plot(options: argparse.Namespace) -> None:
     pictures.check_writable(options.out)
-    plans = [recipe_of(name)[1].plan(options.steps) for name in options.names]
+    plans = [recipe_of(name)[1].plan(options.steps, spacing=options.spacing) for name in options.names]
     _save(pictures.plot(plans).savefig, options)
 
 
 def _sample(options: argparse.Namespace) -> None:
     name, recipe = _chosen(options)
     frames = FRAMES if options.trajectory else 0
-    place = options.backend, options.device
-    run = Run(recipe, options.steps, *place, options.seed, options.count, frames, options.mu, options.noise)
+    place, asked = (options.backend, options.device), (options.seed, options.count, frames)
+    run = Run(recipe, options.steps, *place, *asked, options.mu, options.noise, options.spacing)
     steps, calls = len(run.plan.grid), len(run.plan)
     pictures.check_writable(options.out)
     points = pictures.digits() if options.data is None else pictures.folder(options.data, options.size)
@@ -119,6 +120,7 @@ def _plotting(parser: argparse.ArgumentParser) -> None:
     add = parser.add_argument
     add("names", nargs="+", metavar="NAME", help="as `multisched list` names it")
     add("--steps", type=int, default=20, help="number of steps (default: %(default)s)")
+    add("--spacing", help=SPACING)
     add("--out", type=Path, default=Path("plot.png"), help="picture to write (default: %(default)s)")
     add("--force", action="store_true", help="overwrite an existing file")
 
@@ -148,7 +150,8 @@ def _parser() -> argparse.ArgumentParser:
         add("--set", nargs="+", action="extend", default=[], metavar="OPTION=VALUE", help="options of the scheduler")
         add("--from-config", type=Path, metavar="PATH", help="scheduler_config.json of diffusers, or its folder")
         add("--steps", type=int, default=20 if name == "show" else 28, help="number of steps (default: %(default)s)")
-        add("--mu", type=float, help="dynamic shift of a flow schedule")
+        add("--spacing", help=SPACING)
+        add("--mu", type=float, help="dynamic shift of a flow recipe")
     add("--backend", default="numpy", help="numpy, torch, jax, mlx or another array library (default: %(default)s)")
     add("--device", help="device of that library, such as cpu or cuda")
     add("--seed", type=int, default=0, help="seed of the noise (default: %(default)s)")

@@ -62,8 +62,9 @@ class Run:
         seed: of the noise.
         count: number of images.
         frames: how many states to keep on the way at most, evenly spaced, the noise and the end included.
-        mu: dynamic shift of a flow schedule.
+        mu: dynamic shift of a flow recipe.
         noise: name of the source, one of `SOURCES`; each but "native" is the same on every backend.
+        spacing: name of another spacing, one of `spacings.NAMES`; None for the recipe's own.
 
     Raises:
         ScheduleError: if there is no such plan, no such source, or the count is out of range.
@@ -78,6 +79,7 @@ class Run:
     frames: int = 0
     mu: float | None = None
     noise: str = "host"
+    spacing: str | None = None
 
     def __post_init__(self) -> None:
         option("--noise", self.noise, tuple(SOURCES))
@@ -88,7 +90,7 @@ class Run:
     @cached_property
     def plan(self) -> Plan:
         """The plan of the run."""
-        return self.recipe.plan(self.steps, mu=self.mu)
+        return self.recipe.plan(self.steps, mu=self.mu, spacing=self.spacing)
 
     def draw(self, points: np.ndarray, progress: bool = False) -> Drawn:
         """Draw images of the data set `points`, float32 (points, channels, h, w).

@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING
 from multisched.lazy import attached
 
 if TYPE_CHECKING:
-    from multisched.paths.base import Path, Point
+    from multisched.paths.base import Path, Point, Points
     from multisched.paths.continuous import Circle, Cosine, LinearVP, TrigFlow
     from multisched.paths.discrete import Betas, Discrete
     from multisched.paths.exploding import VarianceExploding
@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from multisched.paths.straight import Exploding, Straight
 
 PLACES = {
-    "base": ("Path", "Point"),
+    "base": ("Path", "Point", "Points"),
     "continuous": ("Circle", "Cosine", "LinearVP", "TrigFlow"),
     "discrete": ("Betas", "Discrete"),
     "exploding": ("VarianceExploding",),
@@ -32,6 +32,7 @@ __all__ = [
     "LinearVP",
     "Path",
     "Point",
+    "Points",
     "Staged",
     "Straight",
     "TrigFlow",

@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from multisched.schedulers.forward import Parts
     from multisched.schedulers.helios import Helios, HeliosDMD
     from multisched.schedulers.multistep import DEISMultistep, SASolver, UniPCMultistep
+    from multisched.schedulers.quirk import Quirk
     from multisched.schedulers.score import KarrasVe, ScoreSdeVe, ScoreSdeVp
     from multisched.schedulers.sigma import KDPM2, LMS, DPMSolverSDE, Euler, EulerAncestral, Heun, KDPM2Ancestral
     from multisched.schedulers.straight import FlowMapEuler, MiniMaxH3, Piflow, RFD4Proteina
@@ -74,6 +75,7 @@ PLACES = {
         "SASolver",
         "UniPCMultistep",
     ),
+    "quirk": ("Quirk",),
     "score": (
         "KarrasVe",
         "ScoreSdeVe",
@@ -115,10 +117,12 @@ def named() -> "dict[str, type[Recipe]]":
     """Every named recipe by its name.
 
     Example:
-        >>> len(named()), named()["DDIM"]().plan(10)
-        (45, <DDIM: 10 steps, 10 model calls, order 1, deterministic>)
+        >>> named()["DDIM"]().plan(10)
+        <DDIM: 10 steps, 10 model calls, order 1, deterministic>
     """
-    return {name: __getattr__(name) for name in __all__ if name not in ("Parts", "Recipe", "Scheduler", "named")}
+    return {
+        name: __getattr__(name) for name in __all__ if name not in ("Parts", "Quirk", "Recipe", "Scheduler", "named")
+    }
 
 
 __all__ = [
@@ -161,6 +165,7 @@ __all__ = [
     "MiniMaxH3",
     "Parts",
     "Piflow",
+    "Quirk",
     "RFD4Proteina",
     "RePaint",
     "Recipe",

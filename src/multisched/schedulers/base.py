@@ -1,4 +1,4 @@
-"""Recipe: schedule x prediction x solver, and the plans that follow from it. Pure, frozen, hashable, of no backend."""
+"""Recipes: path, spacing, prediction, solver and transforms, and the plans that follow. Pure, frozen and hashable."""
 
 from dataclasses import dataclass, field, replace
 from functools import cached_property
@@ -236,7 +236,7 @@ def _told(plan: Plan, times: np.ndarray) -> Plan:
 
 
 def _ended(plan: Plan, path: Path) -> Plan:
-    """A plan that ends before its schedule does, with the timestep of its end as exact as that of a schedule's."""
+    """A plan that ends before its run does, with an end timestep that is as exact as that of a whole run."""
     grid = plan.grid
     end = path.timestep_of(float(grid.alphas[-1]), float(grid.sigmas[-1]))
     grid = replace(grid, timesteps=np.append(grid.timesteps[:-1], end))

@@ -161,7 +161,7 @@ class Chain(Spacing):
                 break
             if link.closing and isinstance(made, Points):
                 made = End()(path, asked, made)
-            made = link(path, asked, made)
+            made = _applied(link, path, asked, made)
         if made is None:
             raise ScheduleError(
                 f"the spacing {shown(self)} places no points; begin it with a link that does, such as Even()."
@@ -170,6 +170,21 @@ class Chain(Spacing):
         if asked.listed:
             checks.same_length(asked.n, len(grid))
         return grid
+
+
+def _applied(link: Link, path: Path, asked: Asked, made: Any) -> Any:
+    """What a link makes. One that somebody has written may not look at n itself."""
+    if made is not None:
+        return link(path, asked, made)
+    try:
+        placed: Points = link(path, asked, None)
+        if not np.size(path.noise_of(placed)):
+            checks.steps(asked.n)
+        return placed
+    except (TypeError, ValueError) as error:
+        if not isinstance(error, ScheduleError):
+            checks.steps(asked.n)
+        raise
 
 
 _PLACES, _MOVES, _ENDS, _CLOSES = range(4)

@@ -135,7 +135,7 @@ def clear_dust(weights: Any, size: Any, reach: Any = 1.0) -> Any:
 
 
 def tabulate(
-    solver: Solver, grid: Grid, prediction: Prediction, schedule: Any, stop: int | None = None
+    solver: Solver, grid: Grid, prediction: Prediction, path: Any, stop: int | None = None
 ) -> tuple[Rows, Tableau]:
     """The rows of `solver` over `grid` and their table, with x0 as an operand of its own.
 
@@ -146,10 +146,10 @@ def tabulate(
     Raises:
         ScheduleError: if the model's output does not determine x0 in a row.
     """
-    rows = solver.rows(grid, schedule)
+    rows = solver.rows(grid, path)
     kept = len(rows) if stop is None else int(np.sum(np.asarray(solver.serves(rows)) < stop))
     if anywhere(~(abs(rows.timestep) < math.inf)) or anywhere(~(abs(rows.scale) < math.inf)):
-        raise ScheduleError("a timestep or a scale of the run is not finite: the model cannot be asked there.")
+        raise ScheduleError("a timestep or a scale of the run is not finite: the model cannot be evaluated there.")
     if len(rows) > CALLS:
         raise ScheduleError(f"a run has at most {CALLS} model calls; this one has {len(rows)}.")
     _check_regular(rows.first(kept), prediction)
@@ -165,25 +165,28 @@ def _evaluated(solver: Solver, rows: Rows, prediction: Prediction, kept: int) ->
     outputs = ("output",) if solver.outputs == 1 else tuple(f"output_{k}" for k in range(solver.outputs))
     operands = (*registers, *outputs, "x0", *(f"noise_{k}" for k in range(solver.draws)))
 
-    one_hot = iter(xp.asarray(np.eye(len(operands))))
-    x, *memory = islice(one_hot, len(registers))
-    output = tuple(islice(one_hot, len(outputs)))
-    x0, *noise = one_hot
+    # One column for each operand, and one more for a sum of them, which a linear update does not tell apart.
+    parts = np.linspace(0.5, 1.5, len(operands))
+    columns = iter(xp.asarray(np.concatenate([np.eye(len(operands)), parts[:, None]], axis=1)))
+    x, *memory = islice(columns, len(registers))
+    output = tuple(islice(columns, len(outputs)))
+    x0, *noise = columns
     estimate, raw_noise = solver.estimate(rows, prediction, x, output)
     clean = rows.sigma == 0
     own_noise = (x - rows.alpha * x0) / xp.where(clean, xp.ones_like(rows.sigma), rows.sigma)
-    shape = (len(rows), len(operands))
+    shape = (len(rows), len(operands) + 1)
     estimate = xp.broadcast_to(estimate, shape)
     model = Estimate(x0, xp.where(clean, raw_noise, own_noise), raw_noise, slope=estimate[:, :1])
     after = solver.update(rows, x, model, tuple(memory), tuple(noise))
 
     weights = xp.stack([xp.broadcast_to(register, shape) for register in (after.sample, *after.memory)], axis=1)
     x0_weights = xp.concat([estimate[:, :1], estimate[:, len(registers) : len(registers) + len(outputs)]], axis=1)
-    weights, x0_weights = weights[:kept], x0_weights[:kept]
+    weights, together, x0_weights = weights[:kept, :, :-1], weights[:kept, :, -1], x0_weights[:kept]
     # Where alpha is next to 0, x0 is a difference of large terms.
     spread = xp.max(xp.abs(x0_weights), axis=1)[:, None, None]
     is_x0 = xp.asarray(np.array([1.0 if name == "x0" else 0.0 for name in operands]))
     reach = 1.0 + is_x0 * xp.where(spread > 1.0, spread - 1.0, 0.0)
+    _check_linear(solver, weights, together, parts, reach)
     return Tableau(
         clear_dust(weights, xp.max(xp.abs(weights), axis=2, keepdims=True), reach),
         clear_dust(x0_weights, xp.max(xp.abs(x0_weights), axis=1, keepdims=True)),
@@ -192,11 +195,22 @@ def _evaluated(solver: Solver, rows: Rows, prediction: Prediction, kept: int) ->
     )
 
 
+def _check_linear(solver: Solver, weights: Any, together: Any, parts: np.ndarray, reach: Any) -> None:
+    """Refuse an update that is no weighted sum: what it makes of a sum of operands tells."""
+    if isinstance(weights, np.ndarray):
+        size = np.max(np.abs(weights) * reach, axis=2)
+        if np.any(np.abs(weights @ parts - together) > 1e-6 * np.maximum(size, 1.0)):
+            raise ScheduleError(
+                f"the update of {type(solver).__name__} is not linear in the sample, the memory, x0 and the noise, so "
+                "that no table says it."
+            )
+
+
 def _check_regular(rows: Rows, prediction: Prediction) -> None:
     clean = (rows.sigma == 0) & (rows.sigma_next <= rows.sigma)
     if anywhere(clean):
         raise ScheduleError(
-            f"the model is asked at timestep {_first(rows, clean):g}, where sigma = 0: no noise is left."
+            f"the model is evaluated at timestep {_first(rows, clean):g}, where sigma = 0: no noise is left."
         )
     singular = prediction.singular(rows.scale * rows.alpha, rows.scale * rows.sigma)
     if anywhere(singular):
