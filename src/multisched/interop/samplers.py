@@ -1,0 +1,216 @@
+"""Recipes by the names that ComfyUI, k-diffusion and A1111 give to samplers.
+
+    ComfyUI       "dpmpp_2m_sde", also as "dpmpp_2m_sde_gpu", which is the same here
+    k-diffusion   "sample_dpmpp_2m_sde"
+    A1111         "DPM++ 2M SDE", and with a schedule type: "DPM++ 2M SDE Karras"
+
+A name is a solver with the options that it has there. The path, the prediction and the changes of x0 are those of
+another recipe. Where a solver of that name differs on flows, as the ancestral ones do in ComfyUI, the path decides.
+"""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, fields, replace
+from typing import Any
+
+from multisched import solvers
+from multisched.errors import ScheduleError
+from multisched.grid import Grid
+from multisched.interop.diffusers import from_diffusers
+from multisched.paths.base import Path
+from multisched.paths.discrete import Betas, Discrete
+from multisched.paths.straight import Straight
+from multisched.predictions import Prediction
+from multisched.schedulers.base import Recipe, Scheduler
+from multisched.schedulers.forward import Parts
+from multisched.solvers import Solver
+from multisched.spacings.base import Asked, End, Link, Spacing
+from multisched.spacings.change import Respace
+from multisched.spacings.named import Named, respaced, spacing_of
+from multisched.spacings.placement import Even, Trained
+from multisched.values import hint, shown
+
+STABLE_DIFFUSION = Discrete(Betas(1000, 0.00085, 0.012, "scaled_linear"), space="ve")
+"""The path of Stable Diffusion 1 and XL, on samples x0 + sigma * noise."""
+
+
+@dataclass(frozen=True)
+class Sampler:
+    """What a name stands for.
+
+    Args:
+        solver: a solver class with the options that the name says.
+        flow: the same on straight paths; None where it is no other.
+    """
+
+    solver: Callable[..., Solver]
+    flow: Callable[..., Solver] | None = None
+
+
+def _of(kind: Callable[..., Solver], *values: Any, **options: Any) -> Callable[..., Solver]:
+    """A solver class with options, which others may replace."""
+    return lambda **more: replace(kind(*values, **options), **more)  # type: ignore[type-var]
+
+
+_DPM_2M = _of(solvers.DPMMultistep, lower_order_final=False)
+_ANCESTRAL_FLOW = _of(solvers.AncestralRF)
+_TWO = {"algorithm_type": "sde-dpmsolver++", "lower_order_final": False}
+
+NAMES: Mapping[str, Sampler] = {
+    "euler": Sampler(_of(solvers.Euler)),
+    "euler_ancestral": Sampler(_of(solvers.DDIM, eta=1.0), _ANCESTRAL_FLOW),
+    "heun": Sampler(_of(solvers.Heun)),
+    "dpm_2": Sampler(_of(solvers.Midpoint)),
+    "dpm_2_ancestral": Sampler(_of(solvers.Midpoint, eta=1.0)),
+    "lms": Sampler(_of(solvers.Adams, "exact", most=4)),
+    "dpmpp_sde": Sampler(_of(solvers.Midpoint, "x0", 1.0, True)),
+    "dpmpp_2m": Sampler(_DPM_2M),
+    "dpmpp_2m_sde": Sampler(_of(solvers.DPMMultistep, solver_type="midpoint", **_TWO)),
+    "dpmpp_2m_sde_heun": Sampler(_of(solvers.DPMMultistep, solver_type="heun", **_TWO)),
+    "ddpm": Sampler(_of(solvers.DDIM, eta=1.0)),
+    "ddim": Sampler(_of(solvers.DDIM)),
+    "lcm": Sampler(_of(solvers.PingPong)),
+    "ipndm": Sampler(_of(solvers.Adams, "even", most=4)),
+    "deis": Sampler(_of(solvers.ExponentialAdams, False, 3)),
+    "uni_pc": Sampler(_of(solvers.ExponentialAdams, True, 3, 4, "bh1")),
+    "uni_pc_bh2": Sampler(_of(solvers.ExponentialAdams, True, 3, 4, "bh2")),
+    "sa_solver": Sampler(_of(solvers.ExponentialAdams, True, 3, 4, "bh1", tau=1.0, tau_start=200.0, tau_end=800.0)),
+}
+
+A1111 = {
+    "euler a": "euler_ancestral",
+    "dpm2": "dpm_2",
+    "dpm2 a": "dpm_2_ancestral",
+    "dpm++ sde": "dpmpp_sde",
+    "dpm++ 2m": "dpmpp_2m",
+    "dpm++ 2m sde": "dpmpp_2m_sde",
+    "dpm++ 2m sde heun": "dpmpp_2m_sde_heun",
+    "dpm++ 3m sde": "dpmpp_3m_sde",
+    "dpm++ 2s a": "dpmpp_2s_ancestral",
+    "dpm fast": "dpm_fast",
+    "unipc": "uni_pc",
+}
+"""Names of A1111 that differ from ComfyUI's by more than capital letters."""
+
+SCHEDULES = {
+    "sgm uniform": "sgm_uniform",
+    "kl optimal": "kl_optimal",
+    "align your steps": "align_your_steps",
+    "align your steps 11": "align_your_steps_11",
+    "align your steps 32": "align_your_steps_32",
+    "align your steps gits": "align_your_steps_gits",
+    "ddim": "ddim_uniform",
+    "beta": "beta_sigmas",
+    "turbo": "trailing",
+    **{name: name for name in ("uniform", "karras", "exponential", "polyexponential", "simple", "normal")},
+}
+"""Schedule types of A1111, in small letters, and the spacings that they are."""
+
+
+@dataclass(frozen=True)
+class Instead(Spacing):
+    """A spacing in place of another, whose shift and direction stay; lists that a user gives are read by that one.
+
+    Args:
+        own: the other.
+        spacing: a chain, or one of `spacings.NAMES`.
+
+    Raises:
+        ScheduleError: if the spacing is neither.
+    """
+
+    own: Spacing
+    spacing: Any
+
+    def __post_init__(self) -> None:
+        spacing_of(self.spacing)
+
+    @property
+    def links(self) -> tuple[Link, ...]:
+        return self.own.links
+
+    def check(self, path: Path) -> None:
+        self.own.check(path)
+        spacing_of(self.spacing).check(path)
+
+    def grid(self, path: Path, asked: Asked) -> Grid:
+        return self.own.grid(path, asked) if asked.listed else respaced(path, self.own, self.spacing, asked)
+
+
+def sampler(name: str, like: Any = None, spacing: Any = None, **options: Any) -> Recipe:
+    """The recipe of a sampler's name in ComfyUI, k-diffusion or A1111.
+
+    Args:
+        name: one of `NAMES`, with "_gpu" behind it or "sample_" before it too, or as A1111 writes it, such as
+            "DPM++ 2M Karras".
+        like: what the model was trained on: a recipe, a path, or a configuration as `from_diffusers` takes it. Its
+            path, prediction and spacing are taken, and its changes of x0. None for Stable Diffusion.
+        spacing: a chain, or one of `spacings.NAMES`; None for what the name says, or that of `like`.
+        options: options of the solver in place of those that the name stands for, such as eta=0.5.
+
+    Raises:
+        ScheduleError: if the name, the spacing or an option is unknown, or `like` is nothing of the kind.
+
+    Example:
+        >>> recipe = sampler("dpmpp_2m", spacing="karras")
+        >>> recipe.plan(20)
+        <Scheduler: 20 steps, 20 model calls, order 2, deterministic>
+        >>> recipe == sampler("DPM++ 2M Karras")
+        True
+    """
+    key, schedule = _read(name)
+    parts = _parts(like)
+    straight = isinstance(parts.path, Straight) and parts.path.velocity(0.5, 0.5) is not None
+    chosen = NAMES[key]
+    solver = _solver(key, (chosen.flow if straight and chosen.flow else chosen.solver), options)
+    placed = parts.spacing if (wanted := spacing or schedule) is None else Instead(parts.spacing, wanted)
+    return Scheduler(parts.path, placed, parts.prediction, solver, parts.output_transform, parts.denoised_transform)
+
+
+def _read(name: Any) -> tuple[str, str | None]:
+    """(one of `NAMES`, a spacing or None) of a name as people write it."""
+    if isinstance(name, str):
+        word = name.strip().lower()
+        if (key := _known(word)) is not None:
+            return key, None
+        for schedule, spacing in SCHEDULES.items():
+            if word.endswith(f" {schedule}") and (key := _known(word.removesuffix(schedule).strip())) is not None:
+                return key, spacing
+    written = [*NAMES, *A1111]
+    near = hint(name.lower(), written) if isinstance(name, str) else ""
+    raise ScheduleError(
+        "the name of a sampler is one of ComfyUI's, k-diffusion's or A1111's, such as 'dpmpp_2m' or 'DPM++ 2M Karras' "
+        f"(interop.samplers.NAMES has them all); given {shown(name)}{near}."
+    )
+
+
+def _known(word: str) -> str | None:
+    """The one of `NAMES` that a word without a schedule stands for."""
+    plain = word.removeprefix("sample_").removesuffix("_gpu")
+    plain = A1111.get(plain, plain).replace(" ", "_")
+    return plain if plain in NAMES else None
+
+
+def _parts(like: Any) -> Parts:
+    """The parts of a recipe, a path or a configuration; the solver of them counts for nothing."""
+    if isinstance(like, Recipe):
+        return like.parts()
+    if like is None:
+        like = STABLE_DIFFUSION
+    if not isinstance(like, Path):
+        return from_diffusers(like).parts()
+    if isinstance(like, Straight):
+        spacing, prediction = Even() | End(), Prediction("flow_prediction")
+    elif isinstance(like, Discrete):
+        spacing, prediction = Named("normal") | End(), Prediction("epsilon")
+    else:
+        spacing, prediction = Trained() | Respace("karras") | End(), Prediction("edm")
+    return Parts(like, spacing, prediction, solvers.Euler())
+
+
+def _solver(name: str, make: Callable[..., Solver], options: dict[str, Any]) -> Solver:
+    """A solver with options in place of its own."""
+    known = [one.name for one in fields(make())]  # type: ignore[arg-type]
+    if unknown := [option for option in options if option not in known]:
+        takes = ", ".join(known) or "none"
+        raise ScheduleError(f"sampler {name!r} has no option {unknown[0]!r}; it takes {takes}.")
+    return make(**options)

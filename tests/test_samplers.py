@@ -1,0 +1,101 @@
+"""Recipes by the names of other programs."""
+
+import numpy as np
+import pytest
+
+import multisched as ms
+from multisched.interop.samplers import A1111, NAMES, SCHEDULES
+
+LIKE = {
+    "stable diffusion": None,
+    "vp": ms.DDIM(clip_sample=False),
+    "v": ms.DDIM(clip_sample=False, prediction_type="v_prediction"),
+    "edm": ms.EDMEuler(),
+    "flow": ms.FlowMatchEuler(shift=3.0),
+    "config": {"_class_name": "FlowMatchEulerDiscreteScheduler", "shift": 3.0},
+    "path": ms.paths.Straight(),
+}
+
+pytestmark = pytest.mark.host
+
+
+@pytest.mark.parametrize("like", LIKE.values(), ids=LIKE)
+@pytest.mark.parametrize("name", NAMES)
+def test_every_name_runs_on_every_path(name, like):
+    plan = ms.sampler(name, like=like).plan(6)
+    assert np.all(np.isfinite(plan.tableau.weights)) and plan.sigmas[-1] == 0
+    assert np.all(np.diff(plan.sigmas) < 0)
+
+
+@pytest.mark.parametrize("like", LIKE.values(), ids=LIKE)
+def test_a_spacing_keeps_the_shift_of_the_recipe(like):
+    if isinstance(like, ms.Recipe):
+        wanted = like.plan(7, spacing="karras")
+        found = ms.sampler("euler", like=like, spacing="karras").plan(7)
+        np.testing.assert_array_equal(found.sigmas, wanted.sigmas)
+        np.testing.assert_array_equal(found.timesteps, wanted.timesteps)
+        own = ms.sampler("euler", like=like).plan(7)
+        np.testing.assert_array_equal(own.sigmas, like.plan(7).sigmas)
+    else:
+        assert len(ms.sampler("euler", like=like, spacing="karras").plan(7)) == 7
+
+
+@pytest.mark.parametrize(
+    ("name", "key", "spacing"),
+    [
+        ("DPM++ 2M Karras", "dpmpp_2m", "karras"),
+        ("DPM++ 2M SDE Heun Exponential", "dpmpp_2m_sde_heun", "exponential"),
+        ("Euler a", "euler_ancestral", None),
+        ("euler A SGM Uniform", "euler_ancestral", "sgm_uniform"),
+        ("DPM2 a Beta", "dpm_2_ancestral", "beta_sigmas"),
+        ("Heun Align Your Steps GITS", "heun", "align_your_steps_gits"),
+        ("UniPC", "uni_pc", None),
+        ("sample_dpmpp_2m_sde", "dpmpp_2m_sde", None),
+        ("dpmpp_2m_sde_gpu", "dpmpp_2m_sde", None),
+        ("DDIM", "ddim", None),
+        ("DDIM DDIM", "ddim", "ddim_uniform"),
+    ],
+)
+def test_names_as_people_write_them(name, key, spacing):
+    assert ms.sampler(name) == ms.sampler(key, spacing=spacing)
+    assert ms.sampler(name, spacing="simple") == ms.sampler(key, spacing="simple")
+
+
+def test_every_name_of_a1111_stands_for_one():
+    for word in A1111:
+        for schedule in ("", *SCHEDULES):
+            assert len(ms.sampler(f"{word} {schedule}".strip().title()).plan(9)) >= 8
+
+
+def test_options_are_those_of_the_solver():
+    assert ms.sampler("euler_ancestral", eta=0.5).solver == ms.solvers.DDIM(eta=0.5)
+    assert ms.sampler("euler_ancestral", like=LIKE["flow"], eta=0.5).solver == ms.solvers.AncestralRF(eta=0.5)
+    with pytest.raises(ms.ScheduleError, match="sampler 'heun' has no option 'eta'; it takes s_churn, s_tmin"):
+        ms.sampler("heun", eta=1.0)
+    with pytest.raises(ms.ScheduleError, match="eta must be"):
+        ms.sampler("euler_ancestral", eta=-1.0)
+
+
+@pytest.mark.parametrize("name", ["cubic", "", 3, None, "DPM++ 2M Cubic", "karras"])
+def test_another_name_is_refused(name):
+    with pytest.raises(ms.ScheduleError, match="the name of a sampler is one of ComfyUI's, k-diffusion's or A1111's"):
+        ms.sampler(name)
+
+
+def test_the_name_that_is_meant_is_told():
+    with pytest.raises(ms.ScheduleError, match=r"did you mean 'dpmpp_2m'\?"):
+        ms.sampler("dpmpp_2n")
+    with pytest.raises(ms.ScheduleError, match=r"spacing must be one of .*did you mean 'karras'"):
+        ms.sampler("euler", spacing="karas")
+    with pytest.raises(ms.ScheduleError, match="is no configuration"):
+        ms.sampler("euler", like=3)
+
+
+def test_lists_are_read_as_the_recipe_reads_them():
+    recipe = ms.sampler("dpmpp_2m", like=ms.FlowMatchEuler(shift=3.0), spacing="karras")
+    assert recipe.plan(sigmas=[0.9, 0.4]).sigmas.tolist() == [0.9, 0.4, 0.0]
+
+
+def test_changes_of_x0_are_those_of_the_recipe():
+    like = ms.DDIM(clip_sample_range=0.7)
+    assert ms.sampler("heun", like=like).denoised_transform == like.parts().denoised_transform
