@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 
 import multisched as ms
+from multisched import cli
 from multisched.interop.samplers import A1111, NAMES, SCHEDULES
 
 LIKE = {
@@ -99,3 +100,10 @@ def test_lists_are_read_as_the_recipe_reads_them():
 def test_changes_of_x0_are_those_of_the_recipe():
     like = ms.DDIM(clip_sample_range=0.7)
     assert ms.sampler("heun", like=like).denoised_transform == like.parts().denoised_transform
+
+
+def test_the_command_takes_the_names_too(capsys):
+    assert cli.main(["show", "dpmpp_2m_sde", "--steps", "4", "--spacing", "karras"]) == 0
+    assert "4 steps" in capsys.readouterr().out
+    assert cli.main(["show", "DPM++ 2M Karras", "--steps", "4", "--set", "solver_order=3"]) == 0
+    assert "before_that" in capsys.readouterr().out

@@ -10,6 +10,7 @@ from typing import Any
 
 from multisched import schedulers
 from multisched.errors import ScheduleError
+from multisched.interop import samplers
 from multisched.options import options_of, words_of
 from multisched.schedulers import Recipe
 from multisched.schedulers.base import SETTINGS
@@ -30,10 +31,11 @@ def named(kind: type[Recipe]) -> str:
 
 
 def recipe_of(name: str, settings: Sequence[str] = ()) -> tuple[str, Recipe]:
-    """A recipe and its name on the command line, from that name or the class's in any case.
+    """A recipe and its name on the command line, from that name or the class's in any case, or else from a name of
+    `ms.sampler`.
 
     Args:
-        name: of the recipe.
+        name: of the recipe, or of a sampler on the path of Stable Diffusion.
         settings: option=value; a value is JSON, or a word.
 
     Raises:
@@ -41,6 +43,8 @@ def recipe_of(name: str, settings: Sequence[str] = ()) -> tuple[str, Recipe]:
     """
     known = recipes()
     key = {key.replace("-", ""): key for key in known}.get(name.replace("-", "").lower())
+    if key is None and samplers.read(name) is not None:
+        return name, samplers.sampler(name, **dict(map(_setting, settings)))
     if key is None:
         meant = near(name.removesuffix("Scheduler").replace("Discrete", ""), known)
         if meant is not None:

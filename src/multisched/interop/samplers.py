@@ -157,8 +157,13 @@ def sampler(name: str, like: Any = None, spacing: Any = None, **options: Any) ->
         >>> recipe == sampler("DPM++ 2M Karras")
         True
     """
-    key, schedule = _read(name)
-    parts = _parts(like)
+    if (found := read(name)) is None:
+        near = hint(name.lower(), [*NAMES, *A1111]) if isinstance(name, str) else ""
+        raise ScheduleError(
+            "the name of a sampler is one of ComfyUI's, k-diffusion's or A1111's, such as 'dpmpp_2m' or "
+            f"'DPM++ 2M Karras' (interop.samplers.NAMES has them all); given {shown(name)}{near}."
+        )
+    (key, schedule), parts = found, _parts(like)
     straight = isinstance(parts.path, Straight) and parts.path.velocity(0.5, 0.5) is not None
     chosen = NAMES[key]
     solver = _solver(key, (chosen.flow if straight and chosen.flow else chosen.solver), options)
@@ -166,21 +171,15 @@ def sampler(name: str, like: Any = None, spacing: Any = None, **options: Any) ->
     return Scheduler(parts.path, placed, parts.prediction, solver, parts.output_transform, parts.denoised_transform)
 
 
-def _read(name: Any) -> tuple[str, str | None]:
-    """(one of `NAMES`, a spacing or None) of a name as people write it."""
-    if isinstance(name, str):
-        word = name.strip().lower()
-        if (key := _known(word)) is not None:
-            return key, None
-        for schedule, spacing in SCHEDULES.items():
-            if word.endswith(f" {schedule}") and (key := _known(word.removesuffix(schedule).strip())) is not None:
-                return key, spacing
-    written = [*NAMES, *A1111]
-    near = hint(name.lower(), written) if isinstance(name, str) else ""
-    raise ScheduleError(
-        "the name of a sampler is one of ComfyUI's, k-diffusion's or A1111's, such as 'dpmpp_2m' or 'DPM++ 2M Karras' "
-        f"(interop.samplers.NAMES has them all); given {shown(name)}{near}."
-    )
+def read(name: Any) -> tuple[str, str | None] | None:
+    """(one of `NAMES`, a spacing or None) of a name as people write it; None if it is none."""
+    word = name.strip().lower() if isinstance(name, str) else ""
+    if (key := _known(word)) is not None:
+        return key, None
+    for schedule, spacing in SCHEDULES.items():
+        if word.endswith(f" {schedule}") and (key := _known(word.removesuffix(schedule).strip())) is not None:
+            return key, spacing
+    return None
 
 
 def _known(word: str) -> str | None:
