@@ -53,6 +53,7 @@ ALLOWED = {
     | PARTS
     | {"lazy", "printing", "table.tableau", "table.kernel", "table.plan"}
     | {"diffusion"},  # inside `Recipe.on` alone
+    "adaptive": GROUND | {"checks", "schedulers"},
     "analysis": GROUND | PARTS | {"table.plan", "schedulers"},
     "interop": GROUND | PARTS | {"schedulers"},
     "pictures": BASE | {"table.plan"},

@@ -16,6 +16,7 @@ from multisched.lazy import attached
 
 if TYPE_CHECKING:
     from multisched import analysis, backends, noise, paths, schedulers, solvers, spacings, transforms
+    from multisched.adaptive import Adapted, sample_adaptive
     from multisched.backends import B, Backend
     from multisched.density import log_prob
     from multisched.diffusion import DiffusionScheduler
@@ -38,6 +39,7 @@ __version__ = "0.1.0"
 _PLACES: dict[str, tuple[str, ...]] = {
     **dict.fromkeys(("analysis", "backends", "noise", "paths", "schedulers", "solvers", "spacings", "transforms"), ()),
     **{f"schedulers.{place}": names for place, names in _schedulers.PLACES.items()},
+    "adaptive": ("Adapted", "sample_adaptive"),
     "backends.base": ("B", "Backend"),
     "density": ("log_prob",),
     "diffusion": ("DiffusionScheduler",),
@@ -57,6 +59,7 @@ _PLACES: dict[str, tuple[str, ...]] = {
 __getattr__, __dir__ = attached(__name__, _PLACES)
 
 __all__ = [
+    "Adapted",
     "B",
     "Backend",
     "DiffusionScheduler",
@@ -77,6 +80,7 @@ __all__ = [
     "rescale_zero_terminal_snr",
     "retrieve_timesteps",
     "sample",
+    "sample_adaptive",
     "sampler",
     "schedulers",
     "solvers",

@@ -206,14 +206,17 @@ def model_of(recipe: Recipe, distribution: Distribution) -> Callable[[Any, Any],
 
     Returns:
         model(x, t) -> output, shaped, typed and placed as x: (samples, ...), or that as often along the second axis as
-        the solver wants parts; t a number, or a 0-d array of the library of x, which is not read on the host, so that
-        jax.jit and mx.compile take the model. It raises ScheduleError where `denoised` does, and for host timesteps
-        out of the schedule's range.
+        the solver wants parts; t a number, or an array of the library of x, 0-d or (samples,), which is not read on the
+        host, so that jax.jit and mx.compile take the model. It raises ScheduleError where `denoised` does, and for host
+        timesteps out of the path's range.
     """
     parts = recipe.parts()
 
     def model(x: Any, t: Any) -> Any:
         backend = backends.of(x)
+        if getattr(t, "ndim", 0) == 1:
+            each = [model(x[k : k + 1, ...], t[k, ...]) for k in range(x.shape[0])]
+            return backend.xp.concat(each, axis=0)
         wide = backend.astype(x, backend.compute_dtype(x.dtype))
         alpha, sigma = _levels(parts.path, backend, t, wide.dtype)
         x0 = distribution.denoised(backend, wide, alpha, sigma)

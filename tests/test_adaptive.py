@@ -1,0 +1,119 @@
+"""Runs whose steps are as long as a tolerance allows."""
+
+import json
+import math
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+import multisched as ms
+
+GAUSSIAN = ms.analysis.Gaussian(mean=0.4, std=0.6)
+RECIPES = {
+    "flow": ms.FlowMatchEuler(shift=3.0),
+    "inverted": ms.FlowMatchEuler(invert_sigmas=True),
+    "vp": ms.DDIM(clip_sample=False),
+    "edm": ms.EDMEuler(),
+    "zero-snr": ms.DDIM(clip_sample=False, rescale_betas_zero_snr=True, prediction_type="v_prediction"),
+}
+each = pytest.mark.parametrize("recipe", RECIPES.values(), ids=RECIPES)
+
+
+def _start(count=6, size=5):
+    return np.random.default_rng(0).standard_normal((count, size)).astype(np.float32)
+
+
+@each
+def test_a_smaller_tolerance_is_closer_to_the_flow_of_a_gaussian(recipe, make, backend):
+    """x = mean + std * z in the end, where the run begins at pure noise, or nearly."""
+    model, z = ms.analysis.model_of(recipe, GAUSSIAN), _start()
+    errors = []
+    for rtol in (0.1, 1e-3):
+        found = ms.sample_adaptive(model, recipe, make(z), rtol=rtol, atol=rtol / 10)
+        errors.append(np.abs(backend.to_numpy(found.sample) - (0.4 + 0.6 * z)).max())
+        assert found.calls <= 2 + 3 * (found.accepted + found.rejected).max() and found.accepted.shape == (6,)
+    assert errors[1] < 0.02 and errors[1] < errors[0]
+
+
+@pytest.mark.parametrize("order", [2, 3])
+def test_the_error_falls_as_the_tolerance_does(order, make, backend, has_float64):
+    if not has_float64:
+        pytest.skip("float32 is too coarse for it")
+    recipe, z = ms.EDMEuler(sigma_max=80.0), _start().astype(np.float64)
+    model = ms.analysis.model_of(recipe, GAUSSIAN)
+    errors = []
+    for tolerance in (1e-3, 1e-6):
+        found = ms.sample_adaptive(model, recipe, make(z, "float64"), order=order, rtol=tolerance, atol=tolerance)
+        wide = math.hypot(80.0, 0.6)  # of the samples there; a run begins a little wider
+        share = (math.hypot(80.0, 1.0) * z - 0.4) / wide
+        errors.append(np.abs(backend.to_numpy(found.sample) - (0.4 + 0.6 * share)).max())
+    assert errors[1] < errors[0] / 30, errors
+
+
+@each
+def test_a_sample_does_not_depend_on_its_batch_mates(recipe, make, backend):
+    model, z = ms.analysis.model_of(recipe, GAUSSIAN), _start()
+    whole = ms.sample_adaptive(model, recipe, make(z))
+    alone = ms.sample_adaptive(model, recipe, make(z[2:3]))
+    np.testing.assert_allclose(
+        backend.to_numpy(alone.sample)[0], backend.to_numpy(whole.sample)[2], rtol=1e-4, atol=1e-5
+    )
+    assert alone.accepted[0] == whole.accepted[2] and alone.rejected[0] == whole.rejected[2]
+
+
+def test_half_precision_stays(make, backend):
+    recipe = RECIPES["flow"]
+    found = ms.sample_adaptive(lambda x, t: 0.0 * x, recipe, make(_start(), "float16"))
+    assert str(found.sample.dtype).endswith("float16")
+
+
+@pytest.mark.host
+def test_it_is_the_run_that_comfyui_has():
+    """One step size for the batch, from its first noise level to its last but one."""
+    known = json.loads((Path(__file__).parent / "comfy_samplers.json").read_text())
+    mean, spread, mean_u, spread_u = (np.array(known[name]) for name in ("mu", "v", "mu_uncond", "v_uncond"))
+    levels, run, seen = known["sigmas_eps"], known["runs"]["dpm_adaptive eps"], []
+
+    def model(x, t):
+        seen.append(float(t[0]))
+        one, other = (mu + v * (x - mu) / (v + t[:, None] ** 2) for mu, v in ((mean, spread), (mean_u, spread_u)))
+        return other + known["cfg"] * (one - other)
+
+    path = ms.paths.VarianceExploding(0.01, 80.0, None, "sigma")
+    recipe = ms.Scheduler(path, "karras", "sample", ms.solvers.Euler())
+    z = np.array(known["start"]) * levels[0] / math.hypot(levels[0], 1.0)
+    theirs = {"longest": math.inf, "denoise": False, "together": True}
+    found = ms.sample_adaptive(model, recipe, z, top=levels[0], bottom=levels[-2], **theirs)
+    np.testing.assert_allclose(seen, run["calls"], rtol=1e-12)
+    np.testing.assert_allclose(found.sample, run["sample"], rtol=1e-10, atol=1e-12)
+
+
+@pytest.mark.host
+@pytest.mark.parametrize(
+    ("options", "says"),
+    [
+        ({"order": 4}, "order must be"),
+        ({"rtol": 0.0}, "rtol must be a positive number"),
+        ({"atol": -1.0}, "atol must be a positive number"),
+        ({"first": math.nan}, "first must be"),
+        ({"most": 1}, "has not arrived in 1 tries"),
+        ({"top": 0.001, "bottom": 1.0}, "a run falls from top to bottom"),
+    ],
+)
+def test_what_is_refused(options, says):
+    recipe = RECIPES["flow"]
+    with pytest.raises(ms.ScheduleError, match=says):
+        ms.sample_adaptive(ms.analysis.model_of(recipe, GAUSSIAN), recipe, _start(), **options)
+
+
+@pytest.mark.host
+def test_an_output_that_is_not_finite_ends_in_a_sentence():
+    with pytest.raises(ms.ScheduleError, match="not finite"):
+        ms.sample_adaptive(lambda x, t: x * math.nan, RECIPES["vp"], _start(), most=50)
+
+
+@pytest.mark.host
+def test_an_output_of_another_shape_is_refused():
+    with pytest.raises(ms.ScheduleError, match="must be shaped as its input"):
+        ms.sample_adaptive(lambda x, t: x[:, :2], RECIPES["vp"], _start())
