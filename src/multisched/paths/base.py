@@ -97,7 +97,8 @@ class Path(ABC):
         if points.noise is not None:
             return points.noise
         alphas, sigmas = self.levels(points.times) if points.levels is None else points.levels
-        return sigmas / alphas
+        with np.errstate(divide="ignore"):  # infinite at pure noise
+            return sigmas / alphas
 
     def resolved(self, points: Points) -> tuple[Any, Any, Any]:
         """(times, alphas, sigmas) of points.
