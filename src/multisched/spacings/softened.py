@@ -78,7 +78,7 @@ class SoftLog(Link):
             return self.bottom
         alpha, sigma = path.clean
         # A path may end above 0, which the last step has to lead to.
-        return max(0.8 * float(n) ** -1.43, _ratio(path, path.ends[1]), 2 * sigma / alpha)
+        return max(0.8 * math.pow(n, -1.43), _ratio(path, path.ends[1]), 2 * sigma / alpha)
 
 
 def _ratio(path: Path, noise: float) -> float:
