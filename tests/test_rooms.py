@@ -54,7 +54,8 @@ ALLOWED = {
     | {"lazy", "printing", "table.tableau", "table.kernel", "table.plan"}
     | {"diffusion"},  # inside `Recipe.on` alone
     "analysis": GROUND | PARTS | {"table.plan", "schedulers"},
-    "interop": GROUND | PARTS | {"schedulers"},
+    "recommended": GROUND | PARTS | {"schedulers"},
+    "interop": GROUND | PARTS | {"schedulers", "recommended"},
     "pictures": BASE | {"table.plan"},
     "cli": GROUND
     | {"options", "predictions", "table.plan", "noise", "sampling", "schedulers", "analysis", "interop", "pictures"},

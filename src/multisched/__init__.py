@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from multisched.errors import ScheduleError
     from multisched.grid import Grid
     from multisched.interop.diffusers import from_diffusers, to_diffusers
+    from multisched.interop.named import sampler
     from multisched.paths.betas import betas_for_alpha_bar, rescale_zero_terminal_snr
     from multisched.predictions import Prediction
     from multisched.sampling import sample
@@ -43,6 +44,7 @@ _PLACES: dict[str, tuple[str, ...]] = {
     "errors": ("ScheduleError",),
     "grid": ("Grid",),
     "interop.diffusers": ("from_diffusers", "to_diffusers"),
+    "interop.named": ("sampler",),
     "predictions": ("Prediction",),
     "sampling": ("sample",),
     "paths.betas": ("betas_for_alpha_bar", "rescale_zero_terminal_snr"),
@@ -75,6 +77,7 @@ __all__ = [
     "rescale_zero_terminal_snr",
     "retrieve_timesteps",
     "sample",
+    "sampler",
     "schedulers",
     "solvers",
     "spacings",
