@@ -36,10 +36,14 @@ OPTIONS = {
     "data": (True, False),
     "rule": ("exact", "bh1", "bh2"),
     "eta": (0.0,),
+    "variable": ("lam", "angle"),
+    "even": (False, True),
+    "damping": (0.0, 4.0),
 }
 TOGETHER = (
     {"predictor": (1, 2, 3), "corrector": (0, 1, 2, 3)},
     {"solver_order": (3,), "algorithm_type": ("dpmsolver", "dpmsolver++"), "lower_order_final": (False, True)},
+    {"even": (False,), "damping": (0.0,), "variable": ("lam", "angle"), "predictor": (2, 3), "corrector": (0, 3, 4)},
     {"start": ("heun", "runge_kutta"), "most": (1, 2, 3)},
 )
 

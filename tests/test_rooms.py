@@ -55,7 +55,8 @@ ALLOWED = {
     | {"diffusion"},  # inside `Recipe.on` alone
     "adaptive": GROUND | {"checks", "schedulers"},
     "analysis": GROUND | PARTS | {"table.plan", "schedulers"},
-    "interop": GROUND | PARTS | {"schedulers"},
+    "recommended": GROUND | PARTS | {"schedulers"},
+    "interop": GROUND | PARTS | {"schedulers", "recommended"},
     "pictures": BASE | {"table.plan"},
     "cli": GROUND
     | {"options", "predictions", "table.plan", "noise", "sampling", "schedulers", "analysis", "interop", "pictures"},

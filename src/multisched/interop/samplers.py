@@ -20,6 +20,7 @@ from multisched.paths.base import Path
 from multisched.paths.discrete import Betas, Discrete
 from multisched.paths.straight import Straight
 from multisched.predictions import Prediction
+from multisched.recommended import best
 from multisched.schedulers.base import Recipe, Scheduler
 from multisched.schedulers.forward import Parts
 from multisched.solvers import Solver
@@ -136,15 +137,26 @@ class Instead(Spacing):
         return self.own.grid(path, asked) if asked.listed else respaced(path, self.own, self.spacing, asked)
 
 
-def sampler(name: str, like: Any = None, spacing: Any = None, **options: Any) -> Recipe:
-    """The recipe of a sampler's name in ComfyUI, k-diffusion or A1111.
+def sampler(
+    name: str,
+    like: Any = None,
+    spacing: Any = None,
+    *,
+    calls: int | None = None,
+    guidance: float | None = None,
+    **options: Any,
+) -> Recipe:
+    """The recipe of a sampler's name in ComfyUI, k-diffusion or A1111, or our own best for a number of calls.
 
     Args:
         name: one of `NAMES`, with "_gpu" behind it or "sample_" before it too, or as A1111 writes it, such as
-            "DPM++ 2M Karras".
+            "DPM++ 2M Karras"; or "auto", which chooses solver and spacing by the path, the calls and the guidance (see
+            `recommended.best`, which says where it loses).
         like: what the model was trained on: a recipe, a path, or a configuration as `from_diffusers` takes it. Its
             path, prediction and spacing are taken, and its changes of x0. None for Stable Diffusion.
         spacing: a chain, or one of `spacings.NAMES`; None for what the name says, or that of `like`.
+        calls: for "auto", the number of model calls, each of them a step: plan as many.
+        guidance: for "auto", the weight of classifier-free guidance, 1 for none; None where it is not known.
         options: options of the solver in place of those that the name stands for, such as eta=0.5.
 
     Raises:
@@ -156,7 +168,13 @@ def sampler(name: str, like: Any = None, spacing: Any = None, **options: Any) ->
         <Scheduler: 20 steps, 20 model calls, order 2, deterministic>
         >>> recipe == sampler("DPM++ 2M Karras")
         True
+        >>> sampler("auto", like=Straight(), calls=4).plan(4).sigmas.round(2).tolist()
+        [1.0, 0.63, 0.29, 0.07, 0.0]
     """
+    if name == "auto":
+        return _auto(like, spacing, calls, guidance, options)
+    if calls is not None or guidance is not None:
+        raise ScheduleError(f"calls= and guidance= are for the name 'auto'; given {shown(name)}.")
     if (found := read(name)) is None:
         near = hint(name.lower(), [*NAMES, *A1111]) if isinstance(name, str) else ""
         raise ScheduleError(
@@ -169,6 +187,17 @@ def sampler(name: str, like: Any = None, spacing: Any = None, **options: Any) ->
     solver = _solver(key, (chosen.flow if straight and chosen.flow else chosen.solver), options)
     placed = parts.spacing if (wanted := spacing or schedule) is None else Instead(parts.spacing, wanted)
     return Scheduler(parts.path, placed, parts.prediction, solver, parts.output_transform, parts.denoised_transform)
+
+
+def _auto(like: Any, spacing: Any, calls: int | None, guidance: float | None, options: dict[str, Any]) -> Recipe:
+    if spacing is not None or options:
+        given = "spacing" if spacing is not None else next(iter(options))
+        raise ScheduleError(f"'auto' chooses solver and spacing itself, so {given}= has no use.")
+    if calls is None:
+        raise ScheduleError("'auto' depends on the number of model calls; give calls=, and plan as many.")
+    if not isinstance(like, Recipe):
+        like = Scheduler(*_parts(like)[:6])
+    return best(like, calls, guidance)
 
 
 def read(name: Any) -> tuple[str, str | None] | None:

@@ -215,6 +215,8 @@ class Scheduler(Recipe):
         name: Any = self.prediction
         if isinstance(name, str):
             object.__setattr__(self, "prediction", Prediction(name))  # type: ignore[arg-type]
+        elif not isinstance(name, Prediction):
+            raise ScheduleError(f"prediction must be a Prediction, or the name of one; given {shown(name)}.")
         kinds = {"path": (Path, "paths"), "spacing": (Spacing, "spacings"), "solver": (Solver, "solvers")}
         object.__setattr__(self, "spacing", named.spacing_of(self.spacing))
         for name, (kind, room) in kinds.items():

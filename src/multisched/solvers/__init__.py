@@ -7,6 +7,7 @@ from multisched.lazy import attached
 if TYPE_CHECKING:
     from multisched.solvers.adams import Adams
     from multisched.solvers.ancestral_flow import AncestralRF, RescaledSDE
+    from multisched.solvers.angle import AngleAdams
     from multisched.solvers.base import Estimate, Next, Solver
     from multisched.solvers.consistency import LCM, TCD, Consistency
     from multisched.solvers.ddim import DDIM, RePaint
@@ -27,6 +28,7 @@ PLACES = {
         "AncestralRF",
         "RescaledSDE",
     ),
+    "angle": ("AngleAdams",),
     "base": (
         "Estimate",
         "Next",
@@ -70,6 +72,7 @@ __all__ = [
     "TCD",
     "Adams",
     "AncestralRF",
+    "AngleAdams",
     "ChurnedHeun",
     "Consistency",
     "DPMMultistep",

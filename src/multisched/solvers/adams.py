@@ -32,9 +32,9 @@ class Adams(Solver):
         noise  = w_0 e_0 + w_1 e_1 + w_2 e_2 + w_3 e_3,   e_j of j steps ago
         x_next = alpha_next / alpha * x + (sigma_next - alpha_next / alpha * sigma) * noise,   from alpha = 0 as `Euler`
 
-    "even" weights are (55, -59, 37, -9) / 24, or those of lower order at first: order 2, as steps that are even in time
-    are not so in k = sigma / alpha. "exact" weights are the means over k..k_next of Lagrange's polynomials through the
-    calls' k: order 3, or 2 from the start "euler", whose first step has one call to go by. No order is above `most`.
+    "even" weights are (55, -59, 37, -9) / 24, or those of lower order at first; from "euler" that is iPNDM, on any path
+    and spacing. Order 2, as steps are seldom even in k = sigma / alpha. "exact" weights are means over k..k_next of
+    Lagrange's polynomials through the calls' k: order 3, or 2 from "euler". No order is above `most`.
 
     Args:
         weights: "exact" or "even".

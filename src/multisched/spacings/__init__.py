@@ -4,6 +4,7 @@ A chain places points for a number of steps, moves them, ends the run, and may t
 
     Even(1.0, 0.001) | Shift(3.0) | Terminal(0.02) | End()         flow matching
     Leading(1) | Respace("karras") | End("sigma_min")              DPM++ 2M Karras
+    SoftLog(0.1, 3.0) | End()                                      from pure noise, or any other level
     Trailing() | End() | Reversed()                                from data to noise
 
 Links that follow the end act on the whole grid. `recipe.plan(20, spacing=...)` takes a chain, or one of `NAMES`.
@@ -33,6 +34,7 @@ if TYPE_CHECKING:
     )
     from multisched.spacings.published import align_your_steps
     from multisched.spacings.singular import Descent, OneRun, Proteina, SineTimes, Stage
+    from multisched.spacings.softened import SoftLog
 
 PLACES = {
     "base": ("Asked", "Chain", "DynamicShift", "End", "Given", "Link", "Spacing"),
@@ -55,6 +57,7 @@ PLACES = {
     ),
     "published": ("align_your_steps",),
     "singular": ("Descent", "OneRun", "Proteina", "SineTimes", "Stage"),
+    "softened": ("SoftLog",),
 }
 __getattr__, __dir__ = attached(__name__, PLACES)
 
@@ -92,6 +95,7 @@ __all__ = [
     "Simple",
     "SineTimes",
     "Skipping",
+    "SoftLog",
     "Spacing",
     "Stage",
     "Terminal",

@@ -49,6 +49,14 @@ def linear(top: float, bottom: float, n: int) -> np.ndarray:
     return np.linspace(top, bottom, n)
 
 
+def soft_log(top: float, bottom: float, n: int, low: float = 0.1, high: float = 3.0) -> np.ndarray:
+    """Even in s = log((k + low) / (1 + k / high)): in k where k is small, in log k, and in 1 / k where it is large, up
+    to `top`, which may be infinite."""
+    ends = [(math.log(high) if math.isinf(k) else math.log((k + low) / (1 + k / high))) for k in (top, bottom)]
+    share = np.exp(np.linspace(ends[0], ends[1], n)[1:])
+    return np.append(top, (share - low) / (1 - share / high))
+
+
 Kind = Literal["karras", "exponential", "polyexponential", "beta", "lu", "kl_optimal", "linear"]
 KINDS: dict[Kind, Callable[[float, float, int], np.ndarray]] = {
     "karras": karras,
