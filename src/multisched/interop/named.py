@@ -27,7 +27,7 @@ def sampler(name: Sampler, *, like: Any, calls: int, guidance: float | None = No
         >>> import multisched as ms
         >>> recipe = ms.sampler("auto", like=ms.FlowMatchEuler(), calls=4)
         >>> recipe.plan(4).sigmas.round(2).tolist()
-        [1.0, 0.56, 0.24, 0.07, 0.0]
+        [1.0, 0.63, 0.29, 0.07, 0.0]
     """
     option("the name of a sampler", name, get_args(Sampler))
     return best(like if isinstance(like, Recipe) else from_diffusers(like), calls, guidance)
