@@ -1,5 +1,18 @@
-"""Models whose denoiser is known in closed form, to test and to look at schedulers without a trained network."""
+"""Models whose denoiser is known in closed form, to test and to look at schedulers without a trained network; the law
+that a plan makes of a Gaussian; and the order of a solver, measured."""
 
+from multisched.analysis.convergence import order
 from multisched.analysis.exact import DataSet, Distribution, Gaussian, Mixture, model_of
+from multisched.analysis.moments import Moments, MultivariateGaussian, moments
 
-__all__ = ["DataSet", "Distribution", "Gaussian", "Mixture", "model_of"]
+__all__ = [
+    "DataSet",
+    "Distribution",
+    "Gaussian",
+    "Mixture",
+    "Moments",
+    "MultivariateGaussian",
+    "model_of",
+    "moments",
+    "order",
+]
