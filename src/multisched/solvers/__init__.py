@@ -13,13 +13,17 @@ if TYPE_CHECKING:
     from multisched.solvers.ddpm import DDPM
     from multisched.solvers.dpm import DPMMultistep
     from multisched.solvers.dpm2 import Midpoint
+    from multisched.solvers.dpm_sde import DPMMultistepSDE
     from multisched.solvers.dpm_singlestep import DPMSinglestep
     from multisched.solvers.euler import Euler, PingPong
     from multisched.solvers.exponential import ExponentialAdams
+    from multisched.solvers.gradient_estimation import GradientEstimation
     from multisched.solvers.heun import ChurnedHeun, Heun
     from multisched.solvers.piflow import PiFlow
+    from multisched.solvers.res import RESMultistep
     from multisched.solvers.rows import Rows
     from multisched.solvers.score import EulerMaruyama, PredictorCorrector
+    from multisched.solvers.straightened import Straightened
 
 PLACES = {
     "adams": ("Adams",),
@@ -43,6 +47,7 @@ PLACES = {
     ),
     "ddpm": ("DDPM",),
     "dpm": ("DPMMultistep",),
+    "dpm_sde": ("DPMMultistepSDE",),
     "dpm_singlestep": ("DPMSinglestep",),
     "dpm2": ("Midpoint",),
     "euler": (
@@ -50,16 +55,19 @@ PLACES = {
         "PingPong",
     ),
     "exponential": ("ExponentialAdams",),
+    "gradient_estimation": ("GradientEstimation",),
     "heun": (
         "ChurnedHeun",
         "Heun",
     ),
     "piflow": ("PiFlow",),
+    "res": ("RESMultistep",),
     "rows": ("Rows",),
     "score": (
         "EulerMaruyama",
         "PredictorCorrector",
     ),
+    "straightened": ("Straightened",),
 }
 __getattr__, __dir__ = attached(__name__, PLACES)
 
@@ -73,19 +81,23 @@ __all__ = [
     "ChurnedHeun",
     "Consistency",
     "DPMMultistep",
+    "DPMMultistepSDE",
     "DPMSinglestep",
     "Estimate",
     "Euler",
     "EulerMaruyama",
     "ExponentialAdams",
+    "GradientEstimation",
     "Heun",
     "Midpoint",
     "Next",
     "PiFlow",
     "PingPong",
     "PredictorCorrector",
+    "RESMultistep",
     "RePaint",
     "RescaledSDE",
     "Rows",
     "Solver",
+    "Straightened",
 ]

@@ -8,9 +8,11 @@ import numpy as np
 from multisched.errors import ScheduleError
 from multisched.grid import Grid
 from multisched.solvers.base import Estimate, Next, Solver, on_host
-from multisched.solvers.limits import nonzero
+from multisched.solvers.limits import nonzero, root
 from multisched.solvers.rows import Level, Rows, rows_of
 from multisched.values import check_options, namespace
+
+Aim = Literal["ratio", "share"]
 
 
 @dataclass(frozen=True)
@@ -31,9 +33,11 @@ class Midpoint(Solver):
         eta: share of the noise that is drawn anew. The middle is then that of k and rest / alpha_next.
         noisy_middle: whether noise is drawn on the way to the middle too, which stays that of k and k_next.
         s_noise: scale of the noise.
+        aim: how `rest` falls with eta: by "ratio" as above, or by "share", with u = sigma / (alpha + sigma) to
+            u_next * (1 + eta * (u_next / u - 1)), as the ancestral samplers of flow models do.
 
     Raises:
-        ScheduleError: another word for `held`, eta outside [0, 1] or a negative s_noise.
+        ScheduleError: another word for `held` or `aim`, eta outside [0, 1] or a negative s_noise.
     """
 
     order: ClassVar[int] = 2
@@ -43,6 +47,7 @@ class Midpoint(Solver):
     eta: float = 0.0
     noisy_middle: bool = False
     s_noise: float = 1.0
+    aim: Aim = "ratio"
 
     def __post_init__(self) -> None:
         check_options(self)
@@ -56,7 +61,7 @@ class Midpoint(Solver):
     def rows(self, grid: Grid, path: Any) -> Rows:
         on_host(grid)
         start, end = Level(grid.alphas[:-1], grid.sigmas[:-1]), Level(grid.next_alphas, grid.next_sigmas)
-        aim = end if self.noisy_middle else Level(end.alpha, _split(start, end, self.eta)[1])
+        aim = end if self.noisy_middle else Level(end.alpha, split(start, end, self.eta, self.aim)[1])
         paired = start.alpha * start.sigma * aim.alpha * aim.sigma > 0
         ends = np.where(paired, start.ratio, 1.0), np.where(paired, aim.ratio, 1.0)
         step = np.repeat(np.arange(len(grid)), 1 + paired)
@@ -75,7 +80,7 @@ class Midpoint(Solver):
         second = row.stage == 1
         to_middle = (row.stage == 0) & (row.alpha_start * row.sigma_start * row.alpha_next * row.sigma_next > 0)
         eta = self.eta if self.noisy_middle else xp.where(to_middle, 0.0, self.eta)
-        std, rest = _split(row.start, row.next, eta)
+        std, rest = split(row.start, row.next, eta, self.aim)
 
         end, begin = (row.alpha_next, row.alpha_start) if self.held == "noise" else (rest, row.sigma_start)
         gain = end / xp.where(second, begin, 1.0)
@@ -86,8 +91,13 @@ class Midpoint(Solver):
         return Next(x_next, (xp.where(second, anchor, x),))
 
 
-def _split(start: Level, end: Level, eta: Any) -> tuple[Any, Any]:
+def split(start: Level, end: Level, eta: Any, aim: Aim = "ratio") -> tuple[Any, Any]:
     """The noise at a step's end: the deviation that is drawn anew, and the weight of what is kept."""
     xp = namespace(end.sigma)
-    share = xp.where(start.ratio > end.ratio, end.ratio / nonzero(start.ratio), 1.0)
+    if aim == "share":
+        down = end.share * (1 + eta * (xp.where(start.share > end.share, end.share / nonzero(start.share), 1.0) - 1))
+        rest = end.alpha * down / (1 - down)
+        return xp.where(down < end.share, root(end.sigma**2 - rest**2), 0.0), rest
+    falls = start.ratio > end.ratio
+    share = xp.where(falls, end.ratio, 1.0) / xp.where(falls, start.ratio, 1.0)
     return eta * end.sigma * xp.sqrt(1 - share**2), end.sigma * xp.sqrt(1 - eta**2 + (eta * share) ** 2)
