@@ -1,5 +1,5 @@
-"""The samplers of ComfyUI by its own names: what its file gives in float64 for a Gaussian model under guidance, on noise
-that is added (x = x0 + sigma * noise) and on the straight path of flow models."""
+"""The samplers of ComfyUI by its own names: what its file gives in float64 for a Gaussian model with guidance, on added
+noise (x = x0 + sigma * noise) and on the straight path of flow models."""
 
 import json
 from pathlib import Path
@@ -10,12 +10,11 @@ import pytest
 import multisched as ms
 from multisched.solvers import (
     DDIM,
-    Adams,
     AncestralRF,
     DPMMultistep,
     DPMMultistepSDE,
     Euler,
-    ExponentialAdams,
+    ExponentialRK,
     GradientEstimation,
     Heun,
     Midpoint,
@@ -60,6 +59,8 @@ CASES = {
     "lcm": (PingPong(), PingPong()),
     "res_multistep": (RESMultistep(), Straightened(RESMultistep())),
     "res_multistep_ancestral": (RESMultistep(1.0), None),
+    "seeds_2": (ExponentialRK("seeds_2", 1.0), (ExponentialRK("seeds_2", 1.0), "offset")),
+    "seeds_3": (ExponentialRK("seeds_3", 1.0), (ExponentialRK("seeds_3", 1.0), "offset")),
     "gradient_estimation": (GradientEstimation(), Straightened(GradientEstimation())),
 }
 CASES_BY_MODEL = {

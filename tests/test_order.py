@@ -36,6 +36,7 @@ OPTIONS = {
     "data": (True, False),
     "rule": ("exact", "bh1", "bh2"),
     "eta": (0.0,),
+    "method": ("res_2s", "res_3s", "seeds_2", "seeds_3"),
 }
 TOGETHER = (
     {"predictor": (1, 2, 3), "corrector": (0, 1, 2, 3)},

@@ -12,11 +12,12 @@ if TYPE_CHECKING:
     from multisched.solvers.ddim import DDIM, RePaint
     from multisched.solvers.ddpm import DDPM
     from multisched.solvers.dpm import DPMMultistep
-    from multisched.solvers.dpm2 import Midpoint
+    from multisched.solvers.dpm2 import ChurnedMidpoint, Midpoint
     from multisched.solvers.dpm_sde import DPMMultistepSDE
     from multisched.solvers.dpm_singlestep import DPMSinglestep
     from multisched.solvers.euler import Euler, PingPong
     from multisched.solvers.exponential import ExponentialAdams
+    from multisched.solvers.exponential_rk import ExponentialRK
     from multisched.solvers.gradient_estimation import GradientEstimation
     from multisched.solvers.heun import ChurnedHeun, Heun
     from multisched.solvers.piflow import PiFlow
@@ -49,12 +50,16 @@ PLACES = {
     "dpm": ("DPMMultistep",),
     "dpm_sde": ("DPMMultistepSDE",),
     "dpm_singlestep": ("DPMSinglestep",),
-    "dpm2": ("Midpoint",),
+    "dpm2": (
+        "ChurnedMidpoint",
+        "Midpoint",
+    ),
     "euler": (
         "Euler",
         "PingPong",
     ),
     "exponential": ("ExponentialAdams",),
+    "exponential_rk": ("ExponentialRK",),
     "gradient_estimation": ("GradientEstimation",),
     "heun": (
         "ChurnedHeun",
@@ -79,6 +84,7 @@ __all__ = [
     "Adams",
     "AncestralRF",
     "ChurnedHeun",
+    "ChurnedMidpoint",
     "Consistency",
     "DPMMultistep",
     "DPMMultistepSDE",
@@ -87,6 +93,7 @@ __all__ = [
     "Euler",
     "EulerMaruyama",
     "ExponentialAdams",
+    "ExponentialRK",
     "GradientEstimation",
     "Heun",
     "Midpoint",

@@ -1,15 +1,16 @@
-"""Second-order singlestep solvers: a call where the step begins, and one at its middle in lam."""
+"""Second-order singlestep solvers: a call where the step begins, and one at its middle in lam; noise drawn after
+the step or before it."""
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any, ClassVar, Literal
-
-import numpy as np
 
 from multisched.errors import ScheduleError
 from multisched.grid import Grid
 from multisched.solvers.base import Estimate, Next, Solver, on_host
+from multisched.solvers.euler import Churn
 from multisched.solvers.limits import nonzero, root
-from multisched.solvers.rows import Level, Rows, rows_of
+from multisched.solvers.rows import Level, Rows
+from multisched.solvers.staged import staged, whole
 from multisched.values import check_options, namespace
 
 Aim = Literal["ratio", "share"]
@@ -62,17 +63,7 @@ class Midpoint(Solver):
         on_host(grid)
         start, end = Level(grid.alphas[:-1], grid.sigmas[:-1]), Level(grid.next_alphas, grid.next_sigmas)
         aim = end if self.noisy_middle else Level(end.alpha, split(start, end, self.eta, self.aim)[1])
-        paired = start.alpha * start.sigma * aim.alpha * aim.sigma > 0
-        ends = np.where(paired, start.ratio, 1.0), np.where(paired, aim.ratio, 1.0)
-        step = np.repeat(np.arange(len(grid)), 1 + paired)
-        stage = np.append(0, step[1:] == step[:-1]).astype(int)[: len(step)]
-        rows = rows_of(grid, step, stage, point=step)
-        first, second = (rows.stage == 0) & paired[step, None], rows.stage == 1
-        middle = {name: values[step, None] for name, values in path.point(np.sqrt(ends[0] * ends[1]))._asdict().items()}
-        columns = {name: np.where(second, values, getattr(rows, name)) for name, values in middle.items()}
-        for name in ("alpha", "sigma"):
-            columns[f"{name}_next"] = np.where(first, middle[name], getattr(rows, f"{name}_next"))
-        return replace(rows, **columns)
+        return staged(grid, path, (0.0, 0.5), aim)
 
     def update(self, row: Rows, x: Any, model: Estimate, memory: tuple[Any, ...], noise: tuple[Any, ...]) -> Next:
         xp = namespace(row.sigma)
@@ -89,6 +80,36 @@ class Midpoint(Solver):
         if noise:
             x_next = x_next + self.s_noise * std * noise[0]
         return Next(x_next, (xp.where(second, anchor, x),))
+
+
+@dataclass(frozen=True)
+class ChurnedMidpoint(Churn):
+    """`Midpoint` with the noise of Karras et al. 2022 (arXiv 2206.00364, algorithm 2) before each step, as "DPM2" of
+    k-diffusion; order 2, and with churn the law of its samples is of weak order 2.
+
+    Takes the options of `Churn`.
+
+    Args:
+        held: "noise" or "x0", see `Midpoint`.
+
+    Raises:
+        ScheduleError: another word for `held`, a setting that is negative or NaN, or a grid that is not NumPy's.
+    """
+
+    order: ClassVar[int] = 2
+    memory: ClassVar[tuple[str, ...]] = ("anchor",)
+
+    held: Literal["noise", "x0"] = "noise"
+
+    def rows(self, grid: Grid, path: Any) -> Rows:
+        on_host(grid)
+        return staged(self._raised(grid, path) if self.s_churn else grid, path, (0.0, 0.5))
+
+    def _ends(self, row: Rows) -> Any:
+        return (row.stage == 1) | ~whole(row)[1]
+
+    def _move(self, row: Rows, x: Any, model: Estimate, memory: tuple[Any, ...]) -> Next:
+        return Midpoint(self.held).update(row, x, model, memory, ())
 
 
 def split(start: Level, end: Level, eta: Any, aim: Aim = "ratio") -> tuple[Any, Any]:

@@ -5,7 +5,7 @@ from typing import Any
 
 from multisched.solvers.base import Estimate, Next, Solver
 from multisched.solvers.limits import gap, nonzero, one_over, orders, root
-from multisched.solvers.rows import Rows
+from multisched.solvers.rows import Level, Rows
 from multisched.values import check_options, count, namespace
 
 
@@ -57,9 +57,7 @@ class DPMMultistepSDE(Solver):
 
     def update(self, row: Rows, x: Any, model: Estimate, memory: tuple[Any, ...], noise: tuple[Any, ...]) -> Next:
         h = gap(row.start, row.next)
-        shrunk = row.sigma_next * row.alpha_start / nonzero(row.alpha_next * row.sigma_start)  # e^-h
-        keep = shrunk**self.eta
-        decay = row.sigma_next / nonzero(row.sigma_start) * keep
+        decay, std = way(row.start, row.next, self.eta)
         slope, curve = self._derivatives(row, model.x0, memory)
         scaled = (1 + self.eta) * h
         p1 = 1 + namespace(h).expm1(-scaled) * one_over(scaled)
@@ -67,7 +65,7 @@ class DPMMultistepSDE(Solver):
         after = decay * x + (row.alpha_next - decay * row.alpha_start) * model.x0
         after = after + row.alpha_next * h * (p1 * slope + p2 * h * curve)
         if noise:
-            after = after + self.s_noise * row.sigma_next * root(1 - keep**2) * noise[0]
+            after = after + self.s_noise * std * noise[0]
         return Next(after, (model.x0, *memory)[: self.most - 1])
 
     def _derivatives(self, row: Rows, x0: Any, memory: tuple[Any, ...]) -> tuple[Any, Any]:
@@ -83,3 +81,12 @@ class DPMMultistepSDE(Solver):
                 curve = xp.where((order > 2) & (earlier > 0), (slope - before) * one_over(back + earlier), 0.0)
                 slope = slope + back * curve
         return slope, curve * (1.0 if self.halved else 2.0)
+
+
+def way(start: Level, end: Level, eta: float) -> tuple[Any, Any]:
+    """What noise at one level comes to at another, and the deviation of the noise drawn on the way.
+
+    sigma_end / sigma * e^(-eta h)   and   sigma_end * sqrt(1 - e^(-2 eta h))
+    """
+    keep = (end.sigma * start.alpha / nonzero(end.alpha * start.sigma)) ** eta
+    return end.sigma / nonzero(start.sigma) * keep, end.sigma * root(1 - keep**2)

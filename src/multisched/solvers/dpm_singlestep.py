@@ -53,7 +53,7 @@ class DPMSinglestep(DPM):
         sizes = self._groups(len(grid), bool(grid.sigmas[-1] == 0))
         stage = np.concatenate([np.arange(size) for size in (0, *sizes)])
         rows = rows_of(grid, np.arange(len(grid)) - stage, stage)
-        rows = _PathRows(**vars(rows)) if self._one_path else rows
+        rows = PathRows(**vars(rows)) if self._one_path else rows
         ends = {"alpha_next": grid.next_alphas[:, None], "sigma_next": grid.next_sigmas[:, None]}
         return self._checked(replace(rows, **ends))
 
@@ -96,7 +96,7 @@ class DPMSinglestep(DPM):
         return Next(self._advance(row, x, m, first - away * curve, 2 * curve, midpoint, drawn), kept)
 
 
-class _PathRows(Rows):
+class PathRows(Rows):
     """Rows of groups whose noise is that of one path: each call draws that of the last way of it."""
 
     def interval(self, index: int) -> tuple[float, float]:

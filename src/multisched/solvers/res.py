@@ -24,7 +24,7 @@ class RESMultistep(Solver):
     step before. The first step and one to sigma = 0 are `DDIM`'s with this eta. With eta = 0 it is `ExponentialAdams`
     on two values of x0.
 
-    Order 2 where eta = 0. Else the law of the samples is of weak order 1.
+    Order 2 where eta = 0. Otherwise the law of the samples is of weak order 2.
 
     Args:
         eta: share of the noise that is drawn anew, from 0 to 1.
