@@ -57,6 +57,10 @@ class DPMSinglestep(DPM):
         ends = {"alpha_next": grid.next_alphas[:, None], "sigma_next": grid.next_sigmas[:, None]}
         return self._checked(replace(rows, **ends))
 
+    def _halved(self, row: Rows) -> Any:
+        """Where the midpoint rule is used."""
+        return (row.stage == 1) & (self.solver_type == "midpoint")
+
     def serves(self, rows: Rows) -> Any:
         return rows.step + rows.stage
 
@@ -85,7 +89,7 @@ class DPMSinglestep(DPM):
             curve = (first - slope) * one_over(gap(middle, row.here))
             curve = xp.where((row.stage == 2) & (self.solver_type == "heun"), curve, 0.0)
             kept = (*kept, xp.where(row.stage == 1, latest, memory[2]))
-        midpoint = (row.stage == 1) & (self.solver_type == "midpoint")
+        midpoint = self._halved(row)
         drawn = 0.0
         if noise:
             decay, std = self._way(row.here if self._one_path else row.start, row.next)
