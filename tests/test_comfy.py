@@ -10,16 +10,22 @@ import pytest
 import multisched as ms
 from multisched.solvers import (
     DDIM,
+    ERSDE,
+    Adams,
     AncestralRF,
+    DPMFast,
     DPMMultistep,
     DPMMultistepSDE,
     Euler,
+    ExponentialAdams,
     ExponentialRK,
     GradientEstimation,
     Heun,
+    HeunPlus,
     Midpoint,
     PingPong,
     RESMultistep,
+    StochasticAdams,
     Straightened,
 )
 
@@ -38,20 +44,28 @@ PATHS = {
     "flow": (ms.paths.Straight(), "flow_prediction"),
 }
 
+FAST = {f"fast {model}": DPMFast.ratios(8, *points[[0, -2]]) for model, points in POINTS.items() if model != "offset"}
 TWO_M = DPMMultistep(lower_order_final=False)
-# Of each sampler the solver and its points, on added noise and on a flow.
+TWO_M_SDE = DPMMultistep(2, "sde-dpmsolver++", lower_order_final=False)
+LMS, IPNDM = Adams(denoised_end=True), Adams("even", denoised_end=True)
+# Noise is added in the middle of the run: on steps 1 to 3, on a flow 1 to 5.
+SA, PECE = (
+    [StochasticAdams(calls=calls, tau_start=1000 * low, tau_end=8000.0) for low in (1.9, 0.6)] for calls in (1, 2)
+)
+# Of each sampler the solver, and the points where they are not the model's own: on added noise, and on a flow.
 CASES = {
     "euler": (Euler(), Euler()),
     "euler_ancestral": (DDIM(1.0), AncestralRF()),
     "heun": (Heun(), Heun()),
+    "heunpp2": (HeunPlus(), Straightened(HeunPlus())),
     "dpm_2": (Midpoint(), Straightened(Midpoint())),
-    "dpm_2_ancestral": (Midpoint(eta=1.0), None),
+    "dpm_2_ancestral": (Midpoint(eta=1.0), Midpoint("velocity", 1.0, aim="share")),
+    "dpm_fast": ((DPMFast(), "fast eps"), (Straightened(DPMFast()), "fast flow")),
+    "lms": (LMS, Straightened(LMS)),
+    "ipndm": (IPNDM, Straightened(IPNDM)),
     "dpmpp_sde": (Midpoint("x0", 1.0, True), (Midpoint("x0", 1.0, True), "offset")),
     "dpmpp_2m": (TWO_M, Straightened(TWO_M)),
-    "dpmpp_2m_sde": (
-        DPMMultistep(2, "sde-dpmsolver++", lower_order_final=False),
-        (DPMMultistep(2, "sde-dpmsolver++", lower_order_final=False), "offset"),
-    ),
+    "dpmpp_2m_sde": (TWO_M_SDE, (TWO_M_SDE, "offset")),
     "dpmpp_2m_sde_heun": (DPMMultistepSDE(2), (DPMMultistepSDE(2), "offset")),
     "dpmpp_3m_sde": (DPMMultistepSDE(), (DPMMultistepSDE(), "offset")),
     "dpmpp_2s_ancestral": (Midpoint("x0", 1.0), None),
@@ -62,13 +76,30 @@ CASES = {
     "seeds_2": (ExponentialRK("seeds_2", 1.0), (ExponentialRK("seeds_2", 1.0), "offset")),
     "seeds_3": (ExponentialRK("seeds_3", 1.0), (ExponentialRK("seeds_3", 1.0), "offset")),
     "gradient_estimation": (GradientEstimation(), Straightened(GradientEstimation())),
+    "sa_solver": (SA[0], (SA[1], "offset")),
+    "sa_solver_pece": (PECE[0], (PECE[1], "offset")),
 }
-CASES_BY_MODEL = {
-    f"{name} {model}": case if isinstance(case, tuple) else (case, model)
+# What ComfyUI does otherwise, and how far off the end is for that.
+DIFFER = {
+    "dpmpp_2s_ancestral flow": (
+        Midpoint("x0", 1.0, aim="share"),
+        1e-5,
+    ),  # the middle of a step from 1 to 0.95 is 0.9999
+    "ddpm flow": (DDIM(1.0), 3.0),  # takes the sample for x0 + sigma * noise, so that the level is another
+    "res_multistep_ancestral flow": (RESMultistep(1.0), 4.0),  # adds noise without taking signal away
+    "ipndm_v eps": (LMS, 0.3),  # (1 - a * b) / 2 in place of (1 - a) * b / 2: no polynomial on steps that are not even
+    "ipndm_v flow": (Straightened(LMS), 0.3),
+    "deis eps": (ExponentialAdams(False, 3), 0.1),  # polynomials in the time of a schedule of its own, not in lam
+    "deis flow": (Straightened(ExponentialAdams(False, 3)), 0.1),
+    "er_sde eps": (ERSDE(), 3e-3),  # sums of 200 terms in place of integrals
+    "er_sde flow": ((ERSDE(), "offset"), 3e-3),
+}
+EVERY = {
+    f"{name} {model}": case
     for name, cases in CASES.items()
     for model, case in zip(("eps", "flow"), cases, strict=True)
     if case is not None
-}
+} | {name: case for name, (case, _) in DIFFER.items()}
 
 
 def denoised(x, alpha, sigma):
@@ -77,10 +108,9 @@ def denoised(x, alpha, sigma):
     return unguided + TRUTH["cfg"] * (said - unguided)
 
 
-def run(solver, model, points):
-    """(the sample at the end in units of x0, sigma / alpha of every call or sigma on a flow)."""
+def run(solver, model, sigmas):
+    """(the sample at the end, the sigma of every call)."""
     path, prediction = PATHS[model]
-    sigmas = np.asarray(points)
     recipe = ms.Scheduler(path, ms.spacings.Trained(), prediction, solver)
     plan = recipe.plan_over(ms.Grid(1000 * sigmas, 1 - sigmas if model == "flow" else np.ones_like(sigmas), sigmas))
     state, draws = plan.start(START), iter(NOISE)
@@ -89,15 +119,21 @@ def run(solver, model, points):
         alpha, sigma = (float(level[row, 0]) for level in plan.rows.here)
         x0 = denoised(state.sample, alpha, sigma)
         output = recipe.prediction.target(x0, (state.sample - alpha * x0) / sigma, alpha, sigma)
-        z = tuple(next(draws) for _ in range(plan.noise_draws)) if plan.needs_noise(row) else None
+        drawn = plan.folded.weights[row, 0, len(plan.folded.operands) - plan.noise_draws :]
+        z = tuple(next(draws) if np.any(drawn) else 0 * START for _ in drawn) if plan.needs_noise(row) else None
         state = plan.step(state, output, z)
     return state.sample, plan.rows.sigma[:, 0]
 
 
 @pytest.mark.host
-@pytest.mark.parametrize("case", CASES_BY_MODEL)
+@pytest.mark.parametrize("case", EVERY)
 def test_a_run_is_that_of_comfyui(case):
-    solver, points = CASES_BY_MODEL[case]
-    found, calls = run(solver, case.split()[1], POINTS[points] if isinstance(points, str) else points)
-    np.testing.assert_allclose(found, TRUTH["runs"][case]["sample"], rtol=0, atol=1e-6)
-    np.testing.assert_allclose(calls, TRUTH["runs"][case]["calls"], rtol=1e-9)
+    solver, points = EVERY[case] if isinstance(EVERY[case], tuple) else (EVERY[case], case.split()[1])
+    found, calls = run(solver, case.split()[1], {**POINTS, **FAST}[points])
+    wanted = TRUTH["runs"][case]
+    off = np.max(np.abs(found - wanted["sample"]))
+    if case in DIFFER:
+        assert 1e-6 < off < DIFFER[case][1]
+    else:
+        assert off < 1e-6
+        np.testing.assert_allclose(calls, wanted["calls"], rtol=1e-9)

@@ -36,12 +36,19 @@ OPTIONS = {
     "data": (True, False),
     "rule": ("exact", "bh1", "bh2"),
     "eta": (0.0,),
+    "phi": ("er_sde", "ode"),
+    "held": ("noise", "x0", "velocity"),
+    "calls": (1, 2),
+    "solver": (ms.solvers.RungeKutta(), ms.solvers.RESMultistep(), ms.solvers.Adams(most=2)),
     "method": ("res_2s", "res_3s", "seeds_2", "seeds_3"),
 }
 TOGETHER = (
     {"predictor": (1, 2, 3), "corrector": (0, 1, 2, 3)},
     {"solver_order": (3,), "algorithm_type": ("dpmsolver", "dpmsolver++"), "lower_order_final": (False, True)},
     {"start": ("heun", "runge_kutta"), "most": (1, 2, 3)},
+    {"most": (1, 2, 3), "eta": (0.0,), "halved": (True, False)},
+    {"most": (1, 2, 3), "phi": ("ode",), "rule": ("published", "interpolated")},
+    {"predictor": (1, 2, 3), "corrector": (1, 2, 3, 4), "calls": (1, 2), "tau": (0.0,)},
 )
 
 

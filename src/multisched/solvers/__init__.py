@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from multisched.solvers.rows import Rows
     from multisched.solvers.runge_kutta import RungeKutta
     from multisched.solvers.score import EulerMaruyama, PredictorCorrector
+    from multisched.solvers.stochastic_adams import StochasticAdams
     from multisched.solvers.straightened import Straightened
 
 PLACES = {
@@ -80,6 +81,7 @@ PLACES = {
         "EulerMaruyama",
         "PredictorCorrector",
     ),
+    "stochastic_adams": ("StochasticAdams",),
     "straightened": ("Straightened",),
 }
 __getattr__, __dir__ = attached(__name__, PLACES)
@@ -118,5 +120,6 @@ __all__ = [
     "Rows",
     "RungeKutta",
     "Solver",
+    "StochasticAdams",
     "Straightened",
 ]

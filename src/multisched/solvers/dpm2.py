@@ -10,7 +10,7 @@ from multisched.solvers.base import Estimate, Next, Solver, on_host
 from multisched.solvers.euler import Churn
 from multisched.solvers.limits import nonzero, root
 from multisched.solvers.rows import Level, Rows
-from multisched.solvers.staged import staged, whole
+from multisched.solvers.staged import pair, staged, whole
 from multisched.values import check_options, namespace
 
 Aim = Literal["ratio", "share"]
@@ -26,11 +26,13 @@ class Midpoint(Solver):
                  x_next = alpha_next * x0 + rest * noise + s * z + gain * miss
 
     With gain = alpha_next / alpha the noise at the middle holds for the step (Lu et al. 2022, arXiv 2206.00927,
-    algorithm 1); with gain = rest / sigma its x0 does (arXiv 2211.01095, algorithm 1). A step from alpha = 0 or to
-    sigma = 0, where lam is infinite, has no middle: it is one call of `Euler`, or of `DDIM` with this eta.
+    algorithm 1); with gain = rest / sigma its x0 does (arXiv 2211.01095, algorithm 1). With gain = (alpha_next + rest)
+    / (alpha + sigma) the velocity noise - x0 does, and u = sigma / (alpha + sigma) has the part of k in the middle;
+    with eta = 0 this is `Straightened(Midpoint())`. A step to sigma = 0, or from alpha = 0 unless the velocity is held,
+    has no middle, since lam is infinite there: it is one call of `Euler`, or of `DDIM` with this eta.
 
     Args:
-        held: "noise" or "x0".
+        held: "noise", "x0" or "velocity".
         eta: share of the noise that is drawn anew. The middle is then that of k and rest / alpha_next.
         noisy_middle: whether noise is drawn on the way to the middle too, which stays that of k and k_next.
         s_noise: scale of the noise.
@@ -44,7 +46,7 @@ class Midpoint(Solver):
     order: ClassVar[int] = 2
     memory: ClassVar[tuple[str, ...]] = ("anchor",)
 
-    held: Literal["noise", "x0"] = "noise"
+    held: Literal["noise", "x0", "velocity"] = "noise"
     eta: float = 0.0
     noisy_middle: bool = False
     s_noise: float = 1.0
@@ -63,17 +65,21 @@ class Midpoint(Solver):
         on_host(grid)
         start, end = Level(grid.alphas[:-1], grid.sigmas[:-1]), Level(grid.next_alphas, grid.next_sigmas)
         aim = end if self.noisy_middle else Level(end.alpha, split(start, end, self.eta, self.aim)[1])
-        return staged(grid, path, (0.0, 0.5), aim)
+        return staged(grid, path, (0.0, 0.5), aim, "share" if self.held == "velocity" else "lam")
 
     def update(self, row: Rows, x: Any, model: Estimate, memory: tuple[Any, ...], noise: tuple[Any, ...]) -> Next:
         xp = namespace(row.sigma)
         (anchor,) = memory
         second = row.stage == 1
-        to_middle = (row.stage == 0) & (row.alpha_start * row.sigma_start * row.alpha_next * row.sigma_next > 0)
+        to_middle = (row.stage == 0) & pair(row.start, row.next, self.held == "velocity")
         eta = self.eta if self.noisy_middle else xp.where(to_middle, 0.0, self.eta)
         std, rest = split(row.start, row.next, eta, self.aim)
 
-        end, begin = (row.alpha_next, row.alpha_start) if self.held == "noise" else (rest, row.sigma_start)
+        end, begin = {
+            "noise": (row.alpha_next, row.alpha_start),
+            "x0": (rest, row.sigma_start),
+            "velocity": (row.alpha_next + rest, row.alpha_start + row.sigma_start),
+        }[self.held]
         gain = end / xp.where(second, begin, 1.0)
         miss = anchor - row.alpha_start * model.x0 - row.sigma_start * model.noise
         x_next = row.alpha_next * model.x0 + rest * model.noise + xp.where(second, gain * miss, 0.0)

@@ -97,8 +97,7 @@ class _View:
         self.path = path
 
     def point(self, share: Any) -> Any:
-        inside = share < 1  # elsewhere nobody reads the point
-        found = self.path.point(np.where(inside, share / np.where(inside, 1 - share, 1.0), 1.0))
+        found = self.path.point(share / (1 - share))
         return found._replace(alpha=np.ones_like(share), sigma=share)
 
     def levels(self, timesteps: Any) -> tuple[Any, Any]:
