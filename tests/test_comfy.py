@@ -49,9 +49,8 @@ TWO_M = DPMMultistep(lower_order_final=False)
 TWO_M_SDE = DPMMultistep(2, "sde-dpmsolver++", lower_order_final=False)
 LMS, IPNDM = Adams(denoised_end=True), Adams("even", denoised_end=True)
 # Noise is added in the middle of the run: on steps 1 to 3, on a flow 1 to 5.
-SA, PECE = (
-    [StochasticAdams(calls=calls, tau_start=1000 * low, tau_end=8000.0) for low in (1.9, 0.6)] for calls in (1, 2)
-)
+AMID = ((1900.0, 8000.0), (600.0, 960.0))
+SA, PECE = ([StochasticAdams(calls=calls, tau_start=low, tau_end=high) for low, high in AMID] for calls in (1, 2))
 # Of each sampler the solver, and the points where they are not the model's own: on added noise, and on a flow.
 CASES = {
     "euler": (Euler(), Euler()),
@@ -84,7 +83,7 @@ DIFFER = {
     "dpmpp_2s_ancestral flow": (
         Midpoint("x0", 1.0, aim="share"),
         1e-5,
-    ),  # the middle of a step from 1 to 0.95 is 0.9999
+    ),  # the middle of a step from 1 is 0.9999
     "ddpm flow": (DDIM(1.0), 3.0),  # takes the sample for x0 + sigma * noise, so that the level is another
     "res_multistep_ancestral flow": (RESMultistep(1.0), 4.0),  # adds noise without taking signal away
     "ipndm_v eps": (LMS, 0.3),  # (1 - a * b) / 2 in place of (1 - a) * b / 2: no polynomial on steps that are not even
