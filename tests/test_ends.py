@@ -52,7 +52,7 @@ def _chord(schedule, sigma):
 
 
 @pytest.mark.host
-@every_recipe
+@named_recipe
 def test_the_end_of_a_run_is_told_its_own_level(recipe):
     made = 0
     for variant in _variants(recipe):

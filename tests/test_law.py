@@ -67,7 +67,9 @@ def _slope(solver, path, coarse, fine):
 @pytest.mark.host
 @pytest.mark.parametrize("path", PATHS)
 @pytest.mark.parametrize("s_churn", [0.5, 1.0, 4.0, 10.0])
-@pytest.mark.parametrize(("kind", "order"), [(ms.solvers.Euler, 1), (ms.solvers.Heun, 2)])
+@pytest.mark.parametrize(
+    ("kind", "order"), [(ms.solvers.Euler, 1), (ms.solvers.Heun, 2), (ms.solvers.ChurnedMidpoint, 2)]
+)
 def test_churn_keeps_the_law_and_its_order(kind, order, s_churn, path):
     """On every path the variance at the end is the data's and the level's as the steps get small."""
     slope, errors = _slope(kind(s_churn), path, 960, 1920)
@@ -155,3 +157,36 @@ def test_groups_of_an_sde_have_the_noise_of_one_path(size, rule, path):
         for one in (replace(solver, solver_order=1), like(OwnSinglestep, solver, independent=True))
     )
     assert slope > 1.8 and errors[1] < single / 10 and independent > single, (slope, errors, single, independent)
+
+
+WEAK = {
+    ms.solvers.DPMMultistepSDE(): 2,
+    ms.solvers.DPMMultistepSDE(halved=False): 2,
+    ms.solvers.DPMMultistepSDE(2, 0.5): 2,
+    ms.solvers.DPMMultistepSDE(1): 1,
+    ms.solvers.RESMultistep(1.0): 2,
+    ms.solvers.RESMultistep(0.5): 2,
+    ms.solvers.Midpoint("x0", 1.0): 2,
+    ms.solvers.Midpoint("x0", 1.0, aim="share"): 2,
+    ms.solvers.Midpoint("noise", 1.0, aim="share"): 2,
+    ms.solvers.Midpoint("velocity", 1.0, aim="share"): 2,
+    ms.solvers.ERSDE(1): 1,
+    ms.solvers.ERSDE(2): 2,
+    ms.solvers.ERSDE(3): 2,
+    ms.solvers.StochasticAdams(): 2,
+    ms.solvers.StochasticAdams(calls=1, tau=0.5): 2,
+    ms.solvers.ExponentialRK("res_2s", 1.0): 2,
+    ms.solvers.ExponentialRK("res_3s", 1.0): 2,
+    ms.solvers.ExponentialRK("seeds_2", 1.0): 2,
+    ms.solvers.ExponentialRK("seeds_3", 1.0): 2,
+    ms.solvers.ExponentialRK("seeds_3", 0.5): 2,
+}
+
+
+@pytest.mark.host
+@pytest.mark.parametrize("path", PATHS)
+@pytest.mark.parametrize("solver", WEAK, ids=str)
+def test_weak_order(solver, path):
+    """The variance at the end comes to that of the data and the level at the order that the solver states."""
+    slope, errors = _slope(solver, path, 240, 480)
+    assert slope == pytest.approx(WEAK[solver], abs=0.15) and errors[1] < (2e-4 if WEAK[solver] == 2 else 0.02), errors

@@ -18,6 +18,8 @@ VP, STRAIGHT = ms.DDIM(clip_sample=False), ms.FlowMatchEuler(shift=3.0)
 
 def _plain(recipe: ms.Recipe) -> ms.Recipe:
     """Without churn, which is noise of a sampler, and without what is done to x0 and to the output."""
+    if type(recipe) is ms.Scheduler and hasattr(recipe.solver, "s_churn"):
+        return dataclasses.replace(recipe, solver=dataclasses.replace(recipe.solver, s_churn=0.0))
     names = {field.name for field in dataclasses.fields(recipe)}
     off = {"s_churn": 0.0, "thresholding": False, "clip_sample": False, "clip_denoised": False, "omega": 0.0}
     return dataclasses.replace(recipe, **{name: value for name, value in off.items() if name in names})

@@ -104,7 +104,7 @@ def _defined(solver, grid):
     has left of x0, which at alpha = 1e-6 is ten digits."""
     if exempt("leads to x0, with an exact model", solver) or not (grid.chained or not solver.memory):
         return False
-    if getattr(solver, "corrector", 0) and not solver.data:
+    if getattr(solver, "corrector", 0) and not getattr(solver, "data", True):
         return not 0 < grid.alphas[0] < 1e-5
     if getattr(solver, "start", "") == "runge_kutta":  # its four calls amplify rounding by so much each
         return not 0 < 1e3 * grid.alphas[0] < grid.alphas[1]

@@ -7,12 +7,38 @@ from typing import Any
 
 import numpy as np
 import pytest
-from made import quirked
+from made import flow, quirked, ve, vp
 
 import multisched as ms
 from multisched.interop.diffusers import PEERS
 from multisched.interop.diffusers import solvers as own
 from multisched.options import words_of
+from multisched.solvers import (
+    ERSDE,
+    Adams,
+    ChurnedMidpoint,
+    DPMFast,
+    DPMMultistepSDE,
+    ExponentialRK,
+    GradientEstimation,
+    HeunPlus,
+    Midpoint,
+    RESMultistep,
+    RungeKutta,
+    StochasticAdams,
+    Straightened,
+)
+
+
+def composed(path: str, solver: ms.solvers.Solver) -> ms.Recipe:
+    """A solver that no named recipe has, on a path that it is used on."""
+    (where, spacing), prediction = {
+        "vp": (vp("trailing"), "epsilon"),
+        "edm": (ve(), "edm"),
+        "flow": (flow(3.0), "flow_prediction"),
+    }[path]
+    return ms.Scheduler(where, spacing, prediction, solver)
+
 
 RECIPES: dict[str, ms.Recipe] = {
     "flow-euler": ms.FlowMatchEuler(),
@@ -167,6 +193,27 @@ RECIPES: dict[str, ms.Recipe] = {
     "helios": ms.Helios(stage=1),
     "helios-euler": ms.Helios(stages=1, shift=3.0, time_shift_type="linear", scheduler_type="euler"),
     "helios-dmd": ms.HeliosDMD(stage=2),
+    "dpmpp-2s-ancestral": composed("vp", Midpoint("x0", 1.0)),
+    "dpmpp-2s-ancestral-flow": composed("flow", Midpoint("x0", 1.0, aim="share")),
+    "dpm2-ancestral-flow": composed("flow", Midpoint("velocity", 1.0, aim="share")),
+    "dpm2-churn": composed("edm", ChurnedMidpoint(4.0, s_tmin=0.1, s_tmax=40.0)),
+    "dpmpp-3m-sde": composed("edm", DPMMultistepSDE(s_noise=1.01)),
+    "dpmpp-3m-sde-flow": composed("flow", DPMMultistepSDE(halved=False)),
+    "gradient-estimation": composed("vp", GradientEstimation()),
+    "res-multistep-ancestral": composed("vp", RESMultistep(1.0)),
+    "res-2s": composed("flow", ExponentialRK()),
+    "res-3s": composed("vp", ExponentialRK("res_3s")),
+    "seeds-2": composed("flow", ExponentialRK("seeds_2", 1.0)),
+    "seeds-3": composed("edm", ExponentialRK("seeds_3", 1.0)),
+    "heunpp2": composed("edm", HeunPlus()),
+    "dpm-fast": composed("vp", DPMFast()),
+    "runge-kutta": composed("edm", RungeKutta()),
+    "runge-kutta-flow": composed("flow", Straightened(RungeKutta())),
+    "res-multistep-flow": composed("flow", Straightened(RESMultistep())),
+    "lms-flow": composed("flow", Straightened(Adams(denoised_end=True))),
+    "er-sde": composed("flow", ERSDE()),
+    "er-sde-interpolated": composed("vp", ERSDE(rule="interpolated")),
+    "sa-pece": composed("flow", StochasticAdams()),
 }
 
 ARITHMETIC_ONLY = {name: recipe for name, recipe in RECIPES.items() if recipe.parts().output_transform is None}
@@ -177,7 +224,9 @@ OMEGA: dict[str, ms.Recipe] = {
 }
 EVERY = {**RECIPES, **OMEGA, "score-ve": ms.ScoreSdeVe(sigma_max=20.0, correct_steps=2)}
 
+NAMED = {name: recipe for name, recipe in EVERY.items() if type(recipe) is not ms.Scheduler}
 every_recipe = pytest.mark.parametrize("recipe", EVERY.values(), ids=EVERY.keys())
+named_recipe = pytest.mark.parametrize("recipe", NAMED.values(), ids=NAMED.keys())
 arithmetic_recipe = pytest.mark.parametrize("recipe", ARITHMETIC_ONLY.values(), ids=ARITHMETIC_ONLY.keys())
 
 

@@ -13,14 +13,24 @@ if TYPE_CHECKING:
     from multisched.solvers.ddim import DDIM, RePaint
     from multisched.solvers.ddpm import DDPM
     from multisched.solvers.dpm import DPMMultistep
-    from multisched.solvers.dpm2 import Midpoint
+    from multisched.solvers.dpm2 import ChurnedMidpoint, Midpoint
+    from multisched.solvers.dpm_fast import DPMFast
+    from multisched.solvers.dpm_sde import DPMMultistepSDE
     from multisched.solvers.dpm_singlestep import DPMSinglestep
+    from multisched.solvers.er_sde import ERSDE
     from multisched.solvers.euler import Euler, PingPong
     from multisched.solvers.exponential import ExponentialAdams
+    from multisched.solvers.exponential_rk import ExponentialRK
+    from multisched.solvers.gradient_estimation import GradientEstimation
     from multisched.solvers.heun import ChurnedHeun, Heun
+    from multisched.solvers.heun_plus import HeunPlus
     from multisched.solvers.piflow import PiFlow
+    from multisched.solvers.res import RESMultistep
     from multisched.solvers.rows import Rows
+    from multisched.solvers.runge_kutta import RungeKutta
     from multisched.solvers.score import EulerMaruyama, PredictorCorrector
+    from multisched.solvers.stochastic_adams import StochasticAdams
+    from multisched.solvers.straightened import Straightened
 
 PLACES = {
     "adams": ("Adams",),
@@ -45,50 +55,74 @@ PLACES = {
     ),
     "ddpm": ("DDPM",),
     "dpm": ("DPMMultistep",),
+    "dpm_fast": ("DPMFast",),
+    "dpm_sde": ("DPMMultistepSDE",),
     "dpm_singlestep": ("DPMSinglestep",),
-    "dpm2": ("Midpoint",),
+    "dpm2": (
+        "ChurnedMidpoint",
+        "Midpoint",
+    ),
+    "er_sde": ("ERSDE",),
     "euler": (
         "Euler",
         "PingPong",
     ),
     "exponential": ("ExponentialAdams",),
+    "exponential_rk": ("ExponentialRK",),
+    "gradient_estimation": ("GradientEstimation",),
     "heun": (
         "ChurnedHeun",
         "Heun",
     ),
+    "heun_plus": ("HeunPlus",),
     "piflow": ("PiFlow",),
+    "res": ("RESMultistep",),
     "rows": ("Rows",),
+    "runge_kutta": ("RungeKutta",),
     "score": (
         "EulerMaruyama",
         "PredictorCorrector",
     ),
+    "stochastic_adams": ("StochasticAdams",),
+    "straightened": ("Straightened",),
 }
 __getattr__, __dir__ = attached(__name__, PLACES)
 
 __all__ = [
     "DDIM",
     "DDPM",
+    "ERSDE",
     "LCM",
     "TCD",
     "Adams",
     "AncestralRF",
     "AngleAdams",
     "ChurnedHeun",
+    "ChurnedMidpoint",
     "Consistency",
+    "DPMFast",
     "DPMMultistep",
+    "DPMMultistepSDE",
     "DPMSinglestep",
     "Estimate",
     "Euler",
     "EulerMaruyama",
     "ExponentialAdams",
+    "ExponentialRK",
+    "GradientEstimation",
     "Heun",
+    "HeunPlus",
     "Midpoint",
     "Next",
     "PiFlow",
     "PingPong",
     "PredictorCorrector",
+    "RESMultistep",
     "RePaint",
     "RescaledSDE",
     "Rows",
+    "RungeKutta",
     "Solver",
+    "StochasticAdams",
+    "Straightened",
 ]

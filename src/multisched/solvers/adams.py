@@ -1,6 +1,6 @@
 """Linear multistep methods: the noise over a step extrapolated from the latest calls (Adams and Bashforth)."""
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any, Literal
 
 import numpy as np
@@ -8,6 +8,7 @@ import numpy as np
 from multisched.grid import Grid
 from multisched.solvers.base import Estimate, Next, Solver
 from multisched.solvers.limits import finite, nonzero
+from multisched.solvers.openings import inner
 from multisched.solvers.polynomial import integrals
 from multisched.solvers.rows import Rows, rows_of
 from multisched.values import anywhere, check_options, count, namespace
@@ -41,6 +42,7 @@ class Adams(Solver):
         start: "euler"; "heun", a first step of two calls; or "runge_kutta", three steps of four, their inner calls half
             way in time. A step from pure noise, or nearly, and the last of a run have one call all the same.
         most: calls that are combined, 1 to 4.
+        denoised_end: whether a step to sigma = 0 leads to the x0 of its call, as k-diffusion and ComfyUI have it.
 
     Raises:
         ScheduleError: if an option is not one of those named.
@@ -49,6 +51,7 @@ class Adams(Solver):
     weights: Literal["exact", "even"] = "exact"
     start: Start = "euler"
     most: int = 4
+    denoised_end: bool = False
 
     def __post_init__(self) -> None:
         check_options(self)
@@ -79,7 +82,8 @@ class Adams(Solver):
     def update(self, row: Rows, x: Any, model: Estimate, memory: tuple[Any, ...], noise: tuple[Any, ...]) -> Next:
         xp, last = namespace(row.sigma), self.most - 1
         opening, first = self._opening(row.grid, row.step), row.stage == 0
-        behind = xp.where(opening, 0, xp.where(row.step < last, row.step, last))
+        alone = opening | (self.denoised_end & (row.sigma_next == 0))
+        behind = xp.where(alone, 0, xp.where(row.step < last, row.step, last))
         call = self._call(row, model)
         calls = (call, *memory[:last])
         weights = self._exact(row, behind) if self.weights == "exact" else [_pick(row, w, behind) for w in EVEN]
@@ -124,27 +128,3 @@ def _pick(row: Rows, values: tuple[float, ...], index: Any) -> Any:
     """The value at `index`, a column of whole numbers."""
     xp = namespace(row.sigma)
     return sum(xp.where(index == k, value, xp.zeros_like(row.sigma)) for k, value in enumerate(values))
-
-
-def inner(rows: Rows, path: Any, calls: int, several: np.ndarray) -> Rows:
-    """First steps of two or four calls: the inner of four are asked half way in time, in whole timesteps where the
-    grid's are."""
-    if calls != 4:
-        return rows
-    stage, times = np.asarray(rows.stage)[:, 0], np.asarray(rows.grid.timesteps)
-    begin, end = (times[np.asarray(rows.step)[:, 0] + k] for k in (0, 1))
-    half = (begin - end) // 2 if np.all(times == np.round(times)) else (begin - end) / 2
-    rows = moved(rows, several & (stage % 3 > 0), end + half, path, "")
-    return moved(rows, several & (stage < 2), end + half, path, "_next")
-
-
-def moved(rows: Rows, where: np.ndarray, times: Any, path: Any, end: str) -> Rows:
-    """`rows` with the level at one end at other times, where so."""
-    xp, where = namespace(rows.sigma), where[:, None]
-    times = np.where(where, times[:, None], np.asarray(rows.timestep))
-    alpha, sigma = path.levels(times)
-    columns = {f"alpha{end}": alpha, f"sigma{end}": sigma}
-    if not end:
-        columns |= {"timestep": times, "scale": path.scale(alpha, sigma)}
-    put = {name: xp.where(xp.asarray(where), xp.asarray(new), getattr(rows, name)) for name, new in columns.items()}
-    return replace(rows, **put)

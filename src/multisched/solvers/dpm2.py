@@ -1,16 +1,19 @@
-"""Second-order singlestep solvers: a call where the step begins, and one at its middle in lam."""
+"""Second-order singlestep solvers: a call where the step begins, and one at its middle in lam; noise drawn after
+the step or before it."""
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any, ClassVar, Literal
-
-import numpy as np
 
 from multisched.errors import ScheduleError
 from multisched.grid import Grid
 from multisched.solvers.base import Estimate, Next, Solver, on_host
-from multisched.solvers.limits import nonzero
-from multisched.solvers.rows import Level, Rows, rows_of
+from multisched.solvers.euler import Churn
+from multisched.solvers.limits import nonzero, root
+from multisched.solvers.rows import Level, Rows
+from multisched.solvers.staged import pair, staged, whole
 from multisched.values import check_options, namespace
+
+Aim = Literal["ratio", "share"]
 
 
 @dataclass(frozen=True)
@@ -23,26 +26,31 @@ class Midpoint(Solver):
                  x_next = alpha_next * x0 + rest * noise + s * z + gain * miss
 
     With gain = alpha_next / alpha the noise at the middle holds for the step (Lu et al. 2022, arXiv 2206.00927,
-    algorithm 1); with gain = rest / sigma its x0 does (arXiv 2211.01095, algorithm 1). A step from alpha = 0 or to
-    sigma = 0, where lam is infinite, has no middle: it is one call of `Euler`, or of `DDIM` with this eta.
+    algorithm 1); with gain = rest / sigma its x0 does (arXiv 2211.01095, algorithm 1). With gain = (alpha_next + rest)
+    / (alpha + sigma) the velocity noise - x0 does, and u = sigma / (alpha + sigma) has the part of k in the middle;
+    with eta = 0 this is `Straightened(Midpoint())`. A step to sigma = 0, or from alpha = 0 unless the velocity is held,
+    has no middle, since lam is infinite there: it is one call of `Euler`, or of `DDIM` with this eta.
 
     Args:
-        held: "noise" or "x0".
+        held: "noise", "x0" or "velocity".
         eta: share of the noise that is drawn anew. The middle is then that of k and rest / alpha_next.
         noisy_middle: whether noise is drawn on the way to the middle too, which stays that of k and k_next.
         s_noise: scale of the noise.
+        aim: how `rest` falls with eta: by "ratio" as above, or by "share", with u = sigma / (alpha + sigma) to
+            u_next * (1 + eta * (u_next / u - 1)), as the ancestral samplers of flow models do.
 
     Raises:
-        ScheduleError: if `held` is another word, eta lies outside [0, 1], or s_noise is negative.
+        ScheduleError: if `held` or `aim` is another word, eta lies outside [0, 1], or s_noise is negative.
     """
 
     order: ClassVar[int] = 2
     memory: ClassVar[tuple[str, ...]] = ("anchor",)
 
-    held: Literal["noise", "x0"] = "noise"
+    held: Literal["noise", "x0", "velocity"] = "noise"
     eta: float = 0.0
     noisy_middle: bool = False
     s_noise: float = 1.0
+    aim: Aim = "ratio"
 
     def __post_init__(self) -> None:
         check_options(self)
@@ -56,28 +64,22 @@ class Midpoint(Solver):
     def rows(self, grid: Grid, path: Any) -> Rows:
         on_host(grid)
         start, end = Level(grid.alphas[:-1], grid.sigmas[:-1]), Level(grid.next_alphas, grid.next_sigmas)
-        aim = end if self.noisy_middle else Level(end.alpha, _split(start, end, self.eta)[1])
-        paired = start.alpha * start.sigma * aim.alpha * aim.sigma > 0
-        ends = np.where(paired, start.ratio, 1.0), np.where(paired, aim.ratio, 1.0)
-        step = np.repeat(np.arange(len(grid)), 1 + paired)
-        stage = np.append(0, step[1:] == step[:-1]).astype(int)[: len(step)]
-        rows = rows_of(grid, step, stage, point=step)
-        first, second = (rows.stage == 0) & paired[step, None], rows.stage == 1
-        middle = {name: values[step, None] for name, values in path.point(np.sqrt(ends[0] * ends[1]))._asdict().items()}
-        columns = {name: np.where(second, values, getattr(rows, name)) for name, values in middle.items()}
-        for name in ("alpha", "sigma"):
-            columns[f"{name}_next"] = np.where(first, middle[name], getattr(rows, f"{name}_next"))
-        return replace(rows, **columns)
+        aim = end if self.noisy_middle else Level(end.alpha, split(start, end, self.eta, self.aim)[1])
+        return staged(grid, path, (0.0, 0.5), aim, "share" if self.held == "velocity" else "lam")
 
     def update(self, row: Rows, x: Any, model: Estimate, memory: tuple[Any, ...], noise: tuple[Any, ...]) -> Next:
         xp = namespace(row.sigma)
         (anchor,) = memory
         second = row.stage == 1
-        to_middle = (row.stage == 0) & (row.alpha_start * row.sigma_start * row.alpha_next * row.sigma_next > 0)
+        to_middle = (row.stage == 0) & pair(row.start, row.next, self.held == "velocity")
         eta = self.eta if self.noisy_middle else xp.where(to_middle, 0.0, self.eta)
-        std, rest = _split(row.start, row.next, eta)
+        std, rest = split(row.start, row.next, eta, self.aim)
 
-        end, begin = (row.alpha_next, row.alpha_start) if self.held == "noise" else (rest, row.sigma_start)
+        end, begin = {
+            "noise": (row.alpha_next, row.alpha_start),
+            "x0": (rest, row.sigma_start),
+            "velocity": (row.alpha_next + rest, row.alpha_start + row.sigma_start),
+        }[self.held]
         gain = end / xp.where(second, begin, 1.0)
         miss = anchor - row.alpha_start * model.x0 - row.sigma_start * model.noise
         x_next = row.alpha_next * model.x0 + rest * model.noise + xp.where(second, gain * miss, 0.0)
@@ -86,8 +88,43 @@ class Midpoint(Solver):
         return Next(x_next, (xp.where(second, anchor, x),))
 
 
-def _split(start: Level, end: Level, eta: Any) -> tuple[Any, Any]:
+@dataclass(frozen=True)
+class ChurnedMidpoint(Churn):
+    """`Midpoint` with the noise of Karras et al. 2022 (arXiv 2206.00364, algorithm 2) before each step, as "DPM2" of
+    k-diffusion; order 2, and with churn the law of its samples is of weak order 2.
+
+    Takes the options of `Churn`.
+
+    Args:
+        held: "noise" or "x0", see `Midpoint`.
+
+    Raises:
+        ScheduleError: another word for `held`, a setting that is negative or NaN, or a grid that is not NumPy's.
+    """
+
+    order: ClassVar[int] = 2
+    memory: ClassVar[tuple[str, ...]] = ("anchor",)
+
+    held: Literal["noise", "x0"] = "noise"
+
+    def rows(self, grid: Grid, path: Any) -> Rows:
+        on_host(grid)
+        return staged(self._raised(grid, path) if self.s_churn else grid, path, (0.0, 0.5))
+
+    def _ends(self, row: Rows) -> Any:
+        return (row.stage == 1) | ~whole(row)[1]
+
+    def _move(self, row: Rows, x: Any, model: Estimate, memory: tuple[Any, ...]) -> Next:
+        return Midpoint(self.held).update(row, x, model, memory, ())
+
+
+def split(start: Level, end: Level, eta: Any, aim: Aim = "ratio") -> tuple[Any, Any]:
     """The noise at a step's end: the deviation that is drawn anew, and the weight of what is kept."""
     xp = namespace(end.sigma)
-    share = xp.where(start.ratio > end.ratio, end.ratio / nonzero(start.ratio), 1.0)
+    if aim == "share":
+        down = end.share * (1 + eta * (xp.where(start.share > end.share, end.share / nonzero(start.share), 1.0) - 1))
+        rest = end.alpha * down / (1 - down)
+        return xp.where(down < end.share, root(end.sigma**2 - rest**2), 0.0), rest
+    falls = start.ratio > end.ratio
+    share = xp.where(falls, end.ratio, 1.0) / xp.where(falls, start.ratio, 1.0)
     return eta * end.sigma * xp.sqrt(1 - share**2), end.sigma * xp.sqrt(1 - eta**2 + (eta * share) ** 2)

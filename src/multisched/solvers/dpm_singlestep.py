@@ -53,9 +53,13 @@ class DPMSinglestep(DPM):
         sizes = self._groups(len(grid), bool(grid.sigmas[-1] == 0))
         stage = np.concatenate([np.arange(size) for size in (0, *sizes)])
         rows = rows_of(grid, np.arange(len(grid)) - stage, stage)
-        rows = _PathRows(**vars(rows)) if self._one_path else rows
+        rows = PathRows(**vars(rows)) if self._one_path else rows
         ends = {"alpha_next": grid.next_alphas[:, None], "sigma_next": grid.next_sigmas[:, None]}
         return self._checked(replace(rows, **ends))
+
+    def _halved(self, row: Rows) -> Any:
+        """Where the midpoint rule is used."""
+        return (row.stage == 1) & (self.solver_type == "midpoint")
 
     def serves(self, rows: Rows) -> Any:
         return rows.step + rows.stage
@@ -85,7 +89,7 @@ class DPMSinglestep(DPM):
             curve = (first - slope) * one_over(gap(middle, row.here))
             curve = xp.where((row.stage == 2) & (self.solver_type == "heun"), curve, 0.0)
             kept = (*kept, xp.where(row.stage == 1, latest, memory[2]))
-        midpoint = (row.stage == 1) & (self.solver_type == "midpoint")
+        midpoint = self._halved(row)
         drawn = 0.0
         if noise:
             decay, std = self._way(row.here if self._one_path else row.start, row.next)
@@ -96,7 +100,7 @@ class DPMSinglestep(DPM):
         return Next(self._advance(row, x, m, first - away * curve, 2 * curve, midpoint, drawn), kept)
 
 
-class _PathRows(Rows):
+class PathRows(Rows):
     """Rows of groups whose noise is that of one path: each call draws that of the last way of it."""
 
     def interval(self, index: int) -> tuple[float, float]:

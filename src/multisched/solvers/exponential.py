@@ -21,9 +21,9 @@ from multisched.errors import ScheduleError
 from multisched.grid import Grid
 from multisched.solvers.base import PARTS, Estimate, Next, Solver
 from multisched.solvers.limits import orders
-from multisched.solvers.polynomial import Polynomial, row_before
+from multisched.solvers.polynomial import Polynomial, checked, row_before
 from multisched.solvers.rows import Rows
-from multisched.values import anywhere, check_options, count, namespace, shown, whole
+from multisched.values import check_options, count, namespace, shown, whole
 
 ORDERS = 10  # values of the model that a step uses at most; published methods use three
 
@@ -110,15 +110,7 @@ class ExponentialAdams(Solver):
         return self.parts
 
     def rows(self, grid: Grid, path: Any) -> Rows:
-        rows = super().rows(grid, path)
-        if self.corrector and not grid.chained:
-            raise ScheduleError("a corrector takes steps again, so the steps of its grid must join.")
-        if self.data and anywhere(rows.sigma_start == 0):
-            raise ScheduleError("a step that begins at sigma = 0 needs the form that predicts the noise.")
-        if anywhere(rows.alpha_start[1:] == 0):
-            raise ScheduleError("no step but the first may begin at alpha = 0, where lam is infinite.")
-        if self.tau and anywhere(rows.next.ratio > rows.start.ratio):
-            raise ScheduleError("a step to a higher noise level needs tau = 0.")
+        rows = checked(super().rows(grid, path), self.data, self.corrector > 0, self.tau > 0)
         if self.solver_p is not None and len(self.solver_p.rows(grid, path)) != len(rows):
             raise ScheduleError("solver_p must be a solver of one model call a step.")
         return rows

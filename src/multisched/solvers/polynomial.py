@@ -14,9 +14,10 @@ from typing import Any
 
 import numpy as np
 
+from multisched.errors import ScheduleError
 from multisched.solvers.limits import finite, nonzero, root
 from multisched.solvers.rows import Level, Rows
-from multisched.values import namespace
+from multisched.values import anywhere, namespace
 
 # Gauss and Legendre's 64 points integrate such an exponential times a polynomial to the last bits.
 _X, _W = (values / 2 for values in np.polynomial.legendre.leggauss(64))
@@ -105,3 +106,20 @@ def row_before(row: Rows) -> Rows:
         sigma_next=row.sigma_start,
         step=namespace(row.sigma).asarray(row.step) - 1,
     )
+
+
+def checked(rows: Rows, data: bool, corrected: bool, noisy: bool) -> Rows:
+    """The rows of a method, if its steps can be taken.
+
+    Raises:
+        ScheduleError: if they cannot.
+    """
+    if corrected and not rows.grid.chained:
+        raise ScheduleError("a corrector takes steps again, so the steps of its grid must join.")
+    if data and anywhere(rows.sigma_start == 0):
+        raise ScheduleError("a step that begins at sigma = 0 needs the form that predicts the noise.")
+    if anywhere(rows.alpha_start[1:] == 0):  # a first step has one call
+        raise ScheduleError("no step but the first may begin at alpha = 0, where lam is infinite.")
+    if noisy and anywhere(rows.next.ratio > rows.start.ratio):
+        raise ScheduleError("a step to a higher noise level needs tau = 0.")
+    return rows

@@ -22,8 +22,8 @@ from multisched.solvers import (
     RescaledSDE,
     Rows,
 )
-from multisched.solvers.adams import inner, moved
 from multisched.solvers.ddim import forgotten
+from multisched.solvers.openings import inner, moved
 from multisched.solvers.rows import rows_of
 from multisched.values import namespace
 

@@ -1,0 +1,43 @@
+"""Gradient estimation: the noise of a step extrapolated from the last two calls."""
+
+from dataclasses import dataclass
+from typing import Any, ClassVar
+
+from multisched.solvers.base import Estimate, Next, Solver
+from multisched.solvers.limits import nonzero
+from multisched.solvers.rows import Rows
+from multisched.values import check_options, namespace
+
+
+@dataclass(frozen=True)
+class GradientEstimation(Solver):
+    """Gradient estimation (Permenter and Yuan 2023, arXiv 2306.04848, section 5); order 1.
+
+        mean   = gamma * noise + (1 - gamma) * noise_before
+        x_next = alpha_next / alpha * x + (sigma_next - alpha_next / alpha * sigma) * mean
+
+    The first step and one to sigma = 0 are `Euler`'s. With gamma = 1 all of them are; gamma = 1.5 makes it the second
+    method of Adams and Bashforth on even steps. It is good at 5 to 8 calls, where its error is less than Euler's by
+    half and more.
+
+    Args:
+        gamma: how much of the noise is the last call's; 2 in the paper.
+
+    Raises:
+        ScheduleError: if gamma is no number.
+    """
+
+    memory: ClassVar[tuple[str, ...]] = ("before",)
+
+    gamma: float = 2.0
+
+    def __post_init__(self) -> None:
+        check_options(self, not_negative=("gamma",))
+
+    def update(self, row: Rows, x: Any, model: Estimate, memory: tuple[Any, ...], noise: tuple[Any, ...]) -> Next:
+        later = (row.step > 0) & (row.sigma_next > 0)
+        share = namespace(row.sigma).where(later, self.gamma - 1, 0.0 * row.sigma)
+        grow = row.alpha_next / nonzero(row.alpha_start)
+        euler = row.alpha_next * model.x0 + row.sigma_next * model.noise
+        bend = share * (row.sigma_next - grow * row.sigma_start)
+        return Next(euler + bend * (model.noise - memory[0]), (model.noise,))
