@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+from test_comfy import CASES
 
 import multisched as ms
 from multisched import cli
@@ -24,7 +25,7 @@ pytestmark = pytest.mark.host
 @pytest.mark.parametrize("name", NAMES)
 def test_every_name_runs_on_every_path(name, like):
     plan = ms.sampler(name, like=like).plan(6)
-    assert np.all(np.isfinite(plan.tableau.weights)) and plan.sigmas[-1] == 0
+    assert np.all(np.isfinite(plan.tableau.weights)) and (plan.sigmas[-1] == 0) == (name != "dpm_fast")
     assert np.all(np.diff(plan.sigmas) < 0)
 
 
@@ -107,3 +108,16 @@ def test_the_command_takes_the_names_too(capsys):
     assert "4 steps" in capsys.readouterr().out
     assert cli.main(["show", "DPM++ 2M Karras", "--steps", "4", "--set", "solver_order=3"]) == 0
     assert "before_that" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("name", [name for name in CASES if not name.startswith("sa_solver")])
+def test_a_name_is_the_solver_that_comfyui_is_compared_with(name):
+    """`test_comfy` compares the runs of these. SA-Solver's noise is on other timesteps there."""
+    for like, case in zip((None, LIKE["flow"]), CASES[name], strict=True):
+        if case is not None:
+            assert ms.sampler(name, like=like).solver == (case[0] if isinstance(case, tuple) else case)
+
+
+def test_dpm_adaptive_is_no_plan():
+    with pytest.raises(ms.ScheduleError, match=r"run it by ms\.sample_adaptive"):
+        ms.sampler("dpm_adaptive")

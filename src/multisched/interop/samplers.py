@@ -10,13 +10,13 @@ another recipe. Where a solver of that name differs on flows, as the ancestral o
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, fields, replace
-from typing import Any
+from typing import Any, ClassVar
 
-from multisched import solvers
+from multisched import checks, solvers
 from multisched.errors import ScheduleError
 from multisched.grid import Grid
 from multisched.interop.diffusers import from_diffusers
-from multisched.paths.base import Path
+from multisched.paths.base import Path, Points
 from multisched.paths.discrete import Betas, Discrete
 from multisched.paths.straight import Straight
 from multisched.predictions import Prediction
@@ -52,30 +52,51 @@ def _of(kind: Callable[..., Solver], *values: Any, **options: Any) -> Callable[.
     return lambda **more: replace(kind(*values, **options), **more)  # type: ignore[type-var]
 
 
-_DPM_2M = _of(solvers.DPMMultistep, lower_order_final=False)
-_ANCESTRAL_FLOW = _of(solvers.AncestralRF)
-_TWO = {"algorithm_type": "sde-dpmsolver++", "lower_order_final": False}
+def _same(kind: Callable[..., Solver], *values: Any, **options: Any) -> Sampler:
+    """A sampler that takes a flow's sigma for the noise level and the velocity for the noise, as k-diffusion's do when
+    ComfyUI hands a flow model to them."""
+    made = _of(kind, *values, **options)
+    return Sampler(made, lambda **more: solvers.Straightened(made(**more)))
+
+
+_DPM_2M = {"algorithm_type": "sde-dpmsolver++", "lower_order_final": False}
+_SA = {"tau_start": 200.0, "tau_end": 800.0}  # timesteps of the middle three fifths of a training run
 
 NAMES: Mapping[str, Sampler] = {
     "euler": Sampler(_of(solvers.Euler)),
-    "euler_ancestral": Sampler(_of(solvers.DDIM, eta=1.0), _ANCESTRAL_FLOW),
+    "euler_ancestral": Sampler(_of(solvers.DDIM, eta=1.0), _of(solvers.AncestralRF)),
     "heun": Sampler(_of(solvers.Heun)),
-    "dpm_2": Sampler(_of(solvers.Midpoint)),
-    "dpm_2_ancestral": Sampler(_of(solvers.Midpoint, eta=1.0)),
-    "lms": Sampler(_of(solvers.Adams, "exact", most=4)),
+    "heunpp2": _same(solvers.HeunPlus),
+    "dpm_2": _same(solvers.Midpoint),
+    "dpm_2_ancestral": Sampler(_of(solvers.Midpoint, eta=1.0), _of(solvers.Midpoint, "velocity", eta=1.0, aim="share")),
+    "dpm_fast": _same(solvers.DPMFast),
+    "lms": _same(solvers.Adams, denoised_end=True),
+    "ipndm": _same(solvers.Adams, "even", denoised_end=True),
+    "ipndm_v": _same(solvers.Adams, denoised_end=True),
+    "deis": _same(solvers.ExponentialAdams, False, 3),
     "dpmpp_sde": Sampler(_of(solvers.Midpoint, "x0", 1.0, True)),
-    "dpmpp_2m": Sampler(_DPM_2M),
-    "dpmpp_2m_sde": Sampler(_of(solvers.DPMMultistep, solver_type="midpoint", **_TWO)),
-    "dpmpp_2m_sde_heun": Sampler(_of(solvers.DPMMultistep, solver_type="heun", **_TWO)),
+    "dpmpp_2m": _same(solvers.DPMMultistep, lower_order_final=False),
+    "dpmpp_2m_sde": Sampler(_of(solvers.DPMMultistep, **_DPM_2M)),
+    "dpmpp_2m_sde_heun": Sampler(_of(solvers.DPMMultistepSDE, 2)),
+    "dpmpp_3m_sde": Sampler(_of(solvers.DPMMultistepSDE)),
+    "dpmpp_2s_ancestral": Sampler(
+        _of(solvers.Midpoint, "x0", eta=1.0), _of(solvers.Midpoint, "x0", eta=1.0, aim="share")
+    ),
     "ddpm": Sampler(_of(solvers.DDIM, eta=1.0)),
     "ddim": Sampler(_of(solvers.DDIM)),
     "lcm": Sampler(_of(solvers.PingPong)),
-    "ipndm": Sampler(_of(solvers.Adams, "even", most=4)),
-    "deis": Sampler(_of(solvers.ExponentialAdams, False, 3)),
+    "res_multistep": _same(solvers.RESMultistep),
+    "res_multistep_ancestral": Sampler(_of(solvers.RESMultistep, 1.0)),
+    "gradient_estimation": _same(solvers.GradientEstimation),
+    "er_sde": Sampler(_of(solvers.ERSDE)),
+    "seeds_2": Sampler(_of(solvers.ExponentialRK, "seeds_2", 1.0)),
+    "seeds_3": Sampler(_of(solvers.ExponentialRK, "seeds_3", 1.0)),
+    "sa_solver": Sampler(_of(solvers.StochasticAdams, calls=1, **_SA)),
+    "sa_solver_pece": Sampler(_of(solvers.StochasticAdams, calls=2, **_SA)),
     "uni_pc": Sampler(_of(solvers.ExponentialAdams, True, 3, 4, "bh1")),
     "uni_pc_bh2": Sampler(_of(solvers.ExponentialAdams, True, 3, 4, "bh2")),
-    "sa_solver": Sampler(_of(solvers.ExponentialAdams, True, 3, 4, "bh1", tau=1.0, tau_start=200.0, tau_end=800.0)),
 }
+"""The samplers of ComfyUI by name. Those of k-diffusion have the same names."""
 
 A1111 = {
     "euler a": "euler_ancestral",
@@ -137,6 +158,16 @@ class Instead(Spacing):
         return self.own.grid(path, asked) if asked.listed else respaced(path, self.own, self.spacing, asked)
 
 
+@dataclass(frozen=True)
+class Groups(Link):
+    """The points of `solvers.DPMFast`: groups of calls that are even in the logarithm of the noise level."""
+
+    placing: ClassVar[bool] = True
+
+    def __call__(self, path: Path, asked: Asked, made: Any) -> Points:
+        return Points(solvers.DPMFast.ratios(checks.steps(asked.n), *path.ends)[:-1])
+
+
 def sampler(
     name: str,
     like: Any = None,
@@ -175,6 +206,8 @@ def sampler(
         return _auto(like, spacing, calls, guidance, options)
     if calls is not None or guidance is not None:
         raise ScheduleError(f"calls= and guidance= are for the name 'auto'; given {shown(name)}.")
+    if name in ("dpm_adaptive", "DPM adaptive"):
+        raise ScheduleError(f"{name} chooses its steps as it goes, which no plan says; run it by ms.sample_adaptive.")
     if (found := read(name)) is None:
         near = hint(name.lower(), [*NAMES, *A1111]) if isinstance(name, str) else ""
         raise ScheduleError(
@@ -185,7 +218,8 @@ def sampler(
     straight = isinstance(parts.path, Straight) and parts.path.velocity(0.5, 0.5) is not None
     chosen = NAMES[key]
     solver = _solver(key, (chosen.flow if straight and chosen.flow else chosen.solver), options)
-    placed = parts.spacing if (wanted := spacing or schedule) is None else Instead(parts.spacing, wanted)
+    wanted = spacing or schedule or (Groups() | End("sigma_min") if key == "dpm_fast" else None)
+    placed = parts.spacing if wanted is None else Instead(parts.spacing, wanted)
     return Scheduler(parts.path, placed, parts.prediction, solver, parts.output_transform, parts.denoised_transform)
 
 
@@ -237,7 +271,8 @@ def _parts(like: Any) -> Parts:
 
 def _solver(name: str, make: Callable[..., Solver], options: dict[str, Any]) -> Solver:
     """A solver with options in place of its own."""
-    known = [one.name for one in fields(make())]  # type: ignore[arg-type]
+    inner = made.solver if isinstance(made := make(), solvers.Straightened) else made
+    known = [one.name for one in fields(inner)]  # type: ignore[arg-type]
     if unknown := [option for option in options if option not in known]:
         takes = ", ".join(known) or "none"
         raise ScheduleError(f"sampler {name!r} has no option {unknown[0]!r}; it takes {takes}.")
