@@ -6,7 +6,7 @@ import math
 import numpy as np
 import pytest
 from made import quirked
-from zoo import arrays, every_recipe, others
+from zoo import arrays, every_recipe, named_recipe, others
 
 import multisched as ms
 from multisched.paths import TrigFlow
