@@ -1,0 +1,125 @@
+"""What the docstrings of solvers say of each other, and DPM2 with churn by hand."""
+
+import itertools
+import math
+
+import numpy as np
+import pytest
+from made import flow, ve, vp
+
+import multisched as ms
+from multisched.solvers import (
+    Adams,
+    DPMFast,
+    DPMMultistep,
+    DPMMultistepSDE,
+    DPMSinglestep,
+    Euler,
+    ExponentialAdams,
+    ExponentialRK,
+    GradientEstimation,
+    Heun,
+    Midpoint,
+    RESMultistep,
+    Straightened,
+)
+
+PATHS = {
+    "vp": (vp("trailing"), "v_prediction"),
+    "edm": (ve(), "edm"),
+    "flow": (flow(3.0, 0.99), "flow_prediction"),
+}
+TWO_M_SDE = DPMMultistep(2, "sde-dpmsolver++", "heun", lower_order_final=False)
+SAME = {
+    "Midpoint by velocity": (Midpoint("velocity"), Straightened(Midpoint())),
+    "DPM++ 2M SDE": (DPMMultistepSDE(2), TWO_M_SDE),
+    "RES multistep": (RESMultistep(), ExponentialAdams(True, 2)),
+    "gamma of 1": (GradientEstimation(1.0), Euler()),
+    "gamma of 3/2": (GradientEstimation(1.5), Adams("even", most=2, denoised_end=True)),
+    "SEEDS-2 without noise": (ExponentialRK("seeds_2"), Midpoint("x0")),
+    "groups of two": (DPMFast(2), DPMSinglestep(2, "dpmsolver", lower_order_final=True)),
+}
+
+
+def _end(solver, path, n):
+    """The sample at the end of a run with a model that is not linear, and drawn noise."""
+    parts, prediction = PATHS[path]
+    recipe = ms.Scheduler(*parts, prediction, solver)
+    plan, rng = recipe.plan(n), np.random.default_rng(2)
+    state = plan.start(rng.standard_normal(6))
+    for row in range(len(plan)):
+        scale, alpha, sigma = (float(one[row, 0]) for one in (plan.rows.scale, *plan.rows.here))
+        x0 = 0.3 + 0.4 * np.tanh(state.sample / (alpha + sigma))
+        output = recipe.prediction.target(x0, (state.sample - alpha * x0) / sigma, scale * alpha, scale * sigma)
+        z = rng.standard_normal((plan.noise_draws, 6)) if plan.needs_noise(row) else None
+        state = plan.step(state, output, None if z is None else tuple(z))
+    return state.sample
+
+
+@pytest.mark.host
+@pytest.mark.parametrize("path", PATHS)
+@pytest.mark.parametrize("pair", SAME.values(), ids=SAME)
+def test_solvers_that_are_the_same(pair, path):
+    one, other = (_end(solver, path, 9) for solver in pair)
+    np.testing.assert_allclose(one, other, rtol=1e-9, atol=1e-10)
+
+
+@pytest.mark.host
+def test_on_a_flow_heun_is_the_same_straightened():
+    np.testing.assert_allclose(_end(Straightened(Heun()), "flow", 9), _end(Heun(), "flow", 9), rtol=1e-12)
+
+
+@pytest.mark.host
+@pytest.mark.parametrize("solver", [TWO_M_SDE, Midpoint(eta=0.5), "euler"])
+def test_only_deterministic_solvers_are_straightened(solver):
+    with pytest.raises(ms.ScheduleError, match=r"^solver must be a deterministic solver of one output; given .*\.$"):
+        Straightened(solver)
+
+
+@pytest.mark.host
+@pytest.mark.parametrize("s_churn", [0.0, 0.7, 3.0, 50.0])
+def test_dpm2_with_churn_by_hand(s_churn):
+    """k-diffusion's loop, on x = x0 + sigma * noise."""
+    s_tmin, s_tmax, s_noise, n = 0.05, 20.0, 1.05, 9
+    solver = ms.solvers.ChurnedMidpoint(s_churn, s_tmin, s_tmax, s_noise)
+    recipe = ms.Scheduler(*ve(), "edm", solver)
+    levels, plan = recipe.parts().grid(n).sigmas, recipe.plan(n)
+    gamma = min(s_churn / n, math.sqrt(2) - 1)
+    draws = np.random.default_rng(1).standard_normal((n + 1, 4))
+
+    def denoise(x, sigma):
+        return 0.3 + 0.2 * np.tanh(x / (1 + sigma))
+
+    def slope(x, sigma):
+        return (x - denoise(x, sigma)) / sigma
+
+    x = start = draws[0] * plan.sigmas[0]
+    for i, (sigma, after) in enumerate(itertools.pairwise(levels)):
+        hat = sigma * (1 + gamma) if s_tmin <= sigma <= s_tmax else sigma
+        if i:
+            x = x + s_noise * math.sqrt(hat**2 - sigma**2) * draws[i]
+        d = slope(x, hat)
+        if after > 0:
+            middle = math.sqrt(hat * after)
+            d = slope(x + (middle - hat) * d, middle)
+        x = x + (after - hat) * d
+
+    state = plan.start(start)._replace(sample=start)
+    for row in range(len(plan)):
+        scale, alpha, sigma = (float(one[row, 0]) for one in (plan.rows.scale, *plan.rows.here))
+        x0 = denoise(state.sample, sigma)
+        output = recipe.prediction.target(x0, (state.sample - x0) / sigma, scale * alpha, scale * sigma)
+        z = (draws[int(plan.rows.step[row, 0]) + 1],) if plan.needs_noise(row) else None
+        state = plan.step(state, output, z)
+    np.testing.assert_allclose(state.sample, x, rtol=1e-9, atol=1e-9)
+
+
+@pytest.mark.host
+@pytest.mark.parametrize("calls", range(1, 12))
+def test_the_points_of_dpm_fast_fill_its_groups(calls):
+    ratios = DPMFast.ratios(calls, 10.0, 0.1)
+    assert len(ratios) == calls + 1 and np.all(np.diff(ratios) < 0)
+    np.testing.assert_allclose(ratios[[0, -1]], [10.0, 0.1], rtol=1e-12)
+    rows = DPMFast().rows(ms.Grid(ratios, np.ones_like(ratios), ratios), None)
+    begins = np.unique(rows.sigma_start)[::-1]
+    np.testing.assert_allclose(np.diff(np.log(np.append(begins, 0.1)), 2), 0, atol=1e-12)  # groups even in lam
