@@ -68,10 +68,10 @@ SPACINGS["edm"] = tuple((*one[:-1], Upto(ALL, KARRAS)) for one in SPACINGS["flow
 WHOLE = {"even": False, "damping": 0.0}
 NONE = {"corrector": 0}
 EULER = None
-# Options of the solver, for guidance up to 2, up to 5, and above. Correctors that are not damped double the error at
-# guidance 7 and 8 to 12 calls (vp, 10 calls: 0.27 with damping 1, 0.12 without a corrector), and add a third at guidance
-# 3 and 5 to 7 (flow, 7 calls: 0.057 and 0.036). In the shortest runs at guidance 7 nothing extrapolates well (flow, 5
-# calls: Euler 0.21, second order 0.49).
+# Options of the solver, for guidance up to 2, up to 5, and above. At guidance 7 and 8 to 12 calls, correctors that are
+# not damped double the error (vp, 10 calls: 0.27 with damping 1, 0.12 without a corrector); at guidance 3 and 5 to 7
+# calls any corrector adds a third (flow, 7 calls: 0.057 and 0.036). In the shortest runs at guidance 7 nothing
+# extrapolates well (flow, 5 calls: Euler 0.21, second order 0.49).
 STRENGTHS: dict[Kind, tuple[tuple[Upto, ...], ...]] = {
     "vp": (
         (Upto(ALL, {"damping": 1.0}),),
