@@ -26,17 +26,25 @@ def _made(kind, calls, guidance=None):
     return solver, ratios
 
 
-# kind, calls, guidance: predictor, corrector, even, damping, clean, bottom
+# kind, calls, guidance: predictor, corrector, even, damping, clean, or None for Euler; bottom
 CASES = [
     ("vp", 5, 1, (2, 3, True, 1.0, False), 0.08),
-    ("vp", 8, 3, (2, 3, True, 4.0, False), 0.08),
-    ("vp", 10, 3, (2, 3, True, 2.0, False), 0.0292),
+    ("vp", 5, 3, (2, 0, True, 2.0, False), 0.15),
+    ("vp", 8, 3, (2, 0, True, 2.0, False), 0.08),
+    ("vp", 10, None, (2, 3, True, 2.0, False), 0.0292),
+    ("vp", 8, 1, (2, 3, True, 1.0, False), 0.0292),
     ("vp", 15, 1, (2, 3, True, 1.0, True), 0.0292),
+    ("vp", 6, 7, None, 0.15),
     ("vp", 10, 7, (2, 0, True, 2.0, False), 0.08),
     ("vp", 20, 7, (2, 0, True, 2.0, True), 0.0292),
     ("vp", 50, 7, (2, 3, True, 2.0, True), 0.0292),
     ("flow", 5, 1, (2, 3, True, 1.0, False), 0.08),
+    ("flow", 5, 3, (2, 0, True, 2.0, False), 0.15),
+    ("flow", 7, None, (2, 0, True, 2.0, False), 0.08),
+    ("flow", 8, 3, (2, 3, True, 4.0, False), 0.08),
     ("flow", 8, 1, (2, 3, True, 0.25, False), 0.0292),
+    ("flow", 5, 7, None, 0.15),
+    ("flow", 6, 7, (2, 0, True, 2.0, False), 0.15),
     ("flow", 8, 7, (2, 0, True, 2.0, False), 0.08),
     ("flow", 10, None, (2, 3, True, 2.0, False), 0.0292),
     ("flow", 12, 3, (2, 3, True, 0.25, False), 0.02),
@@ -53,10 +61,13 @@ CASES = [
 @pytest.mark.parametrize(("kind", "calls", "guidance", "options", "bottom"), CASES)
 def test_what_is_chosen(kind, calls, guidance, options, bottom):
     solver, ratios = _made(kind, calls, guidance)
-    assert (solver.predictor, solver.corrector, solver.even, solver.damping, solver.clean) == options
-    assert (solver.data, solver.variable) == (1.0, "lam")
-    assert solver.reach == (15.0 if kind == "vp" else 1.0)
-    assert solver.far == (50.0 if kind == "flow" else math.inf)
+    if options is None:
+        assert solver == ms.solvers.Euler()
+    else:
+        assert (solver.predictor, solver.corrector, solver.even, solver.damping, solver.clean) == options
+        assert (solver.data, solver.variable) == (1.0, "lam")
+        assert solver.reach == (15.0 if kind == "vp" else 1.0)
+        assert solver.far == (50.0 if kind == "flow" else math.inf)
     assert ratios[-1] == pytest.approx(bottom, rel=2e-3)
     assert ratios[0] == pytest.approx({"vp": 14.6146, "flow": math.inf, "edm": 80.0}[kind], rel=1e-4)
     assert len(ratios) == calls

@@ -15,7 +15,7 @@ from multisched.paths.discrete import Discrete
 from multisched.paths.exploding import VarianceExploding
 from multisched.paths.straight import Straight
 from multisched.schedulers import Recipe, Scheduler
-from multisched.solvers import LCM, TCD, AngleAdams, Consistency, PiFlow
+from multisched.solvers import LCM, TCD, AngleAdams, Consistency, Euler, PiFlow, Solver
 from multisched.spacings import Chain, End, Link, RespaceRatios, SoftLog, Trained
 from multisched.values import STEPS, count, real, shown
 
@@ -33,49 +33,61 @@ class Upto(NamedTuple):
 
 
 ALL = math.inf
-LOGARITHMIC = SoftLog(0.0, math.inf, 0.08)
 KARRAS = (Trained(), RespaceRatios("karras"))
-# Spacings. On a discrete path the usual ones are as good as any, with a bottom of 0.08 in the shortest runs. On the
-# others SoftLog is 1.5 to 3.3 times better than the usual ones, for any solver, and its bottom has to fall as runs get
-# longer: flow, 20 calls, error 5.8e-3 with bottom 0.0292 and 1.5e-3 with 0.01.
-SPACINGS: dict[Kind, tuple[Upto, ...]] = {
+EARLY, STEEP = (SoftLog(0.3, 3.0, 0.15),), (SoftLog(0.1, 3.0, 0.15),)
+FLOW = (
+    Upto(10, (SoftLog(0.1, 3.0, 0.0292),)),
+    Upto(12, (SoftLog(0.1, 3.0, 0.02),)),  # error 5.3e-3; with high = 10, or low = 0.03, 1.1e-2
+    Upto(16, (SoftLog(0.03, 3.0, 0.012),)),
+    Upto(30, (SoftLog(0.1, 10.0, 0.01),)),
+    Upto(ALL, (SoftLog(0.1, 10.0, 0.003),)),  # 50 calls: 2.4e-4; with high = 3 and bottom 0.02, 3e-3
+)
+# Spacings, for guidance up to 2, up to 5, and above. SoftLog is better than the usual ones for any solver, 1.5 to 3.3
+# times on the straight path and EDM's, and up to 2 times on a discrete path. Its bottom has to fall as runs get longer:
+# flow, 20 calls, error 5.8e-3 with bottom 0.0292 and 1.5e-3 with 0.01. It has to be the higher, the steeper guidance
+# makes the model at low noise: vp, guidance 7, 8 calls, 0.28 on the logarithmic spacing to 0.08, 0.13 on STEEP.
+SPACINGS: dict[Kind, tuple[tuple[Upto, ...], ...]] = {
     "vp": (
-        Upto(8, (LOGARITHMIC,)),
-        Upto(12, KARRAS),
-        Upto(16, (Trained(), RespaceRatios("exponential"))),  # on a convolutional network 10 % better than Karras's
-        Upto(ALL, KARRAS),
+        (Upto(6, (SoftLog(0.1, 10.0, 0.08),)), Upto(11, (SoftLog(0.1, 10.0, 0.0292),)), Upto(ALL, KARRAS)),
+        (
+            Upto(5, STEEP),
+            Upto(8, (SoftLog(0.1, 10.0, 0.08),)),
+            Upto(11, (SoftLog(0.1, 10.0, 0.0292),)),
+            Upto(ALL, KARRAS),
+        ),
+        (Upto(6, EARLY), Upto(9, STEEP), Upto(15, (SoftLog(0.1, 10.0, 0.08),)), Upto(ALL, KARRAS)),
     ),
     "flow": (
-        Upto(6, (SoftLog(0.1, 3.0, 0.08),)),
-        Upto(10, (SoftLog(0.1, 3.0, 0.0292),)),
-        Upto(12, (SoftLog(0.1, 3.0, 0.02),)),  # error 5.3e-3; with high = 10, or low = 0.03, 1.1e-2
-        Upto(16, (SoftLog(0.03, 3.0, 0.012),)),
-        Upto(30, (SoftLog(0.1, 10.0, 0.01),)),
-        Upto(ALL, (SoftLog(0.1, 10.0, 0.003),)),  # 50 calls: 2.4e-4; with high = 3 and bottom 0.02, 3e-3
+        (Upto(6, (SoftLog(0.1, 3.0, 0.08),)), *FLOW),
+        (Upto(5, STEEP), Upto(8, (SoftLog(0.1, 3.0, 0.08),)), *FLOW),
+        (Upto(5, EARLY), Upto(6, STEEP), Upto(8, (SoftLog(0.1, 3.0, 0.08),)), *FLOW),
     ),
 }
-SPACINGS["edm"] = (*SPACINGS["flow"][:-1], Upto(ALL, KARRAS))
-# Above guidance 5 the model is so steep at low noise that short runs leave it out.
-STEEP: dict[Kind, tuple[Upto, ...]] = {
-    "vp": (Upto(15, (LOGARITHMIC,)), *SPACINGS["vp"][-1:]),
-    "flow": (Upto(8, (SoftLog(0.1, 3.0, 0.08),)), *SPACINGS["flow"][1:]),
-    "edm": (Upto(8, (SoftLog(0.1, 3.0, 0.08),)), *SPACINGS["edm"][1:]),
-}
+SPACINGS["edm"] = tuple((*one[:-1], Upto(ALL, KARRAS)) for one in SPACINGS["flow"])
 
 WHOLE = {"even": False, "damping": 0.0}
 NONE = {"corrector": 0}
-# Options of the solver, for guidance up to 2, up to 5, and above. Correctors that are not damped double the error at
-# guidance 7 and 8 to 12 calls (vp, 10 calls: 0.27 with damping 1, 0.12 without a corrector).
+EULER = None
+# Options of the solver, for guidance up to 2, up to 5, and above. At guidance 7 and 8 to 12 calls, correctors that are
+# not damped double the error (vp, 10 calls: 0.27 with damping 1, 0.12 without a corrector); at guidance 3 and 5 to 7
+# calls any corrector adds a third (flow, 7 calls: 0.057 and 0.036). In the shortest runs at guidance 7 nothing
+# extrapolates well (flow, 5 calls: Euler 0.21, second order 0.49).
 STRENGTHS: dict[Kind, tuple[tuple[Upto, ...], ...]] = {
     "vp": (
         (Upto(ALL, {"damping": 1.0}),),
-        (Upto(8, {"damping": 4.0}), Upto(ALL, {"damping": 2.0})),
-        (Upto(30, NONE), Upto(ALL, {"damping": 2.0})),
+        (Upto(8, NONE), Upto(ALL, {"damping": 2.0})),
+        (Upto(6, EULER), Upto(30, NONE), Upto(ALL, {"damping": 2.0})),
     ),
     "flow": (
         (Upto(7, {"damping": 1.0}), Upto(15, {"damping": 0.25}), Upto(ALL, WHOLE)),
-        (Upto(8, {"damping": 4.0}), Upto(11, {"damping": 2.0}), Upto(15, {"damping": 0.25}), Upto(ALL, WHOLE)),
-        (Upto(15, NONE), Upto(ALL, {"damping": 12.0})),
+        (
+            Upto(7, NONE),
+            Upto(8, {"damping": 4.0}),
+            Upto(11, {"damping": 2.0}),
+            Upto(15, {"damping": 0.25}),
+            Upto(ALL, WHOLE),
+        ),
+        (Upto(5, EULER), Upto(15, NONE), Upto(ALL, {"damping": 12.0})),
     ),
 }
 # At 50 calls 9.2e-5 instead of 2.0e-4.
@@ -90,12 +102,11 @@ def best(like: Recipe, calls: int, guidance: float | None = None) -> Recipe:
     """The recipe for as many model calls that has the smallest error by measurement: `AngleAdams`, one call a step, on
     a spacing and with a damping that follow from the path, the number of calls and the guidance.
 
-    Where it loses, in the race that it was chosen by. At guidance 7 and 5 calls on flow models its error is 1.6 times
-    that of Euler. At guidance 7 on noise prediction, DPM++ 2M on `SoftLog(0, inf, 0.08)` is 4 to 16 % better. At
-    guidance 3 and 5 calls, iPNDM of order 2 is 1.1 to 1.5 times better. On a convolutional network of the noise, UniPC
-    is 1.4 times better at 15 calls. On such models without guidance, UniPC's noise form is 5 to 10 % better from 20
-    calls on. On exact models of mixtures of Gaussians, undamped solvers are better. Large images, and models that want
-    a shift, were not measured.
+    Where it loses. At guidance 3 and 5 calls on flow models, UniPC and DPM++ 2M are about 1.1 times better. On noise
+    prediction it is hardly better than UniPC or DEIS on Karras's spacing from 12 calls on, and UniPC's noise form is 5
+    to 10 % better without guidance from 20 calls on; on a convolutional network of the noise, UniPC was 1.4 times
+    better at 15 calls. On exact models of mixtures of Gaussians, undamped solvers are better. Where guidance is above
+    5 and not told, errors are 2 to 3 times larger. Large images, and models that want a shift, were not measured.
 
     Args:
         like: gives the path, the prediction type and the transforms; its spacing and solver are replaced.
@@ -117,7 +128,7 @@ def best(like: Recipe, calls: int, guidance: float | None = None) -> Recipe:
             f"the model of {type(like).__name__} has no probability flow to follow; sample with that recipe itself."
         )
     kind = kind_of(parts.path)
-    links: tuple[Link, ...] = _upto(STEEP[kind] if guidance > 5 else SPACINGS[kind], calls)
+    links: tuple[Link, ...] = _upto(SPACINGS[kind][_strength(guidance)], calls)
     end = End(0.0, Chain(parts.spacing.links).end.prior)
     return Scheduler(
         parts.path,
@@ -147,10 +158,17 @@ def kind_of(path: Path) -> Kind:
     )
 
 
-def _solver(kind: Kind, calls: int, guidance: float) -> AngleAdams:
-    strength = _upto(STRENGTHS[kind][(guidance > 2) + (guidance > 5)], calls)
+def _strength(guidance: float) -> int:
+    """The column of the tables."""
+    return (guidance > 2) + (guidance > 5)
+
+
+def _solver(kind: Kind, calls: int, guidance: float) -> Solver:
+    options = _upto(STRENGTHS[kind][_strength(guidance)], calls)
+    if options is EULER:
+        return Euler()
     solver = AngleAdams(2, 3, 1.0, "lam", far=50.0 if kind == "flow" else math.inf)
-    solver = replace(solver, reach=15.0 if kind == "vp" else 1.0, **strength)
+    solver = replace(solver, reach=15.0 if kind == "vp" else 1.0, **options)
     # t = 0 is a level that the model was trained on. Worth 2.5 times at 50 calls, 8 % at 20, and harmful up to 10.
     return replace(solver, clean=kind == "vp" and calls > (15 if guidance > 5 else 12))
 

@@ -39,8 +39,8 @@ class AngleAdams(Solver):
     min(predictor + 1, corrector, 3), since its correction has two.
 
     Damping and even weights cost no order. On trained networks they lower the error of runs of 5 to 15 steps: damping
-    0.25 to 1 without guidance and 2 to 4 at guidance 3 is best; above 5 it is no corrector. In longer runs on flow and
-    EDM models, and on exact models, exact weights without damping are better.
+    0.25 to 1 is best without guidance and 0.25 to 2 at guidance 3. Above 5, and in short guided runs, no corrector is.
+    In longer runs on flow and EDM models, and on exact models, exact weights without damping are better.
 
     Args:
         predictor: values of F that the predictor's polynomial goes through, 1 to 4.
