@@ -222,6 +222,9 @@ class Scheduler(Recipe):
         for name, (kind, room) in kinds.items():
             if not isinstance(value := getattr(self, name), kind):
                 raise ScheduleError(f"{name} must come from multisched.{room}; given {shown(value)}.")
+        for name in ("output_transform", "denoised_transform"):
+            if not ((value := getattr(self, name)) is None or callable(value)):
+                raise ScheduleError(f"{name} must come from multisched.transforms, or be None; given {shown(value)}.")
         super().__post_init__()
 
     def parts(self) -> Parts:
