@@ -200,7 +200,7 @@ def sampler(
         >>> recipe == sampler("DPM++ 2M Karras")
         True
         >>> sampler("auto", like=Straight(), calls=4).plan(4).sigmas.round(2).tolist()
-        [1.0, 0.63, 0.29, 0.07, 0.0]
+        [1.0, 0.68, 0.36, 0.13, 0.0]
     """
     if name == "auto":
         return _auto(like, spacing, calls, guidance, options)

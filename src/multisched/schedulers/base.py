@@ -222,8 +222,6 @@ class Scheduler(Recipe):
         for name, (kind, room) in kinds.items():
             if not isinstance(value := getattr(self, name), kind):
                 raise ScheduleError(f"{name} must come from multisched.{room}; given {shown(value)}.")
-        if not isinstance(self.prediction, Prediction):
-            raise ScheduleError(f"prediction must be a Prediction or its name; given {shown(self.prediction)}.")
         for name in ("output_transform", "denoised_transform"):
             value = getattr(self, name)
             if value is not None and not callable(value):
