@@ -77,6 +77,8 @@ class Staged(Straight):
         clean = [1 - float(path[end]) for end in ends[:-1]]
         begin = [1 - s / (corrected * (1 - s) + s) if k else 1 - s for k, s in enumerate(clean)]
         removed = np.cumsum([0.0, *(b - float(path[end]) for b, end in zip(begin, ends[1:], strict=True))])
+        if not removed[-1] > 0:
+            raise ScheduleError(f"shift={self.shift:g} leaves the stages no noise to remove; give a smaller one.")
         first, last = (min(int(share * total), total - 1) for share in (removed / removed[-1])[self.stage :][:2])
         top, bottom = min(float(path[first]) * total, 999.0), float(path[last]) * total
         return top, top + (bottom - top) * (total - 1) / total

@@ -66,6 +66,10 @@ class Stage(Link):
 
     spare: int = 0
 
+    def __post_init__(self) -> None:
+        check_options(self)
+        checks.count("spare", self.spare, STEPS, least=0)
+
     def __call__(self, path: Path, asked: Asked, made: Any) -> Points:
         n, (top, bottom) = checks.steps(asked.n, path.num_train_timesteps), path.ends
         return Points(np.linspace(top, bottom, n + self.spare)[:n])
