@@ -13,6 +13,7 @@ from multisched.solvers import (
     ERSDE,
     Adams,
     AncestralRF,
+    CFGPlusPlus,
     DPMFast,
     DPMMultistep,
     DPMMultistepSDE,
@@ -75,6 +76,11 @@ CASES = {
     "seeds_2": (ExponentialRK("seeds_2", 1.0), (ExponentialRK("seeds_2", 1.0), "offset")),
     "seeds_3": (ExponentialRK("seeds_3", 1.0), (ExponentialRK("seeds_3", 1.0), "offset")),
     "gradient_estimation": (GradientEstimation(), Straightened(GradientEstimation())),
+    "euler_cfg_pp": (CFGPlusPlus(), CFGPlusPlus()),
+    "euler_ancestral_cfg_pp": (CFGPlusPlus(DDIM(1.0)), CFGPlusPlus(DDIM(1.0))),
+    # On a flow these keep the unguided velocity there, where the two before keep the unguided noise.
+    "dpmpp_2m_cfg_pp": (CFGPlusPlus(TWO_M), None),
+    "gradient_estimation_cfg_pp": (CFGPlusPlus(GradientEstimation()), None),
     "sa_solver": (SA[0], (SA[1], "offset")),
     "sa_solver_pece": (PECE[0], (PECE[1], "offset")),
 }
@@ -101,10 +107,19 @@ EVERY = {
 } | {name: case for name, (case, _) in DIFFER.items()}
 
 
+def _mean(x, alpha, sigma, mu, v):
+    """The mean of x0 given x."""
+    return mu + alpha * v * (x - alpha * mu) / (alpha**2 * v + sigma**2)
+
+
 def denoised(x, alpha, sigma):
     """The guided mean of x0 given x."""
-    said, unguided = (mu + alpha * v * (x - alpha * mu) / (alpha**2 * v + sigma**2) for mu, v in MODELS)
+    said, unguided = (_mean(x, alpha, sigma, *model) for model in MODELS)
     return unguided + TRUTH["cfg"] * (said - unguided)
+
+
+def _output(recipe, x, x0, alpha, sigma):
+    return recipe.prediction.target(x0, (x - alpha * x0) / sigma, alpha, sigma)
 
 
 def run(solver, model, sigmas):
@@ -117,7 +132,10 @@ def run(solver, model, sigmas):
     for row in range(len(plan)):
         alpha, sigma = (float(level[row, 0]) for level in plan.rows.here)
         x0 = denoised(state.sample, alpha, sigma)
-        output = recipe.prediction.target(x0, (state.sample - alpha * x0) / sigma, alpha, sigma)
+        output = _output(recipe, state.sample, x0, alpha, sigma)
+        if plan.tableau.operands.count("output_1"):
+            unguided = _mean(state.sample, alpha, sigma, *MODELS[1])
+            output = np.concatenate([output, _output(recipe, state.sample, unguided, alpha, sigma)], axis=1)
         drawn = plan.folded.weights[row, 0, len(plan.folded.operands) - plan.noise_draws :]
         z = tuple(next(draws) if np.any(drawn) else 0 * START for _ in drawn) if plan.needs_noise(row) else None
         state = plan.step(state, output, z)

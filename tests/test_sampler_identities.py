@@ -123,3 +123,45 @@ def test_the_points_of_dpm_fast_fill_its_groups(calls):
     rows = DPMFast().rows(ms.Grid(ratios, np.ones_like(ratios), ratios), None)
     begins = np.unique(rows.sigma_start)[::-1]
     np.testing.assert_allclose(np.diff(np.log(np.append(begins, 0.1)), 2), 0, atol=1e-12)  # groups even in lam
+
+
+GUIDED = {
+    "euler": ms.solvers.Euler(),
+    "ancestral": ms.solvers.DDIM(1.0),
+    "2m": ms.solvers.DPMMultistep(lower_order_final=False),
+    "heun": ms.solvers.Heun(),
+    "gradient": ms.solvers.GradientEstimation(),
+}
+
+
+@pytest.mark.parametrize("solver", GUIDED.values(), ids=GUIDED)
+@pytest.mark.parametrize("path", ["vp", "flow"])
+def test_cfg_plus_plus_without_guidance_is_the_solver(path, solver, make, backend):
+    """Both outputs are the same; a model returns them one behind the other along the second axis."""
+    like = {"vp": ms.DDIM(clip_sample=False), "flow": ms.FlowMatchEuler(shift=3.0)}[path].parts()
+    wanted, found = (
+        ms.Scheduler(like.path, like.spacing, like.prediction, one).plan(6)
+        for one in (solver, ms.solvers.CFGPlusPlus(solver))
+    )
+    z = make(np.random.default_rng(0).standard_normal((2, 3, 4)).astype(np.float32))
+
+    def model(x, t):
+        return 0.3 * x
+
+    def both(x, t):
+        return backend.xp.concat([0.3 * x, 0.3 * x], axis=1)
+
+    ours, theirs = (backend.to_numpy(ms.sample(*one, z)) for one in ((both, found), (model, wanted)))
+    np.testing.assert_allclose(ours, theirs, rtol=2e-4, atol=2e-4)
+
+
+@pytest.mark.host
+def test_cfg_plus_plus_takes_the_guided_x0_and_the_unguided_noise():
+    path, spacing = ms.paths.Straight(), ms.spacings.Even(0.8, 0.2)
+    plan = ms.Scheduler(path, spacing, "flow_prediction", ms.solvers.CFGPlusPlus()).plan(3)
+    x, guided, unguided = 0.7, -0.4, 0.9
+    found = plan.tableau.fold().weights[0, 0] @ [x, guided, unguided]
+    sigma, after = plan.sigmas[:2]
+    assert abs(found - ((1 - after) * (x - sigma * guided) + after * (x + (1 - sigma) * unguided))) < 1e-12
+    with pytest.raises(ms.ScheduleError, match="must be a solver of one output"):
+        ms.solvers.CFGPlusPlus(ms.solvers.CFGPlusPlus())

@@ -59,6 +59,12 @@ def _same(kind: Callable[..., Solver], *values: Any, **options: Any) -> Sampler:
     return Sampler(made, lambda **more: solvers.Straightened(made(**more)))
 
 
+def _guided(kind: Callable[..., Solver], *values: Any, **options: Any) -> Sampler:
+    """A sampler that keeps the noise of the unguided model, which returns both outputs."""
+    made = _of(kind, *values, **options)
+    return Sampler(lambda **more: solvers.CFGPlusPlus(made(**more)))
+
+
 _DPM_2M = {"algorithm_type": "sde-dpmsolver++", "lower_order_final": False}
 _SA = {"tau_start": 200.0, "tau_end": 800.0}  # timesteps of the middle three fifths of a training run
 
@@ -93,6 +99,10 @@ NAMES: Mapping[str, Sampler] = {
     "seeds_3": Sampler(_of(solvers.ExponentialRK, "seeds_3", 1.0)),
     "sa_solver": Sampler(_of(solvers.StochasticAdams, calls=1, **_SA)),
     "sa_solver_pece": Sampler(_of(solvers.StochasticAdams, calls=2, **_SA)),
+    "euler_cfg_pp": _guided(solvers.Euler),
+    "euler_ancestral_cfg_pp": _guided(solvers.DDIM, eta=1.0),
+    "dpmpp_2m_cfg_pp": _guided(solvers.DPMMultistep, lower_order_final=False),
+    "gradient_estimation_cfg_pp": _guided(solvers.GradientEstimation),
     "uni_pc": Sampler(_of(solvers.ExponentialAdams, True, 3, 4, "bh1")),
     "uni_pc_bh2": Sampler(_of(solvers.ExponentialAdams, True, 3, 4, "bh2")),
 }
@@ -271,7 +281,8 @@ def _parts(like: Any) -> Parts:
 
 def _solver(name: str, make: Callable[..., Solver], options: dict[str, Any]) -> Solver:
     """A solver with options in place of its own."""
-    inner = made.solver if isinstance(made := make(), solvers.Straightened) else made
+    made = make()
+    inner = made.solver if isinstance(made, solvers.Straightened | solvers.CFGPlusPlus) else made
     known = [one.name for one in fields(inner)]  # type: ignore[arg-type]
     if unknown := [option for option in options if option not in known]:
         takes = ", ".join(known) or "none"

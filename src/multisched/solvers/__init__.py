@@ -9,6 +9,7 @@ if TYPE_CHECKING:
     from multisched.solvers.ancestral_flow import AncestralRF, RescaledSDE
     from multisched.solvers.angle import AngleAdams
     from multisched.solvers.base import Estimate, Next, Solver
+    from multisched.solvers.cfg_plus import CFGPlusPlus
     from multisched.solvers.consistency import LCM, TCD, Consistency
     from multisched.solvers.ddim import DDIM, RePaint
     from multisched.solvers.ddpm import DDPM
@@ -44,6 +45,7 @@ PLACES = {
         "Next",
         "Solver",
     ),
+    "cfg_plus": ("CFGPlusPlus",),
     "consistency": (
         "LCM",
         "TCD",
@@ -97,6 +99,7 @@ __all__ = [
     "Adams",
     "AncestralRF",
     "AngleAdams",
+    "CFGPlusPlus",
     "ChurnedHeun",
     "ChurnedMidpoint",
     "Consistency",
