@@ -17,10 +17,12 @@ from multisched import schedulers
 from multisched.interop.diffusers import PEERS
 from multisched.paths.exploding import TIMESTEPS
 from multisched.predictions import _WEIGHTS as PREDICTIONS
+from multisched.predictions import Prediction
 from multisched.schedulers.base import SETTINGS
 from multisched.solvers import Solver
 from multisched.spacings.levels import KINDS as RATIOS
 from multisched.spacings.trained import SPACINGS
+from multisched.table import tableau as table
 from multisched.table.tableau import tabulate
 from multisched.values import Value
 
@@ -50,6 +52,7 @@ GRIDS = {
     "flow-inverted": flow(sigma_max=0.98, inverted=True),
     **{f"flow-{kind}": flow(sigma_max=0.99, kind=kind) for kind in RATIOS},
 }
+LINEAR_VP = ms.ScoreSdeVp().parts()[:2]
 STEPS = (1, 2, 10, 50)
 
 
@@ -325,3 +328,18 @@ def test_a_plan_is_shown_in_a_line_and_as_a_table(recipe):
     rows = [[cell.text for cell in row] for row in table.iter("tr")]
     assert len(rows) == len(plan) + 2 and all(len(row) == 5 for row in rows)
     assert [row[4] for row in rows[1:-1]] == [plan.folded.formula(k) for k in range(len(plan))]
+
+
+@pytest.mark.host
+@pytest.mark.parametrize("solver", SOLVERS, ids=map(solver_name, SOLVERS))
+def test_every_update_is_linear(solver, monkeypatch):
+    """As it is checked of solvers from elsewhere, on one grid of each kind that it can go along."""
+    monkeypatch.setattr(table, "own", lambda solver: False)
+    cases = [*ON_ARRAYS.values(), *((schedule, "score") for schedule, _ in ON_ARRAYS.values()), (LINEAR_VP, "epsilon")]
+    refusals = []
+    for (path, spacing), prediction in cases:
+        try:
+            tabulate(solver, grid((path, spacing), 7), Prediction(prediction), path)
+        except ms.ScheduleError as error:
+            refusals.append(str(error))
+    assert len(refusals) < len(cases) and not any("is not linear" in one for one in refusals), refusals
