@@ -165,7 +165,7 @@ def _evaluated(solver: Solver, rows: Rows, prediction: Prediction, kept: int) ->
     outputs = ("output",) if solver.outputs == 1 else tuple(f"output_{k}" for k in range(solver.outputs))
     operands = (*registers, *outputs, "x0", *(f"noise_{k}" for k in range(solver.draws)))
 
-    # One column for each operand. Of solvers from elsewhere a sum of them too, which shows whether the update is linear.
+    # One column for each operand. Of solvers from elsewhere a sum of them too, which shows if the update is linear.
     parts = np.linspace(0.5, 1.5, len(operands))[:, None][:, : int(not own(solver))]
     columns = iter(xp.asarray(np.concatenate([np.eye(len(operands)), parts], axis=1)))
     x, *memory = islice(columns, len(registers))
