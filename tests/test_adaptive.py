@@ -6,6 +6,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from test_backends import _require
 
 import multisched as ms
 
@@ -63,6 +64,7 @@ def test_a_sample_does_not_depend_on_its_batch_mates(recipe, make, backend):
 
 
 def test_half_precision_stays(make, backend):
+    _require(backend, "float16")
     recipe = RECIPES["flow"]
     found = ms.sample_adaptive(lambda x, t: 0.0 * x, recipe, make(_start(), "float16"))
     assert str(found.sample.dtype).endswith("float16")
@@ -85,8 +87,8 @@ def test_it_is_the_run_that_comfyui_has():
     z = np.array(known["start"]) * levels[0] / math.hypot(levels[0], 1.0)
     theirs = {"longest": math.inf, "denoise": False, "together": True}
     found = ms.sample_adaptive(model, recipe, z, top=levels[0], bottom=levels[-2], **theirs)
-    np.testing.assert_allclose(seen, run["calls"], rtol=1e-12)
-    np.testing.assert_allclose(found.sample, run["sample"], rtol=1e-10, atol=1e-12)
+    np.testing.assert_allclose(seen, run["calls"], rtol=1e-9)
+    np.testing.assert_allclose(found.sample, run["sample"], rtol=1e-8, atol=1e-9)
 
 
 @pytest.mark.host
