@@ -41,7 +41,8 @@ def beta(top: float, bottom: float, n: int, a: float = 0.6, b: float = 0.6) -> n
 
 def kl_optimal(top: float, bottom: float, n: int) -> np.ndarray:
     """Even in arctan k (Sabour et al. 2024, arXiv 2404.14507, theorem 3.1)."""
-    return np.tan(np.linspace(math.atan(top), math.atan(bottom), n))
+    found = np.tan(np.linspace(math.atan(top), math.atan(bottom), n))
+    return np.clip(found, bottom, top)  # which rounding would leave
 
 
 def linear(top: float, bottom: float, n: int) -> np.ndarray:
