@@ -155,7 +155,7 @@ def test_noise_that_is_not_put_back_leaves_no_order(rescaled):
 
 
 def test_ddim_has_order_one_on_a_variance_preserving_grid(make, backend, has_float64):
-    """On timesteps of one's own, against the closed-form flow of a Gaussian."""
+    """On custom timesteps, against the closed-form flow of a Gaussian."""
     gaussian = Gaussian(0.3, 0.5)
     recipe = ms.DDIM(clip_sample=False)
     dtype = "float64" if has_float64 else "float32"

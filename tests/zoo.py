@@ -278,7 +278,7 @@ EXEMPT: dict[str, dict[str, str]] = {
         "FaintRF": "keeps the signal of a lower level, as diffusers' LTX does without noise",
     },
     "ends at the estimate of x0": {
-        "AngleAdams": "its last step goes along F, of which x0 is a part, but with `clean`",
+        "AngleAdams": "its last step goes along F and not to x0, unless `clean` is on",
         "ScoreSdeVp": "its last step is one of many, of 1 / n",
         "LMS": "earlier calls have a part in its last step",
         "PNDM": "earlier calls have a part in its last step",

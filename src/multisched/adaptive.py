@@ -94,12 +94,18 @@ def sample_adaptive(
         >>> found.sample.shape, bool(found.accepted.max() < 100)
         ((4, 8), True)
     """
+    if not isinstance(recipe, Recipe):
+        raise ScheduleError(f"recipe must be a recipe, such as ms.FlowMatchEuler(); given {shown(recipe)}.")
     backend = backends.of(noise)
+    if not len(noise.shape):
+        raise ScheduleError("the noise needs an axis that counts samples; given a number.")
     if backend.traced(noise):
         raise ScheduleError("sample_adaptive chooses its steps on the host; call it outside jit, or run a plan inside.")
     checks.count("order", order, 3, least=2)
-    if not longest > 0:
+    if not real("longest", longest) > 0:
         raise ScheduleError(f"longest must be above 0; given {shown(longest)}.")
+    if checks.numbers("pid", pid).size != 3:
+        raise ScheduleError(f"pid must be three numbers, P, I and D; given {shown(pid)}.")
     for name, value in {"rtol": rtol, "atol": atol, "first": first, "safety": safety}.items():
         if not 0 < real(name, value) < math.inf:
             raise ScheduleError(f"{name} must be a positive number; given {shown(value)}.")
@@ -214,7 +220,7 @@ class _Run:
 
     def steps(self, y: Any, t: np.ndarray, end: np.ndarray, order: int) -> tuple[Any, Any]:
         """The step of the lower and of the higher order (arXiv 2206.00927, algorithms 4 and 5)."""
-        h, r1 = end - t, 1 / order if order == 3 else 1 / 2
+        h, r1 = end - t, 1 / order
         gone = np.expm1(h)
         noise = self._noise(y, t)
         middle = y - self.put(np.exp(-t - r1 * h) * np.expm1(r1 * h)) * noise

@@ -93,8 +93,8 @@ def widen_kdpm2_ancestral(scheduler: Any, plan: ms.Plan) -> None:
 INNER = Loose(5 * GRID_TOLERANCE, "the middle of a step is an exponential of logarithms in float32")
 LOST = Loose(
     0.02,
-    "the middle of an ancestral step hangs on a difference of squares, of which float32 loses much; the timesteps lose "
-    "the same, unless levels of their own spacing are rounded otherwise first",
+    "the middle of an ancestral step depends on a difference of squares, and float32 loses much of it; the timesteps "
+    "lose the same, unless levels of their own spacing are rounded otherwise first",
 )
 
 

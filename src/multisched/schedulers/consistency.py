@@ -48,8 +48,8 @@ class Distilled(OnTraining):
 
     def plan(self, n: int | None = None, **arguments: Any) -> Plan:
         """As `Recipe.plan`, but that `strength` means here what the option does, and goes before it: n steps out of the
-        cleanest share of those that the model was distilled on. Of a list that is given it
-        is the share of its steps that is run, as for every recipe."""
+        cleanest share of those that the model was distilled on. Of a list it is the share of its steps that is run, as
+        for every recipe."""
         listed = any(arguments.get(name) is not None for name in ("timesteps", "sigmas", "ratios"))
         strength, begun = arguments.get("strength"), arguments.get("start") is not None
         strength = None if strength is None else real("strength", strength)

@@ -42,7 +42,7 @@ class Polynomial:
     tau_end: float
 
     def said(self, level: Level, x: Any, value: Any) -> tuple[Any, Any]:
-        """The x0 and the noise that x is made of, of which one is the value."""
+        """The x0 and the noise that x is made of; one of them is the value."""
         if self.data:
             return value, (x - level.alpha * value) / level.sigma
         return (x - level.sigma * value) / nonzero(level.alpha), value

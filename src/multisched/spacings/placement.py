@@ -1,6 +1,7 @@
 """Links that place the points of a run, for a number of steps."""
 
 import math
+from abc import abstractmethod
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, ClassVar
@@ -24,19 +25,24 @@ class Numbered(Link):
     def __call__(self, path: Path, asked: Asked, made: Any) -> Points:
         return path.place(self.numbers(path, asked.n))
 
+    @abstractmethod
     def numbers(self, path: Path, n: Any) -> np.ndarray:
         """n of the training timesteps."""
-        return trained.timesteps(n=n, total=path.training, **self.rule(path))
-
-    def rule(self, path: Path) -> dict[str, Any]:
-        """The arguments of `trained.timesteps`."""
-        raise NotImplementedError
 
 
 @dataclass(frozen=True)
 class _Clipped(Numbered):
+    """A placement by one of the rules of `trained.timesteps`."""
+
     def __post_init__(self) -> None:
         check_options(self)
+
+    def numbers(self, path: Path, n: Any) -> np.ndarray:
+        return trained.timesteps(n=n, total=path.training, **self.rule(path))
+
+    @abstractmethod
+    def rule(self, path: Path) -> dict[str, Any]:
+        """The arguments of that rule."""
 
     def _last(self, path: Path, lambda_min: float) -> int | None:
         """The number of timesteps whose log(alpha / sigma) is high enough."""

@@ -65,7 +65,7 @@ def even(n: int) -> np.ndarray:
 
 
 def logarithmic(recipe: Any) -> bool:
-    """Whether the model is told log(sigma), or sigma is even in it."""
+    """Whether log(sigma) is passed to the model, or sigma is even in it."""
     return bool(recipe.interpolation_type == "log_linear" or recipe.timestep_type == "continuous")
 
 
