@@ -228,7 +228,9 @@ def sampler(
     straight = isinstance(parts.path, Straight) and parts.path.velocity(0.5, 0.5) is not None
     chosen = NAMES[key]
     solver = _solver(key, (chosen.flow if straight and chosen.flow else chosen.solver), options)
-    wanted = spacing or schedule or (Groups() | End("sigma_min") if key == "dpm_fast" else None)
+    wanted = schedule if spacing is None else spacing
+    if wanted is None and key == "dpm_fast":
+        wanted = Groups() | End("sigma_min")
     placed = parts.spacing if wanted is None else Instead(parts.spacing, wanted)
     return Scheduler(parts.path, placed, parts.prediction, solver, parts.output_transform, parts.denoised_transform)
 

@@ -18,18 +18,15 @@ import math
 from dataclasses import dataclass
 from typing import Any, Literal
 
-import numpy as np
-
 from multisched.errors import ScheduleError
 from multisched.grid import Grid
 from multisched.solvers.adams import EVEN
 from multisched.solvers.base import Estimate, Next, Solver
 from multisched.solvers.limits import nonzero
-from multisched.solvers.polynomial import row_before
+from multisched.solvers.polynomial import NODES, WEIGHTS, row_before
 from multisched.solvers.rows import Level, Rows
 from multisched.values import anywhere, check_options, count, namespace
 
-_X, _W = (values / 2 for values in np.polynomial.legendre.leggauss(64))
 _NEAR = 1e-12, math.pi / 2 - 1e-6  # angles between which log k is taken, as it is infinite beyond
 
 
@@ -117,9 +114,9 @@ class AngleAdams(Solver):
         h = end - start
         places = self._place(self._angle(Level(row.grid.alphas, row.grid.sigmas)))
         nodes = [row.of(places, first - k) for k in range(self.corrector if first else self.predictor)]
-        s, weights = self._place(start + h * xp.asarray(0.5 + _X)), []
+        s, weights = self._place(start + h * xp.asarray(0.5 + NODES)), []
         for j, node in enumerate(nodes[1:], 1):
-            term = h * xp.asarray(_W)
+            term = h * xp.asarray(WEIGHTS)
             for m, other in enumerate(nodes):
                 if m != j:
                     term = xp.where(used > m, term * (s - other) / nonzero(node - other), term)

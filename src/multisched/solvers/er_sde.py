@@ -5,7 +5,7 @@ from typing import Any, Literal
 
 from multisched.solvers.base import Estimate, Next, Solver
 from multisched.solvers.limits import finite, nonzero, orders, root
-from multisched.solvers.polynomial import _W, _X
+from multisched.solvers.polynomial import NODES, WEIGHTS
 from multisched.solvers.rows import Level, Rows
 from multisched.values import check_options, count, namespace
 
@@ -86,9 +86,9 @@ class ERSDE(Solver):
         end = xp.where(order > 1, row.next.ratio, k)  # no integral where there is one value
         start = xp.where(order > 1, k, 1.0)
         end = xp.where(order > 1, end, 1.0)
-        at = xp.exp(xp.log(end) + xp.log(start / end) * xp.asarray(0.5 + _X))
+        at = xp.exp(xp.log(end) + xp.log(start / end) * xp.asarray(0.5 + NODES))
         share, rise = self._grown(Level(0.0 * at + 1.0, at))
-        weight = xp.log(start / end) * xp.asarray(_W) * end * self._grown(row.next)[0] * rise / (share**2 * at)
+        weight = xp.log(start / end) * xp.asarray(WEIGHTS) * end * self._grown(row.next)[0] * rise / (share**2 * at)
         slope = (x0 - memory[0]) / nonzero(k - k_1)
         bend = xp.sum(weight * (at - start), axis=-1, keepdims=True) * slope
         if self.most > 2:

@@ -20,7 +20,7 @@ from multisched.solvers.rows import Level, Rows
 from multisched.values import anywhere, namespace
 
 # Gauss and Legendre's 64 points integrate such an exponential times a polynomial to the last bits.
-_X, _W = (values / 2 for values in np.polynomial.legendre.leggauss(64))
+NODES, WEIGHTS = (values / 2 for values in np.polynomial.legendre.leggauss(64))
 
 
 @dataclass(frozen=True)
@@ -78,8 +78,8 @@ def integrals(h: Any, rate: Any, nodes: list[Any], count: Any, rule: str) -> lis
     """For j = 1, 2... the integral over v in [0, h] of e^(-rate (h - v)) * L_j(v), with L_j Lagrange's polynomial that
     is 1 at node j and 0 at the others of the first `count` nodes; 0 for a node beyond them."""
     xp = namespace(h)
-    v = h * xp.asarray(0.5 + _X)
-    weight = h * xp.asarray(_W) * xp.exp(rate * (v - h))
+    v = h * xp.asarray(0.5 + NODES)
+    weight = h * xp.asarray(WEIGHTS) * xp.exp(rate * (v - h))
     integrals = []
     for j, node in enumerate(nodes[1:], 1):
         integrand = weight
