@@ -111,7 +111,7 @@ class OnEither(Recipe):
 
 def placed(recipe: Any, respaced: bool, lambda_min: float = -math.inf) -> Numbered:
     """The timesteps of a run, one more than it has; only their number counts where ratios are spaced anew."""
-    return Linspace(True, True, lambda_min) if respaced else recipe._numbered(True, True, lambda_min)
+    return Linspace(True, True, lambda_min=lambda_min) if respaced else recipe._numbered(True, True, lambda_min)
 
 
 def even_of(recipe: Any) -> Even:

@@ -1,5 +1,6 @@
 """Links that change which way a run goes: from data to noise, and back and forth; and where its steps aim."""
 
+import math
 from dataclasses import dataclass, replace
 from typing import Any, ClassVar
 
@@ -155,7 +156,9 @@ class Inverse(Spacing):
         if placed is None or isinstance(path, Straight) or spaced:
             n = len(down) - 1  # of a spacing by name, which may place more points or fewer
         else:
-            top = self.down.exchanged(Numbered, Trailing(placed.lambda_min)).grid(path, Asked(1))
+            top = self.down.exchanged(Numbered, Trailing(lambda_min=getattr(placed, "lambda_min", -math.inf))).grid(
+                path, Asked(1)
+            )
         timesteps, alphas, sigmas = (
             np.append(getattr(top or down, name)[:1], getattr(down, name)[-1 - n : -1])[::-1]
             for name in ("timesteps", "alphas", "sigmas")
@@ -172,5 +175,5 @@ class Inverse(Spacing):
         leading = self.down.find(Leading)
         if leading is None or spaced or not isinstance(path, Discrete):
             return self.down.grid(path, asked._replace(n=n + 1))
-        above = Leading(0, True, leading.lambda_min).numbers(path, n)
+        above = Leading(0, True, lambda_min=leading.lambda_min).numbers(path, n)
         return self.down.grid(path, Asked(timesteps=above - above[-1] + leading.offset))

@@ -3,7 +3,7 @@
 import math
 from abc import abstractmethod
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, ClassVar
 
 import numpy as np
@@ -31,130 +31,110 @@ class Numbered(Link):
 
 
 @dataclass(frozen=True)
-class _Clipped(Numbered):
-    """A placement by one of the rules of `trained.timesteps`."""
+class Clipped(Numbered):
+    """A placement by one of the rules of `trained.timesteps`, whose runs may begin later.
+
+    Args:
+        lambda_min: timesteps whose log(alpha / sigma) is below this are not visited.
+    """
+
+    lambda_min: float = field(default=-math.inf, kw_only=True)
 
     def __post_init__(self) -> None:
         check_options(self)
 
-    def numbers(self, path: Path, n: Any) -> np.ndarray:
-        return trained.timesteps(n=n, total=path.training, **self.rule(path))
-
     @abstractmethod
-    def rule(self, path: Path) -> dict[str, Any]:
+    def rule(self) -> dict[str, Any]:
         """The arguments of that rule."""
 
-    def _last(self, path: Path, lambda_min: float) -> int | None:
+    def numbers(self, path: Path, n: Any) -> np.ndarray:
+        return trained.timesteps(n=n, total=path.training, last=self._last(path), **self.rule())
+
+    def _last(self, path: Path) -> int | None:
         """The number of timesteps whose log(alpha / sigma) is high enough."""
-        if lambda_min == -math.inf or not isinstance(path, Discrete):
+        if self.lambda_min == -math.inf or not isinstance(path, Discrete):
             return None
         with np.errstate(divide="ignore"):
-            return int(np.sum(-np.log(path.ratios) >= lambda_min))
+            return int(np.sum(-np.log(path.ratios) >= self.lambda_min))
 
 
 @dataclass(frozen=True)
-class Leading(_Clipped):
+class Leading(Clipped):
     """i * (T // n) + offset, i = n-1 .. 0 (Lin et al. 2023, arXiv 2305.08891, table 2).
 
     Args:
         offset: added to each timestep.
         spare: whether n + 1 points are placed and the lowest is left out.
-        lambda_min: timesteps whose log(alpha / sigma) is below this are not visited.
     """
 
     offset: int = 0
     spare: bool = False
-    lambda_min: float = -math.inf
 
-    def rule(self, path: Path) -> dict[str, Any]:
-        last = self._last(path, self.lambda_min)
-        return {"spacing": "leading", "offset": self.offset, "spare": self.spare, "last": last}
+    def rule(self) -> dict[str, Any]:
+        return {"spacing": "leading", "offset": self.offset, "spare": self.spare}
 
 
 @dataclass(frozen=True)
-class Trailing(_Clipped):
-    """round(T - i * T / n) - 1, i = 0 .. n-1 (arXiv 2305.08891, table 2).
+class Trailing(Clipped):
+    """round(T - i * T / n) - 1, i = 0 .. n-1 (arXiv 2305.08891, table 2)."""
 
-    Args:
-        lambda_min: timesteps whose log(alpha / sigma) is below this are not visited.
-    """
-
-    lambda_min: float = -math.inf
-
-    def rule(self, path: Path) -> dict[str, Any]:
-        return {"spacing": "trailing", "last": self._last(path, self.lambda_min)}
+    def rule(self) -> dict[str, Any]:
+        return {"spacing": "trailing"}
 
 
 @dataclass(frozen=True)
-class Linspace(_Clipped):
+class Linspace(Clipped):
     """(T - 1) * i / (n - 1), i = n-1 .. 0 (arXiv 2305.08891, table 2).
 
     Args:
         spare: whether n + 1 points are placed and the lowest is left out.
         whole: whether timesteps are rounded.
-        lambda_min: timesteps whose log(alpha / sigma) is below this are not visited.
     """
 
     spare: bool = False
     whole: bool = True
-    lambda_min: float = -math.inf
 
-    def rule(self, path: Path) -> dict[str, Any]:
-        last = self._last(path, self.lambda_min)
-        return {"spacing": "linspace", "spare": self.spare, "whole": self.whole, "last": last}
+    def rule(self) -> dict[str, Any]:
+        return {"spacing": "linspace", "spare": self.spare, "whole": self.whole}
 
 
 @dataclass(frozen=True)
-class Simple(_Clipped):
-    """T - 1 - floor(i * T / n), i = 0 .. n-1 (ComfyUI).
+class Simple(Clipped):
+    """T - 1 - floor(i * T / n), i = 0 .. n-1 (ComfyUI)."""
 
-    Args:
-        lambda_min: timesteps whose log(alpha / sigma) is below this are not visited.
-    """
-
-    lambda_min: float = -math.inf
-
-    def rule(self, path: Path) -> dict[str, Any]:
-        return {"spacing": "simple", "last": self._last(path, self.lambda_min)}
+    def rule(self) -> dict[str, Any]:
+        return {"spacing": "simple"}
 
 
 @dataclass(frozen=True)
-class SGMUniform(_Clipped):
+class SGMUniform(Clipped):
     """(T - 1) * (1 - i / n), i = 0 .. n-1 (Stability's generative-models).
 
     Args:
         whole: whether timesteps are rounded.
-        lambda_min: timesteps whose log(alpha / sigma) is below this are not visited.
     """
 
     whole: bool = True
-    lambda_min: float = -math.inf
 
-    def rule(self, path: Path) -> dict[str, Any]:
-        return {"spacing": "sgm_uniform", "whole": self.whole, "last": self._last(path, self.lambda_min)}
+    def rule(self) -> dict[str, Any]:
+        return {"spacing": "sgm_uniform", "whole": self.whole}
 
 
 @dataclass(frozen=True)
-class DDIMUniform(_Clipped):
-    """i * (T // n) + 1, i = n-1 .. 0 (the first DDIM code).
+class DDIMUniform(Clipped):
+    """i * (T // n) + 1, i = n-1 .. 0 (the first DDIM code)."""
 
-    Args:
-        lambda_min: timesteps whose log(alpha / sigma) is below this are not visited.
-    """
-
-    lambda_min: float = -math.inf
-
-    def rule(self, path: Path) -> dict[str, Any]:
-        return {"spacing": "ddim_uniform", "last": self._last(path, self.lambda_min)}
+    def rule(self) -> dict[str, Any]:
+        return {"spacing": "ddim_uniform"}
 
 
 WORDS: dict[trained.TimestepSpacing, Callable[[int, bool, bool, float], Numbered]] = {
-    "leading": lambda offset, spare, whole, lam: Leading(offset, spare, lam),
-    "trailing": lambda offset, spare, whole, lam: Trailing(lam),
-    "linspace": lambda offset, spare, whole, lam: Linspace(spare, whole, lam),
-    "simple": lambda offset, spare, whole, lam: Simple(lam),
-    "sgm_uniform": lambda offset, spare, whole, lam: SGMUniform(whole, lam),
-    "ddim_uniform": lambda offset, spare, whole, lam: DDIMUniform(lam),
+    "leading": lambda offset, spare, whole, lam: Leading(offset, spare, lambda_min=lam),
+    "trailing": lambda offset, spare, whole, lam: Trailing(lambda_min=lam),
+    "linspace": lambda offset, spare, whole, lam: Linspace(spare, whole, lambda_min=lam),
+    "simple": lambda offset, spare, whole, lam: Simple(lambda_min=lam),
+    "sgm_uniform": lambda offset, spare, whole, lam: SGMUniform(whole, lambda_min=lam),
+    "ddim_uniform": lambda offset, spare, whole, lam: DDIMUniform(lambda_min=lam),
 }
 
 
