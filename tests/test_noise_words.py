@@ -7,8 +7,15 @@ import numpy as np
 import pytest
 
 import multisched as ms
-from multisched.noise import BrownianNoise, HostNoise, OffsetNoise, PhiloxNoise, PyramidNoise, philox
-from multisched.noise import words as host_words
+from multisched.noise import (
+    BrownianNoise,
+    HostNoise,
+    OffsetNoise,
+    PhiloxNoise,
+    PyramidNoise,
+    philox,
+    words as host_words,
+)
 from multisched.noise.philox import rounds
 
 # Random123's known answers for philox4x32-10 (its file kat_vectors): counter, key, words.

@@ -1,8 +1,7 @@
 """Whatever options are accepted make a sound plan."""
 
 import numpy as np
-from hypothesis import given, reject, settings
-from hypothesis import strategies as st
+from hypothesis import given, reject, settings, strategies as st
 
 import multisched as ms
 

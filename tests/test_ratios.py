@@ -8,8 +8,7 @@ from made import flow, ve, vp
 
 import multisched as ms
 from multisched.paths.betas import betas
-from multisched.spacings import align_your_steps
-from multisched.spacings import levels as ratios
+from multisched.spacings import align_your_steps, levels as ratios
 from multisched.spacings.trained import SPACINGS, linear_quadratic, timesteps
 
 ENDS = [(14.6, 0.03), (80.0, 0.002), (1.5, 0.4), (0.9, 0.2)]

@@ -16,8 +16,7 @@ import multisched as ms
 from multisched import schedulers
 from multisched.interop.diffusers import PEERS
 from multisched.paths.exploding import TIMESTEPS
-from multisched.predictions import _WEIGHTS as PREDICTIONS
-from multisched.predictions import Prediction
+from multisched.predictions import _WEIGHTS as PREDICTIONS, Prediction
 from multisched.schedulers.base import SETTINGS
 from multisched.solvers import Solver
 from multisched.spacings.levels import KINDS as RATIOS

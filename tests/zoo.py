@@ -10,8 +10,7 @@ import pytest
 from made import flow, quirked, ve, vp
 
 import multisched as ms
-from multisched.interop.diffusers import PEERS
-from multisched.interop.diffusers import solvers as own
+from multisched.interop.diffusers import PEERS, solvers as own
 from multisched.options import words_of
 from multisched.solvers import (
     ERSDE,

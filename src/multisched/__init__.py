@@ -15,78 +15,62 @@ from multisched import schedulers as _schedulers
 from multisched.lazy import attached
 
 if TYPE_CHECKING:
-    from multisched import analysis, backends, noise, paths, schedulers, solvers, spacings, transforms
-    from multisched.adaptive import Adapted, sample_adaptive
-    from multisched.backends import B, Backend
-    from multisched.density import log_prob
-    from multisched.diffusion import DiffusionScheduler
-    from multisched.errors import ScheduleError
-    from multisched.grid import Grid
-    from multisched.interop.diffusers import from_diffusers, to_diffusers
-    from multisched.interop.samplers import sampler
-    from multisched.paths.betas import betas_for_alpha_bar, rescale_zero_terminal_snr
-    from multisched.predictions import Prediction
-    from multisched.sampling import sample
+    from multisched import (
+        analysis as analysis,
+        backends as backends,
+        noise as noise,
+        paths as paths,
+        schedulers as schedulers,
+        solvers as solvers,
+        spacings as spacings,
+        transforms as transforms,
+    )
+    from multisched.adaptive import Adapted as Adapted, sample_adaptive as sample_adaptive
+    from multisched.backends import B as B, Backend as Backend
+    from multisched.density import log_prob as log_prob
+    from multisched.diffusion import DiffusionScheduler as DiffusionScheduler
+    from multisched.errors import ScheduleError as ScheduleError
+    from multisched.grid import Grid as Grid
+    from multisched.interop.diffusers import from_diffusers as from_diffusers, to_diffusers as to_diffusers
+    from multisched.interop.samplers import sampler as sampler
+    from multisched.paths.betas import (
+        betas_for_alpha_bar as betas_for_alpha_bar,
+        rescale_zero_terminal_snr as rescale_zero_terminal_snr,
+    )
+    from multisched.predictions import Prediction as Prediction
+    from multisched.sampling import sample as sample
     from multisched.schedulers import *  # noqa: F403  (the recipes, listed there)
-    from multisched.spacings.retrieve import retrieve_timesteps
-    from multisched.table.plan import Plan
-    from multisched.table.stack import Stack, stack_plans
-    from multisched.table.state import State
-    from multisched.table.tableau import Tableau
+    from multisched.spacings.retrieve import retrieve_timesteps as retrieve_timesteps
+    from multisched.table.plan import Plan as Plan
+    from multisched.table.stack import Stack as Stack, stack_plans as stack_plans
+    from multisched.table.state import State as State
+    from multisched.table.tableau import Tableau as Tableau
 
 __version__ = "0.1.0"
 
-_PLACES: dict[str, tuple[str, ...]] = {
-    **dict.fromkeys(("analysis", "backends", "noise", "paths", "schedulers", "solvers", "spacings", "transforms"), ()),
-    **{f"schedulers.{place}": names for place, names in _schedulers.PLACES.items()},
-    "adaptive": ("Adapted", "sample_adaptive"),
-    "backends.base": ("B", "Backend"),
-    "density": ("log_prob",),
-    "diffusion": ("DiffusionScheduler",),
-    "errors": ("ScheduleError",),
-    "grid": ("Grid",),
-    "interop.diffusers": ("from_diffusers", "to_diffusers"),
-    "interop.samplers": ("sampler",),
-    "predictions": ("Prediction",),
-    "sampling": ("sample",),
-    "paths.betas": ("betas_for_alpha_bar", "rescale_zero_terminal_snr"),
-    "spacings.retrieve": ("retrieve_timesteps",),
-    "table.plan": ("Plan",),
-    "table.stack": ("Stack", "stack_plans"),
-    "table.state": ("State",),
-    "table.tableau": ("Tableau",),
-}
-__getattr__, __dir__ = attached(__name__, _PLACES)
-
-__all__ = [
-    "Adapted",
-    "B",
-    "Backend",
-    "DiffusionScheduler",
-    "Grid",
-    "Plan",
-    "Prediction",
-    "ScheduleError",
-    "Stack",
-    "State",
-    "Tableau",
-    "analysis",
-    "backends",
-    "betas_for_alpha_bar",
-    "from_diffusers",
-    "log_prob",
-    "noise",
-    "paths",
-    "rescale_zero_terminal_snr",
-    "retrieve_timesteps",
-    "sample",
-    "sample_adaptive",
-    "sampler",
-    "schedulers",
-    "solvers",
-    "spacings",
-    "stack_plans",
-    "to_diffusers",
-    "transforms",
-]
-__all__ += [name for name in _schedulers.__all__ if name != "named"]
+if not TYPE_CHECKING:
+    __getattr__, __dir__, __all__ = attached(
+        __name__,
+        {
+            **dict.fromkeys(
+                ("analysis", "backends", "noise", "paths", "schedulers", "solvers", "spacings", "transforms"), ""
+            ),
+            **{f"schedulers.{place}": names for place, names in _schedulers.PLACES.items()},
+            "adaptive": "Adapted sample_adaptive",
+            "backends.base": "B Backend",
+            "density": "log_prob",
+            "diffusion": "DiffusionScheduler",
+            "errors": "ScheduleError",
+            "grid": "Grid",
+            "interop.diffusers": "from_diffusers to_diffusers",
+            "interop.samplers": "sampler",
+            "predictions": "Prediction",
+            "sampling": "sample",
+            "paths.betas": "betas_for_alpha_bar rescale_zero_terminal_snr",
+            "spacings.retrieve": "retrieve_timesteps",
+            "table.plan": "Plan",
+            "table.stack": "Stack stack_plans",
+            "table.state": "State",
+            "table.tableau": "Tableau",
+        },
+    )

@@ -5,8 +5,7 @@ from typing import TYPE_CHECKING, Any, Generic
 
 import numpy as np
 
-from multisched import backends
-from multisched import noise as noise_sources
+from multisched import backends, noise as noise_sources
 from multisched.backends import B, Backend
 from multisched.errors import ScheduleError
 from multisched.table.plan import Plan

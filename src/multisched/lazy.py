@@ -7,34 +7,36 @@ from typing import Any
 
 
 def attached(
-    package: str, places: Mapping[str, tuple[str, ...]]
-) -> tuple[Callable[[str], Any], Callable[[], list[str]]]:
-    """The functions `__getattr__` and `__dir__` of a package.
+    package: str, places: Mapping[str, str], *own: str
+) -> tuple[Callable[[str], Any], Callable[[], list[str]], list[str]]:
+    """`__getattr__`, `__dir__` and `__all__` of a package.
 
     Args:
         package: its name.
-        places: the modules of the package, and the names that are taken from each; a module without names is a name
-            itself. These are all that `dir` shows.
+        places: the modules of the package, and the names that are taken from each, with spaces between; a module
+            without names is a name itself.
+        own: the names that the package defines itself.
 
     Example:
-        >>> find, names = attached("multisched", {"errors": ("ScheduleError",), "solvers": ()})
-        >>> find("ScheduleError").__name__, names()
-        ('ScheduleError', ['ScheduleError', 'solvers'])
+        >>> find, names, public = attached("multisched", {"errors": "ScheduleError", "solvers": ""})
+        >>> find("ScheduleError").__name__, names(), public
+        ('ScheduleError', ['ScheduleError', 'solvers'], ['ScheduleError', 'solvers'])
     """
-    homes = {name: module for module, names in places.items() for name in names or (module,)}
+    homes = {name: module for module, names in places.items() for name in names.split() or (module,)}
+    public = sorted([*homes, *own])
 
     def find(name: str) -> Any:
         if name not in homes:
-            raise AttributeError(f"module {package!r} has no attribute {name!r}{_meant(name, homes)}")
+            raise AttributeError(f"module {package!r} has no attribute {name!r}{_meant(name, public)}")
         module = importlib.import_module(f"{package}.{homes[name]}")
         found = getattr(module, name) if places[homes[name]] else module
         setattr(sys.modules[package], name, found)
         return found
 
-    return find, lambda: sorted(homes)
+    return find, lambda: [*public], public
 
 
-def _meant(name: str, names: Mapping[str, str]) -> str:
+def _meant(name: str, names: list[str]) -> str:
     from multisched.values import hint
 
-    return hint(name if name.startswith("_") else name.removesuffix("Scheduler").replace("Discrete", ""), [*names])
+    return hint(name if name.startswith("_") else name.removesuffix("Scheduler").replace("Discrete", ""), names)

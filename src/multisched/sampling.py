@@ -5,8 +5,7 @@ from types import MethodType
 from typing import Any
 from weakref import ref
 
-from multisched import backends
-from multisched import noise as noise_sources
+from multisched import backends, noise as noise_sources
 from multisched.backends import B, Backend
 from multisched.errors import ScheduleError
 from multisched.table.kernel import advance, scaled

@@ -9,9 +9,11 @@ import draws
 import numpy as np
 import pytest
 import torch
-from diffusers.schedulers import scheduling_flow_match_euler_discrete as euler_module
-from diffusers.schedulers import scheduling_flow_match_heun_discrete as heun_module
-from diffusers.schedulers import scheduling_flow_match_lcm as lcm_module
+from diffusers.schedulers import (
+    scheduling_flow_match_euler_discrete as euler_module,
+    scheduling_flow_match_heun_discrete as heun_module,
+    scheduling_flow_match_lcm as lcm_module,
+)
 from impulse import Tally, drawn, elementwise
 from parity import Case, compare, levels
 

@@ -8,8 +8,10 @@ import diffusers
 import numpy as np
 import pytest
 import torch
-from diffusers.schedulers import scheduling_flow_match_euler_discrete as euler_module
-from diffusers.schedulers import scheduling_flow_match_heun_discrete as heun_module
+from diffusers.schedulers import (
+    scheduling_flow_match_euler_discrete as euler_module,
+    scheduling_flow_match_heun_discrete as heun_module,
+)
 from impulse import GRID_TOLERANCE, TOLERANCE, Tally, drawn, elementwise, our_rows, their_rows
 from made import quirked
 

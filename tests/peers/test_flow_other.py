@@ -8,11 +8,13 @@ import draws
 import numpy as np
 import pytest
 import torch
-from diffusers.schedulers import scheduling_flow_map_euler_discrete as flow_map_module
-from diffusers.schedulers import scheduling_ltx_euler_ancestral_rf as ltx_module
-from diffusers.schedulers import scheduling_minimax_h3 as h3_module
-from diffusers.schedulers import scheduling_piflow as piflow_module
-from diffusers.schedulers import scheduling_rfd4_proteina as proteina_module
+from diffusers.schedulers import (
+    scheduling_flow_map_euler_discrete as flow_map_module,
+    scheduling_ltx_euler_ancestral_rf as ltx_module,
+    scheduling_minimax_h3 as h3_module,
+    scheduling_piflow as piflow_module,
+    scheduling_rfd4_proteina as proteina_module,
+)
 from impulse import DOUBLE_TOLERANCE, GRID_TOLERANCE, Tally, drawn, elementwise, relative_error
 from parity import FLOOR, Case, compare, doubled, levels
 

@@ -13,8 +13,7 @@ from diffusers.schedulers import scheduling_deis_multistep, scheduling_sasolver,
 from impulse import DOUBLE_TOLERANCE, Tally, drawn
 from made import grid, vp
 from parity import ABOVE_THE_LAST, Case, Loose, compare, exact_roots, levels, ratios
-from runs import Run, rows
-from runs import our_rows as our_rows_on_data
+from runs import Run, our_rows as our_rows_on_data, rows
 
 import multisched as ms
 from multisched.solvers.polynomial import integrals

@@ -56,4 +56,6 @@ def of_any(name: str, backend: ms.Backend[jax.Array], x: torch.Tensor, y: jax.Ar
     assert_type(ms.DDIM().on(name), ms.DiffusionScheduler[Any])
     assert_type(ms.DDIM().on(backend), ms.DiffusionScheduler[jax.Array])
     plan.start("noise")  # type: ignore[type-var]
+    _ = ms.DDIN  # type: ignore[attr-defined]
+    _ = ms.solvers.Eulr  # type: ignore[attr-defined]
     ms.DDIM().on(x).step(y, 0, x)  # type: ignore[arg-type]

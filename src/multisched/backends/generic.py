@@ -7,8 +7,7 @@ from types import ModuleType
 from typing import Any, Generic
 
 import numpy as np
-from array_api_compat import device as array_device
-from array_api_compat import to_device
+from array_api_compat import device as array_device, to_device
 
 from multisched.backends.base import B, Terms
 from multisched.errors import ScheduleError

@@ -5,36 +5,27 @@ from typing import TYPE_CHECKING
 from multisched.lazy import attached
 
 if TYPE_CHECKING:
-    from multisched.paths.base import Path, Point, Points
-    from multisched.paths.continuous import Circle, Cosine, LinearVP, TrigFlow
-    from multisched.paths.discrete import Betas, Discrete
-    from multisched.paths.exploding import VarianceExploding
-    from multisched.paths.staged import CurvedStage, Staged
-    from multisched.paths.straight import Exploding, Straight
+    from multisched.paths.base import Path as Path, Point as Point, Points as Points
+    from multisched.paths.continuous import (
+        Circle as Circle,
+        Cosine as Cosine,
+        LinearVP as LinearVP,
+        TrigFlow as TrigFlow,
+    )
+    from multisched.paths.discrete import Betas as Betas, Discrete as Discrete
+    from multisched.paths.exploding import VarianceExploding as VarianceExploding
+    from multisched.paths.staged import CurvedStage as CurvedStage, Staged as Staged
+    from multisched.paths.straight import Exploding as Exploding, Straight as Straight
 
-PLACES = {
-    "base": ("Path", "Point", "Points"),
-    "continuous": ("Circle", "Cosine", "LinearVP", "TrigFlow"),
-    "discrete": ("Betas", "Discrete"),
-    "exploding": ("VarianceExploding",),
-    "staged": ("CurvedStage", "Staged"),
-    "straight": ("Exploding", "Straight"),
-}
-__getattr__, __dir__ = attached(__name__, PLACES)
-
-__all__ = [
-    "Betas",
-    "Circle",
-    "Cosine",
-    "CurvedStage",
-    "Discrete",
-    "Exploding",
-    "LinearVP",
-    "Path",
-    "Point",
-    "Points",
-    "Staged",
-    "Straight",
-    "TrigFlow",
-    "VarianceExploding",
-]
+if not TYPE_CHECKING:
+    __getattr__, __dir__, __all__ = attached(
+        __name__,
+        {
+            "base": "Path Point Points",
+            "continuous": "Circle Cosine LinearVP TrigFlow",
+            "discrete": "Betas Discrete",
+            "exploding": "VarianceExploding",
+            "staged": "CurvedStage Staged",
+            "straight": "Exploding Straight",
+        },
+    )

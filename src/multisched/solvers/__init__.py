@@ -5,127 +5,64 @@ from typing import TYPE_CHECKING
 from multisched.lazy import attached
 
 if TYPE_CHECKING:
-    from multisched.solvers.adams import Adams
-    from multisched.solvers.ancestral_flow import AncestralRF, RescaledSDE
-    from multisched.solvers.angle import AngleAdams
-    from multisched.solvers.base import Estimate, Next, Solver
-    from multisched.solvers.cfg_plus import CFGPlusPlus
-    from multisched.solvers.consistency import LCM, TCD, Consistency
-    from multisched.solvers.ddim import DDIM, RePaint
-    from multisched.solvers.ddpm import DDPM
-    from multisched.solvers.dpm import DPMMultistep
-    from multisched.solvers.dpm2 import ChurnedMidpoint, Midpoint
-    from multisched.solvers.dpm_fast import DPMFast
-    from multisched.solvers.dpm_sde import DPMMultistepSDE
-    from multisched.solvers.dpm_singlestep import DPMSinglestep
-    from multisched.solvers.er_sde import ERSDE
-    from multisched.solvers.euler import Euler, PingPong
-    from multisched.solvers.exponential import ExponentialAdams
-    from multisched.solvers.exponential_rk import ExponentialRK
-    from multisched.solvers.gradient_estimation import GradientEstimation
-    from multisched.solvers.heun import ChurnedHeun, Heun
-    from multisched.solvers.heun_plus import HeunPlus
-    from multisched.solvers.piflow import PiFlow
-    from multisched.solvers.res import RESMultistep
-    from multisched.solvers.rows import Rows
-    from multisched.solvers.runge_kutta import RungeKutta
-    from multisched.solvers.score import EulerMaruyama, PredictorCorrector
-    from multisched.solvers.stochastic_adams import StochasticAdams
-    from multisched.solvers.straightened import Straightened
+    from multisched.solvers.adams import Adams as Adams
+    from multisched.solvers.ancestral_flow import AncestralRF as AncestralRF, RescaledSDE as RescaledSDE
+    from multisched.solvers.angle import AngleAdams as AngleAdams
+    from multisched.solvers.base import Estimate as Estimate, Next as Next, Solver as Solver
+    from multisched.solvers.cfg_plus import CFGPlusPlus as CFGPlusPlus
+    from multisched.solvers.consistency import LCM as LCM, TCD as TCD, Consistency as Consistency
+    from multisched.solvers.ddim import DDIM as DDIM, RePaint as RePaint
+    from multisched.solvers.ddpm import DDPM as DDPM
+    from multisched.solvers.dpm import DPMMultistep as DPMMultistep
+    from multisched.solvers.dpm2 import ChurnedMidpoint as ChurnedMidpoint, Midpoint as Midpoint
+    from multisched.solvers.dpm_fast import DPMFast as DPMFast
+    from multisched.solvers.dpm_sde import DPMMultistepSDE as DPMMultistepSDE
+    from multisched.solvers.dpm_singlestep import DPMSinglestep as DPMSinglestep
+    from multisched.solvers.er_sde import ERSDE as ERSDE
+    from multisched.solvers.euler import Euler as Euler, PingPong as PingPong
+    from multisched.solvers.exponential import ExponentialAdams as ExponentialAdams
+    from multisched.solvers.exponential_rk import ExponentialRK as ExponentialRK
+    from multisched.solvers.gradient_estimation import GradientEstimation as GradientEstimation
+    from multisched.solvers.heun import ChurnedHeun as ChurnedHeun, Heun as Heun
+    from multisched.solvers.heun_plus import HeunPlus as HeunPlus
+    from multisched.solvers.piflow import PiFlow as PiFlow
+    from multisched.solvers.res import RESMultistep as RESMultistep
+    from multisched.solvers.rows import Rows as Rows
+    from multisched.solvers.runge_kutta import RungeKutta as RungeKutta
+    from multisched.solvers.score import EulerMaruyama as EulerMaruyama, PredictorCorrector as PredictorCorrector
+    from multisched.solvers.stochastic_adams import StochasticAdams as StochasticAdams
+    from multisched.solvers.straightened import Straightened as Straightened
 
-PLACES = {
-    "adams": ("Adams",),
-    "ancestral_flow": (
-        "AncestralRF",
-        "RescaledSDE",
-    ),
-    "angle": ("AngleAdams",),
-    "base": (
-        "Estimate",
-        "Next",
-        "Solver",
-    ),
-    "cfg_plus": ("CFGPlusPlus",),
-    "consistency": (
-        "LCM",
-        "TCD",
-        "Consistency",
-    ),
-    "ddim": (
-        "DDIM",
-        "RePaint",
-    ),
-    "ddpm": ("DDPM",),
-    "dpm": ("DPMMultistep",),
-    "dpm_fast": ("DPMFast",),
-    "dpm_sde": ("DPMMultistepSDE",),
-    "dpm_singlestep": ("DPMSinglestep",),
-    "dpm2": (
-        "ChurnedMidpoint",
-        "Midpoint",
-    ),
-    "er_sde": ("ERSDE",),
-    "euler": (
-        "Euler",
-        "PingPong",
-    ),
-    "exponential": ("ExponentialAdams",),
-    "exponential_rk": ("ExponentialRK",),
-    "gradient_estimation": ("GradientEstimation",),
-    "heun": (
-        "ChurnedHeun",
-        "Heun",
-    ),
-    "heun_plus": ("HeunPlus",),
-    "piflow": ("PiFlow",),
-    "res": ("RESMultistep",),
-    "rows": ("Rows",),
-    "runge_kutta": ("RungeKutta",),
-    "score": (
-        "EulerMaruyama",
-        "PredictorCorrector",
-    ),
-    "stochastic_adams": ("StochasticAdams",),
-    "straightened": ("Straightened",),
-}
-__getattr__, __dir__ = attached(__name__, PLACES)
-
-__all__ = [
-    "DDIM",
-    "DDPM",
-    "ERSDE",
-    "LCM",
-    "TCD",
-    "Adams",
-    "AncestralRF",
-    "AngleAdams",
-    "CFGPlusPlus",
-    "ChurnedHeun",
-    "ChurnedMidpoint",
-    "Consistency",
-    "DPMFast",
-    "DPMMultistep",
-    "DPMMultistepSDE",
-    "DPMSinglestep",
-    "Estimate",
-    "Euler",
-    "EulerMaruyama",
-    "ExponentialAdams",
-    "ExponentialRK",
-    "GradientEstimation",
-    "Heun",
-    "HeunPlus",
-    "Midpoint",
-    "Next",
-    "PiFlow",
-    "PingPong",
-    "PredictorCorrector",
-    "RESMultistep",
-    "RePaint",
-    "RescaledSDE",
-    "Rows",
-    "RungeKutta",
-    "Solver",
-    "StochasticAdams",
-    "Straightened",
-]
+if not TYPE_CHECKING:
+    __getattr__, __dir__, __all__ = attached(
+        __name__,
+        {
+            "adams": "Adams",
+            "ancestral_flow": "AncestralRF RescaledSDE",
+            "angle": "AngleAdams",
+            "base": "Estimate Next Solver",
+            "cfg_plus": "CFGPlusPlus",
+            "consistency": "LCM TCD Consistency",
+            "ddim": "DDIM RePaint",
+            "ddpm": "DDPM",
+            "dpm": "DPMMultistep",
+            "dpm_fast": "DPMFast",
+            "dpm_sde": "DPMMultistepSDE",
+            "dpm_singlestep": "DPMSinglestep",
+            "dpm2": "ChurnedMidpoint Midpoint",
+            "er_sde": "ERSDE",
+            "euler": "Euler PingPong",
+            "exponential": "ExponentialAdams",
+            "exponential_rk": "ExponentialRK",
+            "gradient_estimation": "GradientEstimation",
+            "heun": "ChurnedHeun Heun",
+            "heun_plus": "HeunPlus",
+            "piflow": "PiFlow",
+            "res": "RESMultistep",
+            "rows": "Rows",
+            "runge_kutta": "RungeKutta",
+            "score": "EulerMaruyama PredictorCorrector",
+            "stochastic_adams": "StochasticAdams",
+            "straightened": "Straightened",
+        },
+    )

@@ -15,94 +15,73 @@ from typing import TYPE_CHECKING
 from multisched.lazy import attached
 
 if TYPE_CHECKING:
-    from multisched.spacings.base import Asked, Chain, DynamicShift, End, Given, Link, Spacing
-    from multisched.spacings.change import Cap, Karras, Respace, RespaceRatios, Round, Shift, Terminal
-    from multisched.spacings.direction import Inverse, Jumping, Renoised, Reversed
-    from multisched.spacings.distilled import Decoder, GivenPlaces, Ramp, Skipping, TwoTimes
-    from multisched.spacings.named import NAMES, Named
-    from multisched.spacings.placement import (
-        DDIMUniform,
-        Even,
-        Leading,
-        LinearQuadratic,
-        Linspace,
-        SGMUniform,
-        Simple,
-        Times,
-        Trailing,
-        Trained,
+    from multisched.spacings.base import (
+        Asked as Asked,
+        Chain as Chain,
+        DynamicShift as DynamicShift,
+        End as End,
+        Given as Given,
+        Link as Link,
+        Spacing as Spacing,
     )
-    from multisched.spacings.published import align_your_steps
-    from multisched.spacings.singular import Descent, OneRun, Proteina, SineTimes, Stage
-    from multisched.spacings.softened import SoftLog
+    from multisched.spacings.change import (
+        Cap as Cap,
+        Karras as Karras,
+        Respace as Respace,
+        RespaceRatios as RespaceRatios,
+        Round as Round,
+        Shift as Shift,
+        Terminal as Terminal,
+    )
+    from multisched.spacings.direction import (
+        Inverse as Inverse,
+        Jumping as Jumping,
+        Renoised as Renoised,
+        Reversed as Reversed,
+    )
+    from multisched.spacings.distilled import (
+        Decoder as Decoder,
+        GivenPlaces as GivenPlaces,
+        Ramp as Ramp,
+        Skipping as Skipping,
+        TwoTimes as TwoTimes,
+    )
+    from multisched.spacings.named import NAMES as NAMES, Named as Named
+    from multisched.spacings.placement import (
+        DDIMUniform as DDIMUniform,
+        Even as Even,
+        Leading as Leading,
+        LinearQuadratic as LinearQuadratic,
+        Linspace as Linspace,
+        SGMUniform as SGMUniform,
+        Simple as Simple,
+        Times as Times,
+        Trailing as Trailing,
+        Trained as Trained,
+    )
+    from multisched.spacings.published import align_your_steps as align_your_steps
+    from multisched.spacings.singular import (
+        Descent as Descent,
+        OneRun as OneRun,
+        Proteina as Proteina,
+        SineTimes as SineTimes,
+        Stage as Stage,
+    )
+    from multisched.spacings.softened import SoftLog as SoftLog
 
-PLACES = {
-    "base": ("Asked", "Chain", "DynamicShift", "End", "Given", "Link", "Spacing"),
-    "change": ("Cap", "Karras", "Respace", "RespaceRatios", "Round", "Shift", "Terminal"),
-    "direction": ("Inverse", "Jumping", "Renoised", "Reversed"),
-    "distilled": ("Decoder", "GivenPlaces", "Ramp", "Skipping", "TwoTimes"),
-    "levels": (),
-    "named": ("NAMES", "Named"),
-    "placement": (
-        "DDIMUniform",
-        "Even",
-        "Leading",
-        "LinearQuadratic",
-        "Linspace",
-        "SGMUniform",
-        "Simple",
-        "Times",
-        "Trailing",
-        "Trained",
-    ),
-    "published": ("align_your_steps",),
-    "singular": ("Descent", "OneRun", "Proteina", "SineTimes", "Stage"),
-    "softened": ("SoftLog",),
-}
-__getattr__, __dir__ = attached(__name__, PLACES)
-
-__all__ = [
-    "NAMES",
-    "Asked",
-    "Cap",
-    "Chain",
-    "DDIMUniform",
-    "Decoder",
-    "Descent",
-    "DynamicShift",
-    "End",
-    "Even",
-    "Given",
-    "GivenPlaces",
-    "Inverse",
-    "Jumping",
-    "Karras",
-    "Leading",
-    "LinearQuadratic",
-    "Link",
-    "Linspace",
-    "Named",
-    "OneRun",
-    "Proteina",
-    "Ramp",
-    "Renoised",
-    "Respace",
-    "RespaceRatios",
-    "Reversed",
-    "Round",
-    "SGMUniform",
-    "Shift",
-    "Simple",
-    "SineTimes",
-    "Skipping",
-    "SoftLog",
-    "Spacing",
-    "Stage",
-    "Terminal",
-    "Times",
-    "Trailing",
-    "Trained",
-    "TwoTimes",
-    "align_your_steps",
-    "levels",
-]
+if not TYPE_CHECKING:
+    __getattr__, __dir__, __all__ = attached(
+        __name__,
+        {
+            "base": "Asked Chain DynamicShift End Given Link Spacing",
+            "change": "Cap Karras Respace RespaceRatios Round Shift Terminal",
+            "direction": "Inverse Jumping Renoised Reversed",
+            "distilled": "Decoder GivenPlaces Ramp Skipping TwoTimes",
+            "levels": "",
+            "named": "NAMES Named",
+            "placement": "DDIMUniform Even Leading LinearQuadratic Linspace SGMUniform Simple Times Trailing Trained",
+            "published": "align_your_steps",
+            "singular": "Descent OneRun Proteina SineTimes Stage",
+            "softened": "SoftLog",
+        },
+    )
