@@ -3,7 +3,7 @@
 nox -s tests                          the suite on every backend
 nox -s processors                     the same as on processors without fused products, and with other last bits
 nox -s tests -- --device cuda         the same on an accelerator: cuda, mps, gpu, tpu or metal
-nox -s peers -- --write-table         parity with diffusers, and docs/parity.md made anew from it
+nox -s peers -- --write-table         parity with diffusers and k-diffusion, and docs/parity.md made anew from it
 nox -s fuzz -- --count 200000         random input, which is no part of the default run
 nox -s bench                          the benchmarks, which are no part of the default run
 """
@@ -21,6 +21,8 @@ nox.options.default_venv_backend = "virtualenv"
 
 PROJECT = nox.project.load_toml("pyproject.toml")
 CONSTRAINTS = ("--constraint", "constraints.txt")
+# Its samplers need what the group "peers" has; the rest of it needs another torch, and much more. No group can say so.
+K_DIFFUSION = "k-diffusion==0.1.1.post1"
 
 # What looks at plans alone is the same on each backend.
 BACKEND_ONLY = ("-m", "not host")
@@ -115,8 +117,9 @@ def newer_python(session: nox.Session) -> None:
 
 @nox.session
 def peers(session: nox.Session) -> None:
-    """Our tables against diffusers', and the page about it where `-- --write-table` asks for it."""
+    """Our tables against diffusers' and our runs against k-diffusion's; `-- --write-table` makes the page."""
     _install(session, "test", "peers", extras=[".[torch]"])
+    session.install("--no-deps", K_DIFFUSION)
     figures = session.create_tmp()
     for old in Path(figures).glob("*.json"):
         old.unlink()

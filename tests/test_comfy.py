@@ -14,6 +14,7 @@ from multisched.solvers import (
     Adams,
     AncestralRF,
     CFGPlusPlus,
+    ChurnedMidpoint,
     DPMFast,
     DPMMultistep,
     DPMMultistepSDE,
@@ -47,7 +48,7 @@ PATHS = {
 
 FAST = {f"fast {model}": DPMFast.ratios(8, *points[[0, -2]]) for model, points in POINTS.items() if model != "offset"}
 TWO_M = DPMMultistep(lower_order_final=False)
-TWO_M_SDE = DPMMultistep(2, "sde-dpmsolver++", lower_order_final=False)
+TWO_M_SDE = DPMMultistepSDE(2, solver_type="midpoint")
 LMS, IPNDM = Adams(denoised_end=True), Adams("even", denoised_end=True)
 # Noise is added in the middle of the run: on steps 1 to 3, on a flow 1 to 5.
 AMID = ((1900.0, 8000.0), (600.0, 960.0))
@@ -58,7 +59,7 @@ CASES = {
     "euler_ancestral": (DDIM(1.0), AncestralRF()),
     "heun": (Heun(), Heun()),
     "heunpp2": (HeunPlus(), Straightened(HeunPlus())),
-    "dpm_2": (Midpoint(), Straightened(Midpoint())),
+    "dpm_2": (ChurnedMidpoint(), Straightened(Midpoint())),
     "dpm_2_ancestral": (Midpoint(eta=1.0), Midpoint("velocity", 1.0, aim="share")),
     "dpm_fast": ((DPMFast(), "fast eps"), (Straightened(DPMFast()), "fast flow")),
     "lms": (LMS, Straightened(LMS)),

@@ -163,6 +163,7 @@ WEAK = {
     ms.solvers.DPMMultistepSDE(): 2,
     ms.solvers.DPMMultistepSDE(halved=False): 2,
     ms.solvers.DPMMultistepSDE(2, 0.5): 2,
+    ms.solvers.DPMMultistepSDE(2, solver_type="midpoint"): 2,
     ms.solvers.DPMMultistepSDE(1): 1,
     ms.solvers.RESMultistep(1.0): 2,
     ms.solvers.RESMultistep(0.5): 2,

@@ -50,15 +50,15 @@ TOGETHER = (
     {"solver_order": (3,), "algorithm_type": ("dpmsolver", "dpmsolver++"), "lower_order_final": (False, True)},
     {"even": (False,), "damping": (0.0,), "variable": ("lam", "angle"), "predictor": (2, 3), "corrector": (0, 3, 4)},
     {"start": ("heun", "runge_kutta"), "most": (1, 2, 3)},
-    {"most": (1, 2, 3), "eta": (0.0,), "halved": (True, False)},
+    {"most": (1, 2, 3), "eta": (0.0,), "halved": (True, False), "solver_type": ("midpoint", "heun")},
     {"most": (1, 2, 3), "phi": ("ode",), "rule": ("published", "interpolated")},
     {"predictor": (1, 2, 3), "corrector": (1, 2, 3, 4), "calls": (1, 2), "tau": (0.0,)},
 )
 
 
 def _variants(solver):
-    names = {one.name for one in fields(solver)} & set(OPTIONS)
-    changes = [{name: value} for name in sorted(names) for value in OPTIONS[name]]
+    names = {one.name for one in fields(solver)}
+    changes = [{name: value} for name in sorted(names & set(OPTIONS)) for value in OPTIONS[name]]
     for options in TOGETHER:
         if set(options) <= names:
             changes += [dict(zip(options, values, strict=True)) for values in itertools.product(*options.values())]

@@ -2,6 +2,7 @@
 
 import itertools
 import math
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -33,6 +34,14 @@ TWO_M_SDE = DPMMultistep(2, "sde-dpmsolver++", "heun", lower_order_final=False)
 SAME = {
     "Midpoint by velocity": (Midpoint("velocity"), Straightened(Midpoint())),
     "DPM++ 2M SDE": (DPMMultistepSDE(2), TWO_M_SDE),
+    "DPM++ 2M SDE, midpoint": (
+        DPMMultistepSDE(2, solver_type="midpoint"),
+        replace(TWO_M_SDE, solver_type="midpoint"),
+    ),
+    "DPM++ 2M SDE without noise": (
+        DPMMultistepSDE(2, 0.0, solver_type="midpoint"),
+        DPMMultistep(lower_order_final=False),
+    ),
     "RES multistep": (RESMultistep(), ExponentialAdams(True, 2)),
     "gamma of 1": (GradientEstimation(1.0), Euler()),
     "gamma of 3/2": (GradientEstimation(1.5), Adams("even", most=2, denoised_end=True)),

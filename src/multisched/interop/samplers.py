@@ -65,7 +65,6 @@ def _guided(kind: Callable[..., Solver], *values: Any, **options: Any) -> Sample
     return Sampler(lambda **more: solvers.CFGPlusPlus(made(**more)))
 
 
-_DPM_2M = {"algorithm_type": "sde-dpmsolver++", "lower_order_final": False}
 _SA = {"tau_start": 200.0, "tau_end": 800.0}  # timesteps of the middle three fifths of a training run
 
 NAMES: Mapping[str, Sampler] = {
@@ -73,7 +72,7 @@ NAMES: Mapping[str, Sampler] = {
     "euler_ancestral": Sampler(_of(solvers.DDIM, eta=1.0), _of(solvers.AncestralRF)),
     "heun": Sampler(_of(solvers.Heun)),
     "heunpp2": _same(solvers.HeunPlus),
-    "dpm_2": _same(solvers.Midpoint),
+    "dpm_2": Sampler(_of(solvers.ChurnedMidpoint), _same(solvers.Midpoint).flow),
     "dpm_2_ancestral": Sampler(_of(solvers.Midpoint, eta=1.0), _of(solvers.Midpoint, "velocity", eta=1.0, aim="share")),
     "dpm_fast": _same(solvers.DPMFast),
     "lms": _same(solvers.Adams, denoised_end=True),
@@ -82,7 +81,7 @@ NAMES: Mapping[str, Sampler] = {
     "deis": _same(solvers.ExponentialAdams, False, 3),
     "dpmpp_sde": Sampler(_of(solvers.Midpoint, "x0", 1.0, True)),
     "dpmpp_2m": _same(solvers.DPMMultistep, lower_order_final=False),
-    "dpmpp_2m_sde": Sampler(_of(solvers.DPMMultistep, **_DPM_2M)),
+    "dpmpp_2m_sde": Sampler(_of(solvers.DPMMultistepSDE, 2, solver_type="midpoint")),
     "dpmpp_2m_sde_heun": Sampler(_of(solvers.DPMMultistepSDE, 2)),
     "dpmpp_3m_sde": Sampler(_of(solvers.DPMMultistepSDE)),
     "dpmpp_2s_ancestral": Sampler(
@@ -106,7 +105,8 @@ NAMES: Mapping[str, Sampler] = {
     "uni_pc": Sampler(_of(solvers.ExponentialAdams, True, 3, 4, "bh1")),
     "uni_pc_bh2": Sampler(_of(solvers.ExponentialAdams, True, 3, 4, "bh2")),
 }
-"""The samplers of ComfyUI by name. Those of k-diffusion have the same names."""
+"""The samplers of ComfyUI by name. Those of k-diffusion have the same names, and are the same but for "lms", whose last
+step leads to x0 in ComfyUI; denoised_end=False is k-diffusion's."""
 
 A1111 = {
     "euler a": "euler_ancestral",

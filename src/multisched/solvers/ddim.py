@@ -14,23 +14,25 @@ class DDIM(Solver):
     """Denoising diffusion implicit models (Song et al. 2020, arXiv 2010.02502, eq. 12 and 16); order 1.
 
         s      = eta * sigma_next / sigma * sqrt(sigma^2 - (alpha * sigma_next / alpha_next)^2)
-        x_next = alpha_next * x0 + sqrt(sigma_next^2 - s^2) * noise + s * z,   z ~ N(0, I)
+        x_next = alpha_next * x0 + sqrt(sigma_next^2 - s^2) * noise + s_noise * s * z,   z ~ N(0, I)
 
     eta = 0 is `Euler`; eta = 1 is DDPM with the smaller posterior variance (Ho et al. 2020, arXiv 2006.11239, eq. 7).
 
     Args:
         eta: share of the posterior's standard deviation that is drawn anew, in [0, 1].
         use_clipped_model_output: whether the noise is taken from the clipped x0 rather than from the output itself.
+        s_noise: scale of the noise that is drawn.
 
     Raises:
-        ScheduleError: eta outside [0, 1].
+        ScheduleError: eta outside [0, 1], or s_noise is negative.
     """
 
     eta: float = 0.0
     use_clipped_model_output: bool = False
+    s_noise: float = 1.0
 
     def __post_init__(self) -> None:
-        check_options(self)
+        check_options(self, not_negative=("s_noise",))
         if not 0.0 <= self.eta <= 1.0:
             raise ScheduleError(f"eta must be in [0, 1]; given {self.eta!r}.")
 
@@ -44,7 +46,7 @@ class DDIM(Solver):
             return Next(row.alpha_next * model.x0 + row.sigma_next * direction)
         std = self.eta * posterior_std(row)
         rest = namespace(std).sqrt(row.sigma_next**2 - std**2)
-        return Next(row.alpha_next * model.x0 + rest * direction + std * noise[0])
+        return Next(row.alpha_next * model.x0 + rest * direction + self.s_noise * std * noise[0])
 
 
 @dataclass(frozen=True)

@@ -1,7 +1,7 @@
 """DPM-Solver++ multistep for the SDE, with any amount of noise: "DPM++ 3M SDE"."""
 
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Literal
 
 from multisched.solvers.base import Estimate, Next, Solver
 from multisched.solvers.limits import gap, nonzero, one_over, orders, root
@@ -19,8 +19,9 @@ class DPMMultistepSDE(Solver):
         h = lam_next - lam,   H = (1 + eta) * h,   p1 = 1 - (1 - e^-H) / H,   p2 = 1/2 - p1 / H
 
     x0' is the slope of the parabola through the last three estimates. x0'' is its second derivative, or half of that as
-    published. The first step has order 1, the second order 2; a step to sigma = 0 is x0. With eta = 1, and two
-    estimates, this is `DPMMultistep`'s "sde-dpmsolver++" by the rule "heun".
+    published. The first step has order 1, the second order 2; a step to sigma = 0 is x0. By the rule "midpoint" a step
+    of order 2 has (1 - e^-H) / 2 in place of p1. With eta = 1, and two estimates, this is `DPMMultistep`'s
+    "sde-dpmsolver++" by the same rule.
 
     Order min(most, 2) where eta = 0. Else the law of the samples is of weak order min(most, 2).
 
@@ -29,15 +30,17 @@ class DPMMultistepSDE(Solver):
         eta: amount of noise; 0 for the probability flow, 1 for the SDE of the paper.
         s_noise: scale of the noise.
         halved: whether x0'' is halved, as published; False is closer at many steps.
+        solver_type: rule of the steps of order 2, "heun" or "midpoint".
 
     Raises:
-        ScheduleError: if a setting is negative or not finite.
+        ScheduleError: if a setting is negative or not finite, or `solver_type` is another word.
     """
 
     most: int = 3
     eta: float = 1.0
     s_noise: float = 1.0
     halved: bool = True
+    solver_type: Literal["midpoint", "heun"] = "heun"
 
     def __post_init__(self) -> None:
         check_options(self, not_negative=("eta", "s_noise"))
@@ -59,9 +62,11 @@ class DPMMultistepSDE(Solver):
         h = gap(row.start, row.next)
         decay, std = way(row.start, row.next, self.eta)
         slope, curve = self._derivatives(row, model.x0, memory)
-        scaled = (1 + self.eta) * h
-        p1 = 1 + namespace(h).expm1(-scaled) * one_over(scaled)
+        xp, scaled = namespace(h), (1 + self.eta) * h
+        p1 = 1 + xp.expm1(-scaled) * one_over(scaled)
         p2 = 0.5 - p1 * one_over(scaled)
+        if self.solver_type == "midpoint":
+            p1 = xp.where(orders(row, self.most) == 2, -0.5 * xp.expm1(-scaled), p1)
         after = decay * x + (row.alpha_next - decay * row.alpha_start) * model.x0
         after = after + row.alpha_next * h * (p1 * slope + p2 * h * curve)
         if noise:
