@@ -4,6 +4,7 @@ nox -s tests                          the suite on every backend
 nox -s processors                     the same as on processors without fused products, and with other last bits
 nox -s tests -- --device cuda         the same on an accelerator: cuda, mps, gpu, tpu or metal
 nox -s peers -- --write-table         parity with diffusers and k-diffusion, and docs/parity.md made anew from it
+nox -s orders                         docs/orders.md made anew: measured orders of convergence and of laws
 nox -s fuzz -- --count 200000         random input, which is no part of the default run
 nox -s bench                          the benchmarks, which are no part of the default run
 """
@@ -145,6 +146,14 @@ def types(session: nox.Session) -> None:
     """The type checker, with every framework there: a tensor in is a tensor out."""
     _install(session, "test", "types", extras=[".[torch,jax,mlx]" if sys.platform != "win32" else ".[torch,jax]"])
     session.run("mypy")
+
+
+@nox.session(default=False)
+def orders(session: nox.Session) -> None:
+    """The page about orders of convergence and of laws, from measurements."""
+    _install(session, "test")
+    page = session.run("python", "tests/orders.py", silent=True)
+    Path("docs", "orders.md").write_text(str(page), encoding="utf-8")
 
 
 @nox.session(default=False)

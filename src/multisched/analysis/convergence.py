@@ -1,6 +1,7 @@
 """The order at which a solver converges, measured."""
 
 from collections.abc import Sequence
+from functools import lru_cache
 from typing import Any
 
 import numpy as np
@@ -65,6 +66,7 @@ def order(
     return float(np.log(errors[first] / errors[last]) / np.log(numbers[last] / numbers[first]))
 
 
+@lru_cache(maxsize=4)
 def _end(target: Distribution, top: float, bottom: float) -> Any:
     """y = x / alpha at the end, along dy / dlog(k) = y - x0."""
     backend = backends.get("numpy")
