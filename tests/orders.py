@@ -3,11 +3,12 @@
 PYTHONPATH=src python tests/orders.py > docs/orders.md
 """
 
+import itertools
 import math
 import sys
 from collections.abc import Callable
 from dataclasses import fields, replace
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 from test_law import PATHS, WEAK, _grid
@@ -140,7 +141,7 @@ def _plan(solver: Solver, path: str, n: int) -> ms.Plan:
 def _settled(slope: Callable[[int, int], float], steps: tuple[int, ...]) -> Measured:
     """The first slope that is close to the one before it, or the last that can be measured."""
     found: list[Measured] = []
-    for few, many in zip(steps, steps[1:], strict=False):
+    for few, many in itertools.pairwise(steps):
         try:
             found.append(Measured(slope(few, many), many))
         except ms.ScheduleError:
@@ -160,20 +161,20 @@ Written by `nox -s orders`; do not edit.
 
 Deterministic solvers against the probability flow of a mixture of three Gaussians, from sigma / alpha = 1 to 0.4
 (`multisched.analysis.order`). A slope is that of log error over log steps between two numbers of steps, the second
-twice the first, and named. It is the first that is within 0.05 of the slope before it, from 24 steps on, or the last one
-whose errors are above rounding. Each is within 0.15 of the order that the solver states.
+twice the first, and named. It is the first that is within 0.05 of the slope before it, from 24 steps on, or the last
+one whose errors are above rounding. Each is within 0.15 of the order that the solver states.
 """
 LAW_HEAD = """
 ## Laws of stochastic solvers
 
-The mean and the variance that a run ends with, for the perfect model of a Gaussian, against the exact ones, from sigma /
-alpha = 8 to 0.1 (`multisched.analysis.moments`); no samples are drawn. `EulerMaruyama` runs on `paths.LinearVP`, from
-noise to the clean sample. Slopes are as above, from 120 steps on. Noise has the scale of the paper and is added at all
-levels: with another s_noise the law is another one in any number of steps. That mean and variance of a Gaussian converge
-at an order is necessary for a weak order of as much, and not sufficient.
+The mean and the variance that a run ends with, for the perfect model of a Gaussian, against the exact ones, from
+sigma / alpha = 8 to 0.1 (`multisched.analysis.moments`); no samples are drawn. `EulerMaruyama` runs on
+`paths.LinearVP`, from noise to the clean sample. Slopes are as above, from 120 steps on. Noise has the scale of the
+paper and is added at all levels: with another s_noise the law is another one in any number of steps. That mean and
+variance of a Gaussian converge at an order is necessary for a weak order of as much, and not sufficient.
 
-`Midpoint` with `noisy_middle`, "DPM++ SDE" of k-diffusion, is of weak order 1 only: the noise on the way to the middle is
-drawn apart from that of the step.
+`Midpoint` with `noisy_middle`, "DPM++ SDE" of k-diffusion, is of weak order 1 only: the noise on the way to the middle
+is drawn apart from that of the step.
 """
 REST_HEAD = """
 ## Not measured

@@ -1,4 +1,4 @@
-"""docs/orders.md is what `nox -s orders` writes: it has every solver, states what the solvers do, and its figures hold."""
+"""docs/orders.md, which `nox -s orders` writes, has every solver and states what they do, and its figures hold."""
 
 import inspect
 import re
