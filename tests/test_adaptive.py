@@ -63,6 +63,79 @@ def test_a_sample_does_not_depend_on_its_batch_mates(recipe, make, backend):
     assert alone.accepted[0] == whole.accepted[2] and alone.rejected[0] == whole.rejected[2]
 
 
+def _jitted(backend):
+    """What compiles a function whole; None on libraries that do not."""
+    if backend.name == "jax":
+        import jax
+
+        return jax.jit
+    if backend.name == "mlx":
+        import mlx.core as mx
+
+        return mx.compile
+    if backend.name == "torch":
+        import torch
+
+        return lambda f: torch.compile(f, fullgraph=True)
+    return None
+
+
+def _jax(backend):
+    if backend.name != "jax":
+        pytest.skip("JAX alone has a loop that ends by itself")
+    import jax
+
+    return jax
+
+
+@each
+@pytest.mark.parametrize("order", [2, 3])
+def test_a_run_inside_jit_is_that_outside(order, recipe, make, backend):
+    """The same steps are taken; elsewhere than on JAX it is refused in a sentence."""
+    compiled, model, z = _jitted(backend), ms.analysis.model_of(recipe, GAUSSIAN), make(_start())
+    if compiled is None:
+        pytest.skip(f"{backend.name} compiles nothing")
+
+    def run(z):
+        return ms.sample_adaptive(model, recipe, z, rtol=0.01, atol=1e-3, order=order)
+
+    if backend.name != "jax":
+        with pytest.raises(Exception, match=r"compile the model|call this outside"):
+            compiled(lambda z: run(z).sample)(z)
+        return
+    found, wanted = compiled(run)(z), run(z)
+    np.testing.assert_allclose(found.sample, wanted.sample, atol=1e-4)
+    assert int(found.calls) == wanted.calls and bool(found.arrived.all()) and bool(wanted.arrived.all())
+    for one, other in ((found.accepted, wanted.accepted), (found.rejected, wanted.rejected)):
+        np.testing.assert_array_equal(one, other)
+
+
+def test_inside_jit_a_run_that_does_not_arrive_says_so(make, backend):
+    jax, recipe, z = _jax(backend), RECIPES["vp"], make(_start())
+    model = ms.analysis.model_of(recipe, GAUSSIAN)
+    cut = jax.jit(lambda z: ms.sample_adaptive(model, recipe, z, most=3))(z)
+    assert not cut.arrived.any() and int(cut.calls) == 10 and bool((cut.accepted + cut.rejected == 3).all())
+
+    def broken(x, t):
+        return jax.numpy.where(jax.numpy.arange(6)[:, None] == 2, math.nan, model(x, t))
+
+    found = jax.jit(lambda z: ms.sample_adaptive(broken, recipe, z))(z)
+    assert found.arrived.tolist() == [True, True, False, True, True, True]
+    np.testing.assert_allclose(found.sample[0], ms.sample_adaptive(model, recipe, z).sample[0], atol=1e-4)
+
+
+def test_derivatives_go_forward_through_the_step_sizes(make, backend):
+    """By a number of the model, also where the noise itself is not traced."""
+    jax, recipe, z = _jax(backend), RECIPES["flow"], make(_start())
+    model = ms.analysis.model_of(recipe, GAUSSIAN)
+
+    def end(share):
+        return ms.sample_adaptive(lambda x, t: share * model(x, t), recipe, z).sample.sum()
+
+    _, slope = jax.jvp(end, (1.0,), (1.0,))
+    assert float(slope) == pytest.approx(float(end(1.01) - end(0.99)) / 0.02, rel=1e-3)
+
+
 def test_half_precision_stays(make, backend):
     _require(backend, "float16")
     recipe = RECIPES["flow"]

@@ -144,6 +144,18 @@ def test_what_is_told_at_a_level_leads_back_to_it(schedule):
     np.testing.assert_allclose(schedule.levels(point.timestep), [point.alpha, point.sigma], rtol=1e-9)
 
 
+EVERY = {**SCHEDULES, "discrete": ms.paths.Discrete(), "discrete-ve": ms.paths.Discrete(space="ve")}
+
+
+@pytest.mark.parametrize("path", EVERY.values(), ids=EVERY)
+def test_points_of_arrays_are_those_of_numbers(path, make, backend):
+    """The point of a ratio sigma / alpha on the arrays of any library, within rounding of float32."""
+    ratios = np.geomspace(0.02, 20.0, 60).reshape(3, 20)
+    for found, wanted in zip(path.point(make(ratios)), path.point(ratios), strict=True):
+        got = np.broadcast_to(backend.to_numpy(found), ratios.shape)
+        np.testing.assert_allclose(got, wanted, rtol=2e-5, atol=1e-5 * np.abs(wanted).max())
+
+
 def test_levels_may_be_arrays_of_any_backend(make):
     levels = [0.875, 0.5, 0.25]
     for recipe in (ms.FlowMatchEuler(), ms.DDIM()):

@@ -53,7 +53,8 @@ ALLOWED = {
     | PARTS
     | {"lazy", "printing", "table.tableau", "table.kernel", "table.plan"}
     | {"diffusion"},  # inside `Recipe.on` alone
-    "adaptive": GROUND | {"checks", "schedulers"},
+    "denoiser": GROUND | {"schedulers"},
+    "adaptive": GROUND | {"checks", "denoiser", "schedulers"},
     "analysis": GROUND | PARTS | {"table.plan", "schedulers"},
     "recommended": GROUND | PARTS | {"schedulers"},
     "interop": GROUND | PARTS | {"schedulers", "recommended"},

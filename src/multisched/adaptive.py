@@ -2,35 +2,39 @@
 
 import math
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any, Generic, NamedTuple
 
 import numpy as np
 
 from multisched import backends, checks
-from multisched.backends import B, Backend
+from multisched.backends import B
+from multisched.denoiser import Denoiser
 from multisched.errors import ScheduleError
 from multisched.schedulers.base import Recipe
 from multisched.values import real, shown
 
-FAR = 1e3
-"""sigma / alpha from which a run from pure noise is controlled; one step of Euler leads there."""
+NEAR = 1e-5
+"""How near to the end, in -log(k), a sample has arrived."""
 
 
 class Adapted(NamedTuple, Generic[B]):
-    """What `sample_adaptive` returns.
+    """What `sample_adaptive` returns. Inside jit all of it are arrays.
 
     Attributes:
         sample: the samples, in the dtype of the noise.
         calls: model calls, each of the whole batch.
         accepted: (samples,) steps that each sample has taken.
         rejected: (samples,) steps that were too long and were tried again.
+        arrived: (samples,) whether a sample has come to the end. Inside jit nothing can be raised: one that has not
+            arrived in `most` tries, or whose steps are not finite, says so here, and is x0 as estimated on the way.
     """
 
     sample: B
-    calls: int
-    accepted: np.ndarray
-    rejected: np.ndarray
+    calls: Any
+    accepted: Any
+    rejected: Any
+    arrived: Any
 
 
 def sample_adaptive(
@@ -62,6 +66,11 @@ def sample_adaptive(
 
     A step is accepted where that factor is at least `safety`. A sample that has arrived waits for the others.
 
+    It runs inside jax.jit and jax.vmap too, as a loop that ends when all have arrived or `most` tries are over; step
+    sizes are then computed in the dtype of the samples. JAX has its derivatives forward (jax.jvp, jax.jacfwd), also
+    through the step sizes, and none backward; torch and MLX have them backward, with the step sizes held. torch.compile
+    and mx.compile have no such loop: compile the model, not the run.
+
     Args:
         model: model(x, t) -> output; x shaped and typed as the noise, t (samples,) on its device.
         recipe: says the path, the prediction and the change of x0; its solver and spacing count for nothing.
@@ -78,13 +87,14 @@ def sample_adaptive(
         bottom: where it ends; None for the cleanest level that the model is trained on.
         denoise: whether one more call leads from there to x0.
         together: whether one step size serves the whole batch, as in k-diffusion; samples then depend on one another.
-        most: tries that a run may take.
+        most: tries that a run may take. Inside jit the run ends there.
 
     Returns:
         The samples, with the model calls, and the steps that were accepted and rejected.
 
     Raises:
-        ScheduleError: if a number is out of range, the run does not arrive in `most` tries, or the noise is traced.
+        ScheduleError: if a number is out of range, the run does not arrive in `most` tries, or the noise is traced by
+            another library than JAX.
 
     Example:
         >>> import multisched as ms
@@ -99,151 +109,180 @@ def sample_adaptive(
     backend = backends.of(noise)
     if not len(noise.shape):
         raise ScheduleError("the noise needs an axis that counts samples; given a number.")
-    if backend.traced(noise):
-        raise ScheduleError("sample_adaptive chooses its steps on the host; call it outside jit, or run a plan inside.")
-    checks.count("order", order, 3, least=2)
-    if not real("longest", longest) > 0:
-        raise ScheduleError(f"longest must be above 0; given {shown(longest)}.")
-    if checks.numbers("pid", pid).size != 3:
-        raise ScheduleError(f"pid must be three numbers, P, I and D; given {shown(pid)}.")
-    for name, value in {"rtol": rtol, "atol": atol, "first": first, "safety": safety}.items():
-        if not 0 < real(name, value) < math.inf:
-            raise ScheduleError(f"{name} must be a positive number; given {shown(value)}.")
-    run = _Run(model, recipe, backend, noise.dtype, noise.shape)
-    y, start = run.begin(noise, top)
-    bottom = run.ratio(run.path.ends[1]) if bottom is None else real("bottom", bottom)
-    if not 0 < bottom < start:
-        raise ScheduleError(f"a run falls from top to bottom, above 0; given {start:g} and {bottom:g}.")
-    control = _Control(noise.shape[0], min(first, longest), longest, pid, order, safety)
-    t, end, before = np.full(noise.shape[0], -math.log(start)), -math.log(bottom), y
-    for _ in range(checks.count("most", most, 10**6)):
-        if np.all(t >= end - 1e-5):
-            break
-        aim = np.minimum(end, t + control.h)
-        low, high = run.steps(y, t, aim, order)
-        error = run.error(low, high, before, atol, rtol)
-        if not np.all(np.isfinite(error)):
+    if backend.compiling():
+        raise ScheduleError("sample_adaptive chooses its steps as it goes; compile the model, not the run.")
+    control = _Control(rtol, atol, order, first, longest, pid, safety, together)
+    most = checks.count("most", most, 10**6)
+    run = _Run(model, recipe, backend, noise, backend.unreadable(noise))
+    try:
+        tries, begun, end = run.tried(control, noise, top, bottom, most)
+    except _UnreadableError:  # the noise has values, and what the model makes of it has none
+        run = _Run(model, recipe, backend, noise, True)
+        tries, begun, end = run.tried(control, noise, top, bottom, most)
+    arrived = tries.t >= end - NEAR
+    if not run.inside and not np.all(arrived):
+        if not np.all(np.isfinite(tries.h)):
             raise ScheduleError("the model's output is not finite, or leads to samples that are not.")
-        error = np.full_like(error, math.sqrt(np.mean(error**2))) if together else error
-        taken = control.propose(error, t < end - 1e-5)
-        y, before = run.where(taken, high, y), run.where(taken, low, before)
-        t = np.where(taken, aim, t)
-    else:
         raise ScheduleError(f"the run has not arrived in {most} tries; give a larger rtol or atol, or most=.")
-    y = run.x0(y, np.exp(-t)) if denoise else run.put(run.path.point(np.exp(-t)).alpha) * y
+    ratio = run.xp.exp(-tries.t)
+    y = run.x0(tries.y, ratio) if denoise else run.put(run.path.point(ratio).alpha) * tries.y
     sample: Any = backend.astype(y, noise.dtype)
-    return Adapted(sample, run.calls, control.accepted, control.rejected)
+    calls = begun + order * tries.count + denoise
+    return Adapted(sample, calls, tries.accepted, tries.rejected, arrived)
 
 
-@dataclass
+class _UnreadableError(Exception):
+    """What step sizes are to come of has no values."""
+
+
+class _Tries(NamedTuple):
+    """Where the samples of a run stand.
+
+    Attributes:
+        y: the samples (samples, ...), and of the last accepted step that of the lower order, `before`.
+        t: (samples,) -log(k) of each.
+        h: (samples,) lengths of their next steps.
+        past: (3, samples) 1 / error of this try and of the last two accepted.
+        accepted, rejected: (samples,) steps.
+        count: tries.
+    """
+
+    y: Any
+    before: Any
+    t: Any
+    h: Any
+    past: Any
+    accepted: Any
+    rejected: Any
+    count: Any
+
+
+@dataclass(frozen=True)
 class _Control:
-    """The step sizes of all samples."""
+    """How long steps are."""
 
-    samples: int
+    rtol: float
+    atol: float
+    order: int
     first: float
     longest: float
     pid: tuple[float, float, float]
-    order: int
     safety: float
-    h: np.ndarray = field(init=False)
-    accepted: np.ndarray = field(init=False)
-    rejected: np.ndarray = field(init=False)
+    together: bool
 
     def __post_init__(self) -> None:
-        p, i, d = self.pid
-        self.powers = np.array([p + i + d, -(p + 2 * d), d])[:, None] / self.order
-        self.h, self.past = np.full(self.samples, self.first), np.zeros((0, self.samples))
-        self.accepted, self.rejected = (np.zeros(self.samples, dtype=int) for _ in range(2))
+        checks.count("order", self.order, 3, least=2)
+        if not real("longest", self.longest) > 0:
+            raise ScheduleError(f"longest must be above 0; given {shown(self.longest)}.")
+        if checks.numbers("pid", self.pid).size != 3:
+            raise ScheduleError(f"pid must be three numbers, P, I and D; given {shown(self.pid)}.")
+        for name in ("rtol", "atol", "first", "safety"):
+            if not 0 < real(name, value := getattr(self, name)) < math.inf:
+                raise ScheduleError(f"{name} must be a positive number; given {shown(value)}.")
 
-    def propose(self, error: np.ndarray, running: np.ndarray) -> np.ndarray:
-        """Which samples take their step; their next lengths follow."""
+    def next(self, run: "_Run", end: float, tries: _Tries) -> _Tries:
+        """After one more try of all samples that have not arrived."""
+        xp, running = run.xp, self.running(run, end, tries)
+        aim = xp.where(running, xp.minimum(tries.t + tries.h, end), tries.t)
+        low, high = run.steps(self.order, tries.y, tries.t, aim)
+        error = run.error(low, high, tries.before, self.atol, self.rtol)
+        error = xp.where(xp.isfinite(error), error, math.nan)  # which no factor is at least `safety` of
+        error = xp.sqrt(xp.mean(error**2)) + 0 * error if self.together else error
+
         inverse = 1 / (error + 1e-8)
-        past = np.tile(inverse, (3, 1)) if not len(self.past) else np.concatenate([inverse[None], self.past[1:]])
-        factor = 1 + np.arctan(np.prod(past**self.powers, axis=0) - 1)
-        fits = factor >= self.safety
-        taken: np.ndarray = fits & running
-        self.past = np.where(taken, np.stack([past[0], past[0], past[1]]), past)
-        self.h = np.where(running, np.minimum(self.h * factor, self.longest), self.h)
-        self.accepted += taken
-        self.rejected += running & ~fits
-        return taken
+        begun = tries.count > 0
+        past = xp.stack([inverse, *(xp.where(begun, tries.past[k], inverse) for k in (1, 2))])
+        factor = 1 + xp.atan(self._product(past) - 1)
+        taken = (factor >= self.safety) & running
+        return _Tries(
+            y=run.where(taken, high, tries.y),
+            before=run.where(taken, low, tries.before),
+            t=xp.where(taken, aim, tries.t),
+            h=xp.where(running, xp.minimum(tries.h * factor, self.longest), tries.h),
+            past=xp.where(taken, xp.stack([past[0], past[0], past[1]]), past),
+            accepted=tries.accepted + run.whole(taken),
+            rejected=tries.rejected + run.whole(running & ~taken),
+            count=tries.count + 1,
+        )
+
+    def _product(self, past: Any) -> Any:
+        p, i, d = self.pid
+        a, b, c = ((p + i + d) / self.order, -(p + 2 * d) / self.order, d / self.order)
+        return past[0] ** a * past[1] ** b * past[2] ** c
+
+    def running(self, run: "_Run", end: float, tries: _Tries) -> Any:
+        """(samples,) whether a sample is still on its way."""
+        return (tries.t < end - NEAR) & run.xp.isfinite(tries.h)
 
 
-class _Run:
-    """A model on a path, in y = x / alpha."""
+class _Run(Denoiser):
+    """The tries of a run."""
 
-    def __init__(self, model: Any, recipe: Recipe, backend: Backend[Any], narrow: Any, shape: tuple[int, ...]) -> None:
-        parts = recipe.parts()
-        self.path, self.prediction, self.change = parts.path, parts.prediction, parts.denoised_transform
-        self.model, self.backend, self.narrow, self.shape = model, backend, narrow, tuple(shape)
-        self.calls, self.device, self.wide = 0, None, backend.compute_dtype(narrow)
+    def tried(
+        self, control: _Control, noise: Any, top: float | None, bottom: float | None, most: int
+    ) -> tuple[_Tries, int, float]:
+        """The last try of a run, the calls before the first, and -log(k) where it ends."""
+        y, start, begun = self.begin(noise, top)
+        bottom = self.ratio(self.path.ends[1]) if bottom is None else real("bottom", bottom)
+        if not 0 < bottom < start:
+            raise ScheduleError(f"a run falls from top to bottom, above 0; given {start:g} and {bottom:g}.")
+        end = -math.log(bottom)
+        return self.loop(control, y, -math.log(start), end, most), begun, end
 
-    def put(self, values: Any) -> Any:
-        """Numbers (samples,) of the host, as an array that broadcasts with the samples."""
-        column = np.broadcast_to(values, self.shape[:1]).reshape(-1, *[1] * (len(self.shape) - 1))
-        return self.backend.asarray(column, self.wide, self.device)
+    def loop(self, control: _Control, y: Any, start: float, end: float, most: int) -> _Tries:
+        """The last try of a run."""
+        of, xp, count = self.shape[:1], self.xp, 0
+        kinds: dict[str, Any] = {"dtype": self.wide} if self.inside else {}
+        none = self.whole(xp.zeros(of))
+        t, h = xp.full(of, start, **kinds), xp.full(of, min(control.first, control.longest), **kinds)
+        tries = _Tries(y, y, t, h, xp.ones((3, *of), **kinds), none, none, count)
 
-    def ratio(self, noise: float) -> float:
-        """sigma / alpha at a `noise` of the path."""
-        point = self.path.at(np.array(noise))
-        return float(point.sigma / point.alpha) if point.alpha else math.inf
+        def going(tries: _Tries) -> Any:
+            return xp.any(control.running(self, end, tries)) & (tries.count < most)
 
-    def begin(self, noise: Any, top: float | None) -> tuple[Any, float]:
-        """The first sample, and where it stands."""
-        self.device = self.backend.device(noise)
-        start = self.ratio(self.path.ends[0]) if top is None else real("top", top)
-        z = self.backend.astype(noise, self.wide)
-        if start < math.inf:
-            prior = self.path.prior
-            return self.put(start if prior is None else math.hypot(start, prior)) * z, start
-        point = self.path.at(np.array(self.path.ends[:1]))
-        return self._x0(self.put(point.sigma * point.scale) * z, *point) + FAR * z, FAR
+        if self.inside:
+            tries = tries._replace(count=xp.sum(none))
+            found: _Tries = self.backend.loop(going, lambda tries: control.next(self, end, tries), tries)
+            return found
+        while going(tries):
+            tries = control.next(self, end, tries)
+        return tries
 
-    def x0(self, y: Any, ratio: np.ndarray) -> Any:
-        """The estimate of x0."""
-        point = self.path.point(ratio)
-        return self._x0(self.put(point.scale * point.alpha) * y, *point)
+    def _noise(self, y: Any, t: Any) -> Any:
+        ratio = self.xp.exp(-t)
+        return (y - self.x0(y, ratio)) / self.put(ratio)
 
-    def _x0(self, x: Any, timestep: Any, alpha: Any, sigma: Any, scale: Any) -> Any:
-        times = np.broadcast_to(np.asarray(timestep), self.shape[:1])
-        output = self.model(self.backend.astype(x, self.narrow), self.backend.asarray(times, self.wide, self.device))
-        if tuple(output.shape) != self.shape:
-            raise ScheduleError(f"the model's output must be shaped as its input, {self.shape}; given {output.shape}.")
-        self.calls += 1
-        levels = (scale * alpha, scale * sigma)
-        of_x, of_output = (self.put(self.prediction.denoised(*one, *levels)) for one in ((1.0, 0.0), (0.0, 1.0)))
-        x0 = of_x * x + of_output * self.backend.astype(output, self.wide)
-        return x0 if self.change is None else self.change(self.backend, x0)
-
-    def _noise(self, y: Any, t: np.ndarray) -> Any:
-        return (y - self.x0(y, np.exp(-t))) / self.put(np.exp(-t))
-
-    def steps(self, y: Any, t: np.ndarray, end: np.ndarray, order: int) -> tuple[Any, Any]:
+    def steps(self, order: int, y: Any, t: Any, end: Any) -> tuple[Any, Any]:
         """The step of the lower and of the higher order (arXiv 2206.00927, algorithms 4 and 5)."""
-        h, r1 = end - t, 1 / order
-        gone = np.expm1(h)
+        xp, h, r1 = self.xp, end - t, 1 / order
+        gone = xp.expm1(h)
         noise = self._noise(y, t)
-        middle = y - self.put(np.exp(-t - r1 * h) * np.expm1(r1 * h)) * noise
+        middle = y - self.put(xp.exp(-t - r1 * h) * xp.expm1(r1 * h)) * noise
         slope = self._noise(middle, t + r1 * h) - noise
-        euler = y - self.put(np.exp(-end) * gone) * noise
-        second = euler - self.put(np.exp(-end) * gone / (2 * r1)) * slope
+        euler = y - self.put(xp.exp(-end) * gone) * noise
+        second = euler - self.put(xp.exp(-end) * gone / (2 * r1)) * slope
         if order == 2:
             return euler, second
-        r2, share = 2 / 3, np.where(h > 0, h, 1.0)
-        bend = np.where(h > 0, np.expm1(r2 * h) / (r2 * share) - 1, 0.0)
-        later = y - self.put(np.exp(-t - r2 * h) * np.expm1(r2 * h)) * noise
-        later = later - self.put(np.exp(-t - r2 * h) * r2 / r1 * bend) * slope
+        r2, share = 2 / 3, xp.where(h > 0, h, 1.0)
+        bend = xp.where(h > 0, xp.expm1(r2 * h) / (r2 * share) - 1, 0.0)
+        later = y - self.put(xp.exp(-t - r2 * h) * xp.expm1(r2 * h)) * noise
+        later = later - self.put(xp.exp(-t - r2 * h) * r2 / r1 * bend) * slope
         curve = self._noise(later, t + r2 * h) - noise
-        return second, euler - self.put(np.exp(-end) / r2 * np.where(h > 0, gone / share - 1, 0.0)) * curve
+        return second, euler - self.put(xp.exp(-end) / r2 * xp.where(h > 0, gone / share - 1, 0.0)) * curve
 
-    def error(self, low: Any, high: Any, before: Any, atol: float, rtol: float) -> np.ndarray:
+    def error(self, low: Any, high: Any, before: Any, atol: float, rtol: float) -> Any:
         """(samples,) sizes of the errors, beside the tolerance."""
         xp = self.backend.xp
         size = rtol * xp.where(xp.abs(low) > xp.abs(before), xp.abs(low), xp.abs(before))
         share = (low - high) / xp.where(size > atol, size, xp.zeros_like(size) + atol)
         flat = xp.reshape(share * share, (self.shape[0], -1))
-        return np.sqrt(np.asarray(self.backend.to_numpy(xp.mean(flat, axis=1)), dtype=np.float64))
+        mean = xp.mean(flat, axis=1)
+        if self.inside:
+            return xp.sqrt(mean + 1e-30)  # which has a derivative where a sample has arrived
+        if self.backend.unreadable(mean):
+            raise _UnreadableError
+        return np.sqrt(np.asarray(self.backend.to_numpy(mean), dtype=np.float64))
 
-    def where(self, taken: np.ndarray, new: Any, old: Any) -> Any:
+    def where(self, taken: Any, new: Any, old: Any) -> Any:
         """The new samples where so."""
-        return self.backend.xp.where(self.put(taken.astype(np.float64)) > 0.5, new, old)
+        return self.backend.xp.where(self.put(taken) > 0.5, new, old)

@@ -111,6 +111,13 @@ class Backend(Protocol[B]):
             ScheduleError: if the library has no such loop.
         """
 
+    def loop(self, going: Callable[[Any], Any], body: Callable[[Any], Any], state: Any) -> Any:
+        """The state after `body`, as often as going(state) is true before it, in one graph.
+
+        Raises:
+            ScheduleError: if the library has no such loop.
+        """
+
     def traced(self, array: B) -> bool:
         """Whether the array has no values yet, since a function is being traced."""
 

@@ -146,6 +146,9 @@ class ArrayAPIBackend(Generic[B]):
     def scan(self, body: Callable[[Any, Any], tuple[Any, Any]], carry: Any, inputs: Any) -> Any:
         raise ScheduleError(f"{self.name} has no loop of its own; use loop='python'.")
 
+    def loop(self, going: Callable[[Any], Any], body: Callable[[Any], Any], state: Any) -> Any:
+        raise ScheduleError(f"{self.name} has no loop that ends by itself inside what it compiles; call this outside.")
+
     def traced(self, array: B) -> bool:
         return False
 

@@ -112,6 +112,9 @@ class JaxBackend(ArrayAPIBackend[jax.Array]):
     def scan(self, body: Callable[[Any, Any], tuple[Any, Any]], carry: Any, inputs: Any) -> Any:
         return jax.lax.scan(body, carry, inputs)[0]
 
+    def loop(self, going: Callable[[Any], Any], body: Callable[[Any], Any], state: Any) -> Any:
+        return jax.lax.while_loop(going, body, state)
+
     def traced(self, array: jax.Array) -> bool:
         return isinstance(array, jax.core.Tracer)
 

@@ -8,6 +8,7 @@ from typing import Any, ClassVar, NamedTuple
 import numpy as np
 
 from multisched.backends import Backend
+from multisched.paths.lookup import numbers
 
 
 class Point(NamedTuple):
@@ -39,8 +40,9 @@ class Points(NamedTuple):
 
 def variance_preserving(ratio: Any) -> tuple[Any, Any]:
     """(alpha, sigma) with alpha^2 + sigma^2 = 1 where sigma / alpha is `ratio`."""
+    xp, ratio = numbers(ratio)
     with np.errstate(divide="ignore"):
-        return 1 / np.sqrt(1 + ratio**2), 1 / np.sqrt(1 + 1 / ratio**2)
+        return 1 / xp.sqrt(1 + ratio**2), 1 / xp.sqrt(1 + 1 / ratio**2)
 
 
 class Path(ABC):
@@ -61,7 +63,8 @@ class Path(ABC):
 
     @abstractmethod
     def point(self, ratio: Any) -> Point:
-        """The point where sigma / alpha is `ratio`, a float64 array of positive numbers."""
+        """The point where sigma / alpha is `ratio`: positive numbers, in float64, or an array of another library, whose
+        values are not read."""
 
     @property
     @abstractmethod

@@ -11,6 +11,7 @@ from multisched import checks
 from multisched.backends import Backend
 from multisched.errors import ScheduleError
 from multisched.paths.base import Path, Point, Points, variance_preserving
+from multisched.paths.lookup import numbers
 from multisched.values import TRAINING_TIMESTEPS, check_options, shown
 
 
@@ -24,7 +25,7 @@ class _Timed(Path):
         """(alpha, sigma) at t."""
 
     @abstractmethod
-    def _time(self, ratio: Any) -> Any:
+    def _time(self, xp: Any, ratio: Any) -> Any:
         """t where sigma / alpha is `ratio`."""
 
     @property
@@ -54,8 +55,9 @@ class _Timed(Path):
         return self._levels(np, checks.times(timesteps, self.top))
 
     def point(self, ratio: Any) -> Point:
-        time = self._time(np.asarray(ratio, dtype=np.float64))
-        return Point(time, *self._levels(np, time), np.ones_like(time))
+        xp, ratio = numbers(ratio)
+        time = self._time(xp, ratio)
+        return Point(time, *self._levels(xp, time), xp.ones_like(time))
 
     @property
     def clean(self) -> tuple[float, float]:
@@ -113,15 +115,15 @@ class Cosine(_Timed):
         return self.num_train_timesteps
 
     def point(self, ratio: Any) -> Point:
-        ratio = np.asarray(ratio, dtype=np.float64)
-        return Point(self._time(ratio), *variance_preserving(ratio), np.ones_like(ratio))
+        xp, ratio = numbers(ratio)
+        return Point(self._time(xp, ratio), *variance_preserving(ratio), xp.ones_like(ratio))
 
     def _warped(self, share: Any, power: float) -> Any:
         return 1 - (1 - share) ** power if self.scaler > 1 else share**power
 
     @property
     def _span(self) -> tuple[float, float]:
-        first, last = self._time(np.array([9999**-0.5, 9999**0.5])).tolist()
+        first, last = self._time(np, np.array([9999**-0.5, 9999**0.5])).tolist()
         return first, last
 
     @property
@@ -134,10 +136,10 @@ class Cosine(_Timed):
         alpha_bar = xp.clip(alpha * alpha, 0.0001, 0.9999)
         return alpha_bar**0.5, (1 - alpha_bar) ** 0.5
 
-    def _time(self, ratio: Any) -> Any:
+    def _time(self, xp: Any, ratio: Any) -> Any:
         alpha, _ = variance_preserving(ratio)
-        share = np.arccos(np.clip(alpha * self._norm, 0, 1)) * (2 / math.pi * (1 + self.s)) - self.s
-        return self._warped(np.clip(share, 0, 1), 1 / self.scaler) * self.num_train_timesteps
+        share = xp.acos(xp.clip(alpha * self._norm, 0, 1)) * (2 / math.pi * (1 + self.s)) - self.s
+        return self._warped(xp.clip(share, 0, 1), 1 / self.scaler) * self.num_train_timesteps
 
 
 @dataclass(frozen=True)
@@ -168,8 +170,8 @@ class TrigFlow(_Timed):
     def _levels(self, xp: Any, t: Any) -> tuple[Any, Any]:
         return xp.maximum(xp.cos(t), 0.0 * t), self.sigma_data * xp.sin(t)
 
-    def _time(self, ratio: Any) -> Any:
-        return np.arctan(ratio / self.sigma_data)
+    def _time(self, xp: Any, ratio: Any) -> Any:
+        return xp.atan(ratio / self.sigma_data)
 
 
 @dataclass(frozen=True)
@@ -195,9 +197,9 @@ class LinearVP(_Timed):
         log_alpha = -0.25 * (self.beta_max - self.beta_min) * t * t - 0.5 * self.beta_min * t
         return xp.exp(log_alpha), (-xp.expm1(2 * log_alpha)) ** 0.5
 
-    def _time(self, ratio: Any) -> Any:
-        half = 0.5 * np.log1p(ratio**2)  # -log alpha
-        root = np.sqrt(0.25 * self.beta_min**2 + (self.beta_max - self.beta_min) * half)
+    def _time(self, xp: Any, ratio: Any) -> Any:
+        half = 0.5 * xp.log1p(ratio**2)  # -log alpha
+        root = xp.sqrt(0.25 * self.beta_min**2 + (self.beta_max - self.beta_min) * half)
         return 2 * half / (0.5 * self.beta_min + root)
 
 
@@ -208,5 +210,5 @@ class Circle(_Timed):
     def _levels(self, xp: Any, t: Any) -> tuple[Any, Any]:
         return xp.sin(math.pi / 2 * (1 - t)), xp.sin(math.pi / 2 * t)
 
-    def _time(self, ratio: Any) -> Any:
-        return 2 / math.pi * np.arctan(ratio)
+    def _time(self, xp: Any, ratio: Any) -> Any:
+        return 2 / math.pi * xp.atan(ratio)

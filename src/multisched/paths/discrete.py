@@ -13,7 +13,7 @@ from multisched.errors import ScheduleError
 from multisched.paths import betas as beta_schedules
 from multisched.paths.base import Path, Point, Points, variance_preserving
 from multisched.paths.exploding import VarianceExploding
-from multisched.paths.lookup import interpolated, rising
+from multisched.paths.lookup import between, interpolated, numbers, rising
 from multisched.values import TRAINING_TIMESTEPS, arithmetic, check_options, read_only, shown
 
 Precision = Literal["float32", "float64"]
@@ -200,13 +200,13 @@ class Discrete(Path):
         """Between two times, log(sigma / alpha) is interpolated linearly; beyond the ends the time stays."""
         if self.timestep_type == "continuous":
             return CONTINUOUS.point(ratio)
-        ratio = np.asarray(ratio, dtype=np.float64)
+        xp, ratio = numbers(ratio)
         with np.errstate(divide="ignore"):
-            table, wanted = np.log(self.ratios), np.log(ratio)
+            table, wanted = np.log(self.ratios), xp.log(ratio)
         table = np.where(np.isinf(table), np.nanmax(table[np.isfinite(table)], initial=0) + 40, table)
         kept = rising(table)
-        timestep = np.interp(wanted, table[kept], kept)
-        alpha, sigma = variance_preserving(ratio) if self.space == "vp" else (np.ones_like(ratio), ratio)
+        timestep = between(xp, wanted, table[kept], kept)
+        alpha, sigma = variance_preserving(ratio) if self.space == "vp" else (xp.ones_like(ratio), ratio)
         return Point(timestep, alpha, sigma, self.scale(alpha, sigma))
 
     def place(self, number: Any) -> Points:

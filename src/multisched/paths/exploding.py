@@ -11,6 +11,7 @@ from multisched import checks
 from multisched.backends import Backend
 from multisched.errors import ScheduleError
 from multisched.paths.base import Path, Point, Points
+from multisched.paths.lookup import numbers
 from multisched.values import TRAINING_TIMESTEPS, check_options, shown
 
 Timestep = Literal["quarter_log", "log_1000_4", "arctan", "sigma"]
@@ -90,9 +91,9 @@ class VarianceExploding(Path):
         return float(TIMESTEPS[self.timestep][0](np, sigma)) if sigma else CLEAN.get(self.timestep, 0.0)
 
     def point(self, ratio: Any) -> Point:
-        sigma = np.asarray(ratio, dtype=np.float64)
-        one = np.ones_like(sigma)
-        return Point(TIMESTEPS[self.timestep][0](np, sigma), one, sigma, self.scale(one, sigma))
+        xp, sigma = numbers(ratio)
+        one = xp.ones_like(sigma)
+        return Point(TIMESTEPS[self.timestep][0](xp, sigma), one, sigma, self.scale(one, sigma))
 
     def read_ratios(self, ratios: Any, end: tuple[float, float]) -> Points:
         return self.read(None, ratios, end)

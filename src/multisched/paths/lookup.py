@@ -1,10 +1,32 @@
-"""Levels looked up in a table of whole timesteps."""
+"""Levels looked up in a table of whole timesteps, and the numbers that they are looked up by."""
 
 from typing import Any
 
 import numpy as np
 
 from multisched.backends import Backend
+from multisched.values import namespace
+
+
+def numbers(values: Any) -> tuple[Any, Any]:
+    """(array-API namespace, array) of numbers: in float64 on the host, or an array of another library as it is."""
+    if hasattr(values, "dtype") and not isinstance(values, (np.ndarray, np.generic)):
+        return namespace(values), values
+    return np, np.asarray(values, dtype=np.float64)
+
+
+def between(xp: Any, wanted: Any, places: np.ndarray, values: np.ndarray) -> Any:
+    """`np.interp` on the arrays of any library: values at rising places, interpolated linearly; the first or the last
+    of them beyond the ends."""
+    if xp is np:
+        return np.interp(wanted, places, values)
+    own, table = (xp.asarray(one, dtype=wanted.dtype) for one in (places, values))
+    flat = xp.reshape(wanted, (-1,))
+    low = xp.sum(xp.astype(own[None, :] < flat[:, None], xp.int32), axis=1) - 1
+    low = xp.clip(low, 0, places.size - 2)
+    (below, above), (first, last) = ((xp.take(one, low, axis=0), xp.take(one, low + 1, axis=0)) for one in (own, table))
+    share = xp.clip((flat - below) / (above - below), 0.0, 1.0)
+    return xp.reshape(first + (last - first) * share, wanted.shape)
 
 
 def interpolated(backend: Backend[Any], timesteps: Any, places: np.ndarray, *tables: np.ndarray) -> tuple[Any, ...]:

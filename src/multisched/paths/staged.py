@@ -11,8 +11,9 @@ from multisched import checks
 from multisched.backends import Backend
 from multisched.errors import ScheduleError
 from multisched.paths.base import Point, Points, variance_preserving
+from multisched.paths.lookup import numbers
 from multisched.paths.straight import Straight, shift
-from multisched.values import check_options, shown
+from multisched.values import check_options, namespace, shown
 
 TOP = 0.999  # noise level that a stage begins at
 STAGES = 100  # at most
@@ -103,7 +104,7 @@ class Staged(Straight):
         return top, top / self.num_train_timesteps
 
     def of_ratio(self, ratio: Any) -> Any:
-        return np.asarray(ratio, dtype=np.float64) if self.curved else super().of_ratio(ratio)
+        return numbers(ratio)[1] if self.curved else super().of_ratio(ratio)
 
     def read_ratios(self, ratios: Any, end: tuple[float, float]) -> Points:
         if self.curved:
@@ -117,7 +118,7 @@ class Staged(Straight):
     def at(self, noise: Any) -> Point:
         if not self.curved:
             return super().at(noise)
-        return Point(self.times(noise), *variance_preserving(noise), np.ones_like(noise))
+        return Point(self.times(noise), *variance_preserving(noise), namespace(noise).ones_like(noise))
 
     def alpha_of(self, sigma: Any) -> Any:
         return (1 - sigma) if not self.curved else np.sqrt((1 - sigma) * (1 + sigma))

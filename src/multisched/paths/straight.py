@@ -12,7 +12,8 @@ from multisched import checks
 from multisched.backends import Backend
 from multisched.errors import ScheduleError
 from multisched.paths.base import Path, Point, Points
-from multisched.values import TRAINING_TIMESTEPS, check_options, shown
+from multisched.paths.lookup import numbers
+from multisched.values import TRAINING_TIMESTEPS, check_options, namespace, shown
 
 
 def shift(sigmas: Any, factor: float) -> Any:
@@ -48,7 +49,7 @@ class Straight(Path):
         return (np.asarray(number) + 1) / self.training
 
     def of_ratio(self, ratio: Any) -> Any:
-        ratio = np.asarray(ratio, dtype=np.float64)
+        _, ratio = numbers(ratio)
         return ratio / (1 + ratio)
 
     def shifted(self, noise: Any, factor: float) -> Any:
@@ -70,7 +71,7 @@ class Straight(Path):
         return (share, 1 - share) if self.inverted else (1 - share, share)
 
     def at(self, noise: Any) -> Point:
-        return Point(self.times(noise), self.alpha_of(noise), noise, np.ones_like(noise))
+        return Point(self.times(noise), self.alpha_of(noise), noise, namespace(noise).ones_like(noise))
 
     def point(self, ratio: Any) -> Point:
         return self.at(self.of_ratio(ratio))
@@ -126,10 +127,10 @@ class Exploding(Straight):
     prior: ClassVar[float | None] = 0.0
 
     def of_ratio(self, ratio: Any) -> Any:
-        return np.asarray(ratio, dtype=np.float64)
+        return numbers(ratio)[1]
 
     def alpha_of(self, sigma: Any) -> Any:
-        return np.ones_like(sigma) if isinstance(sigma, np.ndarray) else 1.0
+        return namespace(sigma).ones_like(sigma) if hasattr(sigma, "dtype") else 1.0
 
     def levels(self, timesteps: Any, backend: Backend[Any] | None = None) -> tuple[Any, Any]:
         xp = np if backend is None else backend.xp
