@@ -4,6 +4,7 @@ from typing import Any
 
 import numpy as np
 
+from multisched import backends
 from multisched.backends import Backend
 from multisched.values import namespace
 
@@ -20,7 +21,8 @@ def between(xp: Any, wanted: Any, places: np.ndarray, values: np.ndarray) -> Any
     of them beyond the ends."""
     if xp is np:
         return np.interp(wanted, places, values)
-    own, table = (xp.asarray(one, dtype=wanted.dtype) for one in (places, values))
+    backend = backends.of(wanted)
+    own, table = (backend.asarray(one, wanted.dtype, backend.device(wanted)) for one in (places, values))
     flat = xp.reshape(wanted, (-1,))
     low = xp.sum(xp.astype(own[None, :] < flat[:, None], xp.int32), axis=1) - 1
     low = xp.clip(low, 0, places.size - 2)
