@@ -142,6 +142,7 @@ class Recipe(Forward):
             rows=rows,
             tableau=tableau,
             order=parts.solver.order,
+            weak_order=parts.solver.weak_order,
             inputs=parts.solver.inputs,
             output_transform=parts.output_transform,
             denoised_transform=parts.denoised_transform,

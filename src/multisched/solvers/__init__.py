@@ -10,16 +10,21 @@ if TYPE_CHECKING:
     from multisched.solvers.angle import AngleAdams as AngleAdams
     from multisched.solvers.base import Estimate as Estimate, Next as Next, Solver as Solver
     from multisched.solvers.cfg_plus import CFGPlusPlus as CFGPlusPlus
-    from multisched.solvers.consistency import LCM as LCM, TCD as TCD, Consistency as Consistency
+    from multisched.solvers.consistency import (
+        LCM as LCM,
+        TCD as TCD,
+        Consistency as Consistency,
+        PingPong as PingPong,
+    )
     from multisched.solvers.ddim import DDIM as DDIM, RePaint as RePaint
     from multisched.solvers.ddpm import DDPM as DDPM
-    from multisched.solvers.dpm import DPMMultistep as DPMMultistep
     from multisched.solvers.dpm2 import ChurnedMidpoint as ChurnedMidpoint, Midpoint as Midpoint
     from multisched.solvers.dpm_fast import DPMFast as DPMFast
+    from multisched.solvers.dpm_multistep import DPMMultistep as DPMMultistep
     from multisched.solvers.dpm_sde import DPMMultistepSDE as DPMMultistepSDE
     from multisched.solvers.dpm_singlestep import DPMSinglestep as DPMSinglestep
     from multisched.solvers.er_sde import ERSDE as ERSDE
-    from multisched.solvers.euler import Euler as Euler, PingPong as PingPong
+    from multisched.solvers.euler import Euler as Euler
     from multisched.solvers.exponential import ExponentialAdams as ExponentialAdams
     from multisched.solvers.exponential_rk import ExponentialRK as ExponentialRK
     from multisched.solvers.gradient_estimation import GradientEstimation as GradientEstimation
@@ -42,16 +47,16 @@ if not TYPE_CHECKING:
             "angle": "AngleAdams",
             "base": "Estimate Next Solver",
             "cfg_plus": "CFGPlusPlus",
-            "consistency": "LCM TCD Consistency",
+            "consistency": "LCM TCD Consistency PingPong",
             "ddim": "DDIM RePaint",
             "ddpm": "DDPM",
-            "dpm": "DPMMultistep",
             "dpm_fast": "DPMFast",
+            "dpm_multistep": "DPMMultistep",
             "dpm_sde": "DPMMultistepSDE",
             "dpm_singlestep": "DPMSinglestep",
             "dpm2": "ChurnedMidpoint Midpoint",
             "er_sde": "ERSDE",
-            "euler": "Euler PingPong",
+            "euler": "Euler",
             "exponential": "ExponentialAdams",
             "exponential_rk": "ExponentialRK",
             "gradient_estimation": "GradientEstimation",

@@ -48,6 +48,10 @@ class DPMMultistepSDE(Solver):
         return 0 if self.eta > 0 else min(self.most, 2)
 
     @property
+    def weak_order(self) -> int:
+        return min(self.most, 2) if self.s_noise == 1 else super().weak_order
+
+    @property
     def memory(self) -> tuple[str, ...]:
         return ("before", "before_that")[: self.most - 1]
 

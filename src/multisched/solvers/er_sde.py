@@ -50,6 +50,10 @@ class ERSDE(Solver):
         return min(self.most, 2) if self.phi == "ode" else 0
 
     @property
+    def weak_order(self) -> int:
+        return min(self.most, 2) if self.s_noise == 1 else super().weak_order
+
+    @property
     def memory(self) -> tuple[str, ...]:
         return ("before", "before_that")[: self.most - 1]
 

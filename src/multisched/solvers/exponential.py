@@ -31,7 +31,9 @@ ORDERS = 10  # values of the model that a step uses at most; published methods u
 @dataclass(frozen=True)
 class ExponentialAdams(Solver):
     """Predictor and corrector. Order min(predictor, 2), since the first step of a run has one value; with a corrector
-    min(predictor + 1, corrector, 3), since its correction has two, and at most 2 where the last step has but one.
+    min(predictor + 1, corrector, 3), since its correction has two, and at most 2 where the last step has but one. With
+    noise the law of the samples is of weak order min(predictor + 1, corrector, 2), or min(predictor, 2) without a
+    corrector.
 
     Args:
         data: whether p goes through values of x0.
@@ -85,6 +87,12 @@ class ExponentialAdams(Solver):
         if not self.corrector:
             return min(predictor, 2)
         return min(predictor + 1, self.corrector, 2 if self.falling == math.inf and self.solver_p is None else 3)
+
+    @property
+    def weak_order(self) -> int:
+        if not self.tau:
+            return super().weak_order
+        return min(self.predictor + 1, self.corrector, 2) if self.corrector else min(self.predictor, 2)
 
     @property
     def _method(self) -> Polynomial:

@@ -27,7 +27,8 @@ class StochasticAdams(Solver):
     In runs that end at sigma = 0 the number of values falls, so that the last step but one has one value and its
     correction two; the last leads to x0. `ExponentialAdams` is the method with the orders of the paper's code.
 
-    Order min(predictor + 1, corrector, 3) where tau = 0. Otherwise the law of the samples is of weak order 2.
+    Order min(predictor + 1, corrector, 3) where tau = 0. Otherwise the law of the samples is of weak order
+    min(predictor + 1, corrector, 2).
 
     Args:
         predictor: values that the prediction goes through, at most.
@@ -55,6 +56,10 @@ class StochasticAdams(Solver):
     @property
     def order(self) -> int:
         return 0 if self.tau > 0 else min(self.predictor + 1, self.corrector, 3)
+
+    @property
+    def weak_order(self) -> int:
+        return min(self.predictor + 1, self.corrector, 2) if self.tau > 0 else self.order
 
     @property
     def draws(self) -> int:

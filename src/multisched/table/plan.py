@@ -32,6 +32,8 @@ class Plan(Stepper):
         tableau: the table, with x0 as an operand of its own.
         order: order of convergence of the solver, without any noise that it adds; 0 if it does not follow the
             probability flow.
+        weak_order: order at which the law of the samples converges, see `solvers.Solver`; of a deterministic solver its
+            order.
         inputs: registers that must be given to `start`.
         output_transform: change made to the model's output, or None.
         denoised_transform: change made to the estimate of x0, or None.
@@ -43,6 +45,7 @@ class Plan(Stepper):
     rows: Rows
     tableau: Tableau
     order: int = 1
+    weak_order: int = 1
     inputs: tuple[str, ...] = ()
     output_transform: Transform | None = None
     denoised_transform: Transform | None = None

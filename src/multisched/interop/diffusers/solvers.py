@@ -30,7 +30,12 @@ from multisched.values import namespace
 
 @dataclass(frozen=True)
 class HalfCurved(DPMMultistep):
-    """DPM-Solver multistep with half of m'' in the third order, and p2 - 1 for p2 in sde-dpmsolver++."""
+    """DPM-Solver multistep with half of m'' in the third order, and p2 - 1 for p2 in sde-dpmsolver++, whose weak order
+    is then 1."""
+
+    @property
+    def weak_order(self) -> int:
+        return 1 if self.solver_order > 2 and self.algorithm_type == "sde-dpmsolver++" else super().weak_order
 
     def _p2(self, p2: Any) -> Any:
         return p2 - 1 if self.algorithm_type == "sde-dpmsolver++" else p2
@@ -44,12 +49,19 @@ class OwnSinglestep(DPMSinglestep):
     """DPM-Solver singlestep with both of its defects.
 
     Args:
-        less: whether p2 - 1 stands for p2 in sde-dpmsolver++.
+        less: whether p2 - 1 stands for p2 in sde-dpmsolver++, where the law of third order does not converge by "heun".
         independent: whether each call draws all of its noise anew, so that groups are of weak order 1.
     """
 
     less: bool = False
     independent: bool = False
+
+    @property
+    def weak_order(self) -> int:
+        lost = self.less and self.solver_order > 2 and self.solver_type == "heun"
+        if lost and self.algorithm_type == "sde-dpmsolver++":
+            return 0
+        return 1 if self.draws and self.independent else super().weak_order
 
     @property
     def _one_path(self) -> bool:
@@ -149,6 +161,10 @@ class LateHeun(Heun):
 
     Here d is scaled by (sigma_next - sigma_hat) / (sigma_next - sigma).
     """
+
+    @property
+    def weak_order(self) -> int:
+        return 0 if self.draws else self.order
 
     def rows(self, grid: Grid, path: Any) -> Rows:
         return rows_of(grid, *self._calls(grid))
