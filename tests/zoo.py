@@ -17,13 +17,16 @@ from multisched.solvers import (
     Adams,
     ChurnedMidpoint,
     DPMFast,
+    DPMMultistep,
     DPMMultistepSDE,
+    ExponentialAdams,
     ExponentialRK,
     GradientEstimation,
     HeunPlus,
     Midpoint,
     RESMultistep,
     RungeKutta,
+    Started,
     StochasticAdams,
     Straightened,
 )
@@ -213,6 +216,11 @@ RECIPES: dict[str, ms.Recipe] = {
     "er-sde": composed("flow", ERSDE()),
     "er-sde-interpolated": composed("vp", ERSDE(rule="interpolated")),
     "sa-pece": composed("flow", StochasticAdams()),
+    "dpm-3-started": composed("vp", Started()),
+    "dpm-3-started-noise": composed("edm", Started(DPMMultistep(3, "dpmsolver"), ExponentialRK())),
+    "lms-started": composed("edm", Started(Adams(), steps=2)),
+    "unipc-4-started": composed("vp", Started(ExponentialAdams(True, 4, 5, "bh2", falling=15.0), RungeKutta(), 2)),
+    "unipc-3-started-flow": composed("flow", Started(ExponentialAdams(True, 3, 4, "bh2"), Straightened(RungeKutta()))),
 }
 
 ARITHMETIC_ONLY = {name: recipe for name, recipe in RECIPES.items() if recipe.parts().output_transform is None}

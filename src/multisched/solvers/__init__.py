@@ -35,6 +35,7 @@ if TYPE_CHECKING:
     from multisched.solvers.rows import Rows as Rows
     from multisched.solvers.runge_kutta import RungeKutta as RungeKutta
     from multisched.solvers.score import EulerMaruyama as EulerMaruyama, PredictorCorrector as PredictorCorrector
+    from multisched.solvers.started import Started as Started
     from multisched.solvers.stochastic_adams import StochasticAdams as StochasticAdams
     from multisched.solvers.straightened import Straightened as Straightened
 
@@ -67,6 +68,7 @@ if not TYPE_CHECKING:
             "rows": "Rows",
             "runge_kutta": "RungeKutta",
             "score": "EulerMaruyama PredictorCorrector",
+            "started": "Started",
             "stochastic_adams": "StochasticAdams",
             "straightened": "Straightened",
         },

@@ -72,6 +72,10 @@ class Solver(ABC):
     def weak_order(self) -> int:
         return 0 if self.draws else self.order
 
+    def order_after(self, steps: int) -> int:
+        """The order where the first `steps` steps of a run are those of a better method, see `Started`."""
+        return self.order
+
     @property
     def memory(self) -> tuple[str, ...]:
         return ()

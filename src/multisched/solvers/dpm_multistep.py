@@ -16,8 +16,8 @@ class DPMMultistep(DPM):
     algorithm 2).
 
     The first step of a run and one to sigma = 0 have order 1. The first leaves an error of second order, so the order
-    is min(solver_order, 2), and 3 only makes the constant smaller. The SDE algorithms follow no probability flow: the
-    law of their samples is of weak order min(solver_order, 2).
+    is min(solver_order, 2), and 3 only makes the constant smaller, unless the run is `Started`. The SDE algorithms
+    follow no probability flow: the law of their samples is of weak order min(solver_order, 2).
 
     Takes the options of `DPM`; lower_order_final acts in runs of fewer than 15 steps.
 
@@ -26,6 +26,9 @@ class DPMMultistep(DPM):
     """
 
     euler_at_final: bool = False
+
+    def order_after(self, steps: int) -> int:
+        return 0 if self.draws else min(self.solver_order, 2 if self.euler_at_final else 2 + steps)
 
     @property
     def memory(self) -> tuple[str, ...]:

@@ -55,7 +55,10 @@ class StochasticAdams(Solver):
 
     @property
     def order(self) -> int:
-        return 0 if self.tau > 0 else min(self.predictor + 1, self.corrector, 3)
+        return self.order_after(0)
+
+    def order_after(self, steps: int) -> int:
+        return 0 if self.tau > 0 else min(self.predictor + 1, self.corrector, 3 + steps)
 
     @property
     def weak_order(self) -> int:
@@ -96,7 +99,7 @@ class StochasticAdams(Solver):
         xp, kept = namespace(row.sigma), 1 + self.draws
         method = Polynomial(True, "exact", self.tau, self.tau_start, self.tau_end)
         values, stays = (model.x0, *memory[kept:]), self._first_of_two(row)
-        last, again = row_before(row), (row.step > 0) & (row.stage == 0)
+        last, again = row_before(row), (row.step > row.opened) & (row.stage == 0)
         used = xp.where(again, self._count(row, self.corrector, 0), 1)
         before = method.said(last.start, memory[0], values[0])
         corrected = method.step(last, before, values[: self.corrector], 1, used, memory[1:kept])

@@ -33,6 +33,9 @@ class HalfCurved(DPMMultistep):
     """DPM-Solver multistep with half of m'' in the third order, and p2 - 1 for p2 in sde-dpmsolver++, whose weak order
     is then 1."""
 
+    def order_after(self, steps: int) -> int:
+        return self.order
+
     @property
     def weak_order(self) -> int:
         return 1 if self.solver_order > 2 and self.algorithm_type == "sde-dpmsolver++" else super().weak_order
@@ -230,6 +233,9 @@ class OwnAdams(Adams):
     @property
     def order(self) -> int:
         return 1 if self.velocity else super().order
+
+    def order_after(self, steps: int) -> int:
+        return 1 if self.velocity else super().order_after(steps)
 
     def _call(self, row: Rows, model: Estimate) -> Any:
         return row.alpha * model.noise - row.sigma * model.x0 if self.velocity else model.noise
