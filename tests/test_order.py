@@ -44,6 +44,9 @@ OPTIONS = {
     "held": ("noise", "x0", "velocity"),
     "calls": (1, 2),
     "solver": (solvers.RungeKutta(), solvers.RESMultistep(), solvers.Adams(most=2)),
+    "gamma": (0.0, 0.5, 0.9, 1.0),
+    "p": (0.8, 1.0),
+    "alternate": (True, False),
     "method": ("res_2s", "res_3s", "seeds_2", "seeds_3"),
 }
 TOGETHER = (

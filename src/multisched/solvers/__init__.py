@@ -9,6 +9,7 @@ if TYPE_CHECKING:
     from multisched.solvers.ancestral_flow import AncestralRF as AncestralRF, RescaledSDE as RescaledSDE
     from multisched.solvers.angle import AngleAdams as AngleAdams
     from multisched.solvers.base import Estimate as Estimate, Next as Next, Solver as Solver
+    from multisched.solvers.bdia import BDIA as BDIA
     from multisched.solvers.cfg_plus import CFGPlusPlus as CFGPlusPlus
     from multisched.solvers.consistency import (
         LCM as LCM,
@@ -23,6 +24,7 @@ if TYPE_CHECKING:
     from multisched.solvers.dpm_multistep import DPMMultistep as DPMMultistep
     from multisched.solvers.dpm_sde import DPMMultistepSDE as DPMMultistepSDE
     from multisched.solvers.dpm_singlestep import DPMSinglestep as DPMSinglestep
+    from multisched.solvers.edict import EDICT as EDICT
     from multisched.solvers.er_sde import ERSDE as ERSDE
     from multisched.solvers.euler import Euler as Euler
     from multisched.solvers.exponential import ExponentialAdams as ExponentialAdams
@@ -47,6 +49,7 @@ if not TYPE_CHECKING:
             "ancestral_flow": "AncestralRF RescaledSDE",
             "angle": "AngleAdams",
             "base": "Estimate Next Solver",
+            "bdia": "BDIA",
             "cfg_plus": "CFGPlusPlus",
             "consistency": "LCM TCD Consistency PingPong",
             "ddim": "DDIM RePaint",
@@ -56,6 +59,7 @@ if not TYPE_CHECKING:
             "dpm_sde": "DPMMultistepSDE",
             "dpm_singlestep": "DPMSinglestep",
             "dpm2": "ChurnedMidpoint Midpoint",
+            "edict": "EDICT",
             "er_sde": "ERSDE",
             "euler": "Euler",
             "exponential": "ExponentialAdams",
