@@ -50,7 +50,7 @@ def test_a_run_and_its_inverse(path, solver, n, make, backend, has_float64):
     end = _run(plan, start, backend)
     back = _run(inverse, inverse.resume(own.turned(end)), backend)
     again = _run(forth, forth.resume(own.turned(back)), backend)
-    accuracy = (1e-9 if own == BDIA(0.5) else 1e-10) if has_float64 else 3e-3
+    accuracy = (1e-9 if own == BDIA(0.5) else 1e-10) if has_float64 else 1e-2
     for found, wanted in ((back, start), (again, end)):
         wanted = backend.to_numpy(wanted.sample)
         np.testing.assert_allclose(backend.to_numpy(found.sample), wanted, atol=accuracy * np.abs(wanted).max(), rtol=0)
@@ -69,7 +69,7 @@ def test_an_image_to_its_noise_and_back(solver, make, backend, has_float64):
     noise = _run(inverse, inverse.start(image), backend)
     plan = recipe.plan_over(plan.grid, history=int(isinstance(solver, BDIA)))
     again = backend.to_numpy(_run(plan, plan.resume(solver.turned(noise)), backend).sample)
-    np.testing.assert_allclose(again, backend.to_numpy(image), atol=1e-10 if has_float64 else 2e-3, rtol=0)
+    np.testing.assert_allclose(again, backend.to_numpy(image), atol=1e-10 if has_float64 else 3e-2, rtol=0)
 
 
 @pytest.mark.host

@@ -114,7 +114,11 @@ class Recipe(Forward):
         else:
             grid, times = self._placed(asked)
         first, end = bounds(len(grid), start, stop, strength)
-        plan = told(self._plan_over(grid.part(first, len(grid)), end - first), times)
+        if parts.absolute:
+            plan = replace(self._plan_over(grid, end, first), history=0)
+        else:
+            plan = self._plan_over(grid.part(first, len(grid)), end - first)
+        plan = told(plan, times)
         return plan if end == len(grid) else ended(plan, parts.path)
 
     def _placed(self, asked: Asked) -> tuple[Grid, Any]:

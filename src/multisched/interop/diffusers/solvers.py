@@ -49,15 +49,17 @@ class HalfCurved(DPMMultistep):
 
 @dataclass(frozen=True)
 class OwnSinglestep(DPMSinglestep):
-    """DPM-Solver singlestep with both of its defects.
+    """DPM-Solver singlestep with its defects.
 
     Args:
         less: whether p2 - 1 stands for p2 in sde-dpmsolver++, where the law of third order does not converge by "heun".
         independent: whether each call draws all of its noise anew, so that groups are of weak order 1.
+        whole: whether a part of a schedule has the groups of all of it, the first with the calls that are left of it.
     """
 
     less: bool = False
     independent: bool = False
+    whole: bool = False
 
     @property
     def weak_order(self) -> int:
@@ -69,6 +71,14 @@ class OwnSinglestep(DPMSinglestep):
     @property
     def _one_path(self) -> bool:
         return super()._one_path and not self.independent
+
+    def rows(self, grid: Grid, path: Any) -> Rows:
+        if not self.whole or not grid.first:
+            return super().rows(grid, path)
+        sizes, gone = self._groups(grid.total, bool(grid.sigmas[-1] == 0)), grid.first
+        while gone and sizes:
+            sizes, gone = ([sizes[0] - gone, *sizes[1:]], 0) if sizes[0] > gone else (sizes[1:], gone - sizes[0])
+        return self._grouped(grid, sizes)
 
     def _p2(self, p2: Any) -> Any:
         return p2 - 1 if self.less and self.algorithm_type == "sde-dpmsolver++" else p2
