@@ -1,14 +1,18 @@
 """The law of the samples of stochastic solvers, in closed form: Gaussian data makes each row a linear map of Gaussians,
 so the covariance of the registers can be carried along the table."""
 
+import itertools
 import math
 from dataclasses import replace
 
 import numpy as np
 import pytest
 from made import flow, quirked, ve, vp
+from zoo import SOLVERS, solver_name
 
 import multisched as ms
+from multisched import solvers
+from multisched.interop.diffusers import solvers as own
 from multisched.interop.diffusers.defects import like
 from multisched.interop.diffusers.solvers import OwnSinglestep
 
@@ -67,9 +71,7 @@ def _slope(solver, path, coarse, fine):
 @pytest.mark.host
 @pytest.mark.parametrize("path", PATHS)
 @pytest.mark.parametrize("s_churn", [0.5, 1.0, 4.0, 10.0])
-@pytest.mark.parametrize(
-    ("kind", "order"), [(ms.solvers.Euler, 1), (ms.solvers.Heun, 2), (ms.solvers.ChurnedMidpoint, 2)]
-)
+@pytest.mark.parametrize(("kind", "order"), [(solvers.Euler, 1), (solvers.Heun, 2), (solvers.ChurnedMidpoint, 2)])
 def test_churn_keeps_the_law_and_its_order(kind, order, s_churn, path):
     """On every path the variance at the end is the data's and the level's as the steps get small."""
     slope, errors = _slope(kind(s_churn), path, 960, 1920)
@@ -99,7 +101,7 @@ def test_a_run_is_algorithm_2_of_karras(heun, s_churn, network):
     settings = {"s_churn": s_churn, "s_tmin": s_tmin, "s_tmax": s_tmax, "s_noise": s_noise}
     recipe = ms.EDMEuler(**settings) if network == "edm" else ms.Euler(use_karras_sigmas=True, **settings)
     if heun:
-        recipe = ms.Scheduler(*recipe.parts()[:3], ms.solvers.Heun(**settings))
+        recipe = ms.Scheduler(*recipe.parts()[:3], solvers.Heun(**settings))
     levels = replace(recipe, s_churn=0.0).plan(n).sigmas if not heun else recipe.parts().grid(n).sigmas
     gamma = min(s_churn / n, math.sqrt(2) - 1)
     hats = [s * (1 + gamma) if s_tmin <= s <= s_tmax else s for s in levels]
@@ -150,7 +152,7 @@ def test_the_model_is_told_the_raised_level():
 @pytest.mark.parametrize("size", [2, 3])
 def test_groups_of_an_sde_have_the_noise_of_one_path(size, rule, path):
     """Weak order 2, and closer to the law than single calls; with noise of their own for each call they are not."""
-    solver = ms.solvers.DPMSinglestep(size, "sde-dpmsolver++", rule)
+    solver = solvers.DPMSinglestep(size, "sde-dpmsolver++", rule)
     slope, errors = _slope(solver, path, 240, 480)
     single, independent = (
         abs(_error(one, path, 480))
@@ -159,35 +161,85 @@ def test_groups_of_an_sde_have_the_noise_of_one_path(size, rule, path):
     assert slope > 1.8 and errors[1] < single / 10 and independent > single, (slope, errors, single, independent)
 
 
-WEAK = {
-    ms.solvers.DPMMultistepSDE(): 2,
-    ms.solvers.DPMMultistepSDE(halved=False): 2,
-    ms.solvers.DPMMultistepSDE(2, 0.5): 2,
-    ms.solvers.DPMMultistepSDE(2, solver_type="midpoint"): 2,
-    ms.solvers.DPMMultistepSDE(1): 1,
-    ms.solvers.RESMultistep(1.0): 2,
-    ms.solvers.RESMultistep(0.5): 2,
-    ms.solvers.Midpoint("x0", 1.0): 2,
-    ms.solvers.Midpoint("x0", 1.0, aim="share"): 2,
-    ms.solvers.Midpoint("noise", 1.0, aim="share"): 2,
-    ms.solvers.Midpoint("velocity", 1.0, aim="share"): 2,
-    ms.solvers.ERSDE(1): 1,
-    ms.solvers.ERSDE(2): 2,
-    ms.solvers.ERSDE(3): 2,
-    ms.solvers.StochasticAdams(): 2,
-    ms.solvers.StochasticAdams(calls=1, tau=0.5): 2,
-    ms.solvers.ExponentialRK("res_2s", 1.0): 2,
-    ms.solvers.ExponentialRK("res_3s", 1.0): 2,
-    ms.solvers.ExponentialRK("seeds_2", 1.0): 2,
-    ms.solvers.ExponentialRK("seeds_3", 1.0): 2,
-    ms.solvers.ExponentialRK("seeds_3", 0.5): 2,
-}
+def _every(kind, **options):
+    """The solvers of a class with every combination of the values given."""
+    return [kind(**dict(zip(options, one, strict=True))) for one in itertools.product(*options.values())]
+
+
+SDE = ("sde-dpmsolver", "sde-dpmsolver++")
+VARIANTS = [
+    *_every(solvers.Euler, s_churn=[10.0], s_noise=[1.0, 1.02]),
+    *_every(solvers.Heun, s_churn=[10.0], s_noise=[1.0, 1.02]),
+    *_every(solvers.ChurnedMidpoint, s_churn=[10.0], s_noise=[1.0, 1.02], held=["noise", "x0"]),
+    *_every(solvers.DDIM, eta=[0.3, 1.0]),
+    *_every(solvers.DDPM, variance_type=["fixed_small", "fixed_small_log", "fixed_large", "fixed_large_log"]),
+    *_every(solvers.DPMMultistepSDE, most=[1, 2, 3], eta=[0.5, 1.0], halved=[True, False]),
+    *_every(solvers.DPMMultistepSDE, most=[2], solver_type=["midpoint", "heun"]),
+    *_every(solvers.RESMultistep, eta=[0.5, 1.0], s_noise=[1.0, 0.98]),
+    *_every(solvers.Midpoint, held=["noise", "x0"], eta=[0.5, 1.0], noisy_middle=[True, False]),
+    *_every(solvers.Midpoint, held=["noise", "x0", "velocity"], eta=[1.0], aim=["share"], s_noise=[1.0, 0.98]),
+    *_every(solvers.ERSDE, most=[1, 2, 3], rule=["published", "interpolated"], s_noise=[1.0, 0.98]),
+    *_every(solvers.StochasticAdams, predictor=[1, 2, 3], corrector=[1, 2, 3], calls=[1, 2], tau=[0.5, 1.0]),
+    *_every(solvers.ExponentialAdams, data=[True, False], predictor=[1, 2, 3], corrector=[0, 1, 2, 3], tau=[1.0]),
+    *_every(solvers.ExponentialRK, method=["res_2s", "res_3s", "seeds_2", "seeds_3"], eta=[0.5, 1.0]),
+    *_every(solvers.DPMMultistep, solver_order=[1, 2, 3], algorithm_type=SDE, solver_type=["midpoint", "heun"]),
+    *_every(solvers.DPMSinglestep, solver_order=[1, 2, 3], algorithm_type=SDE, solver_type=["midpoint", "heun"]),
+    *_every(solvers.DPMFast, solver_order=[2, 3], algorithm_type=SDE),
+    *_every(solvers.AncestralRF, eta=[0.3, 1.0], s_noise=[1.0, 0.98]),
+    *_every(solvers.RescaledSDE, noise_mode=["1/t", "tan"], tsr_k=[1.0, 2.0]),
+    *_every(solvers.PredictorCorrector, correct_steps=[0]),
+    *_every(own.HalfCurved, solver_order=[2, 3], algorithm_type=SDE),
+    *_every(own.OwnSinglestep, solver_order=[1, 2, 3], algorithm_type=SDE, independent=[True, False]),
+    *_every(own.OwnSinglestep, solver_order=[3], algorithm_type=SDE, solver_type=["heun"], less=[True]),
+    *_every(own.LateEuler, s_churn=[10.0], reread=[True, False]),
+    own.LateHeun(s_churn=10.0),
+]
+# What goes along grids of its own.
+ELSEWHERE = (solvers.EulerMaruyama, own.NoisyDDPM)
+STOCHASTIC = [
+    solver
+    for solver in dict.fromkeys([*SOLVERS, *VARIANTS])
+    if solver.draws and not (solver.inputs or solver.outputs > 1 or isinstance(solver, ELSEWHERE))
+    if getattr(solver, "correct_steps", 0) == 0 and "learned" not in getattr(solver, "variance_type", "")
+]
 
 
 @pytest.mark.host
 @pytest.mark.parametrize("path", PATHS)
-@pytest.mark.parametrize("solver", WEAK, ids=str)
+@pytest.mark.parametrize("solver", STOCHASTIC, ids=map(solver_name, STOCHASTIC))
 def test_weak_order(solver, path):
-    """The variance at the end comes to that of the data and the level at the order that the solver states."""
-    slope, errors = _slope(solver, path, 240, 480)
-    assert slope == pytest.approx(WEAK[solver], abs=0.15) and errors[1] < (2e-4 if WEAK[solver] == 2 else 0.02), errors
+    """The variance at the end comes to that of the data and the level at the order that the solver states, within 0.15
+    at the step counts where that has settled. Of one that states none, some of the error stays on some path."""
+    if not solver.weak_order:
+        assert max(abs(_error(solver, each, 960)) for each in PATHS) > 5e-3
+        return
+    found = []
+    for coarse in (480, 960, 1920):
+        slope, errors = _slope(solver, path, coarse, 2 * coarse)
+        found.append((slope, errors))
+        if abs(slope - solver.weak_order) < 0.15 and errors[1] < (1e-4 if solver.weak_order == 2 else 0.02):
+            return
+    raise AssertionError(f"weak order {solver.weak_order} is stated; found {found}")
+
+
+@pytest.mark.host
+def test_weak_order_on_grids_of_their_own():
+    """Euler and Maruyama's method takes steps of 1 / n; noise in the last step is diffusers', on its timesteps."""
+    recipe, errors = ms.ScoreSdeVp(sampling_eps=1e-5), []
+    for n in (200, 400):
+        plan = recipe.plan(n)
+        errors.append(variance(plan, recipe.parts().prediction) / STD**2 - 1)
+    assert math.log2(errors[0] / errors[1]) == pytest.approx(plan.weak_order, abs=0.15), errors
+    assert _slope(own.NoisyDDPM(), "vp", 480, 960)[0] == pytest.approx(own.NoisyDDPM().weak_order, abs=0.15)
+
+
+@pytest.mark.host
+def test_a_solver_without_noise_has_its_order_as_weak_order():
+    calm = [solver for solver in SOLVERS if not solver.draws]
+    assert len(calm) > 40 and all(solver.weak_order == solver.order for solver in calm)
+    assert solvers.ERSDE(s_noise=0.0).weak_order == 0  # what is not put back is lost
+    assert solvers.DDPM("learned_range").weak_order == 0  # the model says it
+    plan = ms.DDIM(eta=1.0, clip_sample=False).plan(10)
+    assert plan.weak_order == 1 and repr(plan) == "<DDIM: 10 steps, 10 model calls, weak order 1, stochastic>"
+    assert repr(ms.FlowMatchPingPong().plan(2)) == "<FlowMatchPingPong: 2 steps, 2 model calls, stochastic>"
+    assert repr(ms.FlowMatchHeun().plan(2)) == "<FlowMatchHeun: 2 steps, 3 model calls, order 2, deterministic>"

@@ -12,9 +12,10 @@ from made import flow, ve, vp
 from zoo import SOLVERS, solver_name
 
 import multisched as ms
+from multisched import solvers
 from multisched.analysis import Gaussian, Mixture
 from multisched.analysis.exact import model_of
-from multisched.interop.diffusers.solvers import FaintRF
+from multisched.interop.diffusers.solvers import FaintRF, HalfCurved
 
 # Three bumps, two of them close and narrow: the flow bends.
 MIXTURE = Mixture(means=[[-1.2], [0.3], [1.0]], stds=[0.5, 0.35, 0.4], weights=[0.4, 0.25, 0.35])
@@ -42,7 +43,10 @@ OPTIONS = {
     "phi": ("er_sde", "ode"),
     "held": ("noise", "x0", "velocity"),
     "calls": (1, 2),
-    "solver": (ms.solvers.RungeKutta(), ms.solvers.RESMultistep(), ms.solvers.Adams(most=2)),
+    "solver": (solvers.RungeKutta(), solvers.RESMultistep(), solvers.Adams(most=2)),
+    "gamma": (0.0, 0.5, 0.9, 1.0),
+    "p": (0.8, 1.0),
+    "alternate": (True, False),
     "method": ("res_2s", "res_3s", "seeds_2", "seeds_3"),
 }
 TOGETHER = (
@@ -67,8 +71,35 @@ def _variants(solver):
             yield replace(solver, **change)
 
 
-FIRST = {type(solver): solver for solver in reversed(SOLVERS)}.values()
-EVERY = dict.fromkeys([*SOLVERS, *itertools.chain.from_iterable(map(_variants, FIRST))])
+# Multistep methods with first steps of others.
+RES_2, RES_3, RUNGE_KUTTA = solvers.ExponentialRK("res_2s"), solvers.ExponentialRK("res_3s"), solvers.RungeKutta()
+STARTED = [
+    *(
+        solvers.Started(solvers.DPMMultistep(3), one)
+        for one in (solvers.Euler(), solvers.Heun(), solvers.Midpoint(), RES_2, RES_3, RUNGE_KUTTA)
+    ),
+    *(solvers.Started(solvers.DPMMultistep(most, "dpmsolver"), RES_2) for most in (1, 2, 3)),
+    solvers.Started(solvers.DPMMultistep(3, euler_at_final=True)),
+    *(solvers.Started(solvers.DPMMultistepSDE(3, 0.0, halved=halved), RES_2) for halved in (True, False)),
+    *(solvers.Started(solvers.ERSDE(3, "ode", rule=rule), RES_2) for rule in ("published", "interpolated")),
+    *(solvers.Started(solvers.Adams(most=most), RES_3, steps) for most in (2, 3, 4) for steps in (1, 2)),
+    solvers.Started(solvers.Adams("even"), RES_3, 2),
+    solvers.Started(solvers.RESMultistep(), RES_2),
+    solvers.Started(solvers.ExponentialAdams(False, 3), RES_2),
+    solvers.Started(solvers.ExponentialAdams(False, 3, falling=15.0), RES_2),
+    solvers.Started(solvers.ExponentialAdams(True, 4, falling=15.0), RES_3, 2),
+    *(solvers.Started(solvers.ExponentialAdams(True, 3, 4, rule, 15.0), RES_3) for rule in ("exact", "bh1", "bh2")),
+    *(solvers.Started(solvers.ExponentialAdams(data, 4, 5, "bh2", 15.0), RUNGE_KUTTA, 2) for data in (True, False)),
+    solvers.Started(solvers.StochasticAdams(4, 5, 1, 0.0), RUNGE_KUTTA, 2),
+    *(solvers.Started(solvers.AngleAdams(3, 4, even=False, damping=damping), RES_3) for damping in (0.0, 1.0)),
+    solvers.Started(solvers.AngleAdams(3, 0, even=False), RES_2),
+    solvers.Started(solvers.Straightened(solvers.Adams()), solvers.Straightened(RUNGE_KUTTA), 2),
+    solvers.Straightened(solvers.Started(solvers.Adams(), RUNGE_KUTTA, 2)),
+    solvers.Started(HalfCurved(3), RES_2),
+]
+# Started solvers have their solvers in common with others, and not each goes with each.
+FIRST = {type(solver): solver for solver in reversed(SOLVERS) if not isinstance(solver, solvers.Started)}.values()
+EVERY = dict.fromkeys([*SOLVERS, *itertools.chain.from_iterable(map(_variants, FIRST)), *STARTED])
 DETERMINISTIC = [one for one in EVERY if one.draws == 0 and one.order and one.outputs == 1 and not one.inputs]
 each_solver = pytest.mark.parametrize("solver", DETERMINISTIC, ids=map(solver_name, DETERMINISTIC))
 
@@ -149,7 +180,7 @@ def test_order_of_convergence(solver, path, make, backend, has_float64):
 @pytest.mark.parametrize("rescaled", [True, False])
 def test_noise_that_is_not_put_back_leaves_no_order(rescaled):
     """Ancestral steps without their noise are deterministic, and lead elsewhere however many there are."""
-    solver, numpy = (ms.solvers.AncestralRF if rescaled else FaintRF)(0.5, s_noise=0.0), ms.backends.get("numpy")
+    solver, numpy = (solvers.AncestralRF if rescaled else FaintRF)(0.5, s_noise=0.0), ms.backends.get("numpy")
     errors = [np.abs(_run(solver, "flow", n, numpy.asarray, numpy, "float64") - _end()).max() for n in (48, 192)]
     assert (solver.draws, solver.order) == (0, 0) and min(errors) > 0.05
 

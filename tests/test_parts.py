@@ -18,7 +18,8 @@ def _check_first(part, whole):
     assert part.tableau.registers == whole.tableau.registers and part.tableau.operands == whole.tableau.operands
     pairs = [(getattr(plan.tableau, name) for plan in (part, whole)) for name in ("weights", "x0_weights")]
     pairs += [(getattr(plan.folded, name) for plan in (part, whole)) for name in ("weights", "x0_weights")]
-    names = [one.name for one in fields(part.rows) if one.name != "grid"]
+    names = [one.name for one in fields(part.rows) if one.name not in ("grid", "opened")]
+    assert part.rows.opened == whole.rows.opened
     pairs += [(getattr(plan.rows, name) for plan in (part, whole)) for name in names]
     pairs += [(getattr(plan, name) for plan in (part, whole)) for name in ("noise_parameters", "timesteps")]
     for found, wanted in pairs:

@@ -42,8 +42,12 @@ ALLOWED = {
     "table.state": GROUND | {"table.packed"},
     "table.kernel": GROUND | {"transforms", "table.packed", "table.state"},
     "table.stepper": GROUND | ARITHMETIC,
-    "table.plan": GROUND | POINTS | ARITHMETIC | {"transforms", "printing", "table.tableau", "table.stepper"},
-    "table.stack": GROUND | ARITHMETIC | {"transforms", "table.stepper", "table.plan"},
+    "table.begin": GROUND | ARITHMETIC,
+    "table.plan": GROUND
+    | POINTS
+    | ARITHMETIC
+    | {"transforms", "printing", "table.tableau", "table.stepper", "table.begin"},
+    "table.stack": GROUND | ARITHMETIC | {"transforms", "table.stepper", "table.begin", "table.plan"},
     "noise": GROUND,
     "density": GROUND | {"table.state"},
     "sampling": GROUND | ARITHMETIC | {"table.plan", "noise"},

@@ -19,6 +19,7 @@ PATHS = {
 GOES_ON = {
     "PredictorCorrector": "each call is a step of its own, of Langevin or to the next level",
     "CFGPlusPlus": "the unguided noise of a call is what its sample holds beside the unguided x0",
+    "EDICT": "each call moves one of two samples by what the model says of the other, which is its sample",
 }
 
 

@@ -13,17 +13,22 @@ import multisched as ms
 from multisched.interop.diffusers import PEERS, solvers as own
 from multisched.options import words_of
 from multisched.solvers import (
+    BDIA,
+    EDICT,
     ERSDE,
     Adams,
     ChurnedMidpoint,
     DPMFast,
+    DPMMultistep,
     DPMMultistepSDE,
+    ExponentialAdams,
     ExponentialRK,
     GradientEstimation,
     HeunPlus,
     Midpoint,
     RESMultistep,
     RungeKutta,
+    Started,
     StochasticAdams,
     Straightened,
 )
@@ -213,6 +218,16 @@ RECIPES: dict[str, ms.Recipe] = {
     "er-sde": composed("flow", ERSDE()),
     "er-sde-interpolated": composed("vp", ERSDE(rule="interpolated")),
     "sa-pece": composed("flow", StochasticAdams()),
+    "bdia": composed("vp", BDIA()),
+    "bdia-flow": composed("flow", BDIA(0.9)),
+    "edict": composed("vp", EDICT()),
+    "edict-edm": composed("edm", EDICT(0.8, alternate=False)),
+    "edict-flow": composed("flow", EDICT(held="velocity")),
+    "dpm-3-started": composed("vp", Started()),
+    "dpm-3-started-noise": composed("edm", Started(DPMMultistep(3, "dpmsolver"), ExponentialRK())),
+    "lms-started": composed("edm", Started(Adams(), steps=2)),
+    "unipc-4-started": composed("vp", Started(ExponentialAdams(True, 4, 5, "bh2", falling=15.0), RungeKutta(), 2)),
+    "unipc-3-started-flow": composed("flow", Started(ExponentialAdams(True, 3, 4, "bh2"), Straightened(RungeKutta()))),
 }
 
 ARITHMETIC_ONLY = {name: recipe for name, recipe in RECIPES.items() if recipe.parts().output_transform is None}
@@ -275,6 +290,10 @@ EXEMPT: dict[str, dict[str, str]] = {
         "NoisyDDPM": "adds noise in the last step, as diffusers' DDPM does in short runs",
         "NoisySDE": "adds noise in the last step, as diffusers' RFD4Proteina does in short runs",
         "FaintRF": "keeps the signal of a lower level, as diffusers' LTX does without noise",
+        "EDICT": "asks the model at the step's start about a sample that has taken the step",
+    },
+    "reads no register before it is written": {
+        "EDICT": "its memory is the difference of its two samples, which is 0 where they begin alike",
     },
     "ends at the estimate of x0": {
         "AngleAdams": "its last step goes along F and not to x0, unless `clean` is on",
@@ -282,6 +301,8 @@ EXEMPT: dict[str, dict[str, str]] = {
         "LMS": "earlier calls have a part in its last step",
         "PNDM": "earlier calls have a part in its last step",
         "IPNDM": "earlier calls have a part in its last step",
+        "BDIA": "its last step corrects the one before",
+        "EDICT": "each of its two samples ends at what the model says of the other",
     },
     "has derivatives by the levels inside jit": {
         "Heun": "whether its last step has a second call depends on the levels",

@@ -107,6 +107,24 @@ class Grid(Value):
         """This grid with other timesteps."""
         return replace(self, timesteps=timesteps)
 
+    def mirrored(self) -> "Grid":
+        """The same points the other way round, each with its own time: those of a run that takes this one back.
+
+        Raises:
+            ScheduleError: if the steps do not join.
+        """
+        if not self.chained:
+            raise ScheduleError("steps that do not join cannot be taken the other way round.")
+        flip = namespace(self.sigmas).flip
+        return Grid(
+            flip(self.timesteps),
+            flip(self.alphas),
+            flip(self.sigmas),
+            scales=flip(self.scales),
+            first=self.total - self.first - len(self),
+            total=self.total,
+        )
+
     def part(self, start: int, stop: int) -> "Grid":
         """Steps start..stop-1 of this grid."""
         if (start, stop) == (0, len(self)):

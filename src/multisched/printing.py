@@ -7,8 +7,9 @@ from typing import Any
 
 def line_text(plan: Any) -> str:
     """A line for the run of a `Plan`."""
-    calls = f"{len(plan.grid)} steps, {len(plan)} model calls, order {plan.order}"
-    return f"{plan.name}: {calls}, {'stochastic' if plan.stochastic else 'deterministic'}"
+    law = f"weak order {plan.weak_order}, stochastic" if plan.weak_order else "stochastic"
+    kind = law if plan.stochastic else f"order {plan.order}, deterministic"
+    return f"{plan.name}: {len(plan.grid)} steps, {len(plan)} model calls, {kind}"
 
 
 def repr_text(plan: Any) -> str:

@@ -68,7 +68,8 @@ def described(kind: type[Recipe]) -> str:
         plan = kind().plan(STEPS)
         calls = sorted(Counter(plan.rows.step[:, 0].tolist()).values())
         often = " to ".join(str(count) for count in sorted({calls[0], calls[-1]}))
-        noise = f"noise draws a call: {plan.noise_draws}" if plan.stochastic else "deterministic"
+        draws = f"noise draws a call: {plan.noise_draws}, weak order {plan.weak_order}"
+        noise = draws if plan.stochastic else "deterministic"
         run = f"order {plan.order}, model calls a step: {often}, {noise}"
     except ScheduleError as error:
         run = str(error)

@@ -13,6 +13,7 @@ from multisched.grid import Grid
 from multisched.paths.base import Path
 from multisched.predictions import Prediction
 from multisched.printing import options_text
+from multisched.schedulers.cuts import between, bounds, ended, told
 from multisched.schedulers.forward import Forward, Parts
 from multisched.schedulers.quirk import Quirk, check_quirks
 from multisched.solvers import Solver
@@ -111,42 +112,101 @@ class Recipe(Forward):
         if spacing is not None:
             grid = named.respaced(parts.path, parts.spacing, spacing, asked)
         else:
-            grid = parts.spacing.grid(parts.path, asked)
-            if parts.told is not None and ratios is None:
-                times = parts.told(grid, asked).reshape(len(grid), -1)
-                grid = grid.timed(np.append(times[:, 0], grid.timesteps[-1:]))
-        first, end = _bounds(len(grid), start, stop, strength)
-        plan = self._plan_over(grid.part(first, len(grid)), end - first)
-        plan = plan if times is None or times.shape[1] == 1 else _told(plan, times)
-        return plan if end == len(grid) else _ended(plan, parts.path)
+            grid, times = self._placed(asked)
+        first, end = bounds(len(grid), start, stop, strength)
+        if parts.absolute:
+            plan = replace(self._plan_over(grid, end, first), history=0)
+        else:
+            plan = self._plan_over(grid.part(first, len(grid)), end - first)
+        plan = told(plan, times)
+        return plan if end == len(grid) else ended(plan, parts.path)
+
+    def _placed(self, asked: Asked) -> tuple[Grid, Any]:
+        """The grid of what is asked for, and what the calls of its steps are told, (steps, calls), or None."""
+        parts, times = self._made, None
+        grid = parts.spacing.grid(parts.path, asked)
+        if parts.told is not None and asked.ratios is None:
+            times = parts.told(grid, asked).reshape(len(grid), -1)
+            grid = grid.timed(np.append(times[:, 0], grid.timesteps[-1:]))
+        return grid, times
 
     @arithmetic()
-    def plan_over(self, grid: Grid) -> Plan:
+    def plan_over(self, grid: Grid, history: int = 0) -> Plan:
         """The plan of a run over a custom grid.
 
+        Args:
+            grid: the points.
+            history: steps of the grid that came before: the plan has the rows of those after, and begins with
+                `Plan.resume(state)`, from the state of the run that took them. So a multistep solver keeps its order
+                where the rest of a run is changed on its way: give the points that were passed, then the new ones. The
+                grid of a plan with churn has raised levels; give the one that it was made of, `parts().grid(n)`.
+
         Raises:
-            ScheduleError: if the solver cannot take a step of it.
+            ScheduleError: if the solver cannot take a step of it, or `history` is no number of its steps, or ends
+                within calls that belong together.
+
+        Example:
+            >>> import multisched as ms
+            >>> recipe = ms.DPMSolverMultistep()
+            >>> grid = recipe.plan(10).grid
+            >>> len(recipe.plan_over(grid)), len(recipe.plan_over(grid, history=4))
+            (10, 6)
         """
         if not isinstance(grid, Grid):
             raise ScheduleError(f"plan_over takes a Grid; given {shown(grid)}.")
-        return self._plan_over(grid, len(grid))
+        if not 0 <= (count := whole("history", history)) <= len(grid):
+            raise ScheduleError(f"history must be a number of the {len(grid)} steps of the grid; given {count}.")
+        return self._plan_over(grid, len(grid), count)
 
-    def _plan_over(self, grid: Grid, stop: int) -> Plan:
-        """The first `stop` steps of that plan."""
+    @arithmetic()
+    def between(self, t: float, t_prev: float | None = None) -> Plan:
+        """The plan of one step, from a time to a cleaner one, for those who choose their times as they go. It is the
+        first step of `plan(timesteps=[t, t_prev])`, where there is such a plan; a multistep solver takes it with the
+        order that a first step has. Begin with `plan.start(x)`, which leaves x as it is.
+
+        Args:
+            t: where the sample is, a number of the host within the path; passed to the model.
+            t_prev: where the step leads; None for the end of the recipe's runs.
+
+        Raises:
+            ScheduleError: if a time is no number of the path, the step does not lead to a cleaner level, or the solver
+                cannot take it.
+
+        Example:
+            >>> import multisched as ms
+            >>> plan = ms.DDIM(eta=1.0, clip_sample=False).between(601.5, 400)
+            >>> plan.timesteps.tolist(), len(plan.grid)
+            ([601.5], 1)
+        """
+        asked, times = [real("t", t), *([] if t_prev is None else [real("t_prev", t_prev)])], None
+        try:
+            grid, times = self._placed(Asked(timesteps=asked))
+        except ScheduleError:  # times that no list may hold, such as fractions
+            grid = None
+        if grid is None or len(grid) != len(asked):
+            grid, times = between(self._made.path, self._made.spacing, asked), None
+        if not grid.next_sigmas[0] * grid.alphas[0] < grid.sigmas[0] * grid.next_alphas[0]:
+            raise ScheduleError(f"a step leads to a cleaner level; given t={t!r} and t_prev={t_prev!r}.")
+        return told(self._plan_over(replace(grid, prior=None), 1), times)
+
+    def _plan_over(self, grid: Grid, stop: int, history: int = 0) -> Plan:
+        """The steps history..stop-1 of that plan."""
         parts = self._made
         part = stop if stop < len(grid) else None
-        rows, tableau = tabulate(parts.solver, grid, parts.prediction, parts.path, part)
+        rows, tableau = tabulate(parts.solver, grid, parts.prediction, parts.path, part, history)
         noise_transform, noise_parameters = parts.solver.noise_transform(rows) or (None, None)
         return Plan(
             name=type(self).__name__,
             rows=rows,
             tableau=tableau,
             order=parts.solver.order,
+            weak_order=parts.solver.weak_order,
             inputs=parts.solver.inputs,
             output_transform=parts.output_transform,
             denoised_transform=parts.denoised_transform,
             noise_transform=noise_transform,
             noise_parameters=noise_parameters,
+            history=history,
         )
 
     @overload
@@ -232,40 +292,3 @@ class Scheduler(Recipe):
         return Parts(
             self.path, self.spacing, self.prediction, self.solver, self.output_transform, self.denoised_transform
         )
-
-
-def _told(plan: Plan, times: np.ndarray) -> Plan:
-    """A plan with the timesteps of the calls of each step."""
-    rows = plan.rows
-    found = times[plan.grid.first + rows.step, np.minimum(rows.stage, times.shape[1] - 1)]
-    return replace(plan, rows=replace(rows, timestep=np.where(np.isnan(found), rows.timestep, found)))
-
-
-def _ended(plan: Plan, path: Path) -> Plan:
-    """A plan that ends before its run does, with an end timestep that is as exact as that of a whole run."""
-    grid = plan.grid
-    end = path.timestep_of(float(grid.alphas[-1]), float(grid.sigmas[-1]))
-    grid = replace(grid, timesteps=np.append(grid.timesteps[:-1], end))
-    return replace(plan, rows=replace(plan.rows, grid=grid))
-
-
-def _bounds(steps: int, start: int | None, stop: int | None, strength: float | None) -> tuple[int, int]:
-    """First step and end of a partial run."""
-    if strength is not None:
-        if start is not None:
-            raise ScheduleError(
-                f"give start or strength, not both; given start={shown(start)}, strength={shown(strength)}."
-            )
-        strength = real("strength", strength)
-        if not 0 <= strength <= 1:
-            raise ScheduleError(f"strength must be in [0, 1]; given {shown(strength)}.")
-        start = steps - int(steps * strength)
-        if start == steps and strength and steps:
-            raise ScheduleError(
-                f"strength={strength!r} of {steps} steps is less than one step; give at least {1 / steps:.4g}, or 0."
-            )
-    first = 0 if start is None else whole("start", start)
-    end = steps if stop is None else whole("stop", stop)
-    if not 0 <= first <= end <= steps:
-        raise ScheduleError(f"start and stop must obey 0 <= start <= stop <= {steps}; given {first} and {end}.")
-    return first, end

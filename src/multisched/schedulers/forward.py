@@ -34,6 +34,8 @@ class Parts(NamedTuple):
         output_transform, denoised_transform: changes made to the output and to the estimate of x0, or None.
         told: None, or (grid, asked) -> the timesteps of its steps (steps,) in place of the grid's own; or those of each
             call of a step, (steps, calls), NaN where they stay.
+        absolute: whether a run that starts in mid-schedule takes the rows that the whole schedule has there, though its
+            memory holds nothing. It begins anew otherwise, with the order that a first step has.
     """
 
     path: Path
@@ -43,6 +45,7 @@ class Parts(NamedTuple):
     output_transform: Transform | None = None
     denoised_transform: Transform | None = None
     told: Callable[[Grid, Asked], Any] | None = None
+    absolute: bool = False
 
     def grid(self, n: int | None = None, **asked: Any) -> Grid:
         """The grid of a run of n steps, or of what else is asked for: timesteps=, sigmas=, ratios=, mu=."""

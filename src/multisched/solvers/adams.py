@@ -61,6 +61,9 @@ class Adams(Solver):
     def order(self) -> int:
         return min(self.most, 3 if self.weights == "exact" and self.start != "euler" else 2)
 
+    def order_after(self, steps: int) -> int:
+        return min(self.most, 2 + steps) if self.weights == "exact" and self.start == "euler" else self.order
+
     @property
     def memory(self) -> tuple[str, ...]:
         before = tuple(f"before_{j}" for j in range(1, self.most))

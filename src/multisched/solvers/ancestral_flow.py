@@ -21,7 +21,8 @@ class AncestralRF(Solver):
         s_down = s_next * (1 + eta * (s_next / s - 1)),   k = s_down / (1 - s_down)
         x_next = alpha_next * (x0 + k * noise) + s_noise * sqrt(sigma_next^2 - (alpha_next * k)^2) * z
 
-    eta = 0 is `Euler`; order 1. Any other eta has no order: where s_noise = 0, what a step takes away is not put back.
+    eta = 0 is `Euler`; order 1. With any other eta the law of the samples is of weak order 1 where s_noise = 1. Where
+    that is 0, what a step takes away is not put back, and there is no order.
 
     Args:
         eta: how far below, from 0 to 1 for all of the way.
@@ -40,6 +41,10 @@ class AncestralRF(Solver):
     @property
     def order(self) -> int:
         return int(self.eta == 0)
+
+    @property
+    def weak_order(self) -> int:
+        return 1 if self.s_noise == 1 else super().weak_order
 
     @property
     def draws(self) -> int:
@@ -69,6 +74,8 @@ class RescaledSDE(Solver):
                  0 outside t_from <= t <= t_to and in the step to sigma = 0
         y_next = y + (v - g * rho / (1 - t) * noise) * dt + sqrt(2 * g * dt) * z
 
+    The law of the samples is of weak order 1 where tsr_k = 1; otherwise it is another one on purpose.
+
     Args:
         noise_mode: "1/t" or "tan".
         tsr_k: inverse temperature, 1 for the model's own.
@@ -91,6 +98,10 @@ class RescaledSDE(Solver):
 
     def __post_init__(self) -> None:
         check_options(self, positive=("tsr_k", "tsr_sigma"))
+
+    @property
+    def weak_order(self) -> int:
+        return int(self.tsr_k == 1)
 
     def update(self, row: Rows, x: Any, model: Estimate, memory: tuple[Any, ...], noise: tuple[Any, ...]) -> Next:
         xp = namespace(row.sigma)

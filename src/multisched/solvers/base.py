@@ -55,6 +55,8 @@ class Solver(ABC):
 
     Attributes:
         order: order of convergence to the probability-flow ODE, without any noise added; 0 if there is none.
+        weak_order: order at which the law of the samples converges to that of the model's flow; of a solver that draws
+            no noise its `order`. 0 if it does not converge, as with an s_noise other than 1, or nothing is known of it.
         memory: names of the registers kept beside the sample.
         inputs: those of them, first in `memory`, that the user gives at the start of a run (`Plan.start`). With
             "mask" and "known" among the memory, a row's sample is blended: known where mask is 1.
@@ -65,6 +67,14 @@ class Solver(ABC):
     @property
     def order(self) -> int:
         return 1
+
+    @property
+    def weak_order(self) -> int:
+        return 0 if self.draws else self.order
+
+    def order_after(self, steps: int) -> int:
+        """The order where the first `steps` steps of a run are those of a better method, see `Started`."""
+        return self.order
 
     @property
     def memory(self) -> tuple[str, ...]:

@@ -4,11 +4,29 @@ from dataclasses import dataclass, replace
 from typing import Any, ClassVar
 
 from multisched.predictions import Prediction
-from multisched.solvers.base import Estimate, Next
-from multisched.solvers.euler import Euler, PingPong, renoise
+from multisched.solvers.base import Estimate, Next, Solver
+from multisched.solvers.euler import Euler, renoise
 from multisched.solvers.limits import root
 from multisched.solvers.rows import Rows
 from multisched.values import check_options, namespace
+
+
+@dataclass(frozen=True)
+class PingPong(Solver):
+    """Denoise, then noise anew: multistep consistency sampling (Song et al. 2023, arXiv 2303.01469, algorithm 1).
+
+        x_next = alpha_next * x0 + sigma_next * z,   z ~ N(0, I)
+
+    Exact for a consistency model. It does not follow the probability flow, so it has no order of convergence to it, and
+    with the model of such a flow the law of the samples does not converge: half of the variance is lost, however many
+    the steps are. With the model's own noise in place of z it is `Euler`.
+    """
+
+    order: ClassVar[int] = 0
+    draws: ClassVar[int] = 1
+
+    def update(self, row: Rows, x: Any, model: Estimate, memory: tuple[Any, ...], noise: tuple[Any, ...]) -> Next:
+        return Next(row.alpha_next * model.x0 + row.sigma_next * noise[0])
 
 
 @dataclass(frozen=True)
@@ -96,6 +114,8 @@ class TCD(Euler):
 
         x_s    = alpha_s * x0 + sigma_s * noise
         x_next = renoise(x_s)
+
+    With the model of a probability flow the law of the samples is of weak order 1.
     """
 
     draws: ClassVar[int] = 1

@@ -11,7 +11,8 @@ from multisched.values import check_options, namespace
 
 @dataclass(frozen=True)
 class DDIM(Solver):
-    """Denoising diffusion implicit models (Song et al. 2020, arXiv 2010.02502, eq. 12 and 16); order 1.
+    """Denoising diffusion implicit models (Song et al. 2020, arXiv 2010.02502, eq. 12 and 16); order 1,
+    and where eta > 0 the law of the samples is of weak order 1.
 
         s      = eta * sigma_next / sigma * sqrt(sigma^2 - (alpha * sigma_next / alpha_next)^2)
         x_next = alpha_next * x0 + sqrt(sigma_next^2 - s^2) * noise + s_noise * s * z,   z ~ N(0, I)
@@ -35,6 +36,10 @@ class DDIM(Solver):
         check_options(self, not_negative=("s_noise",))
         if not 0.0 <= self.eta <= 1.0:
             raise ScheduleError(f"eta must be in [0, 1]; given {self.eta!r}.")
+
+    @property
+    def weak_order(self) -> int:
+        return 1
 
     @property
     def draws(self) -> int:
@@ -62,6 +67,7 @@ class RePaint(DDIM):
     """
 
     order: ClassVar[int] = 0
+    weak_order: ClassVar[int] = 0
     memory: ClassVar[tuple[str, ...]] = ("original", "mask", "known")
     inputs: ClassVar[tuple[str, ...]] = ("original", "mask")
     draws: ClassVar[int] = 2

@@ -26,7 +26,8 @@ class DDPM(Solver):
         learned_range                  between those two, see `transforms.LearnedVariance`
         learned                        the second half of the model's output
 
-    The last step of a run draws nothing.
+    The last step of a run draws nothing. The law of the samples is of weak order 1, whatever the variance; of a learned
+    one nothing is stated.
 
     Args:
         variance_type: which of these variances the noise has.
@@ -42,6 +43,10 @@ class DDPM(Solver):
 
     def __post_init__(self) -> None:
         check_options(self)
+
+    @property
+    def weak_order(self) -> int:
+        return 0 if self.variance_type.startswith("learned") else 1
 
     def noise_transform(self, row: Rows) -> tuple[LearnedVariance, Any] | None:
         if not self.variance_type.startswith("learned"):

@@ -1,12 +1,12 @@
-"""DPM-Solver and DPM-Solver++: one exponential integrator in the half log-SNR, and its multistep form."""
+"""DPM-Solver and DPM-Solver++: one exponential integrator in the half log-SNR."""
 
 from dataclasses import dataclass
 from typing import Any, Literal
 
 from multisched.errors import ScheduleError
 from multisched.grid import Grid
-from multisched.solvers.base import PARTS, Estimate, Next, Solver
-from multisched.solvers.limits import gap, one_over, orders
+from multisched.solvers.base import PARTS, Solver
+from multisched.solvers.limits import gap, one_over
 from multisched.solvers.rows import Level, Rows
 from multisched.values import anywhere, check_options, namespace
 
@@ -60,6 +60,10 @@ class DPM(Solver):
         return 0 if self.draws else min(self.solver_order, 2)
 
     @property
+    def weak_order(self) -> int:
+        return min(self.solver_order, 2) if self.draws else self.order
+
+    @property
     def outputs(self) -> int:
         return self.parts
 
@@ -104,47 +108,3 @@ class DPM(Solver):
         p2 = self._p2(0.5 - p1 * one_over(scaled))
         bend = xp.where(midpoint, gain * first / 2, weight * (p1 * first + p2 * h * second))
         return decay * x + gain * m + h * bend + drawn
-
-
-@dataclass(frozen=True)
-class DPMMultistep(DPM):
-    """DPM-Solver multistep: m' and m'' from the parabola through the last estimates (Lu et al. 2022, arXiv 2211.01095,
-    algorithm 2).
-
-    The first step of a run and one to sigma = 0 have order 1. The first leaves an error of second order, so the order
-    is min(solver_order, 2), and 3 only makes the constant smaller. The SDE algorithms follow no probability flow.
-
-    Takes the options of `DPM`; lower_order_final acts in runs of fewer than 15 steps.
-
-    Args:
-        euler_at_final: whether the last step has order 1 in any case.
-    """
-
-    euler_at_final: bool = False
-
-    @property
-    def memory(self) -> tuple[str, ...]:
-        return ("before", "before_that")[: self.solver_order - 1]
-
-    def update(self, row: Rows, x: Any, model: Estimate, memory: tuple[Any, ...], noise: tuple[Any, ...]) -> Next:
-        xp = namespace(row.sigma)
-        m = model.x0 if self._data else model.noise
-        falling = (self.lower_order_final and row.total < 15) | (self.euler_at_final & (row.left == 1))
-        order = orders(row, self.solver_order, falling)
-        slope = curve = back = 0.0 * order
-        if self.solver_order > 1:
-            back = gap(row.start, row.at(-1))
-            slope = (memory[0] - m) * one_over(back)
-        if self.solver_order > 2:
-            slope_before = (memory[1] - m) * one_over(gap(row.start, row.at(-2)))
-            curve = (slope_before - slope) * one_over(gap(row.at(-1), row.at(-2)))
-            curve = xp.where(order > 2, curve, 0.0)
-        first = xp.where(order > 1, slope - back * curve, 0.0)
-        midpoint = (order == 2) & (self.solver_type == "midpoint")
-        drawn = self._way(row.start, row.next)[1] * noise[0] if noise else 0.0
-        after = self._advance(row, x, m, first, self._second(curve), midpoint, drawn)
-        return Next(after, (m, *memory)[: self.solver_order - 1])
-
-    def _second(self, curve: Any) -> Any:
-        """m'' of a divided difference of second order."""
-        return 2 * curve

@@ -18,7 +18,8 @@ Aim = Literal["ratio", "share"]
 
 @dataclass(frozen=True)
 class Midpoint(Solver):
-    """DPM-Solver-2 and DPM-Solver++(2S), also with noise drawn anew; order 2.
+    """DPM-Solver-2 and DPM-Solver++(2S), also with noise drawn anew; order 2, and with noise the law of the samples is
+    of weak order 2, or 1 with a noisy middle.
 
         s, rest = eta * sigma_next * sqrt(1 - (k_next / k)^2), sqrt(sigma_next^2 - s^2)     with k = sigma / alpha
         call 1, to the middle m, k_m = sqrt(k * k_next):   x_m = alpha_m * x0 + sigma_m * noise
@@ -56,6 +57,12 @@ class Midpoint(Solver):
         check_options(self)
         if not 0 <= self.eta <= 1 or not self.s_noise >= 0:
             raise ScheduleError(f"eta must be in [0, 1] and s_noise >= 0; given {self.eta!r} and {self.s_noise!r}.")
+
+    @property
+    def weak_order(self) -> int:
+        if not self.draws or self.s_noise != 1:
+            return super().weak_order
+        return 1 if self.noisy_middle else 2
 
     @property
     def draws(self) -> int:

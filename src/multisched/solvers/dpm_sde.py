@@ -50,6 +50,13 @@ class DPMMultistepSDE(Solver):
     def order(self) -> int:
         return 0 if self.eta > 0 else min(self.most, 2)
 
+    def order_after(self, steps: int) -> int:
+        return self.order if self.eta > 0 or self.halved else min(self.most, 2 + steps)
+
+    @property
+    def weak_order(self) -> int:
+        return min(self.most, 2) if self.s_noise == 1 else super().weak_order
+
     @property
     def memory(self) -> tuple[str, ...]:
         return ("before", "before_that")[: self.most - 1]

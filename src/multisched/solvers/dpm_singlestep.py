@@ -50,7 +50,10 @@ class DPMSinglestep(DPM):
         return self.draws > 0
 
     def rows(self, grid: Grid, path: Any) -> Rows:
-        sizes = self._groups(len(grid), bool(grid.sigmas[-1] == 0))
+        return self._grouped(grid, self._groups(len(grid), bool(grid.sigmas[-1] == 0)))
+
+    def _grouped(self, grid: Grid, sizes: list[int]) -> Rows:
+        """The rows of groups of these numbers of calls."""
         stage = np.concatenate([np.arange(size) for size in (0, *sizes)])
         rows = rows_of(grid, np.arange(len(grid)) - stage, stage)
         rows = PathRows(**vars(rows)) if self._one_path else rows

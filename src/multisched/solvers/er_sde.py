@@ -49,6 +49,13 @@ class ERSDE(Solver):
     def order(self) -> int:
         return min(self.most, 2) if self.phi == "ode" else 0
 
+    def order_after(self, steps: int) -> int:
+        return min(self.most, 2 + steps) if self.phi == "ode" and self.rule == "interpolated" else self.order
+
+    @property
+    def weak_order(self) -> int:
+        return min(self.most, 2) if self.s_noise == 1 else super().weak_order
+
     @property
     def memory(self) -> tuple[str, ...]:
         return ("before", "before_that")[: self.most - 1]

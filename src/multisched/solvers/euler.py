@@ -1,9 +1,9 @@
-"""Euler's method, and its stochastic cousin that draws the noise anew."""
+"""Euler's method, and the noise that steps may begin with."""
 
 import math
 from abc import abstractmethod
 from dataclasses import dataclass, replace
-from typing import Any, ClassVar
+from typing import Any
 
 import numpy as np
 
@@ -49,6 +49,10 @@ class Churn(Solver):
                 raise ScheduleError(f"{name} must be a number >= 0; given {getattr(self, name)!r}.")
         if self.s_noise == math.inf:
             raise ScheduleError("s_noise must be finite; given inf.")
+
+    @property
+    def weak_order(self) -> int:
+        return self.order if self.s_noise == 1 else super().weak_order
 
     @property
     def draws(self) -> int:
@@ -130,20 +134,3 @@ def renoise(row: Rows, x: Any, z: Any, s_noise: float = 1.0) -> Any:
     point = row.at(1)
     kept = point.alpha / row.alpha_next
     return kept * x + s_noise * root(point.sigma**2 - (kept * row.sigma_next) ** 2) * z
-
-
-@dataclass(frozen=True)
-class PingPong(Solver):
-    """Denoise, then noise anew: multistep consistency sampling (Song et al. 2023, arXiv 2303.01469, algorithm 1).
-
-        x_next = alpha_next * x0 + sigma_next * z,   z ~ N(0, I)
-
-    Exact for a consistency model. It does not follow the probability flow, so it has no order of convergence to it.
-    With the model's own noise in place of z it is `Euler`.
-    """
-
-    order: ClassVar[int] = 0
-    draws: ClassVar[int] = 1
-
-    def update(self, row: Rows, x: Any, model: Estimate, memory: tuple[Any, ...], noise: tuple[Any, ...]) -> Next:
-        return Next(row.alpha_next * model.x0 + row.sigma_next * noise[0])

@@ -6,11 +6,6 @@ value at its end is there; the next step begins from what it finds.
     DEIS (Zhang and Chen 2022, arXiv 2204.13902, eq. 14)    noise, p values
     UniPC (Zhao et al. 2023, arXiv 2302.04867, section 3)   either, p values and p + 1, rule "bh1" or "bh2"
     SA-Solver (arXiv 2309.05019, algorithm 1)               either, any numbers of values, tau; with data, rule "bh1"
-
-UniPC's paper has the weights a of the differences D_m from R_p(h) * a * B(h) = phi_p(h), where row k of R_p(h) holds
-powers k - 1 of the distances in lam to the values. Those equations say that the weights integrate each power of lam
-exactly, which is what the integral of the polynomial through the values does, so B(h) drops out. With two values the
-paper sets a = 1/2 in place of the solution: there B(h) stays, and is the `rule`.
 """
 
 import math
@@ -31,7 +26,9 @@ ORDERS = 10  # values of the model that a step uses at most; published methods u
 @dataclass(frozen=True)
 class ExponentialAdams(Solver):
     """Predictor and corrector. Order min(predictor, 2), since the first step of a run has one value; with a corrector
-    min(predictor + 1, corrector, 3), since its correction has two, and at most 2 where the last step has but one.
+    min(predictor + 1, corrector, 3), since its correction has two, and at most 2 where the last step has but one. With
+    noise the law of the samples is of weak order min(predictor + 1, corrector, 2), or min(predictor, 2) without a
+    corrector.
 
     Args:
         data: whether p goes through values of x0.
@@ -79,12 +76,21 @@ class ExponentialAdams(Solver):
 
     @property
     def order(self) -> int:
+        return self.order_after(0)
+
+    def order_after(self, steps: int) -> int:
         if self.tau > 0:
             return 0
-        predictor = self.predictor if self.solver_p is None else self.solver_p.order
+        predictor = self.predictor if self.solver_p is None else self.solver_p.order_after(steps)
+        falls = self.falling == math.inf and self.solver_p is None
         if not self.corrector:
-            return min(predictor, 2)
-        return min(predictor + 1, self.corrector, 2 if self.falling == math.inf and self.solver_p is None else 3)
+            return min(predictor, 2 if falls else 2 + steps)
+        return min(predictor + 1, self.corrector, 2 if falls else 3 + steps)
+
+    @property
+    def weak_order(self) -> int:
+        values = min(self.predictor + 1, self.corrector) if self.corrector else self.predictor
+        return min(values, 2) if self.tau else super().weak_order
 
     @property
     def _method(self) -> Polynomial:
@@ -123,7 +129,7 @@ class ExponentialAdams(Solver):
         if kept:
             last = row_before(row)
             # From pure noise the published rules have a limit in one case.
-            again = (row.step > 0) & ((last.alpha_start > 0) | (self.data and self.rule != "bh1"))
+            again = (row.step > row.opened) & ((last.alpha_start > 0) | (self.data and self.rule != "bh1"))
             for number in self.disable_corrector:
                 again = again & (row.grid.first + last.step != number)
             count = xp.where(again, orders(last, self.corrector - 1, falling) + 1, 1)

@@ -90,6 +90,10 @@ class ExponentialRK(Solver):
         return 0 if self.eta > 0 else len(METHODS[self.method][0])
 
     @property
+    def weak_order(self) -> int:
+        return 2 if self.eta > 0 and self.s_noise == 1 else super().weak_order
+
+    @property
     def draws(self) -> int:
         return int(self.eta > 0 and self.s_noise > 0)
 

@@ -7,6 +7,11 @@ of x0 ("data") or of the noise, and the step from s to t integrates it exactly.
                   - (1 + tau^2) * sigma_t * integral of e^(lam_t - lam) * p(lam),         h = lam_t - lam_s
 
 (Xue et al. 2023, arXiv 2309.05019, section 4; tau = 0 is the probability flow.)
+
+UniPC's paper has the weights a of the differences D_m from R_p(h) * a * B(h) = phi_p(h), where row k of R_p(h) holds
+powers k - 1 of the distances in lam to the values. Those equations say that the weights integrate each power of lam
+exactly, which is what the integral of the polynomial through the values does, so B(h) drops out. With two values the
+paper sets a = 1/2 in place of the solution: there B(h) stays, and is the `rule`.
 """
 
 from dataclasses import dataclass, replace

@@ -49,6 +49,10 @@ class RESMultistep(Solver):
         return 0 if self.eta > 0 else 2
 
     @property
+    def weak_order(self) -> int:
+        return 2 if self.s_noise == 1 else super().weak_order
+
+    @property
     def draws(self) -> int:
         return int(self.eta > 0 and self.s_noise > 0)
 

@@ -25,7 +25,7 @@ class Level(NamedTuple):
 
     @property
     def share(self) -> Any:
-        """sigma / (alpha + sigma): from 0, the clean sample, to 1, pure noise."""
+        """sigma / (alpha + sigma), from 0, the clean sample, to 1."""
         return self.sigma / (self.alpha + self.sigma)
 
     @property
@@ -38,7 +38,7 @@ class Level(NamedTuple):
 
 @dataclass(frozen=True, eq=False)
 class Rows(Value):
-    """One row per model call; each attribute but the last is a column (rows, 1), float64 unless said otherwise.
+    """One row per model call; each attribute but the last two is a column (rows, 1), float64 unless said otherwise.
 
     Attributes:
         timestep, alpha, sigma: what is passed to the model, and the level at which it is evaluated.
@@ -48,6 +48,7 @@ class Rows(Value):
         stage: number of the call within its step, from 0; int.
         step: number of the step within the grid, from 0; int.
         grid: the grid of the run.
+        opened: steps that it begins with and that another solver takes, see `Started`.
     """
 
     timestep: Any
@@ -61,6 +62,7 @@ class Rows(Value):
     stage: Any
     step: Any
     grid: Grid
+    opened: int = 0
 
     def __post_init__(self) -> None:
         for field in fields(self):
@@ -74,14 +76,15 @@ class Rows(Value):
 
     def single(self, index: int) -> "Rows":
         """One row by itself, each attribute a number."""
-        return type(self)(**{name: column[index, 0] for name, column in self._columns().items()}, grid=self.grid)
+        return replace(self, **{name: column[index, 0] for name, column in self._columns().items()})
 
-    def first(self, count: int) -> "Rows":
-        """The first `count` rows, of the same grid."""
-        return self if count == len(self) else replace(self, **{k: one[:count] for k, one in self._columns().items()})
+    def cut(self, first: int, end: int) -> "Rows":
+        """The rows first..end-1, of the same grid."""
+        cut = end - first < len(self)
+        return replace(self, **{k: one[first:end] for k, one in self._columns().items()}) if cut else self
 
     def _columns(self) -> dict[str, Any]:
-        return {field.name: getattr(self, field.name) for field in fields(self) if field.name != "grid"}
+        return {field.name: getattr(self, field.name) for field in fields(self) if field.name not in ("grid", "opened")}
 
     @property
     def here(self) -> Level:
@@ -100,8 +103,7 @@ class Rows(Value):
 
     def interval(self, index: int) -> tuple[float, float]:
         """The shares where a row's step begins and where the row ends, on `noise.BrownianNoise`'s path."""
-        row = self.single(index)
-        return float(row.start.share), float(row.next.share)
+        return float((row := self.single(index)).start.share), float(row.next.share)
 
     def at(self, offset: int) -> Level:
         """The grid point `offset` steps away from where the step begins; the grid's first or last point beyond them."""

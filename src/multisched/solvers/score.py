@@ -27,6 +27,8 @@ class PredictorCorrector(Solver):
     The norms are those of each sample, or with norms = "batch" their means over the batch, as the paper's code has them
     (samples then depend on their batch mates). score = -noise / sigma. The second line, "reverse diffusion", is `DDPM`
     with the variance "fixed_large"; the last step adds no noise. The model is to predict the score for the corrections.
+    Without corrections the law of the samples is of weak order 1. With them it does not converge, for their size does
+    not fall with the steps.
 
     Args:
         snr: the ratio of noise to score that sizes the corrections.
@@ -47,6 +49,10 @@ class PredictorCorrector(Solver):
     def __post_init__(self) -> None:
         check_options(self, not_negative=("snr",))
         count("correct_steps", self.correct_steps, CORRECTIONS, least=0)
+
+    @property
+    def weak_order(self) -> int:
+        return int(self.correct_steps == 0)
 
     def rows(self, grid: Grid, path: Any) -> Rows:
         calls = self.correct_steps + 1
@@ -78,7 +84,7 @@ class PredictorCorrector(Solver):
 @dataclass(frozen=True)
 class EulerMaruyama(Solver):
     """Euler and Maruyama's method for the reverse process of `paths.LinearVP` (Song et al. 2020, arXiv 2011.13456,
-    eq. 6 and 11), in n steps of 1 / n; the last one adds no noise.
+    eq. 6 and 11), in n steps of 1 / n; the last one adds no noise. The law of the samples is of weak order 1.
 
         x_next = x + (x / 2 + score) * beta / n + sqrt(beta / n) * z,   beta = beta_min + t * (beta_max - beta_min)
 
@@ -91,6 +97,7 @@ class EulerMaruyama(Solver):
     """
 
     order: ClassVar[int] = 0
+    weak_order: ClassVar[int] = 1
     draws: ClassVar[int] = 1
 
     beta_min: float = 0.1

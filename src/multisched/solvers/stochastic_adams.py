@@ -27,7 +27,8 @@ class StochasticAdams(Solver):
     In runs that end at sigma = 0 the number of values falls, so that the last step but one has one value and its
     correction two; the last leads to x0. `ExponentialAdams` is the method with the orders of the paper's code.
 
-    Order min(predictor + 1, corrector, 3) where tau = 0. Otherwise the law of the samples is of weak order 2.
+    Order min(predictor + 1, corrector, 3) where tau = 0. Otherwise the law of the samples is of weak order
+    min(predictor + 1, corrector, 2).
 
     Args:
         predictor: values that the prediction goes through, at most.
@@ -54,7 +55,14 @@ class StochasticAdams(Solver):
 
     @property
     def order(self) -> int:
-        return 0 if self.tau > 0 else min(self.predictor + 1, self.corrector, 3)
+        return self.order_after(0)
+
+    def order_after(self, steps: int) -> int:
+        return 0 if self.tau > 0 else min(self.predictor + 1, self.corrector, 3 + steps)
+
+    @property
+    def weak_order(self) -> int:
+        return min(self.predictor + 1, self.corrector, 2) if self.tau > 0 else self.order
 
     @property
     def draws(self) -> int:
@@ -91,7 +99,7 @@ class StochasticAdams(Solver):
         xp, kept = namespace(row.sigma), 1 + self.draws
         method = Polynomial(True, "exact", self.tau, self.tau_start, self.tau_end)
         values, stays = (model.x0, *memory[kept:]), self._first_of_two(row)
-        last, again = row_before(row), (row.step > 0) & (row.stage == 0)
+        last, again = row_before(row), (row.step > row.opened) & (row.stage == 0)
         used = xp.where(again, self._count(row, self.corrector, 0), 1)
         before = method.said(last.start, memory[0], values[0])
         corrected = method.step(last, before, values[: self.corrector], 1, used, memory[1:kept])

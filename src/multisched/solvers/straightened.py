@@ -45,6 +45,9 @@ class Straightened(Solver):
     def order(self) -> int:
         return self.solver.order
 
+    def order_after(self, steps: int) -> int:
+        return self.solver.order_after(steps)
+
     @property
     def memory(self) -> tuple[str, ...]:
         return self.solver.memory

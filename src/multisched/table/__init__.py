@@ -13,6 +13,7 @@ puts these together in `stepper`, which finds the weights of the row where a `St
     state     `State`, and the checks of what a user passes to a step
     kernel    weighted sums of arrays, eager and compiled
     stepper   `Stepper`, which plans and stacks share: `step`, `denoised`, `transition`
+    begin     the first state of a plan
     plan      `Plan`, one run
     stack     `Stack`, a batch in which each sample has a run of its own
 

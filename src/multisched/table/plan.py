@@ -13,13 +13,14 @@ from multisched.errors import ScheduleError
 from multisched.grid import Grid
 from multisched.printing import repr_text, table_html, table_text
 from multisched.solvers import Rows
+from multisched.table.begin import begun, resumed
 from multisched.table.kernel import mix
-from multisched.table.packed import Builder, Layout, Terms, Weights, gather, nonzero_terms, whole_numbers, with_end
-from multisched.table.state import State, check_alike, host_number, kept_dtype
+from multisched.table.packed import Builder, Layout, Weights, gather, nonzero_terms, whole_numbers, with_end
+from multisched.table.state import State, host_number
 from multisched.table.stepper import Stepper
 from multisched.table.tableau import Tableau
 from multisched.transforms import NoiseTransform, Transform, kind_of, numbers_of
-from multisched.values import FLOAT32, anywhere, arithmetic, namespace, read_only, whole
+from multisched.values import anywhere, arithmetic, namespace, read_only, whole
 
 
 @dataclass(frozen=True, eq=False)
@@ -32,22 +33,27 @@ class Plan(Stepper):
         tableau: the table, with x0 as an operand of its own.
         order: order of convergence of the solver, without any noise that it adds; 0 if it does not follow the
             probability flow.
+        weak_order: order at which the law of the samples converges, see `solvers.Solver`; of a deterministic solver its
+            order.
         inputs: registers that must be given to `start`.
         output_transform: change made to the model's output, or None.
         denoised_transform: change made to the estimate of x0, or None.
         noise_transform: change made to the noise by what the model's output says of it, or None.
         noise_parameters: (rows, any number) of that change; float64, read-only.
+        history: steps before the first one, whose outputs its memory holds, see `Recipe.plan_over`.
     """
 
     name: str
     rows: Rows
     tableau: Tableau
     order: int = 1
+    weak_order: int = 1
     inputs: tuple[str, ...] = ()
     output_transform: Transform | None = None
     denoised_transform: Transform | None = None
     noise_transform: NoiseTransform | None = None
     noise_parameters: Any = None
+    history: int = 0
 
     def __post_init__(self) -> None:
         backends.ready(type(self))
@@ -262,30 +268,16 @@ class Plan(Stepper):
             inputs: the arrays that the plan's `inputs` name, such as an image and a mask, shaped as the noise.
 
         Raises:
-            ScheduleError: if arrays differ in library or shape, or are not floating, or the inputs are not the plan's.
+            ScheduleError: if arrays differ in library or shape, or are not floating, the inputs are not the plan's, or
+                the plan goes on from a run that another plan began (`resume`).
         """
-        backend = backends.of(noise)
-        backend.compute_dtype(noise.dtype)
-        kept: Any = noise.dtype if dtype is None else kept_dtype(backend, dtype)
-        wide = backend.compute_dtype(kept)
-        if x0 is not None:
-            check_alike(noise, x0, "x0", "noise")
-        levels = (self.grid.init_noise_sigma,) if x0 is None else (self.sigmas[0], self.alphas[0])
-        self._check_float32(wide)
-        if self._hosted and str(wide).endswith("float32") and not max(map(float, levels)) <= FLOAT32:
-            raise ScheduleError(f"{self.name} starts at the level {max(map(float, levels)):.4g}, beyond float32.")
-        weights = tuple(
-            float(one) if self._hosted else backend.asarray(one, wide, backend.device(noise)) for one in levels
-        )
-        first = nonzero_terms(weights) if self._hosted else Terms(weights, (0, 1)[: len(weights)])
-        (sample,) = backend.weighted_sums((first,), (noise,) if x0 is None else (noise, x0), kept)
-        if set(inputs) != set(self.inputs):
-            wanted, found = (", ".join(names) or "none" for names in (self.inputs, inputs))
-            raise ScheduleError(f"{self.name} is started with the inputs {wanted}; given {found}.")
-        for name, array in inputs.items():
-            check_alike(noise, array, name, "noise")
-        given = {name: backend.astype(array, kept) for name, array in inputs.items()}
-        # Every register gets its own zeros: a shared array could not be overwritten or donated.
-        names = self.tableau.registers[1:]
-        memory = (given[name] if name in given else backend.xp.zeros_like(sample) for name in names)
-        return State(sample, tuple(memory), 0)
+        return begun(self, noise, x0, dtype, inputs)
+
+    def resume(self, state: State[B]) -> State[B]:
+        """The state before the first row of a plan with `history`: the sample and the memory at the end of a run that
+        took the steps before it with the same solver.
+
+        Raises:
+            ScheduleError: if the memory is not that of the plan's solver, or its arrays are not like the sample.
+        """
+        return resumed(self, state)

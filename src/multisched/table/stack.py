@@ -11,6 +11,7 @@ import numpy as np
 from multisched import backends
 from multisched.backends import B
 from multisched.errors import ScheduleError
+from multisched.table.begin import check_fresh
 from multisched.table.packed import Builder, Layout, Terms, countable, with_end
 from multisched.table.plan import Plan
 from multisched.table.state import State, check_alike, check_device, host_number
@@ -168,6 +169,8 @@ class Stack(Stepper):
             return backend.asarray(np.reshape(levels, shape), backend.compute_dtype(kept), device)
 
         chosen = [self.plans[number] for number in numbers]
+        for plan in chosen:
+            check_fresh(plan)
         arrays: tuple[Any, ...] = (noise,)
         weights: tuple[Any, ...] = (weight([plan.grid.init_noise_sigma for plan in chosen]),)
         if x0 is not None:

@@ -135,31 +135,52 @@ def clear_dust(weights: Any, size: Any, reach: Any = 1.0) -> Any:
 
 
 def tabulate(
-    solver: Solver, grid: Grid, prediction: Prediction, path: Any, stop: int | None = None
+    solver: Solver, grid: Grid, prediction: Prediction, path: Any, stop: int | None = None, history: int = 0
 ) -> tuple[Rows, Tableau]:
     """The rows of `solver` over `grid` and their table, with x0 as an operand of its own.
 
     Args:
-        stop: keep only the rows of the steps before this one. They are made with all others, since a solver may look
-            at how long its run is.
+        stop: keep only the rows of the steps before this one.
+        history: keep only the rows of the steps from this one on. All rows are made in any case, since a solver may
+            look at how long its run is, and back.
 
     Raises:
-        ScheduleError: if the model's output does not determine x0 in a row.
+        ScheduleError: if the model's output does not determine x0 in a row, or `history` ends within calls that belong
+            together.
     """
     rows = solver.rows(grid, path)
-    kept = len(rows) if stop is None else int(np.sum(np.asarray(solver.serves(rows)) < stop))
+    first, end = _kept(solver, rows, stop, history)
     if anywhere(~(abs(rows.timestep) < math.inf)) or anywhere(~(abs(rows.scale) < math.inf)):
         raise ScheduleError("a timestep or a scale of the run is not finite: the model cannot be evaluated there.")
     if len(rows) > CALLS:
         raise ScheduleError(f"a run has at most {CALLS} model calls; this one has {len(rows)}.")
-    _check_regular(rows.first(kept), prediction)
-    with np.errstate(all="ignore" if kept < len(rows) else None):  # in the rows that are not kept
-        tableau = _evaluated(solver, rows, prediction, kept)
-    return rows if stop is None else replace(rows.first(kept), grid=rows.grid.part(0, stop)), tableau
+    kept = rows.cut(first, end)
+    _check_regular(kept, prediction)
+    with np.errstate(all="ignore" if len(kept) < len(rows) else None):  # in the rows that are not kept
+        tableau = _evaluated(solver, rows, prediction, first, end)
+    if stop is not None or history:
+        kept = replace(kept, grid=rows.grid.part(history, len(grid) if stop is None else stop))
+    if history:
+        kept = replace(kept, step=np.asarray(rows.step)[first:end] - history)
+    return kept, tableau
 
 
-def _evaluated(solver: Solver, rows: Rows, prediction: Prediction, kept: int) -> Tableau:
-    """The table of the first `kept` rows."""
+def _kept(solver: Solver, rows: Rows, stop: int | None, history: int) -> tuple[int, int]:
+    """The first row of the steps from `history` on, and the end of those before `stop`."""
+    if stop is None and not history:
+        return 0, len(rows)
+    served = np.asarray(solver.serves(rows))
+    first, end = int(np.sum(served < history)), len(rows) if stop is None else int(np.sum(served < stop))
+    if history and first < len(rows) and int(np.asarray(rows.stage)[first, 0]) > 0:
+        begun = int(np.asarray(rows.step)[first, 0])
+        raise ScheduleError(
+            f"history={history} ends within calls that belong together, those from step {begun} on; give {begun}."
+        )
+    return first, end
+
+
+def _evaluated(solver: Solver, rows: Rows, prediction: Prediction, first: int, end: int) -> Tableau:
+    """The table of the rows first..end-1."""
     xp = namespace(rows.sigma)
     registers = ("sample", *solver.memory)
     outputs = ("output",) if solver.outputs == 1 else tuple(f"output_{k}" for k in range(solver.outputs))
@@ -181,8 +202,8 @@ def _evaluated(solver: Solver, rows: Rows, prediction: Prediction, kept: int) ->
 
     weights = xp.stack([xp.broadcast_to(register, shape) for register in (after.sample, *after.memory)], axis=1)
     x0_weights = xp.concat([estimate[:, :1], estimate[:, len(registers) : len(registers) + len(outputs)]], axis=1)
-    weights, together = weights[:kept, :, : len(operands)], weights[:kept, :, len(operands) :]
-    x0_weights = x0_weights[:kept]
+    weights, together = weights[first:end, :, : len(operands)], weights[first:end, :, len(operands) :]
+    x0_weights = x0_weights[first:end]
     # Where alpha is next to 0, x0 is a difference of large terms.
     spread = xp.max(xp.abs(x0_weights), axis=1)[:, None, None]
     is_x0 = xp.asarray(np.array([1.0 if name == "x0" else 0.0 for name in operands]))

@@ -9,7 +9,7 @@ _NEVER_READ = "changes nothing once a number of steps is set"
 
 PEERS = {
     "LMSDiscreteScheduler": Peer(
-        schedulers.LMS, ours=("order",), convert=own_karras, quirks=(told.quirk(told.discrete),)
+        schedulers.LMS, ours=("order",), convert=own_karras, quirks=(defects.ABSOLUTE_START, told.quirk(told.discrete))
     ),
     "PNDMScheduler": Peer(schedulers.PNDM, quirks=(defects.AVERAGE_VELOCITY, placing.STRIDE)),
     "IPNDMScheduler": Peer(

@@ -68,6 +68,30 @@ INDEPENDENT_NOISE = Quirk(
     _independent,
     lasting=True,
 )
+
+
+def _absolute(recipe: Any, parts: Parts) -> Parts:
+    return parts._replace(absolute=True)
+
+
+ABSOLUTE_START = Quirk(
+    "absolute_start",
+    "A run that starts in mid-schedule has the weights of its place there, with 0 for the outputs before it.",
+    _absolute,
+    lasting=True,
+)
+
+
+def _whole_groups(recipe: Any, parts: Parts) -> Parts:
+    return parts._replace(solver=like(own.OwnSinglestep, parts.solver, whole=True))
+
+
+WHOLE_GROUPS = Quirk(
+    "whole_groups",
+    "A run that starts in mid-schedule has the groups of the whole schedule, the first without the calls before it.",
+    _whole_groups,
+    lasting=True,
+)
 FINAL_NOISE = _solver("final_noise", "The last step adds noise, unless it leaves timestep 0.", own.NoisyDDPM, _always)
 NOISY_END = _solver("noisy_end", "The last step of a short run adds noise.", own.NoisySDE, _always)
 RESCALED = _solver("rescaled", "With s_noise = 0 the sample keeps the signal of a lower level.", own.FaintRF, _silent)

@@ -5,7 +5,7 @@ from typing import Any
 from multisched import schedulers
 from multisched.interop.diffusers import told, told_flow
 from multisched.interop.diffusers.base import Peer
-from multisched.interop.diffusers.defects import INDEPENDENT_NOISE, THIRD_ORDER
+from multisched.interop.diffusers.defects import INDEPENDENT_NOISE, THIRD_ORDER, WHOLE_GROUPS
 from multisched.interop.diffusers.mixed import MISREAD, UNCONVERTED, VISITED_ONCE
 from multisched.interop.diffusers.multistep import learned
 from multisched.interop.diffusers.placing import CUT_TIMES, EDM_GRID, INVERSE_GRID, STRIDE
@@ -44,7 +44,7 @@ PEERS = {
     "DPMSolverSinglestepScheduler": Peer(
         schedulers.DPMSolverSinglestep,
         ours=(*_NO_ZERO_SNR, *_STEPPED),
-        quirks=(THIRD_ORDER, INDEPENDENT_NOISE, *_MIXED, _TOLD),
+        quirks=(THIRD_ORDER, INDEPENDENT_NOISE, WHOLE_GROUPS, *_MIXED, _TOLD),
         convert=_discrete,
     ),
     "DPMSolverMultistepInverseScheduler": Peer(

@@ -30,7 +30,15 @@ from multisched.values import namespace
 
 @dataclass(frozen=True)
 class HalfCurved(DPMMultistep):
-    """DPM-Solver multistep with half of m'' in the third order, and p2 - 1 for p2 in sde-dpmsolver++."""
+    """DPM-Solver multistep with half of m'' in the third order, and p2 - 1 for p2 in sde-dpmsolver++, whose weak order
+    is then 1."""
+
+    def order_after(self, steps: int) -> int:
+        return self.order
+
+    @property
+    def weak_order(self) -> int:
+        return 1 if self.solver_order > 2 and self.algorithm_type == "sde-dpmsolver++" else super().weak_order
 
     def _p2(self, p2: Any) -> Any:
         return p2 - 1 if self.algorithm_type == "sde-dpmsolver++" else p2
@@ -41,19 +49,36 @@ class HalfCurved(DPMMultistep):
 
 @dataclass(frozen=True)
 class OwnSinglestep(DPMSinglestep):
-    """DPM-Solver singlestep with both of its defects.
+    """DPM-Solver singlestep with its defects.
 
     Args:
-        less: whether p2 - 1 stands for p2 in sde-dpmsolver++.
+        less: whether p2 - 1 stands for p2 in sde-dpmsolver++, where the law of third order does not converge by "heun".
         independent: whether each call draws all of its noise anew, so that groups are of weak order 1.
+        whole: whether a part of a schedule has the groups of all of it, the first with the calls that are left of it.
     """
 
     less: bool = False
     independent: bool = False
+    whole: bool = False
+
+    @property
+    def weak_order(self) -> int:
+        lost = self.less and self.solver_order > 2 and self.solver_type == "heun"
+        if lost and self.algorithm_type == "sde-dpmsolver++":
+            return 0
+        return 1 if self.draws and self.independent else super().weak_order
 
     @property
     def _one_path(self) -> bool:
         return super()._one_path and not self.independent
+
+    def rows(self, grid: Grid, path: Any) -> Rows:
+        if not self.whole or not grid.first:
+            return super().rows(grid, path)
+        sizes, gone = self._groups(grid.total, bool(grid.sigmas[-1] == 0)), grid.first
+        while gone and sizes:
+            sizes, gone = ([sizes[0] - gone, *sizes[1:]], 0) if sizes[0] > gone else (sizes[1:], gone - sizes[0])
+        return self._grouped(grid, sizes)
 
     def _p2(self, p2: Any) -> Any:
         return p2 - 1 if self.less and self.algorithm_type == "sde-dpmsolver++" else p2
@@ -150,6 +175,10 @@ class LateHeun(Heun):
     Here d is scaled by (sigma_next - sigma_hat) / (sigma_next - sigma).
     """
 
+    @property
+    def weak_order(self) -> int:
+        return 0 if self.draws else self.order
+
     def rows(self, grid: Grid, path: Any) -> Rows:
         return rows_of(grid, *self._calls(grid))
 
@@ -214,6 +243,9 @@ class OwnAdams(Adams):
     @property
     def order(self) -> int:
         return 1 if self.velocity else super().order
+
+    def order_after(self, steps: int) -> int:
+        return 1 if self.velocity else super().order_after(steps)
 
     def _call(self, row: Rows, model: Estimate) -> Any:
         return row.alpha * model.noise - row.sigma * model.x0 if self.velocity else model.noise
