@@ -10,7 +10,8 @@ another recipe. Where a solver of that name differs on flows, as the ancestral o
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, fields, replace
-from typing import Any, ClassVar
+from functools import partial
+from typing import Any, ClassVar, Literal
 
 from multisched import checks, solvers
 from multisched.errors import ScheduleError
@@ -59,13 +60,20 @@ def _same(kind: Callable[..., Solver], *values: Any, **options: Any) -> Sampler:
     return Sampler(made, lambda **more: solvers.Straightened(made(**more)))
 
 
-def _guided(kind: Callable[..., Solver], *values: Any, **options: Any) -> Sampler:
-    """A sampler that keeps the noise of the unguided model, which returns both outputs."""
-    made = _of(kind, *values, **options)
-    return Sampler(lambda **more: solvers.CFGPlusPlus(made(**more)))
+def _guided(sampler: Sampler, guided: Literal["x0", "start", "end"] = "x0") -> Sampler:
+    """A sampler that keeps the noise of the unguided model, which returns both outputs; the velocity where the solver
+    is on a flow that of the velocity."""
+
+    def made(make: Callable[..., Solver], **more: Any) -> Solver:
+        solver = make(**more)
+        straight = isinstance(solver, solvers.Straightened)
+        return solvers.CFGPlusPlus(solver, guided, "velocity" if straight else "noise")
+
+    return Sampler(partial(made, sampler.solver), None if sampler.flow is None else partial(made, sampler.flow))
 
 
 _DPM_2M = {"algorithm_type": "sde-dpmsolver++", "lower_order_final": False}
+_2S_ANCESTRAL = Sampler(_of(solvers.Midpoint, "x0", eta=1.0), _of(solvers.Midpoint, "x0", eta=1.0, aim="share"))
 _SA = {"tau_start": 200.0, "tau_end": 800.0}  # timesteps of the middle three fifths of a training run
 
 NAMES: Mapping[str, Sampler] = {
@@ -85,9 +93,7 @@ NAMES: Mapping[str, Sampler] = {
     "dpmpp_2m_sde": Sampler(_of(solvers.DPMMultistep, **_DPM_2M)),
     "dpmpp_2m_sde_heun": Sampler(_of(solvers.DPMMultistepSDE, 2)),
     "dpmpp_3m_sde": Sampler(_of(solvers.DPMMultistepSDE)),
-    "dpmpp_2s_ancestral": Sampler(
-        _of(solvers.Midpoint, "x0", eta=1.0), _of(solvers.Midpoint, "x0", eta=1.0, aim="share")
-    ),
+    "dpmpp_2s_ancestral": _2S_ANCESTRAL,
     "ddpm": Sampler(_of(solvers.DDIM, eta=1.0)),
     "ddim": Sampler(_of(solvers.DDIM)),
     "lcm": Sampler(_of(solvers.PingPong)),
@@ -99,10 +105,13 @@ NAMES: Mapping[str, Sampler] = {
     "seeds_3": Sampler(_of(solvers.ExponentialRK, "seeds_3", 1.0)),
     "sa_solver": Sampler(_of(solvers.StochasticAdams, calls=1, **_SA)),
     "sa_solver_pece": Sampler(_of(solvers.StochasticAdams, calls=2, **_SA)),
-    "euler_cfg_pp": _guided(solvers.Euler),
-    "euler_ancestral_cfg_pp": _guided(solvers.DDIM, eta=1.0),
-    "dpmpp_2m_cfg_pp": _guided(solvers.DPMMultistep, lower_order_final=False),
-    "gradient_estimation_cfg_pp": _guided(solvers.GradientEstimation),
+    "euler_cfg_pp": _guided(Sampler(_of(solvers.Euler))),
+    "euler_ancestral_cfg_pp": _guided(Sampler(_of(solvers.DDIM, eta=1.0))),
+    "dpmpp_2s_ancestral_cfg_pp": _guided(_2S_ANCESTRAL, "end"),
+    "dpmpp_2m_cfg_pp": _guided(_same(solvers.DPMMultistep, lower_order_final=False)),
+    "res_multistep_cfg_pp": _guided(_same(solvers.RESMultistep), "start"),
+    "res_multistep_ancestral_cfg_pp": _guided(Sampler(_of(solvers.RESMultistep, 1.0)), "start"),
+    "gradient_estimation_cfg_pp": _guided(_same(solvers.GradientEstimation)),
     "uni_pc": Sampler(_of(solvers.ExponentialAdams, True, 3, 4, "bh1")),
     "uni_pc_bh2": Sampler(_of(solvers.ExponentialAdams, True, 3, 4, "bh2")),
 }
@@ -284,7 +293,9 @@ def _parts(like: Any) -> Parts:
 def _solver(name: str, make: Callable[..., Solver], options: dict[str, Any]) -> Solver:
     """A solver with options in place of its own."""
     made = make()
-    inner = made.solver if isinstance(made, solvers.Straightened | solvers.CFGPlusPlus) else made
+    inner = made
+    while isinstance(inner, solvers.Straightened | solvers.CFGPlusPlus):
+        inner = inner.solver
     known = [one.name for one in fields(inner)]  # type: ignore[arg-type]
     if unknown := [option for option in options if option not in known]:
         takes = ", ".join(known) or "none"
