@@ -175,11 +175,18 @@ WEAK = {
     ms.solvers.ERSDE(3): 2,
     ms.solvers.StochasticAdams(): 2,
     ms.solvers.StochasticAdams(calls=1, tau=0.5): 2,
+    ms.solvers.FlowSDE(): 1,
+    ms.solvers.FlowSDE("dance_grpo", 0.3): 1,
+    ms.solvers.FlowSDE("dance_grpo", 1.0, True): 1,
+    ms.solvers.FlowSDE(t_min=0.3, t_max=0.8): 1,
     ms.solvers.ExponentialRK("res_2s", 1.0): 2,
     ms.solvers.ExponentialRK("res_3s", 1.0): 2,
     ms.solvers.ExponentialRK("seeds_2", 1.0): 2,
     ms.solvers.ExponentialRK("seeds_3", 1.0): 2,
     ms.solvers.ExponentialRK("seeds_3", 0.5): 2,
+    ms.solvers.ExponentialRK("heun", 1.0): 2,
+    ms.solvers.ExponentialRK("heun", 0.5): 2,
+    ms.solvers.ExponentialRK("heun_phi_1", 1.0): 2,
 }
 
 

@@ -43,7 +43,7 @@ OPTIONS = {
     "held": ("noise", "x0", "velocity"),
     "calls": (1, 2),
     "solver": (ms.solvers.RungeKutta(), ms.solvers.RESMultistep(), ms.solvers.Adams(most=2)),
-    "method": ("res_2s", "res_3s", "seeds_2", "seeds_3"),
+    "method": ("res_2s", "res_3s", "seeds_2", "seeds_3", "heun", "heun_phi_1"),
 }
 TOGETHER = (
     {"predictor": (1, 2, 3), "corrector": (0, 1, 2, 3)},

@@ -66,6 +66,47 @@ def test_solvers_that_are_the_same(pair, path):
 
 
 @pytest.mark.host
+@pytest.mark.parametrize("method", ["heun", "heun_phi_1"])
+@pytest.mark.parametrize("eta", [0.0, 0.6, 1.0])
+@pytest.mark.parametrize("path", PATHS)
+def test_exponential_heun_by_hand(path, eta, method):
+    """A step of DPM-Solver++ with noise to where the step ends, another x0 there, and the weights of phi_1 and phi_2,
+    by numerical integrals."""
+    parts, prediction = PATHS[path]
+    recipe = ms.Scheduler(*parts, prediction, ExponentialRK(method, eta))
+    plan, rng = recipe.plan(7), np.random.default_rng(2)
+    x = first = plan.start(rng.standard_normal(6)).sample
+    draws = rng.standard_normal((len(plan), 6))
+    nodes, weights = np.polynomial.legendre.leggauss(40)
+
+    def estimate(x, alpha, sigma):
+        return 0.3 + 0.4 * np.tanh(x / (alpha + sigma))
+
+    row = 0
+    for (a, s), (b, t) in itertools.pairwise(zip(plan.alphas, plan.sigmas, strict=True)):
+        x0 = estimate(x, a, s)
+        if t == 0:
+            x, row = b * x0 + t * (x - a * x0) / s, row + 1
+            continue
+        h = math.log(b / t) - math.log(a / s)
+        noise = t * math.sqrt(1 - math.exp(-2 * eta * h)) * draws[row]
+        u = (nodes + 1) / 2  # place in the step
+        density = weights / 2 * (1 + eta) * h * np.exp(-(1 + eta) * h * (1 - u))
+        kept = t / s * math.exp(-eta * h) * x
+        again = estimate(kept + b * np.sum(density) * x0 + noise, b, t)
+        late = np.sum(density * u) if method == "heun" else np.sum(density) / 2
+        x, row = kept + b * ((np.sum(density) - late) * x0 + late * again) + noise, row + 2
+    state = plan.start(first)._replace(sample=first)
+    for number in range(len(plan)):
+        scale, alpha, sigma = (float(one[number, 0]) for one in (plan.rows.scale, *plan.rows.here))
+        x0 = estimate(state.sample, alpha, sigma)
+        output = recipe.prediction.target(x0, (state.sample - alpha * x0) / sigma, scale * alpha, scale * sigma)
+        state = plan.step(state, output, (draws[number],) if plan.needs_noise(number) else None)
+    assert row == len(plan) and sum(map(plan.needs_noise, range(row))) == (eta > 0) * (len(plan.sigmas) - 2)
+    np.testing.assert_allclose(state.sample, x, rtol=1e-9, atol=1e-9)
+
+
+@pytest.mark.host
 def test_on_a_flow_heun_is_the_same_straightened():
     np.testing.assert_allclose(_end(Straightened(Heun()), "flow", 9), _end(Heun(), "flow", 9), rtol=1e-12)
 

@@ -103,6 +103,8 @@ NAMES: Mapping[str, Sampler] = {
     "er_sde": Sampler(_of(solvers.ERSDE)),
     "seeds_2": Sampler(_of(solvers.ExponentialRK, "seeds_2", 1.0)),
     "seeds_3": Sampler(_of(solvers.ExponentialRK, "seeds_3", 1.0)),
+    "exp_heun_2_x0": Sampler(_of(solvers.ExponentialRK, "heun")),
+    "exp_heun_2_x0_sde": Sampler(_of(solvers.ExponentialRK, "heun", 1.0)),
     "sa_solver": Sampler(_of(solvers.StochasticAdams, calls=1, **_SA)),
     "sa_solver_pece": Sampler(_of(solvers.StochasticAdams, calls=2, **_SA)),
     "euler_cfg_pp": _guided(Sampler(_of(solvers.Euler))),
@@ -112,6 +114,8 @@ NAMES: Mapping[str, Sampler] = {
     "res_multistep_cfg_pp": _guided(_same(solvers.RESMultistep), "start"),
     "res_multistep_ancestral_cfg_pp": _guided(Sampler(_of(solvers.RESMultistep, 1.0)), "start"),
     "gradient_estimation_cfg_pp": _guided(_same(solvers.GradientEstimation)),
+    "flow_grpo": Sampler(_of(solvers.FlowSDE)),
+    "dance_grpo": Sampler(_of(solvers.FlowSDE, "dance_grpo", 0.3)),
     "uni_pc": Sampler(_of(solvers.ExponentialAdams, True, 3, 4, "bh1")),
     "uni_pc_bh2": Sampler(_of(solvers.ExponentialAdams, True, 3, 4, "bh2")),
 }

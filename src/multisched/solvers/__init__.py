@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from multisched.solvers.euler import Euler as Euler, PingPong as PingPong
     from multisched.solvers.exponential import ExponentialAdams as ExponentialAdams
     from multisched.solvers.exponential_rk import ExponentialRK as ExponentialRK
+    from multisched.solvers.flow_sde import FlowSDE as FlowSDE
     from multisched.solvers.gradient_estimation import GradientEstimation as GradientEstimation
     from multisched.solvers.heun import ChurnedHeun as ChurnedHeun, Heun as Heun
     from multisched.solvers.heun_plus import HeunPlus as HeunPlus
@@ -54,6 +55,7 @@ if not TYPE_CHECKING:
             "euler": "Euler PingPong",
             "exponential": "ExponentialAdams",
             "exponential_rk": "ExponentialRK",
+            "flow_sde": "FlowSDE",
             "gradient_estimation": "GradientEstimation",
             "heun": "ChurnedHeun Heun",
             "heun_plus": "HeunPlus",
