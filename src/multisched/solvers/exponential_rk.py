@@ -74,9 +74,10 @@ class ExponentialRK(Solver):
     "res_2s" and "res_3s" are the refined exponential solver (Zhang et al. 2023, arXiv 2308.02157, section 3), with the
     tableaux of Hochbruck and Ostermann (2005, eq. 5.3 and 5.8) at c = 1/2 and c = 1/2, 1. "seeds_2" and "seeds_3" are
     SEEDS (Gonzalez et al. 2023, arXiv 2305.14267, algorithms 2 and 3, in the form for x0), with eta = 1 for their SDE.
-    "heun" and "heun_phi_1" are the tableaux of eq. 5.3 and 5.4 there at c = 1, where the model is asked at the end of the
-    step, as in Heun's method: ComfyUI's exp_heun_2_x0 with its rules "phi_2" and "phi_1". The noise of a step is that of one path: each call draws the part of it that is
-    still missing. A step from alpha = 0 or to sigma = 0 is one call.
+    "heun" and "heun_phi_1" are the tableaux of eq. 5.3 and 5.4 there at c = 1, where the model is asked at the end of
+    the step, as in Heun's method: ComfyUI's exp_heun_2_x0 with its rules "phi_2" and "phi_1". The noise of a step is
+    that of one path: each call draws the part of it that is still missing. A step from alpha = 0 or to sigma = 0 is one
+    call.
 
     Order 2 or 3 where eta = 0. Otherwise the law of the samples is of weak order 2.
 

@@ -19,10 +19,10 @@ class FlowSDE(Solver):
         y_next = y - (v + g^2 / (2 t) * noise) * dt + g * sqrt(dt) * z
 
     With the rule "flow_grpo" g = noise_level * sqrt(t / (1 - t)) (Liu et al. 2025, arXiv 2505.05470, section 4.2); with
-    "dance_grpo" g = noise_level (Xue et al. 2025, arXiv 2505.07818, the SDE for rectified flows). On the straight path y
-    is the sample, and t is sigma. At t = 1 the first of them is infinite: there it is that of t_next in the
-    denominator, sqrt(1 / (1 - t_next)), as in Flow-GRPO's code. Both papers noise the last step like the others, so that
-    a run ends with noise of the size g * sqrt(t), unless it is `clean`. A step to more noise is Euler's.
+    "dance_grpo" g = noise_level (Xue et al. 2025, arXiv 2505.07818, the SDE of rectified flows). On the straight path y
+    is the sample, and t is sigma. At t = 1 the first of them is infinite: there it has t_next in the denominator, as in
+    Flow-GRPO's code, so that the deviation of the step is the noise level. Both papers noise the last step like the
+    others: a run ends with noise of the size g * sqrt(t), unless it is `clean`. A step to more noise is Euler's.
 
     Order 1 where noise_level = 0: that is Euler's method for v, `Euler` on the straight path. Otherwise the law of the
     samples is of weak order 1. Flow-GRPO's log-density is the mean over the elements of a sample, `log_prob` the sum.
@@ -31,19 +31,24 @@ class FlowSDE(Solver):
         rule: "flow_grpo" or "dance_grpo".
         noise_level: amount of noise; the papers take 0.7 and 0.3.
         clean: whether a step to sigma = 0 leads to x0, without noise.
-        t_min, t_max: the steps with noise are those that begin at a t between these; the others are Euler's (MixGRPO,
-            Li et al. 2025, arXiv 2507.21802).
+        t_min: the lowest t from which a step has noise; the others are Euler's (MixGRPO, Li et al. 2025, arXiv
+            2507.21802).
+        t_max: the highest.
 
     Raises:
         ScheduleError: if the rule is another, noise_level is negative or infinite, or the times are not in order in
             [0, 1].
 
     Example:
+        >>> import numpy as np
         >>> import multisched as ms
-        >>> from multisched.solvers import FlowSDE
-        >>> recipe = ms.sampler("flow_grpo", like=ms.FlowMatchEuler(shift=3.0), noise_level=0.5)
-        >>> recipe.plan(10)
-        <Scheduler: 10 steps, 10 model calls, no order, stochastic: 1 noise draw>
+        >>> plan = ms.sampler("flow_grpo", like=ms.FlowMatchEuler(shift=3.0), noise_level=0.7).plan(10)
+        >>> state, velocity, z = np.ones((3, 1, 4))
+        >>> state = plan.start(state)
+        >>> mean, std = plan.transition(state, velocity)
+        >>> after = plan.step(state, velocity, z)
+        >>> round(std, 4), ms.log_prob(after.sample, mean, std).round(4).tolist()
+        (0.7, [-4.2491])
     """
 
     rule: Literal["flow_grpo", "dance_grpo"] = "flow_grpo"
