@@ -24,6 +24,7 @@ from multisched.solvers import (
     HeunPlus,
     Midpoint,
     RESMultistep,
+    Restarted,
     RungeKutta,
     StochasticAdams,
     Straightened,
@@ -211,6 +212,15 @@ RECIPES: dict[str, ms.Recipe] = {
     "flow-grpo": composed("flow", FlowSDE()),
     "flow-grpo-window": composed("vp", FlowSDE(clean=True, t_min=0.2, t_max=0.8)),
     "dance-grpo": composed("flow", FlowSDE("dance_grpo", 0.3)),
+    "restart": ms.Scheduler(
+        vp("trailing")[0], vp("trailing")[1] | ms.spacings.Restart(((0.3, 2.0, 2, 1),)), "epsilon", Restarted()
+    ),
+    "restart-edm": ms.Scheduler(
+        ve()[0],
+        ve()[1] | ms.spacings.Restart(((0.0, 3.0, 2, 1),)),
+        "edm",
+        Restarted(ms.solvers.DPMMultistep(lower_order_final=False), 0.9),
+    ),
     "heunpp2": composed("edm", HeunPlus()),
     "dpm-fast": composed("vp", DPMFast()),
     "runge-kutta": composed("edm", RungeKutta()),

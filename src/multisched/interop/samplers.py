@@ -2,8 +2,9 @@
 
     ComfyUI       "dpmpp_2m_sde", also as "dpmpp_2m_sde_gpu", which is the same here
     k-diffusion   "sample_dpmpp_2m_sde"
-    A1111         "DPM++ 2M SDE", and with a schedule type: "DPM++ 2M SDE Karras"
+    A1111         "DPM++ 2M SDE", and with a schedule type: "DPM++ 2M SDE Karras"; "Restart" too, which ComfyUI lacks
 
+"flow_grpo" and "dance_grpo" are the stochastic steps that reinforcement learning of flows takes, see `solvers.FlowSDE`.
 A name is a solver with the options that it has there. The path, the prediction and the changes of x0 are those of
 another recipe. Where a solver of that name differs on flows, as the ancestral ones do in ComfyUI, the path decides.
 """
@@ -11,13 +12,13 @@ another recipe. Where a solver of that name differs on flows, as the ancestral o
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, fields, replace
 from functools import partial
-from typing import Any, ClassVar, Literal
+from typing import Any, Literal
 
-from multisched import checks, solvers
+from multisched import solvers
 from multisched.errors import ScheduleError
-from multisched.grid import Grid
 from multisched.interop.diffusers import from_diffusers
-from multisched.paths.base import Path, Points
+from multisched.interop.sampler_spacing import Groups, Instead, restarting
+from multisched.paths.base import Path
 from multisched.paths.discrete import Betas, Discrete
 from multisched.paths.straight import Straight
 from multisched.predictions import Prediction
@@ -25,9 +26,9 @@ from multisched.recommended import best
 from multisched.schedulers.base import Recipe, Scheduler
 from multisched.schedulers.forward import Parts
 from multisched.solvers import Solver
-from multisched.spacings.base import Asked, End, Link, Spacing
+from multisched.spacings.base import End
 from multisched.spacings.change import Respace
-from multisched.spacings.named import Named, respaced, spacing_of
+from multisched.spacings.named import Named
 from multisched.spacings.placement import Even, Trained
 from multisched.values import hint, shown
 
@@ -116,10 +117,11 @@ NAMES: Mapping[str, Sampler] = {
     "gradient_estimation_cfg_pp": _guided(_same(solvers.GradientEstimation)),
     "flow_grpo": Sampler(_of(solvers.FlowSDE)),
     "dance_grpo": Sampler(_of(solvers.FlowSDE, "dance_grpo", 0.3)),
+    "restart": Sampler(_of(solvers.Restarted)),
     "uni_pc": Sampler(_of(solvers.ExponentialAdams, True, 3, 4, "bh1")),
     "uni_pc_bh2": Sampler(_of(solvers.ExponentialAdams, True, 3, 4, "bh2")),
 }
-"""The samplers of ComfyUI by name. Those of k-diffusion have the same names."""
+"""The samplers by name: those of ComfyUI, which k-diffusion's share, and some that it lacks."""
 
 A1111 = {
     "euler a": "euler_ancestral",
@@ -149,46 +151,6 @@ SCHEDULES = {
     **{name: name for name in ("uniform", "karras", "exponential", "polyexponential", "simple", "normal")},
 }
 """Schedule types of A1111, in small letters, and the spacings that they are."""
-
-
-@dataclass(frozen=True)
-class Instead(Spacing):
-    """A spacing in place of another, whose shift and direction stay; lists that a user gives are read by that one.
-
-    Args:
-        own: the other.
-        spacing: a chain, or one of `spacings.NAMES`.
-
-    Raises:
-        ScheduleError: if the spacing is neither.
-    """
-
-    own: Spacing
-    spacing: Any
-
-    def __post_init__(self) -> None:
-        spacing_of(self.spacing)
-
-    @property
-    def links(self) -> tuple[Link, ...]:
-        return self.own.links
-
-    def check(self, path: Path) -> None:
-        self.own.check(path)
-        spacing_of(self.spacing).check(path)
-
-    def grid(self, path: Path, asked: Asked) -> Grid:
-        return self.own.grid(path, asked) if asked.listed else respaced(path, self.own, self.spacing, asked)
-
-
-@dataclass(frozen=True)
-class Groups(Link):
-    """The points of `solvers.DPMFast`: groups of calls that are even in the logarithm of the noise level."""
-
-    placing: ClassVar[bool] = True
-
-    def __call__(self, path: Path, asked: Asked, made: Any) -> Points:
-        return Points(solvers.DPMFast.ratios(checks.steps(asked.n), *path.ends)[:-1])
 
 
 def sampler(
@@ -222,6 +184,8 @@ def sampler(
         <Scheduler: 20 steps, 20 model calls, order 2, deterministic>
         >>> recipe == sampler("DPM++ 2M Karras")
         True
+        >>> len(sampler("Restart").plan(20))  # Heun's method, with 9 of the steps a restart
+        39
         >>> sampler("auto", like=Straight(), calls=4).plan(4).sigmas.round(2).tolist()
         [1.0, 0.68, 0.36, 0.13, 0.0]
     """
@@ -244,7 +208,10 @@ def sampler(
     wanted = schedule if spacing is None else spacing
     if wanted is None and key == "dpm_fast":
         wanted = Groups() | End("sigma_min")
-    placed = parts.spacing if wanted is None else Instead(parts.spacing, wanted)
+    own = parts.spacing
+    if key == "restart":
+        own, wanted = restarting(own), "karras" if wanted is None else wanted
+    placed = own if wanted is None else Instead(own, wanted)
     return Scheduler(parts.path, placed, parts.prediction, solver, parts.output_transform, parts.denoised_transform)
 
 

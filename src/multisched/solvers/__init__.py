@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from multisched.solvers.heun_plus import HeunPlus as HeunPlus
     from multisched.solvers.piflow import PiFlow as PiFlow
     from multisched.solvers.res import RESMultistep as RESMultistep
+    from multisched.solvers.restarted import Restarted as Restarted
     from multisched.solvers.rows import Rows as Rows
     from multisched.solvers.runge_kutta import RungeKutta as RungeKutta
     from multisched.solvers.score import EulerMaruyama as EulerMaruyama, PredictorCorrector as PredictorCorrector
@@ -61,6 +62,7 @@ if not TYPE_CHECKING:
             "heun_plus": "HeunPlus",
             "piflow": "PiFlow",
             "res": "RESMultistep",
+            "restarted": "Restarted",
             "rows": "Rows",
             "runge_kutta": "RungeKutta",
             "score": "EulerMaruyama PredictorCorrector",
