@@ -212,7 +212,7 @@ def test_the_law_of_the_samples(path, solver, order):
 
 @pytest.mark.host
 def test_a_restart_takes_errors_away():
-    """What restarts are for: the error of a coarse way down to the interval shrinks with each (section 3 of the paper)."""
+    """What they are for: the error of a coarse way down to the interval shrinks with each (section 3 of the paper)."""
     (where, _), prediction = PATHS["edm"]
     recipe, errors = ms.Scheduler(where, Even(), prediction, Restarted(solvers.Euler())), []
     coarse = np.append(np.geomspace(8.0, 0.2, 4), 0.1)
@@ -304,9 +304,19 @@ def test_runs_that_have_no_such_levels():
 
 
 @pytest.mark.host
+@pytest.mark.parametrize("solver", [solvers.Euler(), solvers.DPMMultistep(), solvers.Midpoint()], ids=str)
+def test_a_run_goes_up_only_where_noise_is_added(solver):
+    spacing = Even() | Restart(((0.5, 2.0, 2, 1),))
+    recipe = ms.Scheduler(ms.paths.Straight(), spacing, "flow_prediction", solver)
+    with pytest.raises(ms.ScheduleError, match=r"^step 3 begins at more noise than step 2 did, and \w+ adds none"):
+        recipe.plan(5)
+    assert len(recipe.plan(5, stop=2).grid) == 2 and len(recipe.plan(5, start=3).grid) == 4
+
+
+@pytest.mark.host
 @pytest.mark.parametrize("solver", [solvers.DDIM(1.0), solvers.Heun(3.0), solvers.CFGPlusPlus(), "euler"])
 def test_only_deterministic_solvers_are_restarted(solver):
     with pytest.raises(ms.ScheduleError, match=r"^solver must be a deterministic solver of one output; given .*\.$"):
         Restarted(solver)
     with pytest.raises(ms.ScheduleError, match="s_noise must be"):
-        Restarted(s_noise=-1.0)
+        Restarted(s_noise=0.0)

@@ -35,7 +35,7 @@ class Restarted(Solver):
         s_noise: scale of the noise.
 
     Raises:
-        ScheduleError: if `solver` is none, s_noise is negative, or the grid is not NumPy's.
+        ScheduleError: if `solver` is none, s_noise is not positive, or the grid is not NumPy's.
     """
 
     draws: ClassVar[int] = 1
@@ -44,7 +44,7 @@ class Restarted(Solver):
     s_noise: float = 1.0
 
     def __post_init__(self) -> None:
-        check_options(self, not_negative=("s_noise",))
+        check_options(self, positive=("s_noise",))
         inner = self.solver
         if not isinstance(inner, Solver) or inner.draws or inner.inputs or inner.outputs > 1:
             raise ScheduleError(f"solver must be a deterministic solver of one output; given {shown(inner)}.")
