@@ -1,4 +1,4 @@
-"""The SDE steps of Flow-GRPO and DanceGRPO: the Gaussian of each step by the papers' formulas."""
+"""The steps of Flow-GRPO, DanceGRPO and Flow-CPS: the Gaussian of each step by the papers' formulas."""
 
 import math
 
@@ -9,6 +9,7 @@ import multisched as ms
 from multisched.solvers import Euler, FlowSDE
 
 SHAPE = (2, 3, 4)
+RULES = ("flow_grpo", "dance_grpo", "flow_cps")
 
 
 def _recipe(like=None, rule="flow_grpo", **options):
@@ -17,16 +18,19 @@ def _recipe(like=None, rule="flow_grpo", **options):
 
 def _by_hand(rule, x, velocity, sigma, after, level):
     """(mean, std) of a step, from the score of x as the papers have it."""
+    x0 = x - sigma * velocity
+    if rule == "flow_cps":
+        std = after * math.sin(level * math.pi / 2)
+        return (1 - after) * x0 + math.sqrt(after**2 - std**2) * (x + (1 - sigma) * velocity), std
     scale = math.sqrt(sigma / (1 - (after if sigma == 1 else sigma)))
     diffusion = level * (scale if rule == "flow_grpo" else 1.0)
-    x0 = x - sigma * velocity
     score = -(x - (1 - sigma) * x0) / sigma**2
     dt = after - sigma
     return x + (velocity - diffusion**2 / 2 * score) * dt, diffusion * math.sqrt(-dt)
 
 
 @pytest.mark.parametrize("level", [0.3, 0.7, 1.0])
-@pytest.mark.parametrize("rule", ["flow_grpo", "dance_grpo"])
+@pytest.mark.parametrize("rule", RULES)
 @pytest.mark.parametrize("n", [1, 2, 10])
 def test_each_step_is_the_gaussian_of_the_paper(n, rule, level, make, backend):
     """From t = 1, where Flow-GRPO's diffusion would be infinite, to t = 0."""
@@ -40,17 +44,20 @@ def test_each_step_is_the_gaussian_of_the_paper(n, rule, level, make, backend):
         x = backend.to_numpy(state.sample).astype(np.float64)
         by_hand, deviation = _by_hand(rule, x, velocity, sigma, after, level)
         np.testing.assert_allclose(backend.to_numpy(mean), by_hand, rtol=1e-5, atol=1e-5)
-        assert math.isclose(std, deviation, rel_tol=1e-9) and math.isfinite(std) and std > 0
-        assert plan.needs_noise(row)
-        state = plan.step(state, make(velocity), make(z))
+        assert math.isclose(std, deviation, rel_tol=1e-9) and math.isfinite(std)
+        noisy = plan.needs_noise(row)
+        assert noisy == (std > 0) == (rule != "flow_cps" or row < n - 1)
+        state = plan.step(state, make(velocity), make(z) if noisy else None)
         np.testing.assert_allclose(backend.to_numpy(state.sample), by_hand + deviation * z, rtol=1e-5, atol=1e-5)
+        if not noisy:
+            continue
         density = -(z**2) / 2 - math.log(deviation) - math.log(2 * math.pi) / 2
         found = backend.to_numpy(ms.log_prob(state.sample, mean, std))
         np.testing.assert_allclose(found, density.sum(axis=(1, 2)), rtol=1e-4, atol=1e-3)
 
 
 @pytest.mark.host
-@pytest.mark.parametrize("rule", ["flow_grpo", "dance_grpo"])
+@pytest.mark.parametrize("rule", RULES)
 def test_without_noise_it_is_euler(rule):
     like = ms.FlowMatchEuler(shift=3.0)
     for options in ({"noise_level": 0.0}, {"t_min": 0.0, "t_max": 0.0}):
@@ -60,6 +67,17 @@ def test_without_noise_it_is_euler(rule):
         np.testing.assert_allclose(found, wanted.tableau.weights, rtol=1e-12, atol=1e-14)
         assert not any(map(plan.needs_noise, range(9)))
     assert _recipe(like, rule, noise_level=0.0).solver.order == 1 and _recipe(like, rule).solver.order == 0
+
+
+@pytest.mark.host
+def test_flow_cps_has_another_law():
+    """As its docstring says: some 30 % of the variance are missing, with few steps or many."""
+    errors = []
+    for n in (50, 400):
+        plan = _recipe(None, "flow_cps").plan(n)
+        found = ms.analysis.moments(plan, ms.analysis.Gaussian(0.0, 0.6)).covariance[0, 0]
+        errors.append(found / 0.36 - 1)
+    assert -0.4 < errors[0] < errors[1] < -0.25
 
 
 @pytest.mark.host
@@ -73,16 +91,16 @@ def test_noise_in_a_window_of_steps():
 
 
 @pytest.mark.host
-@pytest.mark.parametrize("rule", ["flow_grpo", "dance_grpo"])
+@pytest.mark.parametrize("rule", RULES)
 def test_a_clean_end(rule):
     plan, noisy = _recipe(None, rule, clean=True).plan(6), _recipe(None, rule).plan(6)
     np.testing.assert_array_equal(plan.tableau.weights[:-1], noisy.tableau.weights[:-1])
     np.testing.assert_allclose(plan.tableau.weights[-1, 0], [0.0, 0.0, 1.0, 0.0], atol=1e-14)
-    assert noisy.needs_noise(5) and not plan.needs_noise(5)
+    assert noisy.needs_noise(5) == (rule != "flow_cps") and not plan.needs_noise(5)
 
 
 @pytest.mark.host
-@pytest.mark.parametrize("rule", ["flow_grpo", "dance_grpo"])
+@pytest.mark.parametrize("rule", RULES)
 def test_on_another_path_the_scaled_sample_takes_the_step(rule):
     """x / (alpha + sigma) is on the straight path."""
     plan = _recipe(ms.DDIM(clip_sample=False), rule, noise_level=0.6).plan(8)
@@ -117,6 +135,10 @@ def test_a_step_to_more_noise_is_eulers():
         ({"rule": "grpo"}, "rule must be one of"),
         ({"noise_level": -0.1}, "noise_level must be"),
         ({"noise_level": math.inf}, "noise_level must be"),
+        (
+            {"rule": "flow_cps", "noise_level": 1.1},
+            r"noise_level must be in \[0, 1\] with the rule 'flow_cps'; given 1.1",
+        ),
         ({"t_min": 0.8, "t_max": 0.3}, "t_min and t_max must be in order, in"),
         ({"t_max": 2.0}, "t_min and t_max must be in order, in"),
         ({"t_min": math.nan}, "t_min and t_max must be in order, in"),

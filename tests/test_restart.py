@@ -7,6 +7,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 from made import flow, ve, vp
+from test_samplers import LIKE
 
 import multisched as ms
 from multisched import solvers
@@ -131,6 +132,24 @@ def test_the_name():
         ms.sampler("restart", like=ms.DDIMInverse())
     with pytest.raises(ms.ScheduleError, match="restarts are part of a run to the data"):
         ms.sampler("restart", like=ms.DPMSolverMultistepInverse())
+
+
+@pytest.mark.host
+@pytest.mark.parametrize("n", [20, 36])
+@pytest.mark.parametrize("like", LIKE.values(), ids=LIKE)
+def test_the_name_on_every_path(like, n):
+    """From the level nearest to sigma / alpha = 2 to the one nearest to 0.1, on flows as on others."""
+    plan = ms.sampler("Restart", like=like).plan(n)
+    grid = plan.grid
+    assert len(grid) == n and np.all(np.isfinite(plan.tableau.weights))
+    ratios = grid.sigmas[:-1] / np.where(grid.alphas[:-1] == 0, 1e-300, grid.alphas[:-1])
+    ends = np.flatnonzero(np.diff(ratios) > 0)
+    main = np.delete(ratios, [k for end in ends for k in range(end + 1, end + 1 + (9 if n == 20 else n // 4))])
+    assert len(ends) == n // 20 + n // 36 and np.all(np.diff(main) < 0)
+    for end in ends:
+        low, high = grid.next_sigmas[end] / grid.next_alphas[end], ratios[end + 1]
+        assert np.min(np.abs(main - low)) < 1e-9 and abs(low - 0.1) <= np.min(np.abs(main - 0.1)) + 1e-9
+        assert abs(high - 2.0) <= np.min(np.abs(main - 2.0)) + 1e-9
 
 
 INNER = [

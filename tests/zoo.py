@@ -211,6 +211,7 @@ RECIPES: dict[str, ms.Recipe] = {
     "exp-heun-phi-1": composed("flow", ExponentialRK("heun_phi_1", 0.5)),
     "flow-grpo": composed("flow", FlowSDE()),
     "flow-grpo-window": composed("vp", FlowSDE(clean=True, t_min=0.2, t_max=0.8)),
+    "flow-cps": composed("flow", FlowSDE("flow_cps")),
     "dance-grpo": composed("flow", FlowSDE("dance_grpo", 0.3)),
     "restart": ms.Scheduler(
         vp("trailing")[0], vp("trailing")[1] | ms.spacings.Restart(((0.3, 2.0, 2, 1),)), "epsilon", Restarted()

@@ -4,7 +4,7 @@
     k-diffusion   "sample_dpmpp_2m_sde"
     A1111         "DPM++ 2M SDE", and with a schedule type: "DPM++ 2M SDE Karras"; "Restart" too, which ComfyUI lacks
 
-"flow_grpo" and "dance_grpo" are the stochastic steps that reinforcement learning of flows takes, see `solvers.FlowSDE`.
+"flow_grpo", "dance_grpo" and "flow_cps" are steps that reinforcement learning of flows takes, see `solvers.FlowSDE`.
 A name is a solver with the options that it has there. The path, the prediction and the changes of x0 are those of
 another recipe. Where a solver of that name differs on flows, as the ancestral ones do in ComfyUI, the path decides.
 """
@@ -118,6 +118,7 @@ NAMES: Mapping[str, Sampler] = {
     "flow_grpo": Sampler(_of(solvers.FlowSDE)),
     "dance_grpo": Sampler(_of(solvers.FlowSDE, "dance_grpo", 0.3)),
     "restart": Sampler(_of(solvers.Restarted)),
+    "flow_cps": Sampler(_of(solvers.FlowSDE, "flow_cps")),
     "uni_pc": Sampler(_of(solvers.ExponentialAdams, True, 3, 4, "bh1")),
     "uni_pc_bh2": Sampler(_of(solvers.ExponentialAdams, True, 3, 4, "bh2")),
 }
