@@ -126,6 +126,10 @@ def test_the_name():
     np.testing.assert_array_equal(
         recipe.plan(24, spacing="simple").sigmas, ms.sampler("Restart Simple").plan(24).sigmas
     )
+    spacing = ms.spacings.Trailing() | Restart(INTERVALS)
+    found = [one.plan(24, spacing=chain) for one, chain in ((recipe, spacing), (ms.sampler("heun"), spacing.parts[0]))]
+    assert len(found[0].grid) == 24 + 8 and set(found[1].sigmas) < set(found[0].sigmas)
+    np.testing.assert_array_equal(ms.sampler("restart", spacing=spacing).plan(24).sigmas, found[0].sigmas)
     listed = recipe.plan(sigmas=np.linspace(10, 1, 30))
     assert np.all(np.diff(listed.sigmas) < 0)
     with pytest.raises(ms.ScheduleError, match="restarts are part of a run to the data"):

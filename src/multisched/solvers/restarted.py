@@ -59,8 +59,8 @@ class Restarted(Solver):
 
     def rows(self, grid: Grid, path: Any) -> Rows:
         on_host(grid)
-        made = [(begin, self.solver.rows(part, path)) for part, begins in _parts(grid, path) for begin in begins]
-        made.sort(key=lambda one: one[0])
+        parts = [(self.solver.rows(part, path), begins) for part, begins in _parts(grid, path)]
+        made = sorted(((begin, rows) for rows, begins in parts for begin in begins), key=lambda one: one[0])
         names = [field.name for field in fields(Rows) if field.name != "grid"]
         columns = {name: np.concatenate([getattr(rows, name) for _, rows in made]) for name in names}
         columns["step"] = np.concatenate([begin + rows.step for begin, rows in made])

@@ -26,7 +26,8 @@ class Restart(Link):
 
     Without intervals it is A1111's "Restart". Of n steps, 9 are one restart from n = 20 on, and n // 4 are each of two
     from n = 36 on, between the run's levels nearest to k = 0.1 and 2. The other steps stand as `Respace("karras")`
-    places them between the ends of the run, whatever the spacing was. Below n = 20 nothing is changed.
+    places them between the ends of the run, whatever the spacing was. Below n = 20 nothing is changed, nor is a run
+    that has restarts already, so that `ms.sampler("restart")` takes a spacing with intervals of its own.
 
     Args:
         intervals: ((low, high, steps, times), ...), as in the paper; None for A1111's.
@@ -61,6 +62,8 @@ class Restart(Link):
 
     def __call__(self, path: Path, asked: Asked, made: Grid) -> Grid:
         if not made.chained:
+            if self.intervals is None:
+                return made
             raise ScheduleError("a run with restarts has steps that each end where the next one begins.")
         intervals = self.intervals
         if intervals is None:
