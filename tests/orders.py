@@ -11,7 +11,7 @@ from dataclasses import fields, replace
 from typing import NamedTuple
 
 import numpy as np
-from test_law import PATHS, WEAK, _grid
+from test_law import PATHS, _grid
 from zoo import SOLVERS
 
 import multisched as ms
@@ -35,41 +35,68 @@ UNMEASURED = {
     "RePaint": "is given a part of the image, which is no Gaussian",
 }
 
-# The weak orders that stochastic solvers state.
-LAWS: dict[Solver, int] = {
-    **WEAK,
-    solvers.AncestralRF(): 1,
-    solvers.AncestralRF(0.3): 1,
-    solvers.ChurnedMidpoint(4.0): 2,
-    solvers.DDIM(0.3, use_clipped_model_output=True): 1,
-    solvers.DDIM(1.0): 1,
-    solvers.DDPM(): 1,
-    solvers.DDPM("fixed_large"): 1,
-    solvers.DDPM("fixed_small_log"): 1,
-    solvers.DPMMultistep(1, "sde-dpmsolver++"): 1,
-    solvers.DPMMultistep(2, "sde-dpmsolver++"): 2,
-    solvers.DPMMultistep(2, "sde-dpmsolver++", lower_order_final=False): 2,
-    solvers.DPMMultistep(2, "sde-dpmsolver++", lower_order_final=False, euler_at_final=True): 2,
-    solvers.DPMMultistep(2, "sde-dpmsolver", "heun"): 2,
-    solvers.DPMMultistep(3, "sde-dpmsolver++", lower_order_final=False): 2,
-    solvers.DPMSinglestep(1, "sde-dpmsolver++"): 1,
-    solvers.DPMSinglestep(2, "sde-dpmsolver++"): 2,
-    solvers.DPMSinglestep(3, "sde-dpmsolver++", "heun"): 2,
-    solvers.ERSDE(rule="interpolated"): 2,
-    solvers.Euler(3.0): 1,
-    solvers.EulerMaruyama(): 1,
-    solvers.ExponentialAdams(True, 2, 2, "bh1", tau=1.0): 2,
-    solvers.ExponentialAdams(True, 3, 4, "bh1", tau=0.6): 2,
-    solvers.ExponentialAdams(True, 3, 0, "bh1", tau=1.0): 2,
-    solvers.ExponentialAdams(False, 2, 1, tau=1.0): 1,
-    solvers.Heun(4.0): 2,
-    solvers.Midpoint(eta=1.0): 2,
-    solvers.Midpoint("x0", 1.0, True): 1,  # the noise at the middle is no part of the step's
-    solvers.PredictorCorrector(correct_steps=0): 1,
-    solvers.RescaledSDE(): 1,
-    solvers.RescaledSDE("tan"): 1,
-    solvers.TCD(): 1,
-}
+# The stochastic solvers whose law is measured; `weak_order` says what they state.
+LAWS: tuple[Solver, ...] = (
+    solvers.DPMMultistepSDE(),
+    solvers.DPMMultistepSDE(halved=False),
+    solvers.DPMMultistepSDE(2, 0.5),
+    solvers.DPMMultistepSDE(2, solver_type="midpoint"),
+    solvers.DPMMultistepSDE(1),
+    solvers.RESMultistep(1.0),
+    solvers.RESMultistep(0.5),
+    solvers.Midpoint("x0", 1.0),
+    solvers.Midpoint("x0", 1.0, aim="share"),
+    solvers.Midpoint("noise", 1.0, aim="share"),
+    solvers.Midpoint("velocity", 1.0, aim="share"),
+    solvers.ERSDE(1),
+    solvers.ERSDE(2),
+    solvers.ERSDE(3),
+    solvers.StochasticAdams(),
+    solvers.StochasticAdams(calls=1, tau=0.5),
+    solvers.FlowSDE(),
+    solvers.FlowSDE("dance_grpo", 0.3),
+    solvers.FlowSDE("dance_grpo", 1.0, True),
+    solvers.FlowSDE(t_min=0.3, t_max=0.8),
+    solvers.ExponentialRK("res_2s", 1.0),
+    solvers.ExponentialRK("res_3s", 1.0),
+    solvers.ExponentialRK("seeds_2", 1.0),
+    solvers.ExponentialRK("seeds_3", 1.0),
+    solvers.ExponentialRK("seeds_3", 0.5),
+    solvers.ExponentialRK("heun", 1.0),
+    solvers.ExponentialRK("heun", 0.5),
+    solvers.ExponentialRK("heun_phi_1", 1.0),
+    solvers.AncestralRF(),
+    solvers.AncestralRF(0.3),
+    solvers.ChurnedMidpoint(4.0),
+    solvers.DDIM(0.3, use_clipped_model_output=True),
+    solvers.DDIM(1.0),
+    solvers.DDPM(),
+    solvers.DDPM("fixed_large"),
+    solvers.DDPM("fixed_small_log"),
+    solvers.DPMMultistep(1, "sde-dpmsolver++"),
+    solvers.DPMMultistep(2, "sde-dpmsolver++"),
+    solvers.DPMMultistep(2, "sde-dpmsolver++", lower_order_final=False),
+    solvers.DPMMultistep(2, "sde-dpmsolver++", lower_order_final=False, euler_at_final=True),
+    solvers.DPMMultistep(2, "sde-dpmsolver", "heun"),
+    solvers.DPMMultistep(3, "sde-dpmsolver++", lower_order_final=False),
+    solvers.DPMSinglestep(1, "sde-dpmsolver++"),
+    solvers.DPMSinglestep(2, "sde-dpmsolver++"),
+    solvers.DPMSinglestep(3, "sde-dpmsolver++", "heun"),
+    solvers.ERSDE(rule="interpolated"),
+    solvers.Euler(3.0),
+    solvers.EulerMaruyama(),
+    solvers.ExponentialAdams(True, 2, 2, "bh1", tau=1.0),
+    solvers.ExponentialAdams(True, 3, 4, "bh1", tau=0.6),
+    solvers.ExponentialAdams(True, 3, 0, "bh1", tau=1.0),
+    solvers.ExponentialAdams(False, 2, 1, tau=1.0),
+    solvers.Heun(4.0),
+    solvers.Midpoint(eta=1.0),
+    solvers.Midpoint("x0", 1.0, True),  # the noise at the middle is no part of the step's
+    solvers.PredictorCorrector(correct_steps=0),
+    solvers.RescaledSDE(),
+    solvers.RescaledSDE("tan"),
+    solvers.TCD(),
+)
 
 
 def named(solver: Solver) -> str:
@@ -92,7 +119,7 @@ def _public(solver: Solver) -> bool:
 
 CASES = [one for one in SOLVERS if _public(one) and type(one).__name__ not in UNMEASURED]
 ORDERS = [one for one in CASES if one.draws == 0 and one.order]
-DRAWN = {opened(one): weak for one, weak in LAWS.items()}
+DRAWN = {opened(one): one.weak_order for one in LAWS}
 
 
 class Measured(NamedTuple):

@@ -79,9 +79,16 @@ CASES = {
     "gradient_estimation": (GradientEstimation(), Straightened(GradientEstimation())),
     "euler_cfg_pp": (CFGPlusPlus(), CFGPlusPlus()),
     "euler_ancestral_cfg_pp": (CFGPlusPlus(DDIM(1.0)), CFGPlusPlus(DDIM(1.0))),
-    # On a flow these keep the unguided velocity there, where the two before keep the unguided noise.
-    "dpmpp_2m_cfg_pp": (CFGPlusPlus(TWO_M), None),
-    "gradient_estimation_cfg_pp": (CFGPlusPlus(GradientEstimation()), None),
+    "dpmpp_2m_cfg_pp": (CFGPlusPlus(TWO_M), CFGPlusPlus(Straightened(TWO_M), keeps="velocity")),
+    "gradient_estimation_cfg_pp": (
+        CFGPlusPlus(GradientEstimation()),
+        CFGPlusPlus(Straightened(GradientEstimation()), keeps="velocity"),
+    ),
+    "res_multistep_cfg_pp": (
+        CFGPlusPlus(RESMultistep(), "start"),
+        CFGPlusPlus(Straightened(RESMultistep()), "start", "velocity"),
+    ),
+    "res_multistep_ancestral_cfg_pp": (CFGPlusPlus(RESMultistep(1.0), "start"), None),
     "sa_solver": (SA[0], (SA[1], "offset")),
     "sa_solver_pece": (PECE[0], (PECE[1], "offset")),
 }
@@ -93,6 +100,11 @@ DIFFER = {
     ),  # the middle of a step from 1 is 0.9999
     "ddpm flow": (DDIM(1.0), 3.0),  # takes the sample for x0 + sigma * noise, so that the level is another
     "res_multistep_ancestral flow": (RESMultistep(1.0), 4.0),  # adds noise without taking signal away
+    "res_multistep_ancestral_cfg_pp flow": (CFGPlusPlus(RESMultistep(1.0), "start"), 20.0),  # the same
+    # Mixes the guided x0 of a step's first call with the unguided one of its second, and on a flow adds noise without
+    # taking signal away. Newer releases do neither; `test_sampler_identities` has their step.
+    "dpmpp_2s_ancestral_cfg_pp eps": (CFGPlusPlus(Midpoint("x0", 1.0), "end"), 0.1),
+    "dpmpp_2s_ancestral_cfg_pp flow": (CFGPlusPlus(Midpoint("x0", 1.0, aim="share"), "end"), 10.0),
     "ipndm_v eps": (LMS, 0.3),  # (1 - a * b) / 2 in place of (1 - a) * b / 2: no polynomial on steps that are not even
     "ipndm_v flow": (Straightened(LMS), 0.3),
     "deis eps": (ExponentialAdams(False, 3), 0.1),  # polynomials in the time of a schedule of its own, not in lam

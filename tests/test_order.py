@@ -47,7 +47,7 @@ OPTIONS = {
     "gamma": (0.0, 0.5, 0.9, 1.0),
     "p": (0.8, 1.0),
     "alternate": (True, False),
-    "method": ("res_2s", "res_3s", "seeds_2", "seeds_3"),
+    "method": ("res_2s", "res_3s", "seeds_2", "seeds_3", "heun", "heun_phi_1"),
 }
 TOGETHER = (
     {"predictor": (1, 2, 3), "corrector": (0, 1, 2, 3)},

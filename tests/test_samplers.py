@@ -54,6 +54,8 @@ def test_a_spacing_keeps_the_shift_of_the_recipe(like):
         ("UniPC", "uni_pc", None),
         ("sample_dpmpp_2m_sde", "dpmpp_2m_sde", None),
         ("dpmpp_2m_sde_gpu", "dpmpp_2m_sde", None),
+        ("Restart", "restart", None),
+        ("Restart Exponential", "restart", "exponential"),
         ("DDIM", "ddim", None),
         ("DDIM DDIM", "ddim", "ddim_uniform"),
     ],

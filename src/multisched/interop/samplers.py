@@ -2,21 +2,23 @@
 
     ComfyUI       "dpmpp_2m_sde", also as "dpmpp_2m_sde_gpu", which is the same here
     k-diffusion   "sample_dpmpp_2m_sde"
-    A1111         "DPM++ 2M SDE", and with a schedule type: "DPM++ 2M SDE Karras"
+    A1111         "DPM++ 2M SDE", and with a schedule type: "DPM++ 2M SDE Karras"; "Restart" too, which ComfyUI lacks
 
+"flow_grpo", "dance_grpo" and "flow_cps" are steps that reinforcement learning of flows takes, see `solvers.FlowSDE`.
 A name is a solver with the options that it has there. The path, the prediction and the changes of x0 are those of
 another recipe. Where a solver of that name differs on flows, as the ancestral ones do in ComfyUI, the path decides.
 """
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, fields, replace
-from typing import Any, ClassVar
+from functools import partial
+from typing import Any, Literal
 
-from multisched import checks, solvers
+from multisched import solvers
 from multisched.errors import ScheduleError
-from multisched.grid import Grid
 from multisched.interop.diffusers import from_diffusers
-from multisched.paths.base import Path, Points
+from multisched.interop.sampler_spacing import Groups, Instead, restarting
+from multisched.paths.base import Path
 from multisched.paths.discrete import Betas, Discrete
 from multisched.paths.straight import Straight
 from multisched.predictions import Prediction
@@ -24,9 +26,9 @@ from multisched.recommended import best
 from multisched.schedulers.base import Recipe, Scheduler
 from multisched.schedulers.forward import Parts
 from multisched.solvers import Solver
-from multisched.spacings.base import Asked, End, Link, Spacing
+from multisched.spacings.base import End
 from multisched.spacings.change import Respace
-from multisched.spacings.named import Named, respaced, spacing_of
+from multisched.spacings.named import Named
 from multisched.spacings.placement import Even, Trained
 from multisched.values import hint, shown
 
@@ -59,12 +61,19 @@ def _same(kind: Callable[..., Solver], *values: Any, **options: Any) -> Sampler:
     return Sampler(made, lambda **more: solvers.Straightened(made(**more)))
 
 
-def _guided(kind: Callable[..., Solver], *values: Any, **options: Any) -> Sampler:
-    """A sampler that keeps the noise of the unguided model, which returns both outputs."""
-    made = _of(kind, *values, **options)
-    return Sampler(lambda **more: solvers.CFGPlusPlus(made(**more)))
+def _guided(sampler: Sampler, guided: Literal["x0", "start", "end"] = "x0") -> Sampler:
+    """A sampler that keeps the noise of the unguided model, which returns both outputs; the velocity where the solver
+    is on a flow that of the velocity."""
+
+    def made(make: Callable[..., Solver], **more: Any) -> Solver:
+        solver = make(**more)
+        straight = isinstance(solver, solvers.Straightened)
+        return solvers.CFGPlusPlus(solver, guided, "velocity" if straight else "noise")
+
+    return Sampler(partial(made, sampler.solver), None if sampler.flow is None else partial(made, sampler.flow))
 
 
+_2S_ANCESTRAL = Sampler(_of(solvers.Midpoint, "x0", eta=1.0), _of(solvers.Midpoint, "x0", eta=1.0, aim="share"))
 _SA = {"tau_start": 200.0, "tau_end": 800.0}  # timesteps of the middle three fifths of a training run
 
 NAMES: Mapping[str, Sampler] = {
@@ -84,9 +93,7 @@ NAMES: Mapping[str, Sampler] = {
     "dpmpp_2m_sde": Sampler(_of(solvers.DPMMultistepSDE, 2, solver_type="midpoint")),
     "dpmpp_2m_sde_heun": Sampler(_of(solvers.DPMMultistepSDE, 2)),
     "dpmpp_3m_sde": Sampler(_of(solvers.DPMMultistepSDE)),
-    "dpmpp_2s_ancestral": Sampler(
-        _of(solvers.Midpoint, "x0", eta=1.0), _of(solvers.Midpoint, "x0", eta=1.0, aim="share")
-    ),
+    "dpmpp_2s_ancestral": _2S_ANCESTRAL,
     "ddpm": Sampler(_of(solvers.DDIM, eta=1.0)),
     "ddim": Sampler(_of(solvers.DDIM)),
     "lcm": Sampler(_of(solvers.PingPong)),
@@ -96,17 +103,26 @@ NAMES: Mapping[str, Sampler] = {
     "er_sde": Sampler(_of(solvers.ERSDE)),
     "seeds_2": Sampler(_of(solvers.ExponentialRK, "seeds_2", 1.0)),
     "seeds_3": Sampler(_of(solvers.ExponentialRK, "seeds_3", 1.0)),
+    "exp_heun_2_x0": Sampler(_of(solvers.ExponentialRK, "heun")),
+    "exp_heun_2_x0_sde": Sampler(_of(solvers.ExponentialRK, "heun", 1.0)),
     "sa_solver": Sampler(_of(solvers.StochasticAdams, calls=1, **_SA)),
     "sa_solver_pece": Sampler(_of(solvers.StochasticAdams, calls=2, **_SA)),
-    "euler_cfg_pp": _guided(solvers.Euler),
-    "euler_ancestral_cfg_pp": _guided(solvers.DDIM, eta=1.0),
-    "dpmpp_2m_cfg_pp": _guided(solvers.DPMMultistep, lower_order_final=False),
-    "gradient_estimation_cfg_pp": _guided(solvers.GradientEstimation),
+    "euler_cfg_pp": _guided(Sampler(_of(solvers.Euler))),
+    "euler_ancestral_cfg_pp": _guided(Sampler(_of(solvers.DDIM, eta=1.0))),
+    "dpmpp_2s_ancestral_cfg_pp": _guided(_2S_ANCESTRAL, "end"),
+    "dpmpp_2m_cfg_pp": _guided(_same(solvers.DPMMultistep, lower_order_final=False)),
+    "res_multistep_cfg_pp": _guided(_same(solvers.RESMultistep), "start"),
+    "res_multistep_ancestral_cfg_pp": _guided(Sampler(_of(solvers.RESMultistep, 1.0)), "start"),
+    "gradient_estimation_cfg_pp": _guided(_same(solvers.GradientEstimation)),
+    "flow_grpo": Sampler(_of(solvers.FlowSDE)),
+    "dance_grpo": Sampler(_of(solvers.FlowSDE, "dance_grpo", 0.3)),
+    "restart": Sampler(_of(solvers.Restarted)),
+    "flow_cps": Sampler(_of(solvers.FlowSDE, "flow_cps")),
     "uni_pc": Sampler(_of(solvers.ExponentialAdams, True, 3, 4, "bh1")),
     "uni_pc_bh2": Sampler(_of(solvers.ExponentialAdams, True, 3, 4, "bh2")),
 }
-"""The samplers of ComfyUI by name. Those of k-diffusion have the same names, and are the same but for "lms", whose last
-step leads to x0 in ComfyUI; denoised_end=False is k-diffusion's."""
+"""The samplers by name: those of ComfyUI, which k-diffusion's share, and some that it lacks. They are the same in both but
+for "lms", whose last step leads to x0 in ComfyUI; denoised_end=False is k-diffusion's."""
 
 A1111 = {
     "euler a": "euler_ancestral",
@@ -136,46 +152,6 @@ SCHEDULES = {
     **{name: name for name in ("uniform", "karras", "exponential", "polyexponential", "simple", "normal")},
 }
 """Schedule types of A1111, in small letters, and the spacings that they are."""
-
-
-@dataclass(frozen=True)
-class Instead(Spacing):
-    """A spacing in place of another, whose shift and direction stay; lists that a user gives are read by that one.
-
-    Args:
-        own: the other.
-        spacing: a chain, or one of `spacings.NAMES`.
-
-    Raises:
-        ScheduleError: if the spacing is neither.
-    """
-
-    own: Spacing
-    spacing: Any
-
-    def __post_init__(self) -> None:
-        spacing_of(self.spacing)
-
-    @property
-    def links(self) -> tuple[Link, ...]:
-        return self.own.links
-
-    def check(self, path: Path) -> None:
-        self.own.check(path)
-        spacing_of(self.spacing).check(path)
-
-    def grid(self, path: Path, asked: Asked) -> Grid:
-        return self.own.grid(path, asked) if asked.listed else respaced(path, self.own, self.spacing, asked)
-
-
-@dataclass(frozen=True)
-class Groups(Link):
-    """The points of `solvers.DPMFast`: groups of calls that are even in the logarithm of the noise level."""
-
-    placing: ClassVar[bool] = True
-
-    def __call__(self, path: Path, asked: Asked, made: Any) -> Points:
-        return Points(solvers.DPMFast.ratios(checks.steps(asked.n), *path.ends)[:-1])
 
 
 def sampler(
@@ -209,6 +185,8 @@ def sampler(
         <Scheduler: 20 steps, 20 model calls, order 2, deterministic>
         >>> recipe == sampler("DPM++ 2M Karras")
         True
+        >>> len(sampler("Restart").plan(20))  # Heun's method, with 9 of the steps a restart
+        39
         >>> sampler("auto", like=Straight(), calls=4).plan(4).sigmas.round(2).tolist()
         [1.0, 0.68, 0.36, 0.13, 0.0]
     """
@@ -231,7 +209,10 @@ def sampler(
     wanted = schedule if spacing is None else spacing
     if wanted is None and key == "dpm_fast":
         wanted = Groups() | End("sigma_min")
-    placed = parts.spacing if wanted is None else Instead(parts.spacing, wanted)
+    own = parts.spacing
+    if key == "restart":
+        own, wanted = restarting(own), "karras" if wanted is None else wanted
+    placed = own if wanted is None else Instead(own, wanted)
     return Scheduler(parts.path, placed, parts.prediction, solver, parts.output_transform, parts.denoised_transform)
 
 
@@ -284,7 +265,9 @@ def _parts(like: Any) -> Parts:
 def _solver(name: str, make: Callable[..., Solver], options: dict[str, Any]) -> Solver:
     """A solver with options in place of its own."""
     made = make()
-    inner = made.solver if isinstance(made, solvers.Straightened | solvers.CFGPlusPlus) else made
+    inner = made
+    while isinstance(inner, solvers.Straightened | solvers.CFGPlusPlus):
+        inner = inner.solver
     known = [one.name for one in fields(inner)]  # type: ignore[arg-type]
     if unknown := [option for option in options if option not in known]:
         takes = ", ".join(known) or "none"

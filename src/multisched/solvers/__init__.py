@@ -29,11 +29,13 @@ if TYPE_CHECKING:
     from multisched.solvers.euler import Euler as Euler
     from multisched.solvers.exponential import ExponentialAdams as ExponentialAdams
     from multisched.solvers.exponential_rk import ExponentialRK as ExponentialRK
+    from multisched.solvers.flow_sde import FlowSDE as FlowSDE
     from multisched.solvers.gradient_estimation import GradientEstimation as GradientEstimation
     from multisched.solvers.heun import ChurnedHeun as ChurnedHeun, Heun as Heun
     from multisched.solvers.heun_plus import HeunPlus as HeunPlus
     from multisched.solvers.piflow import PiFlow as PiFlow
     from multisched.solvers.res import RESMultistep as RESMultistep
+    from multisched.solvers.restarted import Restarted as Restarted
     from multisched.solvers.rows import Rows as Rows
     from multisched.solvers.runge_kutta import RungeKutta as RungeKutta
     from multisched.solvers.score import EulerMaruyama as EulerMaruyama, PredictorCorrector as PredictorCorrector
@@ -64,11 +66,13 @@ if not TYPE_CHECKING:
             "euler": "Euler",
             "exponential": "ExponentialAdams",
             "exponential_rk": "ExponentialRK",
+            "flow_sde": "FlowSDE",
             "gradient_estimation": "GradientEstimation",
             "heun": "ChurnedHeun Heun",
             "heun_plus": "HeunPlus",
             "piflow": "PiFlow",
             "res": "RESMultistep",
+            "restarted": "Restarted",
             "rows": "Rows",
             "runge_kutta": "RungeKutta",
             "score": "EulerMaruyama PredictorCorrector",

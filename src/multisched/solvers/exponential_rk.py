@@ -13,7 +13,7 @@ from multisched.solvers.rows import Rows
 from multisched.solvers.staged import staged, whole
 from multisched.values import check_options, namespace
 
-Method = Literal["res_2s", "res_3s", "seeds_2", "seeds_3"]
+Method = Literal["res_2s", "res_3s", "seeds_2", "seeds_3", "heun", "heun_phi_1"]
 
 
 def _first(h: Any) -> Any:
@@ -45,12 +45,22 @@ def _seeds_3(h: Any) -> list[list[Any]]:
     return [[_first(h / 3)], [_first(2 * h / 3) - inner, inner], [_first(h) - last, 0.0 * h, last]]
 
 
+def _heun(h: Any) -> list[list[Any]]:
+    return [[_first(h)], [_first(h) - _second(h), _second(h)]]
+
+
+def _heun_phi_1(h: Any) -> list[list[Any]]:
+    return [[_first(h)], [_first(h) / 2, _first(h) / 2]]
+
+
 # Where calls are asked, as shares of the step in lam, and their weights b of a step h, of each call a list.
 METHODS: dict[Method, tuple[tuple[float, ...], Callable[[Any], list[list[Any]]]]] = {
     "res_2s": ((0.0, 1 / 2), _res_2s),
     "res_3s": ((0.0, 1 / 2, 1.0), _res_3s),
     "seeds_2": ((0.0, 1 / 2), _seeds_2),
     "seeds_3": ((0.0, 1 / 3, 2 / 3), _seeds_3),
+    "heun": ((0.0, 1.0), _heun),
+    "heun_phi_1": ((0.0, 1.0), _heun_phi_1),
 }
 
 
@@ -64,13 +74,15 @@ class ExponentialRK(Solver):
     "res_2s" and "res_3s" are the refined exponential solver (Zhang et al. 2023, arXiv 2308.02157, section 3), with the
     tableaux of Hochbruck and Ostermann (2005, eq. 5.3 and 5.8) at c = 1/2 and c = 1/2, 1. "seeds_2" and "seeds_3" are
     SEEDS (Gonzalez et al. 2023, arXiv 2305.14267, algorithms 2 and 3, in the form for x0), with eta = 1 for their SDE.
-    The noise of a step is that of one path: each call draws the part of it that is still missing. A step from alpha = 0
-    or to sigma = 0 is one call.
+    "heun" and "heun_phi_1" are the tableaux of eq. 5.3 and 5.4 there at c = 1, where the model is asked at the end of
+    the step, as in Heun's method: ComfyUI's exp_heun_2_x0 with its rules "phi_2" and "phi_1". The noise of a step is
+    that of one path: each call draws the part of it that is still missing. A step from alpha = 0 or to sigma = 0 is one
+    call.
 
     Order 2 or 3 where eta = 0. Otherwise the law of the samples is of weak order 2.
 
     Args:
-        method: "res_2s", "res_3s", "seeds_2" or "seeds_3".
+        method: "res_2s", "res_3s", "seeds_2", "seeds_3", "heun" or "heun_phi_1".
         eta: amount of noise; 0 for the probability flow.
         s_noise: scale of the noise.
 

@@ -45,8 +45,8 @@ class Rows(Value):
         scale: what the sample is multiplied with before the model sees it.
         alpha_start, sigma_start: where the step begins.
         alpha_next, sigma_next: where the step ends.
-        stage: number of the call within its step, from 0; int.
-        step: number of the step within the grid, from 0; int.
+        stage, step: numbers of the call within its step, and of the step within the grid, from 0; int.
+        final: whether the call is the last of its step; bool.
         grid: the grid of the run.
         opened: steps that it begins with and that another solver takes, see `Started`.
     """
@@ -61,6 +61,7 @@ class Rows(Value):
     sigma_next: Any
     stage: Any
     step: Any
+    final: Any
     grid: Grid
     opened: int = 0
 
@@ -146,5 +147,6 @@ def rows_of(grid: Grid, step: np.ndarray, stage: np.ndarray, point: np.ndarray |
         sigma_next=column(grid.next_sigmas, first),
         stage=constant(stage[:, None]),
         step=constant(step[:, None]),  # sliced there, it would be traced
+        final=constant(np.diff(step, append=-1)[:, None] != 0),
         grid=grid,
     )

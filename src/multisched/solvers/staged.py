@@ -34,6 +34,7 @@ def staged(
     """
     on_host(grid)
     start, end = Level(grid.alphas[:-1], grid.sigmas[:-1]), Level(grid.next_alphas, grid.next_sigmas)
+    ends_there = aim is None
     aim = end if aim is None else aim
     several = pair(start, aim, even == "share")
     ends = (level.share if even == "share" else level.ratio for level in (start, aim))
@@ -49,7 +50,10 @@ def staged(
             ratio = np.sqrt(first * last) if node == 0.5 else first ** (1 - node) * last**node
         if even == "share":
             ratio = ratio / (1 - ratio)
-        point = {name: values[step, None] for name, values in path.point(ratio)._asdict().items()}
+        found = path.point(ratio)
+        if node == 1.0 and ends_there:  # to the last bit, so that no way is left from there
+            found = found._replace(alpha=end.alpha, sigma=end.sigma)
+        point = {name: values[step, None] for name, values in found._asdict().items()}
         asked, before = rows.stage == number, (rows.stage == number - 1) & several[step, None]
         columns = {name: np.where(asked, values, getattr(rows, name)) for name, values in point.items()}
         for name in ("alpha", "sigma"):

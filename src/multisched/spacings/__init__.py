@@ -6,6 +6,7 @@ A chain places points for a number of steps, moves them, ends the run, and may t
     Leading(1) | Respace("karras") | End("sigma_min")              DPM++ 2M Karras
     SoftLog(0.1, 3.0) | End()                                      from pure noise, or any other level
     Trailing() | End() | Reversed()                                from data to noise
+    Trailing() | End() | Restart()                                 with noise added on the way
 
 Links that follow the end act on the whole grid. `recipe.plan(20, spacing=...)` takes a chain, or one of `NAMES`.
 """
@@ -60,6 +61,7 @@ if TYPE_CHECKING:
         Trained as Trained,
     )
     from multisched.spacings.published import align_your_steps as align_your_steps
+    from multisched.spacings.restart import Restart as Restart
     from multisched.spacings.singular import (
         Descent as Descent,
         OneRun as OneRun,
@@ -81,6 +83,7 @@ if not TYPE_CHECKING:
             "named": "NAMES Named",
             "placement": "DDIMUniform Even Leading LinearQuadratic Linspace SGMUniform Simple Times Trailing Trained",
             "published": "align_your_steps",
+            "restart": "Restart",
             "singular": "Descent OneRun Proteina SineTimes Stage",
             "softened": "SoftLog",
         },

@@ -158,6 +158,7 @@ def tabulate(
     _check_regular(kept, prediction)
     with np.errstate(all="ignore" if len(kept) < len(rows) else None):  # in the rows that are not kept
         tableau = _evaluated(solver, rows, prediction, first, end)
+    _check_ways_up(solver, kept, tableau)
     if stop is not None or history:
         kept = replace(kept, grid=rows.grid.part(history, len(grid) if stop is None else stop))
     if history:
@@ -231,6 +232,26 @@ def _check_linear(solver: Solver, weights: Any, together: Any, parts: np.ndarray
                 f"the update of {type(solver).__name__} is not linear in the sample, the memory, x0 and the noise, so "
                 "that no table says it."
             )
+
+
+def _check_ways_up(solver: Solver, rows: Rows, tableau: Tableau) -> None:
+    """Refuse a step down from whose end the run goes on above its beginning, if the solver adds no noise there."""
+    grid = rows.grid
+    if not isinstance(grid.sigmas, np.ndarray):
+        return
+    down = grid.next_sigmas * grid.alphas[:-1] < grid.sigmas[:-1] * grid.next_alphas
+    above = grid.sigmas[1:] * grid.alphas[:-1] > grid.sigmas[:-1] * grid.alphas[1:]
+    if not np.any(down & above):
+        return
+    served = np.asarray(solver.serves(rows))[:, 0]
+    noisy = np.any(tableau.weights[:, 0, tableau.weights.shape[2] - tableau.draws :] != 0, axis=1)
+    silent = (down & above)[served] & rows.final[:, 0] & ~noisy
+    if np.any(silent):
+        step = grid.first + int(served[np.argmax(silent)])
+        raise ScheduleError(
+            f"step {step + 1} begins at more noise than step {step} did, and {type(solver).__name__} adds none between "
+            "them; for a run with restarts wrap the solver in solvers.Restarted."
+        )
 
 
 def _check_regular(rows: Rows, prediction: Prediction) -> None:
