@@ -147,6 +147,8 @@ class Recipe(Forward):
             denoised_transform=parts.denoised_transform,
             noise_transform=noise_transform,
             noise_parameters=noise_parameters,
+            path=parts.path,
+            prediction=parts.prediction,
         )
 
     @overload
