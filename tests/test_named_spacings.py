@@ -430,7 +430,7 @@ def test_what_is_refused():
     for given, meant in (("cubic", ""), ("Karras", r" \(did you mean 'karras'\?\)"), ("sgm", "")):
         with pytest.raises(ms.ScheduleError) as refused:
             recipe.plan(10, spacing=given)
-        assert str(refused.value).startswith(f"spacing must be one of {listed}, or align_your_steps with _11,")
+        assert str(refused.value).startswith(f"spacing must be one of {listed} or align_your_steps[_...]; given")
         assert f"; given {given!r}" in str(refused.value)
         assert meant.replace("\\", "") in str(refused.value)
     with pytest.raises(ms.ScheduleError, match="spacing must be a name, such as 'karras', or a chain"):

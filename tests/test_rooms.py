@@ -54,7 +54,7 @@ ALLOWED = {
     | {"lazy", "printing", "table.tableau", "table.kernel", "table.plan"}
     | {"diffusion"},  # inside `Recipe.on` alone
     "adaptive": GROUND | {"checks", "schedulers"},
-    "analysis": GROUND | PARTS | {"table.plan", "schedulers"},
+    "analysis": GROUND | PARTS | {"table.tableau", "table.plan", "schedulers"},
     "recommended": GROUND | PARTS | {"schedulers"},
     "interop": GROUND | PARTS | {"schedulers", "recommended"},
     "pictures": BASE | {"table.plan"},

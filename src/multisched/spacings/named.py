@@ -212,8 +212,8 @@ class Named(Link):
         if not isinstance(self.name, str) or self.name not in NAMES:
             listed = ", ".join((*RULES, *PLACED, *OWN))
             raise ScheduleError(
-                f"spacing must be one of {listed}, or align_your_steps with _11, _32 or _gits and _sd1 or _sdxl; given "
-                f"{shown(self.name)}{hint(self.name, NAMES)}."
+                f"spacing must be one of {listed} or align_your_steps[_...]; given {shown(self.name)}"
+                f"{hint(self.name, NAMES)}."
             )
 
     def check(self, path: Path) -> None:
