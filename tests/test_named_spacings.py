@@ -6,6 +6,7 @@ table of the trained levels from the cleanest, and the time of a level and back.
 
 import math
 from dataclasses import fields
+from fractions import Fraction
 
 import numpy as np
 import pytest
@@ -14,7 +15,7 @@ from zoo import EVERY
 import multisched as ms
 from multisched import schedulers
 from multisched.spacings import NAMES, Asked, Named
-from multisched.spacings.named import respaced
+from multisched.spacings.named import FLOWS, OWN, respaced
 from multisched.spacings.published import NAMES as PUBLISHED
 
 COUNTS = (1, 2, 5, 10, 20, 28, 50, 999)
@@ -102,16 +103,42 @@ def ddim_uniform(model, n):
     return found[::-1]
 
 
-def beta_quantiles(shares):
+def beta_quantiles(shares, a=0.6, b=0.6):
     stats = pytest.importorskip("scipy.stats")
-    return stats.beta.ppf(np.array(shares), 0.6, 0.6)
+    return stats.beta.ppf(np.array(shares), a, b)
 
 
-def beta(model, n):
+def beta(model, n, a=0.6, b=0.6):
     shares = [1 - i / n for i in range(n)]
-    places = [int(round(one)) for one in (beta_quantiles(shares) * (len(model.table) - 1)).tolist()]  # noqa: RUF046
+    places = [int(round(one)) for one in (beta_quantiles(shares, a, b) * (len(model.table) - 1)).tolist()]  # noqa: RUF046
+    return nearest(model, places)
+
+
+def nearest(model, places):
     kept = [place for i, place in enumerate(places) if i == 0 or place != places[i - 1]]
     return [model.table[place] for place in kept] + [0.0]
+
+
+def smoothstep(model, n):
+    """stable-diffusion.cpp's, in exact fractions, without the steps between equal levels."""
+    shares = [Fraction(n - i, n) for i in range(n)]
+    last = len(model.table) - 1
+    return nearest(model, [math.floor(last * (3 * u**2 - 2 * u**3) + Fraction(1, 2)) for u in shares])
+
+
+def bong_tangent(model, n):
+    """Two curves with pivots and slopes, as RES4LYF describes them: each falls as (2 / pi * atan + 1) / 2."""
+    if n == 1:
+        return [model.table[-1], 0.0]  # where RES4LYF divides by 0
+    steps = n + 2
+    pivot, slope = int(steps * 0.6), 0.2 / (steps / 40)
+
+    def curve(count, pivot, start, end):
+        height = [(2 / math.pi * math.atan(-slope * (x - pivot)) + 1) / 2 for x in range(count)]
+        return [end + (start - end) * (one - height[-1]) / (height[0] - height[-1]) for one in height]
+
+    found = (curve(pivot, pivot, 1.0, 0.5)[:-1] if pivot > 1 else []) + curve(steps - pivot, 0, 0.5, 0.0)
+    return [model.table[-1] * one for one in found]
 
 
 def beta_sigmas(model, n):
@@ -165,7 +192,10 @@ RULES = {
     "simple": simple,
     "ddim_uniform": ddim_uniform,
     "beta": beta,
+    "beta57": lambda model, n: beta(model, n, 0.5, 0.7),
+    "smoothstep": smoothstep,
     "linear_quadratic": linear_quadratic,
+    "bong_tangent": bong_tangent,
     "karras": karras,
     "exponential": exponential,
     "polyexponential": exponential,  # with k-diffusion's rho = 1
@@ -241,11 +271,12 @@ def test_a_name_means_what_it_means_there(name, case):
 
 @pytest.mark.host
 def test_every_name_has_a_formula_here():
-    assert set(RULES) | {"leading", "trailing", "linspace"} | set(PUBLISHED) == set(NAMES)
+    """Of those of `OWN`, in test_training_laws.py."""
+    assert set(RULES) | {"leading", "trailing", "linspace"} | set(OWN) | set(PUBLISHED) == set(NAMES)
 
 
 @pytest.mark.host
-@pytest.mark.parametrize("name", ["simple", "ddim_uniform", "beta"])
+@pytest.mark.parametrize("name", ["simple", "ddim_uniform", "beta", "beta57", "smoothstep"])
 @pytest.mark.parametrize("case", ["euler", "flow-3", "flux-1.15"])
 def test_places_of_the_table_for_every_number_of_steps(name, case):
     """A quantile that falls half way between two places is rounded as there: the two programs agree in each."""
@@ -387,7 +418,7 @@ def test_zero_terminal_snr():
         plan = recipe.plan(10, spacing=name)
         np.testing.assert_allclose(plan.alphas[:-1], np.sqrt(alpha_bar)[places], atol=1e-14)
         assert plan.alphas[0] == 0 and plan.sigmas[0] == 1 and plan.timesteps[0] == 999
-    for name in ("karras", "kl_optimal", "beta_sigmas", "linear_quadratic", "linear"):
+    for name in ("karras", "kl_optimal", "beta_sigmas", "linear_quadratic", "linear", "bong_tangent"):
         with pytest.raises(ms.ScheduleError, match=f"spacing '{name}' begins at the noisiest level.*'sgm_uniform'"):
             recipe.plan(10, spacing=name)
 
@@ -399,7 +430,7 @@ def test_what_is_refused():
     for given, meant in (("cubic", ""), ("Karras", r" \(did you mean 'karras'\?\)"), ("sgm", "")):
         with pytest.raises(ms.ScheduleError) as refused:
             recipe.plan(10, spacing=given)
-        assert str(refused.value).startswith(f"spacing must be one of {listed}, or align_your_steps with _11,")
+        assert str(refused.value).startswith(f"spacing must be one of {listed} or align_your_steps[_...]; given")
         assert f"; given {given!r}" in str(refused.value)
         assert meant.replace("\\", "") in str(refused.value)
     with pytest.raises(ms.ScheduleError, match="spacing must be a name, such as 'karras', or a chain"):
@@ -426,6 +457,10 @@ def test_every_recipe_runs_on_every_name(kind):
     parts = recipe.parts()
     back = bool(np.diff(recipe.plan(10).grid.sigmas)[0] > 0)
     for name in NAMES:
+        if name in FLOWS and not isinstance(parts.path, ms.paths.Straight):
+            with pytest.raises(ms.ScheduleError, match=f"spacing '{name}' belongs on straight paths; given"):
+                recipe.plan(10, spacing=name)
+            continue
         assert len(recipe.plan(10, spacing=name))
         grid = respaced(parts.path, parts.spacing, name, Asked(10))  # a plan has churned levels
         assert np.all(np.isfinite(grid.sigmas)) and np.all(np.isfinite(grid.timesteps)), name
@@ -450,7 +485,9 @@ REFUSING = {
 def test_the_zoo_runs_on_every_name_or_refuses_it_in_a_sentence(name):
     for case, recipe in EVERY.items():
         plan, refusal = _planned(recipe, name)
-        if plan is None:
+        if name in FLOWS and not isinstance(recipe.parts().path, ms.paths.Straight):
+            assert refusal.startswith(f"spacing '{name}' belongs on straight paths; given")
+        elif plan is None:
             assert case in REFUSING and REFUSING[case] in refusal, f"{case}: {refusal}"
             assert refusal.endswith((".", ").")) and "\n" not in refusal
         else:

@@ -59,7 +59,7 @@ ALLOWED = {
     | {"diffusion"},  # inside `Recipe.on` alone
     "denoiser": GROUND | {"schedulers"},
     "adaptive": GROUND | {"checks", "denoiser", "schedulers"},
-    "analysis": GROUND | PARTS | {"table.plan", "schedulers"},
+    "analysis": GROUND | PARTS | {"table.tableau", "table.plan", "schedulers"},
     "recommended": GROUND | PARTS | {"schedulers"},
     "interop": GROUND | PARTS | {"schedulers", "recommended"},
     "pictures": BASE | {"table.plan"},

@@ -248,11 +248,12 @@ def words_in(kind: Any) -> tuple[str, ...]:
 
 
 class Value:
-    """Base of a frozen dataclass (eq=False) some of whose fields are arrays. Equal if every field is, bit for bit."""
+    """Base of a frozen dataclass (eq=False) some of whose fields are arrays. Equal if every field that is compared is,
+    bit for bit."""
 
     @cached_property
     def _key(self) -> tuple[Any, ...]:
-        found = (getattr(self, field.name) for field in fields(self))  # type: ignore[arg-type]
+        found = (getattr(self, field.name) for field in fields(self) if field.compare)  # type: ignore[arg-type]
         return tuple((v.shape, np.asarray(v).tobytes()) if hasattr(v, "shape") else v for v in found)
 
     def __eq__(self, other: object) -> bool:

@@ -162,6 +162,17 @@ def test_mu_of_an_image_is_that_of_the_pipelines():
             ms.FlowMatchEuler(**options).mu(1024)
 
 
+def test_mu_of_flux_2_and_of_ltx_2_is_that_of_their_pipelines():
+    from diffusers.pipelines.flux2.pipeline_flux2 import compute_empirical_mu
+    from diffusers.pipelines.ltx2.pipeline_ltx2 import calculate_shift
+
+    rng = np.random.default_rng(25)
+    for _ in range(20):
+        tokens, steps = int(rng.integers(16, 10_000)), int(rng.integers(1, 300))
+        assert ms.spacings.flux2_mu(tokens, steps) == pytest.approx(compute_empirical_mu(tokens, steps), rel=1e-12)
+        assert ms.spacings.ltx2_mu(tokens) == pytest.approx(calculate_shift(tokens, 1024, 4096, 0.95, 2.05), rel=1e-12)
+
+
 def test_an_inverted_schedule_is_the_same_run_told_otherwise():
     """Rising timesteps and x0 - noise in place of falling ones and noise - x0."""
     plain, inverted = ms.FlowMatchEuler(shift=3.0), ms.FlowMatchEuler(shift=3.0, invert_sigmas=True)

@@ -1,8 +1,10 @@
 """Models whose denoiser is known in closed form, to test and to look at schedulers without a trained network; the law
-that a plan makes of a Gaussian; and the order of a solver, measured."""
+that a plan makes of a Gaussian; the order of a solver, measured; and plans fitted to a model."""
 
 from multisched.analysis.convergence import order
 from multisched.analysis.exact import DataSet, Distribution, Gaussian, Mixture, model_of
+from multisched.analysis.files import load, save
+from multisched.analysis.fitted import fit
 from multisched.analysis.moments import Moments, MultivariateGaussian, moments
 
 __all__ = [
@@ -12,7 +14,10 @@ __all__ = [
     "Mixture",
     "Moments",
     "MultivariateGaussian",
+    "fit",
+    "load",
     "model_of",
     "moments",
     "order",
+    "save",
 ]

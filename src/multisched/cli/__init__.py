@@ -19,7 +19,7 @@ from multisched.schedulers import Recipe
 
 __all__ = ["Run", "main", "recipe_of", "recipes"]
 
-SPACING = "another spacing, such as karras, sgm_uniform or beta (default: that of the scheduler)"
+SPACING = "another spacing, such as karras, beta57 or bong_tangent (default: that of the scheduler)"
 FRAMES = 10
 """Rows of a trajectory's picture, at most."""
 

@@ -207,6 +207,8 @@ class Recipe(Forward):
             noise_transform=noise_transform,
             noise_parameters=noise_parameters,
             history=history,
+            path=parts.path,
+            prediction=parts.prediction,
         )
 
     @overload

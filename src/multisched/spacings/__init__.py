@@ -47,6 +47,8 @@ if TYPE_CHECKING:
         Skipping as Skipping,
         TwoTimes as TwoTimes,
     )
+    from multisched.spacings.gits import GITS as GITS
+    from multisched.spacings.laws import VP as VP, Laplace as Laplace, LogitNormal as LogitNormal
     from multisched.spacings.named import NAMES as NAMES, Named as Named
     from multisched.spacings.placement import (
         DDIMUniform as DDIMUniform,
@@ -70,6 +72,12 @@ if TYPE_CHECKING:
         Stage as Stage,
     )
     from multisched.spacings.softened import SoftLog as SoftLog
+    from multisched.spacings.tokens import (
+        LTX2 as LTX2,
+        Flux2 as Flux2,
+        flux2_mu as flux2_mu,
+        ltx2_mu as ltx2_mu,
+    )
 
 if not TYPE_CHECKING:
     __getattr__, __dir__, __all__ = attached(
@@ -79,6 +87,8 @@ if not TYPE_CHECKING:
             "change": "Cap Karras Respace RespaceRatios Round Shift Terminal",
             "direction": "Inverse Jumping Renoised Reversed",
             "distilled": "Decoder GivenPlaces Ramp Skipping TwoTimes",
+            "gits": "GITS",
+            "laws": "VP Laplace LogitNormal",
             "levels": "",
             "named": "NAMES Named",
             "placement": "DDIMUniform Even Leading LinearQuadratic Linspace SGMUniform Simple Times Trailing Trained",
@@ -86,5 +96,6 @@ if not TYPE_CHECKING:
             "restart": "Restart",
             "singular": "Descent OneRun Proteina SineTimes Stage",
             "softened": "SoftLog",
+            "tokens": "LTX2 Flux2 flux2_mu ltx2_mu",
         },
     )

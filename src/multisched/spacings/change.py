@@ -64,7 +64,7 @@ class Terminal(Link):
             raise ScheduleError(f"shift_terminal must be in (0, 1) or None; given {self.level!r}.")
 
     def check(self, path: Path) -> None:
-        _straight(path, self)
+        straight(path, self)
 
     def acts(self, asked: Asked) -> bool:
         return super().acts(asked) and asked.ratios is None
@@ -162,7 +162,7 @@ class Cap(Link):
             raise ScheduleError(f"a cap must be in (0, 1]; given {self.level!r}.")
 
     def check(self, path: Path) -> None:
-        _straight(path, self)
+        straight(path, self)
 
     def __call__(self, path: Path, asked: Asked, made: Points) -> Points:
         return made.moved(np.minimum(path.noise_of(made), self.level))
@@ -196,7 +196,7 @@ class Round(Link):
         return made.timed(np.append(rounded, made.timesteps[-1:]))
 
 
-def _straight(path: Path, link: Link) -> None:
+def straight(path: Path, link: Link) -> None:
     """Refuse a link of the straight path on another."""
     if not isinstance(path, Straight):
         raise ScheduleError(f"{shown(link)} belongs on the straight path; given {type(path).__name__}.")

@@ -9,6 +9,7 @@ import numpy as np
 
 from multisched import checks
 from multisched.errors import ScheduleError
+from multisched.values import shown
 
 
 def karras(top: float, bottom: float, n: int, rho: float = 7.0) -> np.ndarray:
@@ -82,6 +83,18 @@ def between(kind: Kind, top: float, bottom: float, n: int) -> np.ndarray:
             f"noise levels must run from a larger to a smaller one above 0; given {top:g} to {bottom:g}."
         )
     return KINDS[kind](top, bottom, n)
+
+
+def decreasing(name: str, n: int, found: np.ndarray) -> np.ndarray:
+    """The levels that n steps of a name make.
+
+    Raises:
+        ScheduleError: if they do not fall to one above 0.
+    """
+    # The first may be infinite, at pure noise.
+    if not (found.size and np.all(np.isfinite(found[1:])) and np.all(np.diff(found) < 0) and found[-1] > 0):
+        raise ScheduleError(f"{n} steps of spacing {name!r} make no decreasing levels here: {shown(found)}.")
+    return found
 
 
 def one_kind(**flags: bool) -> str | None:

@@ -6,11 +6,16 @@ the noise levels that a model is trained on.
     simple                T - 1 - floor(i * T / n), i = 0 .. n-1, of the trained levels
     ddim_uniform          1, 1 + T // n, 1 + 2 (T // n)... of the trained levels, which may be more than n
     beta                  round((T - 1) * quantile of Beta(0.6, 0.6)) at 1 - i / n, each once, which may be fewer than n
+    beta57                the same of Beta(0.5, 0.7), as in RES4LYF
+    smoothstep            round((T - 1) * (3 u^2 - 2 u^3)), u = 1 - i / n, each once, as in stable-diffusion.cpp
     linear_quadratic      see `LinearQuadratic`, times the noisiest level
+    bong_tangent          see `trained.bong_tangent`, times the noisiest level, where RES4LYF begins at 1 on every model
     karras, exponential, polyexponential, kl_optimal, lu, linear      between the levels' ends, see `levels`
     beta_sigmas           quantiles of Beta(0.6, 0.6) between the ends: A1111's "Beta", diffusers' use_beta_sigmas
     uniform               even in the place 0..T-1 of the trained levels, their logarithm interpolated: A1111's default
     leading, trailing, linspace      diffusers' timestep_spacing, without an offset; "trailing" is Forge's "Turbo"
+    laplace, vp, logit_normal, gits      see `Laplace`, `VP`, `LogitNormal` and `GITS`, with ComfyUI's defaults
+    flux2, ltx2           see `Flux2` and `LTX2`, for 4,096 tokens; on straight paths alone
     align_your_steps...   published lists, see `published`
 
 sigma(t) interpolates the logarithm of the trained levels of a discrete path. On a path of noise levels alone, t is
@@ -40,8 +45,11 @@ from multisched.paths.straight import Straight, shift
 from multisched.spacings import levels, published
 from multisched.spacings.base import Asked, Chain, DynamicShift, End, Link, Spacing
 from multisched.spacings.change import Shift
+from multisched.spacings.gits import GITS
+from multisched.spacings.laws import VP, Laplace, LogitNormal
 from multisched.spacings.placement import Leading, Linspace, Trailing
-from multisched.spacings.trained import linear_quadratic
+from multisched.spacings.tokens import LTX2, Flux2
+from multisched.spacings.trained import bong_tangent, linear_quadratic
 from multisched.values import hint, shown
 
 NEAR = 1e-5
@@ -113,17 +121,39 @@ def _ddim_uniform(model: Model, n: int) -> np.ndarray:
     return np.asarray(chosen[at_end:][::-1])
 
 
-def _beta(model: Model, n: int) -> np.ndarray:
-    share = levels.beta_quantile(1 - np.linspace(0, 1, n, endpoint=False), 0.6, 0.6)
-    # The middle quantile alone can fall half way, and is rounded up: scipy's is above 1/2 by its last bit.
+def _beta(model: Model, n: int, a: float = 0.6, b: float = 0.6) -> np.ndarray:
+    return _nearest(model, levels.beta_quantile(1 - np.linspace(0, 1, n, endpoint=False), a, b))
+
+
+def _smoothstep(model: Model, n: int) -> np.ndarray:
+    u = 1 - np.arange(n) / n
+    return _nearest(model, u * u * (3 - 2 * u))
+
+
+def _nearest(model: Model, share: np.ndarray) -> np.ndarray:
+    """The levels of a table nearest to shares of it, each once."""
+    # Half way rounds up, where the middle quantile of `beta` falls: scipy's is above 1/2 by its last bit.
     chosen = np.floor(share * (model.table.size - 1) + 0.5).astype(int)
     return np.asarray(model.table[chosen[np.append(True, np.diff(chosen) != 0)]])
 
 
-Rule = Literal["normal", "uniform", "sgm_uniform", "simple", "ddim_uniform", "beta", "beta_sigmas", "linear_quadratic"]
+Rule = Literal[
+    "normal",
+    "uniform",
+    "sgm_uniform",
+    "simple",
+    "ddim_uniform",
+    "beta",
+    "beta57",
+    "beta_sigmas",
+    "smoothstep",
+    "linear_quadratic",
+    "bong_tangent",
+]
 Spread = Literal["karras", "exponential", "polyexponential", "kl_optimal", "lu", "linear"]
 Placed = Literal["leading", "trailing", "linspace"]
-Name = Literal[Rule, Spread, Placed, published.Published]
+Own = Literal["laplace", "vp", "logit_normal", "gits", "flux2", "ltx2"]
+Name = Literal[Rule, Spread, Placed, Own, published.Published]
 
 SPREAD: tuple[Spread, ...] = get_args(Spread)
 
@@ -140,11 +170,25 @@ RULES: dict[str, Callable[[Model, int], np.ndarray]] = {
     "simple": _simple,
     "ddim_uniform": _ddim_uniform,
     "beta": _beta,
+    "beta57": lambda model, n: _beta(model, n, 0.5, 0.7),
     "beta_sigmas": lambda model, n: levels.beta(float(model.table[-1]), float(model.table[0]), n),
+    "smoothstep": _smoothstep,
     "linear_quadratic": lambda model, n: linear_quadratic(n) * model.table[-1],
+    "bong_tangent": lambda model, n: bong_tangent(n) * model.table[-1],
     **{kind: _spread(kind) for kind in SPREAD},
 }
 PLACED: dict[str, Link] = {"leading": Leading(), "trailing": Trailing(), "linspace": Linspace()}
+OWN: dict[str, Link] = {
+    "laplace": Laplace(),
+    "vp": VP(),
+    "logit_normal": LogitNormal(),
+    "gits": GITS(),
+    "flux2": Flux2(),
+    "ltx2": LTX2(),
+}
+"""Names that are links, which no shift of a recipe moves."""
+
+FLOWS = ("flux2", "ltx2")
 NAMES = get_args(Name)
 """Every name that `plan(spacing=)` takes."""
 
@@ -166,11 +210,15 @@ class Named(Link):
 
     def __post_init__(self) -> None:
         if not isinstance(self.name, str) or self.name not in NAMES:
-            listed = ", ".join((*RULES, *PLACED))
+            listed = ", ".join((*RULES, *PLACED, *OWN))
             raise ScheduleError(
-                f"spacing must be one of {listed}, or align_your_steps with _11, _32 or _gits and _sd1 or _sdxl; given "
-                f"{shown(self.name)}{hint(self.name, NAMES)}."
+                f"spacing must be one of {listed} or align_your_steps[_...]; given {shown(self.name)}"
+                f"{hint(self.name, NAMES)}."
             )
+
+    def check(self, path: Path) -> None:
+        if self.name in FLOWS and not isinstance(path, Straight):
+            raise ScheduleError(f"spacing {self.name!r} belongs on straight paths; given {type(path).__name__}.")
 
     def __call__(self, path: Path, asked: Asked, made: Any) -> Points:
         return self.placed(path, asked)
@@ -180,14 +228,14 @@ class Named(Link):
         n = checks.steps(asked.n)
         if self.name in published.NAMES:
             return Points(path.of_ratio(published.levels_of(self.name, n)))
+        self.check(path)
+        if self.name in OWN:
+            placed: Points = OWN[self.name](path, asked, None)
+            return placed
         if self.name in PLACED:
             placed = self._numbered(path)(path, asked, made=None)
             return Points(shift(placed.noise, factor)) if isinstance(path, Straight) else placed
-        found = self._levels(model_of(path, factor, finer), n)
-        # The first may be infinite, at pure noise.
-        if not (found.size and np.all(np.isfinite(found[1:])) and np.all(np.diff(found) < 0) and found[-1] > 0):
-            raise ScheduleError(f"{n} steps of spacing {self.name!r} make no decreasing levels here: {shown(found)}.")
-        return Points(found)
+        return Points(levels.decreasing(self.name, n, self._levels(model_of(path, factor, finer), n)))
 
     def _numbered(self, path: Path) -> Link:
         """The placement that diffusers calls so: between whole timesteps only where sigma is added to x0 as it is."""
@@ -195,7 +243,7 @@ class Named(Link):
         return Linspace(whole=whole) if self.name == "linspace" else PLACED[self.name]
 
     def _levels(self, model: Model, n: int) -> np.ndarray:
-        if model.table[-1] == math.inf and self.name in (*SPREAD, "beta_sigmas", "linear_quadratic"):
+        if model.table[-1] == math.inf and self.name in (*SPREAD, "beta_sigmas", "linear_quadratic", "bong_tangent"):
             raise ScheduleError(
                 f"spacing {self.name!r} begins at the noisiest level, which has no finite sigma / alpha here; take one "
                 "that is even in the timesteps, such as 'sgm_uniform' or 'trailing'."

@@ -77,6 +77,23 @@ def _place(spacing: str, n: int, total: int, offset: int, spare: bool, whole: bo
     return chosen[:n]
 
 
+def bong_tangent(n: int) -> np.ndarray:
+    """n noise levels from 1 along two arctangents that meet at 1/2, after about three fifths (RES4LYF).
+
+        1/2 + 1/2 * (atan(s * (m - i)) - atan(s)) / (atan(s * m) - atan(s)),   i = 0 .. m-2
+        1/2 - 1/2 * atan(s * j) / atan(s * (n + 1 - m)),                       j = 0 .. n-m
+
+    m = floor(0.6 * (n + 2)), s = 8 / (n + 2). A single step begins at 1.
+    """
+    if n == 1:
+        return np.ones(1)
+    middle, slope = int((n + 2) * 0.6), 8 / (n + 2)
+    high = np.arctan(slope * np.arange(middle, 1, -1))
+    low = np.arctan(slope * np.arange(n + 1 - middle)) / np.arctan(slope * (n + 1 - middle))
+    least = np.arctan(slope)
+    return np.append(0.5 + 0.5 * (high - least) / (np.arctan(slope * middle) - least), 0.5 - 0.5 * low)
+
+
 def linear_quadratic(n: int, threshold: float = 0.025) -> np.ndarray:
     """n noise levels of a flow: from 1 to 1 - threshold in L even steps, then on a parabola to 0 (Genmo's Mochi 1).
 

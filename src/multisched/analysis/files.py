@@ -1,0 +1,102 @@
+"""Files of numbers: a plan written as JSON, which is read again to the bit."""
+
+import json
+from dataclasses import fields
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from multisched.errors import ScheduleError
+from multisched.grid import Grid
+from multisched.solvers import Rows
+from multisched.table.plan import Plan
+from multisched.table.tableau import Tableau
+from multisched.values import shown
+
+FORMAT = "multisched plan 1"
+WHOLE = ("stage", "step")  # the columns of whole numbers
+TRANSFORMS = ("output_transform", "denoised_transform", "noise_transform")
+
+
+def save(plan: Plan, file: str | Path) -> None:
+    """Write a plan's numbers to a file of JSON, replacing it where there is one.
+
+    Args:
+        plan: a plan of NumPy's numbers that changes no outputs, such as a fitted one.
+        file: the name of the file.
+
+    Raises:
+        ScheduleError: if it is no such plan.
+
+    Example:
+        >>> import tempfile, multisched as ms
+        >>> plan = ms.FlowMatchEuler(shift=3.0).plan(4)
+        >>> with tempfile.TemporaryDirectory() as folder:
+        ...     save(plan, f"{folder}/plan.json")
+        ...     load(f"{folder}/plan.json") == plan
+        True
+    """
+    if not isinstance(plan, Plan) or not isinstance(plan.sigmas, np.ndarray):
+        raise ScheduleError(f"save takes a plan of NumPy's numbers; given {shown(plan)}.")
+    for name in TRANSFORMS:
+        if (change := getattr(plan, name)) is not None:
+            raise ScheduleError(f"{plan.name} changes outputs by {shown(change)}, which is no number to be written.")
+    table, rows, grid = plan.tableau, plan.rows, plan.grid
+    content = {
+        "format": FORMAT,
+        "name": plan.name,
+        "order": plan.order,
+        "inputs": plan.inputs,
+        "registers": table.registers,
+        "operands": table.operands,
+        "weights": table.weights.tolist(),
+        "x0_weights": table.x0_weights.tolist(),
+        "rows": {name: getattr(rows, name)[:, 0].tolist() for name in _names(Rows)},
+        "grid": {
+            name: np.asarray(one).tolist() if (one := getattr(grid, name)) is not None else None
+            for name in _names(Grid)
+        },
+    }
+    Path(file).write_text(json.dumps(content, allow_nan=False), encoding="utf-8")
+
+
+def load(file: str | Path) -> Plan:
+    """The plan of a file that `save` has written, equal to the bit. It knows no levels between its own.
+
+    Args:
+        file: the name of the file.
+
+    Raises:
+        ScheduleError: if there is no such file, or its content is no plan.
+    """
+    try:
+        return _plan(json.loads(Path(file).read_text(encoding="utf-8")))
+    except ScheduleError:
+        raise
+    except (OSError, ValueError, TypeError, KeyError, AttributeError) as error:
+        raise ScheduleError(f"{shown(str(file))} is no file of a plan, as analysis.save writes it: {error}.") from None
+
+
+def _names(kind: type) -> list[str]:
+    """The fields of numbers."""
+    return [one.name for one in fields(kind) if one.name != "grid"]
+
+
+def _plan(content: Any) -> Plan:
+    if not isinstance(content, dict) or content.get("format") != FORMAT:
+        raise ScheduleError(f"a file of a plan says format {FORMAT!r}; given {shown(content)}.")
+    columns, registers, operands = content["rows"], content["registers"], content["operands"]
+    count = len(columns["sigma"])
+    rows = Rows(
+        **{
+            name: np.array(columns[name], np.int64 if name in WHOLE else np.float64).reshape(count, 1)
+            for name in _names(Rows)
+        },
+        grid=Grid(**{name: content["grid"][name] for name in _names(Grid)}),
+    )
+    weights = np.array(content["weights"], np.float64).reshape(count, len(registers), len(operands))
+    outputs = sum(name.startswith("output") for name in operands)
+    x0 = np.array(content["x0_weights"], np.float64).reshape(count, 1 + outputs)
+    tableau = Tableau(weights, x0, tuple(registers), tuple(operands))
+    return Plan(str(content["name"]), rows, tableau, int(content["order"]), tuple(content["inputs"]))
