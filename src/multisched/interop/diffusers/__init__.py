@@ -10,7 +10,7 @@ from multisched.errors import ScheduleError
 from multisched.interop.diffusers import adams, distilled, dpm, flow, lenient, multistep, sigma, source, vp
 from multisched.interop.diffusers.base import Peer
 from multisched.schedulers import Recipe
-from multisched.values import arithmetic
+from multisched.values import arithmetic, hint
 
 PEERS: dict[str, Peer] = {
     **adams.PEERS,
@@ -153,6 +153,20 @@ def to_diffusers(recipe: Recipe) -> dict[str, Any]:
     values = {key: getattr(recipe, option) for key, option in PEERS[name].keys.items()}
     kept = {key: list(value) if isinstance(value, tuple) else value for key, value in values.items()}
     return {"_class_name": name, "_diffusers_version": VERSION, **kept}
+
+
+def __getattr__(name: str) -> Any:
+    """Our classes in place of diffusers' own, under their names; and what puts a recipe into a pipeline. They import
+    diffusers when they are asked for."""
+    if name in PEERS:
+        from multisched.interop.diffusers.face import face_of
+
+        return face_of(name)
+    if name in ("RecipeScheduler", "as_scheduler", "patch"):
+        from multisched.interop.diffusers import composed
+
+        return getattr(composed, name)
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}{hint(name, [*PEERS])}")
 
 
 def _reason(peer: Peer, name: str, key: str) -> str:
