@@ -38,8 +38,9 @@ class RecipeScheduler(Steps, SchedulerMixin, ConfigMixin):  # type: ignore[misc]
     _peer = "RecipeScheduler"
     _output, _names, _cuts = SchedulerOutput, ("prev_sample",), False
     _compatibles: list[str] = []  # noqa: RUF012  (what diffusers calls it)
-    _like: Mapping[str, Any] = {}  # noqa: RUF012
+    _like: Mapping[str, Any] = {}
     order = 1
+    """Model calls of a step, at most."""
 
     @register_to_config
     def __init__(
@@ -115,7 +116,8 @@ class RecipeScheduler(Steps, SchedulerMixin, ConfigMixin):  # type: ignore[misc]
         self._run = self._run_of(recipe, None if lists.keys() - {"mu"} else num_inference_steps, lists)
         plan = self._run.plan
         self.timesteps = torch.tensor(plan.timesteps, dtype=torch.float32, device=device)
-        self.sigmas = torch.tensor(plan.sigmas, dtype=torch.float32)
+        self.sigmas = torch.tensor([*plan.rows.sigma[:, 0], plan.sigmas[-1]], dtype=torch.float32)
+        self.order = max(plan.stages, default=0) + 1
         self.init_noise_sigma = float(plan.grid.init_noise_sigma)
         self.num_inference_steps = len(plan.grid)
         self._step_index = self._begin_index = None

@@ -14,9 +14,10 @@ import diffusers
 from diffusers.schedulers import deprecated, scheduling_consistency_decoder
 from diffusers.schedulers.scheduling_utils import SchedulerOutput
 from diffusers.utils import BaseOutput
+from torch.compiler import is_compiling as compiling
 
 from multisched.interop.diffusers import PEERS
-from multisched.interop.diffusers.manners import CUTS, UNLIKE
+from multisched.interop.diffusers.manners import AWAY, CUTS, UNLIKE
 from multisched.interop.diffusers.steps import Steps
 
 
@@ -39,6 +40,7 @@ def face_of(name: str) -> type:
     own["__new__"] = _as_theirs
     if name not in UNLIKE:
         own |= {"set_timesteps": _set_timesteps(theirs), "step": _stepping(theirs)}
+        own["_away"] = tuple(one for one in AWAY if one in inspect.signature(theirs.step).parameters)
         own["_output"] = _output_of(theirs)
         own["_names"] = tuple(one.name for one in fields(own["_output"]))
     return type(name, (Steps, theirs), own)
@@ -78,6 +80,9 @@ def _stepping(theirs: Any) -> Any:
 
     @functools.wraps(theirs.step)
     def step(self: Any, *args: Any, **kwargs: Any) -> Any:
+        run = self._run
+        if run is not None and run.quick and len(args) == 3 and [*kwargs] == ["return_dict"] and not compiling():
+            return self._quick(run, *args, **kwargs)
         if self._left(args, kwargs):
             return theirs.step(self, *args, **kwargs)
         if plain and len(args) <= 3:

@@ -76,3 +76,5 @@ NEWEST = ("before", "before_1", "value_before_1", "first")
 """Registers that hold the value of the last call; those of earlier calls end in 2, 3 and so on."""
 INPUTS = {"original": "original_image", "mask": "mask"}
 """Inputs of a plan, and what `step` calls them."""
+HISTORY = frozenset({"model_outputs", "ets", "last_sample", "mid_point_sigma", "lower_order_nums"})
+"""Attributes in which schedulers keep what earlier calls gave, and which some pipelines change."""

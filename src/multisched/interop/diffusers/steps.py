@@ -35,7 +35,10 @@ class Run:
         first: the row that the run began at.
         memory: the solver's registers; None before the first step.
         row: the row after the last step, where timesteps are looked up.
-        shown: the history that the scheduler's attributes had after the last step.
+        quick: whether a step is one sum, with nothing to draw, keep or look up.
+        draws: draws of noise of a row.
+        shows: the attributes of the scheduler that show its history.
+        shown: what they had after the last step.
         alone: plans of a single row.
     """
 
@@ -48,6 +51,9 @@ class Run:
     first: int = 0
     memory: tuple[torch.Tensor, ...] | None = None
     row: int = 0
+    quick: bool = False
+    draws: int = 0
+    shows: frozenset[str] = frozenset()
     shown: tuple[Any, ...] = ()
     alone: dict[Any, Plan] = field(default_factory=dict)
 
@@ -63,6 +69,7 @@ class Steps:
     _output: type[BaseOutput]
     _names: tuple[str, ...]
     _cuts: bool
+    _away: tuple[str, ...] = ()
     _run: Run | None = None
     _refused: bool = False
     _read: tuple[Any, Any, Recipe] | None = None
@@ -99,10 +106,13 @@ class Steps:
         plan = recipe.plan(n, **lists)
         plan.warm()
         told = {round(t): row for row, t in reversed([*enumerate(plan.timesteps)])}
-        memory = () if len(plan.tableau.registers) == 1 else None
-        return Run(
-            recipe, Variants(recipe, plan, n, lists), plan, told, getattr(self, "timesteps", None), memory=memory
-        )
+        run = Run(recipe, Variants(recipe, plan, n, lists), plan, told, self.__dict__.get("timesteps"))
+        run.memory = () if len(plan.tableau.registers) == 1 else None
+        run.draws = plan.noise_draws
+        counted = self._peer not in manners.BY_TIME and not self._cuts
+        run.quick = counted and self._names == ("prev_sample",) and run.memory == () and not run.draws
+        run.shows = manners.HISTORY & self.__dict__.keys()
+        return run
 
     def _running(self, **asked: Any) -> bool:
         """Whether there is a plan of what was asked, the training schedule if nothing was. A configuration that makes
@@ -119,14 +129,14 @@ class Steps:
 
     def _left(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> bool:
         """Whether a step is left to diffusers."""
-        if not self._running() or any(kwargs.get(name) is not None for name in manners.AWAY):
+        if (self._run is None and not self._running()) or any(kwargs.get(name) is not None for name in self._away):
             return True
-        if torch.compiler.is_compiling():
+        if self._peer != "PNDMScheduler" or torch.compiler.is_compiling():
             return False
-        if self._peer == "PNDMScheduler" and self.counter == 0:
+        if self.counter == 0:
             timestep = args[1] if len(args) > 1 else kwargs["timestep"]
             self._run.first = int(timestep != self.timesteps[0])
-        return self._peer == "PNDMScheduler" and self._run.first > 0
+        return self._run.first > 0
 
     def _step(
         self,
@@ -146,18 +156,33 @@ class Steps:
         run = self._run
         if torch.compiler.is_compiling():
             return self._traced(run, model_output, timestep, sample, return_dict, variance_noise, options)
-        if self._cuts and self.config.get("variance_type") in manners.LEARNED:
+        if self._cuts and self._internal_dict.get("variance_type") in manners.LEARNED:
             model_output = model_output[:, : sample.shape[1]]
         plan, row = self._place(run, timestep, options)
-        inputs = {name: options[key] for name, key in manners.INPUTS.items() if name in plan.inputs}
-        memory = self._remembered(run, plan, sample, options.get("old_pred_original_sample"), **inputs)
+        memory = run.memory
+        if memory != () or plan.inputs:
+            inputs = {name: options[key] for name, key in manners.INPUTS.items() if name in plan.inputs}
+            memory = self._remembered(run, plan, sample, options.get("old_pred_original_sample"), **inputs)
+        noise = None
+        if run.draws:
+            draws = 1 + self._looks_back(timestep, options)  # CogVideoX's class throws the first of two away
+            noise = self._noise(plan, row, model_output, generator, variance_noise, draws)
         state = State(sample, memory, row)
-        draws = 1 + self._looks_back(timestep, options)  # CogVideoX's class throws the first of two away
-        noise = self._noise(plan, row, model_output, generator, variance_noise, draws)
         after = plan.step(state, model_output, noise)
-        self._keep(run, plan, row, after)
+        self._keep(run, plan, after)
         found = [self._of(name, plan, state, model_output, after) for name in self._names]
         return self._output(*found) if return_dict else tuple(one for one in found if one is not None)
+
+    def _quick(self, run: Run, output: torch.Tensor, timestep: Any, sample: torch.Tensor, return_dict: bool) -> Any:
+        """`_step` of what has no memory, no noise, and returns the sample alone: most runs of flows."""
+        row = self._step_index
+        if row is None or type(timestep) is not torch.Tensor or not timestep.is_floating_point():
+            return self._step(output, timestep, sample, return_dict=return_dict)
+        found = run.plan.step(State(sample, (), row), output).sample
+        self._step_index = row + 1
+        if found.dtype is not output.dtype:
+            found = found.to(output.dtype)
+        return self._output(found) if return_dict else (found,)
 
     def _traced(
         self, run: Run, output: Any, timestep: Any, sample: Any, return_dict: bool, noise: Any, options: dict[str, Any]
@@ -183,15 +208,18 @@ class Steps:
     def _of(self, name: str, plan: Plan, state: State[Any], output: torch.Tensor, after: State[Any]) -> Any:
         """A field of what a step returns, in the dtype of the model's output."""
         if name == "prev_sample":
-            return after.sample.to(output.dtype)
-        if name in ("pred_original_sample", "denoised"):
-            return plan.denoised(state, output).to(output.dtype)
-        return plan.transition(state, output)[0].to(output.dtype)
+            found = after.sample
+        elif name in ("pred_original_sample", "denoised"):
+            found = plan.denoised(state, output)
+        else:
+            found = plan.transition(state, output)[0]
+        return found if found.dtype == output.dtype else found.to(output.dtype)
 
     def _place(self, run: Run, timestep: Any, options: dict[str, Any]) -> tuple[Plan, int]:
         """The plan and the row of a step."""
-        changed = {name: value for name, value in options.items() if name in STEP_OPTIONS}
-        recipe = _with(run.recipe, **changed) if changed else run.recipe
+        recipe = run.recipe
+        if options:
+            recipe = _with(recipe, **{name: value for name, value in options.items() if name in STEP_OPTIONS})
         if self._peer in manners.BY_TIME:
             row = self._looked_up(run, timestep)
             if row is None:
@@ -263,8 +291,8 @@ class Steps:
         return tuple(self._told(name, kept) for name, kept in zip(names, run.memory, strict=True))
 
     def _history(self) -> tuple[Any, ...]:
-        values = getattr(self, "model_outputs", None) or getattr(self, "ets", None) or ()
-        return (*values, getattr(self, "last_sample", None))
+        own = self.__dict__
+        return (*(own.get("model_outputs") or own.get("ets") or ()), own.get("last_sample"))
 
     def _told(self, register: str, kept: torch.Tensor) -> torch.Tensor:
         """A register as the scheduler's attributes have it."""
@@ -273,26 +301,32 @@ class Steps:
         found = last if register == "anchor" else values[-back] if 0 < back <= len(values) else None
         return kept if found is None else found
 
-    def _keep(self, run: Run, plan: Plan, row: int, after: State[Any]) -> None:
+    def _keep(self, run: Run, plan: Plan, after: State[Any]) -> None:
         """Note what a step left, and show it as diffusers' classes do."""
-        run.memory, run.row = after.memory, (run.row if self._peer not in manners.BY_TIME else after.index)
-        if getattr(self, "_step_index", None) is not None and self._peer not in manners.BY_TIME:
-            self._step_index += 1
-        if self._peer == "PNDMScheduler":
+        run.memory = after.memory
+        if self._peer in manners.BY_TIME:
+            run.row = after.index
+        elif self._peer == "PNDMScheduler":
             self.counter += 1
+        else:
+            self._step_index += 1
+        if run.shows:
+            self._show(run, plan, after)
+
+    def _show(self, run: Run, plan: Plan, after: State[Any]) -> None:
         named = dict(zip(plan.tableau.registers[1:], after.memory, strict=True))
         newest = [named[name] for name in manners.NEWEST if name in named]
         values = newest + [kept for name, kept in named.items() if name[-1:].isdigit() and name not in manners.NEWEST]
-        if hasattr(self, "model_outputs"):
+        if "model_outputs" in run.shows:
             depth = len(self.model_outputs)
             self.model_outputs = ([None] * depth + values[::-1])[-depth:]
-        elif hasattr(self, "ets"):
+        if "ets" in run.shows:
             self.ets = values[::-1]
-        if hasattr(self, "last_sample"):
+        if "last_sample" in run.shows:
             self.last_sample = named.get("anchor")
-        if hasattr(self, "mid_point_sigma") and after.index < len(plan):
+        if "mid_point_sigma" in run.shows and after.index < len(plan):
             self.mid_point_sigma = plan.rows.sigma[after.index, 0] / plan.rows.alpha[after.index, 0]
-        if hasattr(self, "lower_order_nums"):
+        if "lower_order_nums" in run.shows:
             self.lower_order_nums = min(self.lower_order_nums + 1, len(values) + 1)
         run.shown = self._history()
 
@@ -300,10 +334,10 @@ class Steps:
         self, plan: Plan, row: int, output: torch.Tensor, generator: Any, given: torch.Tensor | None, draws: int
     ) -> tuple[torch.Tensor, ...] | None:
         """The draws of a row: from the generator as diffusers draws them, so that it moves on alike."""
-        needed = plan.noise_draws > 0 and plan.needs_noise(row)
-        if given is not None and plan.noise_draws:
+        needed = plan.needs_noise(row)
+        if given is not None:
             return (given,) * plan.noise_draws
-        if not plan.noise_draws or (not needed and self._peer in manners.LAZY):
+        if not needed and self._peer in manners.LAZY:
             return None
         if self._peer in manners.BROWNIAN:
             return (self._brownian(plan, row, output, generator),)
