@@ -52,7 +52,7 @@ class RecipeScheduler(Steps, SchedulerMixin, ConfigMixin):  # type: ignore[misc]
         options: Mapping[str, Any] | None = None,
     ) -> None:
         def make(calls: int) -> Recipe:
-            more = {"calls": calls, "guidance": guidance} if name == "auto" else {}
+            more: dict[str, Any] = {"calls": calls, "guidance": guidance} if name == "auto" else {}
             return sampler(name, like=None if like is None else dict(like), spacing=spacing, **more, **(options or {}))
 
         self._set_up(make, {} if like is None else like)
@@ -229,7 +229,8 @@ def patch(pipe: Any, sampler: Any = None, **options: Any) -> Any:
         raise ScheduleError(f"patch takes a pipeline that has a scheduler; given {shown(pipe)}.")
     like, made = _trained(theirs), None
     if sampler is None or (isinstance(sampler, str) and sampler in PEERS):
-        made = face_of(sampler or like["_class_name"]).from_config(like, **options)
+        kind: Any = face_of(sampler or like["_class_name"])
+        made = kind.from_config(like, **options)
     elif isinstance(sampler, Recipe):
         made = as_scheduler(sampler)
     else:

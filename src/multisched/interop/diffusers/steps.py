@@ -46,7 +46,7 @@ class Run:
     variants: Variants
     plan: Plan
     told: dict[int, int]
-    times: torch.Tensor
+    times: Any
     counter: torch.Tensor = field(default_factory=lambda: torch.tensor(0))
     first: int = 0
     memory: tuple[torch.Tensor, ...] | None = None
@@ -70,7 +70,22 @@ class Steps:
     _names: tuple[str, ...]
     _cuts: bool
     _away: tuple[str, ...] = ()
-    _run: Run | None = None
+    # What diffusers' classes keep, each some of it.
+    _internal_dict: Any
+    config: Any
+    counter: Any
+    sigmas: Any
+    model_outputs: Any
+    lower_order_nums: Any
+    noise_sampler: Any
+    noise_sampler_seed: Any
+    num_inference_steps: Any
+    timesteps: Any
+    index_for_timestep: Any
+    _step_index: Any
+    _begin_index: Any
+    _run: Any = None
+    """A `Run`; None before `set_timesteps`."""
     _refused: bool = False
     _read: tuple[Any, Any, Recipe] | None = None
 
@@ -86,7 +101,7 @@ class Steps:
             said = {key: value for key, value in listed(config).items() if key != "variance_type" or not self._cuts}
             found = from_diffusers({**said, "_class_name": self._peer}, strict=False)
             if shift is not None and getattr(found, "shift", shift) != shift:
-                found = replace(found, shift=shift)
+                found = _with(found, shift=shift)
             self._read = config, shift, found
         return self._read[2]
 
