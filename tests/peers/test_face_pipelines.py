@@ -1,7 +1,10 @@
 """Our schedulers inside diffusers' pipelines: the latents are diffusers' own; files are read by both."""
 
+import doctest
 import inspect
 import json
+import runpy
+from pathlib import Path
 
 import diffusers
 import pipelines
@@ -11,7 +14,7 @@ from pipelines import STABLE, built, latents
 
 import multisched as ms
 from multisched.interop import diffusers as ours
-from multisched.interop.diffusers import patch
+from multisched.interop.diffusers import composed, patch
 from multisched.interop.diffusers.composed import RecipeScheduler, as_scheduler
 
 pytestmark = pytest.mark.filterwarnings("ignore")  # diffusers warns of much
@@ -165,3 +168,12 @@ def test_bad_input_of_patch_is_refused():
     with pytest.raises(ms.ScheduleError, match="has no configuration to save"):
         as_scheduler(ms.FlowMatchEuler()).save_pretrained("anywhere")
     assert type(pipe.scheduler) is diffusers.DDIMScheduler
+
+
+def test_the_examples_run(capsys):
+    found = doctest.testmod(composed)
+    assert found.attempted > 0 and found.failed == 0
+    runpy.run_path(str(Path(__file__).parents[2] / "examples" / "faces" / "diffusers_pipeline.py"))
+    said = capsys.readouterr().out.splitlines()
+    assert float(said[0].rpartition(" ")[2]) < 1e-5
+    assert [line.partition(":")[0] for line in said[1:]] == ["DPM++ 2M Karras", "auto"]
