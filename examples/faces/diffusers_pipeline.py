@@ -37,6 +37,7 @@ words = torch.randn(1, 7, 32)
 
 
 def draw() -> torch.Tensor:
+    """What the pipeline gives, before its decoder."""
     given = {"prompt_embeds": words, "negative_prompt_embeds": 0 * words, "height": 32, "width": 32}
     generator = torch.Generator().manual_seed(0)
     return pipe(**given, num_inference_steps=10, generator=generator, output_type="latent").images

@@ -192,7 +192,7 @@ def as_scheduler(recipe: Recipe) -> RecipeScheduler:
 
     Example:
         >>> import multisched as ms
-        >>> scheduler = as_scheduler(ms.sampler("res_multistep", like=ms.FlowMatchEuler(shift=3.0)))
+        >>> scheduler = as_scheduler(ms.sampler("res_multistep", like=ms.FlowMatchEuler(shift=3.0), spacing="simple"))
         >>> scheduler.set_timesteps(4)
         >>> scheduler.timesteps.tolist()
         [1000.0, 900.0, 750.0, 500.0]
