@@ -13,7 +13,7 @@ import multisched
 
 SOURCE = Path(multisched.__file__).parent
 FRAMEWORKS = {"torch", "jax", "jaxlib", "mlx", "cupy", "dask", "tensorflow"}
-OPTIONAL = {"PIL", "sklearn", "tqdm", "ml_dtypes", "matplotlib", "scipy"}
+OPTIONAL = {"PIL", "huggingface_hub", "sklearn", "tqdm", "ml_dtypes", "matplotlib", "scipy"}
 
 # Each room and the rooms below it that it may import, from the ground up. The modules of table/ are rooms of their own.
 BASE = {"errors", "messages", "values"}

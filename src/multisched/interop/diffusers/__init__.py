@@ -76,7 +76,9 @@ def _report(
 
 
 @arithmetic()
-def from_diffusers(config: Any, *, strict: bool = True) -> Recipe:
+def from_diffusers(
+    config: Any, *, subfolder: str | None = None, revision: str | None = None, strict: bool = True
+) -> Recipe:
     """The recipe that does what a scheduler of diffusers 0.42.1 does with this configuration.
 
     Known defects of diffusers are reproduced where they change numbers; the recipe's options show which. The recipe
@@ -85,7 +87,11 @@ def from_diffusers(config: Any, *, strict: bool = True) -> Recipe:
 
     Args:
         config: a dict; a scheduler object of diffusers, or anything else that has a mapping as its `config`; a path to
-            a scheduler_config.json or to a pipeline's model_index.json; or a folder of a saved scheduler or pipeline.
+            a scheduler_config.json or to a pipeline's model_index.json; a folder of a saved scheduler or pipeline; or
+            the name of a repository of the Hugging Face Hub, such as "org/model", where no folder is called so. That
+            needs huggingface_hub, whose cache and settings count (HF_HUB_OFFLINE, HF_HOME, tokens).
+        subfolder: of the folder or the repository; by default its own, or "scheduler".
+        revision: branch, tag or commit of the repository; its main branch by default.
         strict: whether values are refused that no sampler should have, see `Recipe.strict`. If not, the report says in
             `accepted` which there are; a run is then refused only if it visits a timestep that cannot be stepped from.
 
@@ -98,7 +104,7 @@ def from_diffusers(config: Any, *, strict: bool = True) -> Recipe:
         >>> recipe.report.accepted
         ('sample_max_value must be at least 1; given 0.5.',)
     """
-    given = source.read(config)
+    given = source.read(config, subfolder, revision)
     name = source.class_name(given, tuple(PEERS), TOKENS)
     peer = PEERS[name]
     left = given.get("_use_default_values")
