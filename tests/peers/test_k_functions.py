@@ -31,7 +31,7 @@ def test_a_sampler_draws_and_calls_as_theirs(name, last):
         for function in (getattr(sampling, name), getattr(ours, name)):
             calls, callbacks = [], []
 
-            def model(x, sigma, *, shift, calls=calls):
+            def model(x, sigma, *, shift, calls=calls, inner=inner):
                 calls.append(sigma.clone())
                 return inner(x, sigma) + shift
 

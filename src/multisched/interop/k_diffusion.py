@@ -39,7 +39,7 @@ KEPT = {"lms": {"denoised_end": False}}
 """Options that a name of k-diffusion stands for, where ComfyUI's of that name has others."""
 
 
-def _run(
+def sample(
     name: str,
     model: Callable[..., B],
     x: B,
@@ -53,9 +53,10 @@ def _run(
     path: Path | None = None,
     **options: Any,
 ) -> B:
-    """Sample from `x` over `sigmas`, as k-diffusion's function of that name does.
+    """Sample from `x` over `sigmas`, as the function sample_NAME of k-diffusion does.
 
     Args:
+        name: one of `samplers.NAMES`.
         model: model(x, sigma, **extra_args) -> the denoised sample; sigma is (samples,).
         x: (samples, ...), at the first noise level: x0 + sigma * noise.
         sigmas: (steps + 1,) falling; the run ends at the last one, mostly 0.
@@ -363,8 +364,8 @@ def __getattr__(name: str) -> Any:
     if key == name or key not in NAMES:
         near = hint(key, [*NAMES, "dpm_adaptive"]) if key != name else ""
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}{near}")
-    made: Any = functools.partial(_run, key)
-    functools.update_wrapper(made, _run)
+    made: Any = functools.partial(sample, key)
+    functools.update_wrapper(made, sample)
     made.__name__ = made.__qualname__ = name
     return made
 
