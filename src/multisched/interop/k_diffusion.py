@@ -128,8 +128,8 @@ def _noise(plan: Plan, row: int, draws: Draws, churned: bool) -> Any:
         return (draws(plan, row),) if ends else None
     if not plan.needs_noise(row):
         return None
-    weights = plan.folded.weights[row, 0, len(plan.folded.operands) - plan.noise_draws :]
-    found = [draws(plan, row) if weight else None for weight in weights]
+    weights = plan.folded.weights[row, :, len(plan.folded.operands) - plan.noise_draws :]
+    found = [draws(plan, row) if weights[:, k].any() else None for k in range(plan.noise_draws)]
     like = next(one for one in found if one is not None)
     return tuple(0 * like if one is None else one for one in found)
 
