@@ -3,6 +3,7 @@
 import dataclasses
 import json
 import pickle
+import sys
 import typing
 from dataclasses import fields, replace
 
@@ -461,3 +462,45 @@ def test_a_part_of_a_run_has_the_timesteps_of_the_whole(name):
     np.testing.assert_array_equal(recipe.plan(9, start=4).timesteps, whole.timesteps[after])
     exact = replace(recipe, quirks=tuple(one for one in recipe.quirks if one.name != "told")).plan(9).timesteps
     np.testing.assert_allclose(whole.timesteps, exact, rtol=2e-4, atol=1e-4)
+
+
+@pytest.fixture
+def hub(tmp_path, monkeypatch):
+    """A cache of the Hub as huggingface_hub keeps it, with one repository, and no network."""
+    from huggingface_hub import constants
+
+    commit = "a" * 40
+    home = tmp_path / "models--org--model"
+    for folder, name in (("scheduler", "EulerDiscreteScheduler"), ("other", "DDIMScheduler")):
+        place = home / "snapshots" / commit / folder
+        place.mkdir(parents=True)
+        (place / "scheduler_config.json").write_text(json.dumps({"_class_name": name, "steps_offset": 1}))
+    (home / "refs").mkdir()
+    (home / "refs" / "main").write_text(commit)
+    monkeypatch.setattr(constants, "HF_HUB_CACHE", str(tmp_path))
+    monkeypatch.setattr(constants, "HF_HUB_OFFLINE", True)
+    return commit
+
+
+@pytest.mark.host
+def test_a_repository_of_the_hub_is_read_from_its_cache(hub):
+    assert ms.from_diffusers("org/model").report.class_name == "EulerDiscreteScheduler"
+    assert ms.from_diffusers("org/model", subfolder="other").report.class_name == "DDIMScheduler"
+    assert ms.from_diffusers("org/model", revision=hub).steps_offset == 1
+
+
+@pytest.mark.host
+def test_what_the_hub_does_not_have_is_said(hub):
+    with pytest.raises(ms.ScheduleError, match="'org/other'"):
+        ms.from_diffusers("org/other")
+    with pytest.raises(ms.ScheduleError, match="'org/model'"):
+        ms.from_diffusers("org/model", subfolder="nowhere")
+    with pytest.raises(ms.ScheduleError, match="subfolder= is for a folder or a repository of the Hub; given a dict"):
+        ms.from_diffusers({"_class_name": "DDIMScheduler"}, subfolder="scheduler")
+
+
+@pytest.mark.host
+def test_without_huggingface_hub_the_way_to_it_is_said(monkeypatch):
+    monkeypatch.setitem(sys.modules, "huggingface_hub", None)
+    with pytest.raises(ms.ScheduleError, match="there is no folder 'org/model'; to read it from the Hub, pip install"):
+        ms.from_diffusers("org/model")

@@ -10,7 +10,7 @@ from multisched.errors import ScheduleError
 from multisched.interop.diffusers import adams, distilled, dpm, flow, lenient, multistep, sigma, source, vp
 from multisched.interop.diffusers.base import Peer
 from multisched.schedulers import Recipe
-from multisched.values import arithmetic
+from multisched.values import arithmetic, hint
 
 PEERS: dict[str, Peer] = {
     **adams.PEERS,
@@ -76,7 +76,9 @@ def _report(
 
 
 @arithmetic()
-def from_diffusers(config: Any, *, strict: bool = True) -> Recipe:
+def from_diffusers(
+    config: Any, *, subfolder: str | None = None, revision: str | None = None, strict: bool = True
+) -> Recipe:
     """The recipe that does what a scheduler of diffusers 0.42.1 does with this configuration.
 
     Known defects of diffusers are reproduced where they change numbers; the recipe's options show which. The recipe
@@ -85,7 +87,11 @@ def from_diffusers(config: Any, *, strict: bool = True) -> Recipe:
 
     Args:
         config: a dict; a scheduler object of diffusers, or anything else that has a mapping as its `config`; a path to
-            a scheduler_config.json or to a pipeline's model_index.json; or a folder of a saved scheduler or pipeline.
+            a scheduler_config.json or to a pipeline's model_index.json; a folder of a saved scheduler or pipeline; or
+            the name of a repository of the Hugging Face Hub, such as "org/model", where no folder is called so. That
+            needs huggingface_hub, whose cache and settings count (HF_HUB_OFFLINE, HF_HOME, tokens).
+        subfolder: of the folder or the repository; by default its own, or "scheduler".
+        revision: branch, tag or commit of the repository; its main branch by default.
         strict: whether values are refused that no sampler should have, see `Recipe.strict`. If not, the report says in
             `accepted` which there are; a run is then refused only if it visits a timestep that cannot be stepped from.
 
@@ -98,7 +104,7 @@ def from_diffusers(config: Any, *, strict: bool = True) -> Recipe:
         >>> recipe.report.accepted
         ('sample_max_value must be at least 1; given 0.5.',)
     """
-    given = source.read(config)
+    given = source.read(config, subfolder, revision)
     name = source.class_name(given, tuple(PEERS), TOKENS)
     peer = PEERS[name]
     left = given.get("_use_default_values")
@@ -153,6 +159,20 @@ def to_diffusers(recipe: Recipe) -> dict[str, Any]:
     values = {key: getattr(recipe, option) for key, option in PEERS[name].keys.items()}
     kept = {key: list(value) if isinstance(value, tuple) else value for key, value in values.items()}
     return {"_class_name": name, "_diffusers_version": VERSION, **kept}
+
+
+def __getattr__(name: str) -> Any:
+    """Our classes in place of diffusers' own, under their names; and what puts a recipe into a pipeline. They import
+    diffusers when they are asked for."""
+    if name in PEERS:
+        from multisched.interop.diffusers.face import face_of
+
+        return face_of(name)
+    if name in ("RecipeScheduler", "as_scheduler", "patch"):
+        from multisched.interop.diffusers import composed
+
+        return getattr(composed, name)
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}{hint(name, [*PEERS])}")
 
 
 def _reason(peer: Peer, name: str, key: str) -> str:

@@ -3,6 +3,7 @@
 import difflib
 import json
 import os
+import re
 import reprlib
 from collections.abc import Mapping
 from pathlib import Path
@@ -15,6 +16,8 @@ _short = reprlib.Repr()
 _short.maxstring = _short.maxother = _short.maxlong = 60
 _short.maxlist = _short.maxtuple = _short.maxdict = 3
 _short.maxlevel = 2
+REPOSITORY = r"[\w.-]+/[\w.-]+"
+"""What the Hub calls a repository: its owner and its name."""
 _WAY = "give a scheduler's dict, scheduler_config.json, or the folder of a saved pipeline"
 
 
@@ -27,14 +30,17 @@ def brief(value: Any) -> str:
     return text if len(text) <= 120 else text[:117] + "..."
 
 
-def read(config: Any) -> Mapping[str, Any]:
+def read(config: Any, subfolder: str | None = None, revision: str | None = None) -> Mapping[str, Any]:
     """The configuration that was given, or that is in the place given.
 
     Raises:
         ScheduleError: if there is none.
     """
     if isinstance(config, (str, os.PathLike)):
-        return _from_place(config)
+        return _from_place(config, subfolder, revision)
+    for name, value in (("subfolder", subfolder), ("revision", revision)):
+        if value is not None:
+            raise ScheduleError(f"{name}= is for a folder or a repository of the Hub; given a {type(config).__name__}.")
     inner = config if isinstance(config, Mapping) else getattr(config, "config", None)
     if not isinstance(inner, Mapping):
         raise ScheduleError(f"a {type(config).__name__} is no configuration; {_WAY}.")
@@ -46,6 +52,39 @@ def read(config: Any) -> Mapping[str, Any]:
         return {**inner, "_class_name": type(config).__name__}
     found: Mapping[str, Any] = inner
     return found
+
+
+def _files(subfolder: str | None) -> tuple[str, ...]:
+    """Where a scheduler, or a pipeline, keeps its scheduler's configuration."""
+    name = "scheduler_config.json"
+    return (name, f"scheduler/{name}") if subfolder is None else (f"{subfolder}/{name}",)
+
+
+def _downloaded(repository: str, subfolder: str | None, revision: str | None) -> str:
+    """The file of a repository of the Hub, from its cache if it is there.
+
+    Raises:
+        ScheduleError: if huggingface_hub is not installed, or the file is not to be had.
+    """
+    try:
+        from huggingface_hub import hf_hub_download
+        from huggingface_hub.errors import EntryNotFoundError
+    except ImportError:
+        raise ScheduleError(
+            f"there is no folder {brief(repository)}; to read it from the Hub, pip install huggingface_hub."
+        ) from None
+    for file in reversed(_files(subfolder)):
+        try:
+            return str(hf_hub_download(repository, file, revision=revision))
+        except EntryNotFoundError as error:
+            missing: Exception = error
+        except Exception as error:  # of the network, the repository, the revision, or a name that the Hub refuses
+            why = brief(" ".join(str(error).split()))
+            raise ScheduleError(f"{brief(repository)} cannot be read from the Hub: {why}") from None
+    why = f"no {' and no '.join(_files(subfolder))}"
+    if "LocalEntryNotFound" in type(missing).__name__:
+        why += " in the cache, and the Hub cannot be reached"
+    raise ScheduleError(f"{brief(repository)} on the Hub has {why}.") from None
 
 
 def class_name(given: Mapping[str, Any], known: tuple[str, ...], tokens: tuple[str, ...]) -> str:
@@ -87,13 +126,17 @@ def _meant(name: str, known: tuple[str, ...]) -> str:
     return f"{found[0]}Scheduler" if found else ""
 
 
-def _from_place(place: Any) -> Mapping[str, Any]:
+def _from_place(place: Any, subfolder: str | None, revision: str | None) -> Mapping[str, Any]:
     try:
         path = Path(place)
         if path.name == "model_index.json":
             path = path.parent
-        tried = (path, path / "scheduler_config.json", path / "scheduler" / "scheduler_config.json")
-        found = next((one for one in tried if one.is_file()), None)
+        inside = [path / file for file in _files(subfolder)]
+        found = next((one for one in (path, *inside) if one.is_file()), None)
+        if found is None and isinstance(place, str) and re.fullmatch(REPOSITORY, place) and not path.exists():
+            found = Path(_downloaded(place, subfolder, revision))
+        elif revision is not None:
+            raise ScheduleError(f"revision= is for a repository of the Hub; {brief(str(place))} is a file or a folder.")
         if found is None:
             missing = f"there is no scheduler_config.json at {brief(str(place))}, nor in its folder scheduler."
             raise ScheduleError(missing)

@@ -1,0 +1,105 @@
+"""diffusers' scheduler classes, whose steps are rows of our plans.
+
+Each class is a subclass of diffusers' own, made by `face_of`. All that is not the arithmetic of a step stays theirs:
+the configuration, saving and loading, signatures, timesteps, sigmas, the forward process, and the errors.
+"""
+
+import functools
+import inspect
+import sys
+from dataclasses import fields
+from typing import Any
+
+import diffusers
+from diffusers.schedulers import deprecated, scheduling_consistency_decoder
+from diffusers.schedulers.scheduling_utils import SchedulerOutput
+from diffusers.utils import BaseOutput
+from torch.compiler import is_compiling as compiling
+
+from multisched.interop.diffusers import PEERS
+from multisched.interop.diffusers.manners import AWAY, CUTS, UNLIKE
+from multisched.interop.diffusers.steps import Steps
+
+
+@functools.cache
+def face_of(name: str) -> type:
+    """Our class in place of diffusers' scheduler of that name.
+
+    Raises:
+        AttributeError: if there is none.
+    """
+    homes = (diffusers, deprecated, scheduling_consistency_decoder)
+    theirs = next((getattr(home, name) for home in homes if hasattr(home, name)), None)
+    if name not in PEERS or theirs is None:
+        raise AttributeError(f"diffusers {diffusers.__version__} has no scheduler {name!r} that is a table of numbers.")
+    own: dict[str, Any] = {"__module__": "multisched.interop.diffusers", "_peer": name, "_theirs": theirs}
+    if hasattr(theirs, "state_in_first_order"):
+        own["state_in_first_order"] = property(_first_of_two)
+    own["_cuts"] = name.startswith(CUTS)
+    own["__doc__"] = f"diffusers' {name}, whose steps are rows of our plans."
+    own["__new__"] = _as_theirs
+    if name not in UNLIKE:
+        own |= {"set_timesteps": _set_timesteps(theirs), "step": _stepping(theirs)}
+        own["_away"] = tuple(one for one in AWAY if one in inspect.signature(theirs.step).parameters)
+        own["_output"] = _output_of(theirs)
+        own["_names"] = tuple(one.name for one in fields(own["_output"]))
+    return type(name, (Steps, theirs), own)
+
+
+def _as_theirs(kind: Any, *_: Any, **__: Any) -> Any:
+    """An object that a saved pipeline names as one of diffusers, which load it without us."""
+    made = object.__new__(kind)
+    made.__dict__["__module__"] = kind._theirs.__module__
+    return made
+
+
+def _first_of_two(self: Any) -> bool:
+    """Whether the next call is the first of its step."""
+    stages = self._run.plan.stages if self._running() else ()
+    return self._step_index is None or not any(stages[self._step_index : self._step_index + 1])
+
+
+def _set_timesteps(theirs: Any) -> Any:
+    signature = inspect.signature(theirs.set_timesteps)
+
+    @functools.wraps(theirs.set_timesteps)
+    def set_timesteps(self: Any, *args: Any, **kwargs: Any) -> None:
+        theirs.set_timesteps(self, *args, **kwargs)
+        bound = signature.bind(self, *args, **kwargs).arguments
+        more = bound.pop("kwargs", {})
+        bound.pop("self")
+        bound.pop("device", None)
+        self._running(**bound, **more)
+
+    return set_timesteps
+
+
+def _stepping(theirs: Any) -> Any:
+    signature = inspect.signature(theirs.step)
+    plain = [*signature.parameters][1:4] == ["model_output", "timestep", "sample"]
+
+    @functools.wraps(theirs.step)
+    def step(self: Any, *args: Any, **kwargs: Any) -> Any:
+        run = self._run
+        if run is not None and run.quick and len(args) == 3 and [*kwargs] == ["return_dict"] and not compiling():
+            return self._quick(run, *args, **kwargs)
+        if self._left(args, kwargs):
+            return theirs.step(self, *args, **kwargs)
+        if plain and len(args) <= 3:
+            return self._step(*args, **kwargs)
+        bound = signature.bind(self, *args, **kwargs)
+        bound.apply_defaults()
+        arguments = dict(bound.arguments)
+        arguments.pop("self")
+        return self._step(**arguments)
+
+    return step
+
+
+def _output_of(theirs: Any) -> type[BaseOutput]:
+    """The class of what a step returns."""
+    said = str(inspect.signature(theirs.step).return_annotation)
+    for name, found in vars(sys.modules[theirs.__module__]).items():
+        if isinstance(found, type) and issubclass(found, BaseOutput) and found is not BaseOutput and name in said:
+            return found
+    return SchedulerOutput

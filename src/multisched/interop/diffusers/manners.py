@@ -1,0 +1,80 @@
+"""What the classes of diffusers do each in its own way, beside the arithmetic of a step."""
+
+BY_TIME = {
+    "CogVideoXDDIMScheduler",
+    "CogVideoXDPMScheduler",
+    "ConsistencyDecoderScheduler",
+    "DDIMInverseScheduler",
+    "DDIMParallelScheduler",
+    "DDIMScheduler",
+    "DDPMParallelScheduler",
+    "DDPMScheduler",
+    "DDPMWuerstchenScheduler",
+    "RePaintScheduler",
+    "UnCLIPScheduler",
+}
+"""Classes that look each timestep up; the others count their calls."""
+LAZY = {
+    "ConsistencyDecoderScheduler",
+    "DDPMParallelScheduler",
+    "DDPMScheduler",
+    "DPMSolverSDEScheduler",
+    "EDMEulerScheduler",
+    "EulerDiscreteScheduler",
+    "FlowMatchHeunDiscreteScheduler",
+    "KDPM2AncestralDiscreteScheduler",
+    "LCMScheduler",
+    "LTXEulerAncestralRFScheduler",
+    "ScoreSdeVeScheduler",
+    "TCDScheduler",
+    "UnCLIPScheduler",
+}
+"""Classes that draw no noise in a row where it has no weight. The others do, and so move their generator on."""
+FLOAT32_NOISE = {
+    "DPMSolverMultistepInverseScheduler",
+    "DPMSolverMultistepScheduler",
+    "FlowMatchEulerDiscreteScheduler",
+    "FlowMatchHeunDiscreteScheduler",
+    "FlowMatchLCMScheduler",
+    "SCMScheduler",
+}
+"""Classes that draw noise in float32; the others draw it in the dtype of the model's output."""
+NO_INTEGERS = {
+    "CMStochasticIterativeScheduler",
+    "EDMEulerScheduler",
+    "EulerAncestralDiscreteScheduler",
+    "EulerDiscreteScheduler",
+    "FlowMatchEulerDiscreteScheduler",
+    "FlowMatchHeunDiscreteScheduler",
+    "FlowMatchLCMScheduler",
+}
+"""Classes that refuse integers as timesteps, which are mostly the numbers of the loop."""
+CUTS = ("DEISMultistep", "DPMSolver", "EDMDPMSolver", "SASolver", "UniPC")
+"""Classes of these names cut a learned variance off the model's output."""
+LEARNED = ("learned", "learned_range")
+COGVIDEO = "CogVideoXDPMScheduler"
+COSINE = {"CosineDPMSolverMultistepScheduler"}
+BROWNIAN = COSINE | {"DPMSolverSDEScheduler"}
+UNLIKE = {
+    "HeliosDMDScheduler",
+    "KarrasVeScheduler",
+    "RFD4ProteinaScheduler",
+    "ScoreSdeVeScheduler",
+    "ScoreSdeVpScheduler",
+}
+"""Classes whose step is not of one output at one timestep; it stays diffusers' own."""
+AWAY = ("per_token_timesteps", "r_timestep")
+"""Arguments of a step that lead to levels that are not of the schedule; the step is then diffusers' own, as is that of
+a run of PNDM that begins in mid-schedule, where diffusers asks the model beside the levels of the sample."""
+RENAMED = {"stage_index": "stage"}
+"""Options of a recipe that have another name as an argument of `set_timesteps`."""
+
+
+ABSOLUTE = {"DPMSolverSinglestepScheduler", "LMSDiscreteScheduler", "PNDMScheduler"}
+"""Classes whose run takes the same rows wherever it begins; the others lower the order of its first steps."""
+NEWEST = ("before", "before_1", "value_before_1", "first")
+"""Registers that hold the value of the last call; those of earlier calls end in 2, 3 and so on."""
+INPUTS = {"original": "original_image", "mask": "mask"}
+"""Inputs of a plan, and what `step` calls them."""
+HISTORY = frozenset({"model_outputs", "ets", "last_sample", "mid_point_sigma", "lower_order_nums"})
+"""Attributes in which schedulers keep what earlier calls gave, and which some pipelines change."""

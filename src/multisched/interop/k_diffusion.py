@@ -1,0 +1,377 @@
+"""k-diffusion's samplers as functions of a model, a sample and noise levels, on the arrays of any library.
+
+    from multisched.interop.k_diffusion import get_sigmas_karras, sample_dpmpp_2m
+
+    sigmas = get_sigmas_karras(20, 0.03, 14.6)
+    x0 = sample_dpmpp_2m(model, noise * sigmas[0], sigmas)
+
+There is a `sample_NAME` for every name of `samplers.NAMES`, those of ComfyUI that k-diffusion lacks among them.
+"""
+
+import functools
+import math
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import numpy as np
+
+from multisched import backends, checks
+from multisched.adaptive import sample_adaptive
+from multisched.backends import B
+from multisched.errors import ScheduleError
+from multisched.grid import Grid
+from multisched.interop.samplers import NAMES, sampler
+from multisched.noise import draw, source
+from multisched.paths.base import Path
+from multisched.paths.exploding import VarianceExploding
+from multisched.paths.straight import Straight
+from multisched.predictions import Prediction
+from multisched.schedulers import Recipe, Scheduler
+from multisched.solvers import Euler
+from multisched.spacings import End, Even, Respace, Trained
+from multisched.spacings.levels import karras, polyexponential
+from multisched.table.plan import Plan
+from multisched.values import hint, real, shown
+
+RENAMED = {("lms", "order"): "most"}
+"""Options that have another name here."""
+KEPT = {"lms": {"denoised_end": False}}
+"""Options that a name of k-diffusion stands for, where ComfyUI's of that name has others."""
+
+
+def sample(
+    name: str,
+    model: Callable[..., B],
+    x: B,
+    sigmas: Any,
+    extra_args: Mapping[str, Any] | None = None,
+    callback: Callable[[dict[str, Any]], object] | None = None,
+    disable: bool | None = None,
+    noise_sampler: Callable[[B, B], B] | None = None,
+    *,
+    rng: Any = None,
+    path: Path | None = None,
+    **options: Any,
+) -> B:
+    """Sample from `x` over `sigmas`, as the function sample_NAME of k-diffusion does.
+
+    Args:
+        name: one of `samplers.NAMES`.
+        model: model(x, sigma, **extra_args) -> the denoised sample; sigma is (samples,).
+        x: (samples, ...), at the first noise level: x0 + sigma * noise.
+        sigmas: (steps + 1,) falling; the run ends at the last one, mostly 0.
+        extra_args: passed to the model.
+        callback: called at each step with a dict of x, i, sigma, sigma_hat and denoised.
+        disable: not looked at; there is no progress bar.
+        noise_sampler: noise_sampler(sigma, sigma_next) -> unit normals shaped as x.
+        rng: seed or source of the noise if there is no noise_sampler. By default torch draws from its global
+            generator, as k-diffusion does, and other libraries have the seed 0.
+        path: of the model; paths.Straight() for a flow, whose x is (1 - sigma) * x0 + sigma * noise.
+        options: of the solver, such as eta, s_noise, s_churn; see `multisched.sampler`.
+
+    Returns:
+        The sample at the last noise level.
+
+    Raises:
+        ScheduleError: if the levels do not fall, or the sampler has no such option.
+    """
+    levels = _host(sigmas)
+    given = {RENAMED.get((name, key), key): value for key, value in options.items()}
+    recipe = sampler(name, like=_like(path, levels), **{**KEPT.get(name, {}), **given})
+    plan = recipe.plan(sigmas=levels)
+    if levels[-1] > 0:  # a run that ends there, where a plan's goes on to 0
+        grid = plan.grid
+        plan = recipe.plan_over(Grid(grid.timesteps[:-1], grid.alphas[:-1], levels))
+    churned = "s_churn" in vars(recipe.parts().solver)
+    churn = (float(levels[0]), options.get("s_noise", 1.0)) if churned else None
+    return _over(plan, model, x, extra_args, callback, disable, noise_sampler, rng, churn)
+
+
+def _over(
+    plan: Plan,
+    model: Callable[..., B],
+    x: B,
+    extra_args: Mapping[str, Any] | None = None,
+    callback: Callable[[dict[str, Any]], object] | None = None,
+    disable: bool | None = None,
+    noise_sampler: Callable[[B, B], B] | None = None,
+    rng: Any = None,
+    churn: tuple[float, float] | None = None,
+) -> B:
+    """The run of a plan from a sample at its first level.
+
+    Args:
+        churn: of a solver with churn, the first level before it is raised, and the scale of the noise.
+    """
+    draws, state = _drawing(noise_sampler, rng, x), plan.start(x)._replace(sample=x)
+    if churn is not None:  # where the level of a step is raised, and the noise for it, belong to the step before
+        raised = math.sqrt(max(float(plan.sigmas[0]) ** 2 - churn[0] ** 2, 0.0)) * churn[1]
+        state = state._replace(sample=x + raised * draws(plan, -1))
+    for row in range(len(plan)):
+        sigma = float(plan.rows.sigma[row, 0])
+        output = model(plan.model_input(state), _filled(x, sigma), **(extra_args or {}))
+        if callback is not None and plan.stages[row] == 0:
+            told = {"x": state.sample, "i": int(plan.rows.step[row, 0]), "sigma": sigma, "sigma_hat": sigma}
+            callback({**told, "denoised": plan.denoised(state, output)})
+        state = plan.step(state, output, _noise(plan, row, draws, churn is not None))
+    return state.sample
+
+
+Draws = Callable[[Plan, int], Any]
+"""What draws one unit normal for a row of a plan, or for the start of a run, where the row is -1."""
+
+
+def _noise(plan: Plan, row: int, draws: Draws, churned: bool) -> Any:
+    """The noise of a row, drawn in the order in which k-diffusion draws it: with churn once a step, used or not."""
+    if churned:
+        ends = row + 1 < len(plan) and plan.stages[row + 1] == 0
+        return (draws(plan, row),) if ends else None
+    if not plan.needs_noise(row):
+        return None
+    weights = plan.folded.weights[row, :, len(plan.folded.operands) - plan.noise_draws :]
+    found = [draws(plan, row) if weights[:, k].any() else None for k in range(plan.noise_draws)]
+    like = next(one for one in found if one is not None)
+    return tuple(0 * like if one is None else one for one in found)
+
+
+def _drawing(noise_sampler: Callable[[Any, Any], Any] | None, rng: Any, x: Any) -> Draws:
+    if noise_sampler is not None:
+        return lambda plan, row: noise_sampler(*(_filled(x, end)[0] for end in _ends(plan, row)))
+    if rng is None and backends.of(x).name == "torch":
+        return lambda plan, row: x.new_empty(x.shape).normal_()
+    kept = source(0 if rng is None else rng)
+
+    def drawn(plan: Plan, row: int) -> Any:
+        step, draws = plan.noise_address(row) if row >= 0 else (len(plan.grid), range(1))
+        interval = plan.rows.interval(row) if getattr(kept, "wants_interval", False) else None
+        return draw(kept, step, draws[:1], x, interval)[0]
+
+    return drawn
+
+
+def _ends(plan: Plan, row: int) -> tuple[float, float]:
+    """The noise levels between which a row adds noise."""
+    rows = plan.rows
+    return (
+        (float(rows.sigma_start[row, 0]), float(rows.sigma_next[row, 0])) if row >= 0 else (float(plan.sigmas[0]),) * 2
+    )
+
+
+def _filled(x: B, value: float) -> Any:
+    """A number for each sample, in the library and dtype of x."""
+    backend = backends.of(x)
+    one = backend.asarray(
+        np.full(x.shape[0], value), "float64" if "64" in str(x.dtype) else "float32", backend.device(x)
+    )
+    return backend.astype(one, x.dtype)
+
+
+def _like(path: Path | None, levels: np.ndarray) -> Recipe:
+    """A recipe of a model of x0 that is passed sigma."""
+    if path is None:
+        path = VarianceExploding(levels[levels > 0].min(), levels[0], sigma_data=None, timestep="sigma")
+    spacing = Even() | End() if isinstance(path, Straight) else Trained() | Respace("karras") | End()
+    return Scheduler(path, spacing, Prediction("sample"), Euler())
+
+
+def _host(sigmas: Any) -> np.ndarray:
+    """Noise levels as float64 of NumPy.
+
+    Raises:
+        ScheduleError: if there are fewer than two, or they do not fall.
+    """
+    values = checks.numbers("sigmas", sigmas)
+    if len(values) < 2 or not np.all(np.diff(values) < 0) or values[-1] < 0:
+        raise ScheduleError(
+            f"sigmas must be two numbers or more, falling, none below 0; given {shown(values.tolist())}."
+        )
+    return values
+
+
+def get_sigmas_karras(
+    n: int, sigma_min: float, sigma_max: float, rho: float = 7.0, device: Any = None, backend: Any = "torch"
+) -> Any:
+    """(n + 1,) float32, the noise levels of Karras et al. (2022), arXiv 2206.00364, equation 5, and 0.
+
+    Args:
+        n: number of steps.
+        sigma_min: the last level above 0.
+        sigma_max: the first level.
+        rho: the power that the levels are even in.
+        device: of the levels.
+        backend: a library's name, or an array to take it from.
+
+    Raises:
+        ScheduleError: if a number is out of range, or the library is not installed.
+
+    Example:
+        >>> get_sigmas_karras(3, 0.1, 10.0, backend="numpy").round(3).tolist()
+        [10.0, 1.459, 0.1, 0.0]
+    """
+    return _levels(karras, n, sigma_min, sigma_max, rho, device, backend)
+
+
+def get_sigmas_exponential(
+    n: int, sigma_min: float, sigma_max: float, device: Any = None, backend: Any = "torch"
+) -> Any:
+    """(n + 1,) float32, noise levels even in their logarithm, and 0; arguments as for `get_sigmas_karras`."""
+    return _levels(polyexponential, n, sigma_min, sigma_max, 1.0, device, backend)
+
+
+def get_sigmas_polyexponential(
+    n: int, sigma_min: float, sigma_max: float, rho: float = 1.0, device: Any = None, backend: Any = "torch"
+) -> Any:
+    """(n + 1,) float32, noise levels whose logarithm falls as the power rho of an even ramp, and 0; arguments as for
+    `get_sigmas_karras`."""
+    return _levels(polyexponential, n, sigma_min, sigma_max, rho, device, backend)
+
+
+def get_sigmas_vp(
+    n: int,
+    beta_d: float = 19.9,
+    beta_min: float = 0.1,
+    eps_s: float = 1e-3,
+    device: Any = None,
+    backend: Any = "torch",
+) -> Any:
+    """(n + 1,) float32, the noise levels of the linear variance-preserving SDE (Song et al. 2021, arXiv 2011.13456,
+    equation 33), sqrt(exp(beta_d t^2 / 2 + beta_min t) - 1) for n even times from 1 to eps_s, and 0.
+
+    Args:
+        n: number of steps.
+        beta_d: what the rate gains from t = 0 to 1.
+        beta_min: the rate at t = 0.
+        eps_s: the last time above 0.
+        device: of the levels.
+        backend: a library's name, or an array to take it from.
+
+    Raises:
+        ScheduleError: if a number is out of range, or the library is not installed.
+    """
+    rates = {"beta_d": beta_d, "beta_min": beta_min, "eps_s": eps_s}
+    for name, value in rates.items():
+        if not 0 < real(name, value) < math.inf:
+            raise ScheduleError(f"{name} must be a number above 0; given {shown(value)}.")
+    times = np.linspace(1.0, eps_s, checks.steps(n))
+    return _put(np.sqrt(np.expm1(beta_d * times**2 / 2 + beta_min * times)), backend, device)
+
+
+def _levels(
+    kind: Callable[[float, float, int, float], np.ndarray],
+    n: int,
+    sigma_min: float,
+    sigma_max: float,
+    rho: float,
+    device: Any,
+    backend: Any,
+) -> Any:
+    low, high, power = real("sigma_min", sigma_min), real("sigma_max", sigma_max), real("rho", rho)
+    if not 0 < low <= high < math.inf:
+        raise ScheduleError(f"sigma_min and sigma_max must obey 0 < sigma_min <= sigma_max; given {low!r}, {high!r}.")
+    if not 0.1 <= power < math.inf:
+        raise ScheduleError(f"rho must be a number of at least 0.1; given {power!r}.")
+    return _put(kind(high, low, checks.steps(n), power), backend, device)
+
+
+def _put(levels: np.ndarray, backend: Any, device: Any) -> Any:
+    return backends.resolve(backend).asarray(np.append(levels, 0.0), "float32", device)
+
+
+def sample_dpm_fast(
+    model: Callable[..., B], x: B, sigma_min: float, sigma_max: float, n: int, extra_args: Any = None, **arguments: Any
+) -> B:
+    """DPM-Solver-fast (Lu et al. 2022, arXiv 2206.00927, appendix D.2), which places its n calls itself, from sigma_max
+    down to sigma_min; other arguments as for the samplers."""
+    path = VarianceExploding(sigma_min, sigma_max, sigma_data=None, timestep="sigma")
+    recipe = sampler("dpm_fast", like=_like(path, np.array([sigma_max, sigma_min])))
+    return _over(recipe.plan(n), model, x, extra_args, **arguments)
+
+
+def sample_dpm_adaptive(
+    model: Callable[..., Any],
+    x: Any,
+    sigma_min: float,
+    sigma_max: float,
+    extra_args: Mapping[str, Any] | None = None,
+    callback: Any = None,
+    disable: bool | None = None,
+    *,
+    order: int = 3,
+    rtol: float = 0.05,
+    atol: float = 0.0078,
+    h_init: float = 0.05,
+    pcoeff: float = 0.0,
+    icoeff: float = 1.0,
+    dcoeff: float = 0.0,
+    accept_safety: float = 0.81,
+    return_info: bool = False,
+) -> Any:
+    """DPM-Solver-12 or -23 with a step size that follows the error, see `multisched.sample_adaptive`: one for the
+    batch, and no longest step, as in k-diffusion.
+
+    Args:
+        model: model(x, sigma, **extra_args) -> the denoised sample.
+        x: (samples, ...), at the level sigma_max.
+        sigma_min: where the run ends.
+        sigma_max: where it begins.
+        extra_args: passed to the model.
+        callback: not called.
+        disable: not looked at.
+        order: 2 or 3.
+        rtol: relative tolerance.
+        atol: absolute tolerance.
+        h_init: length of the first step in -log(sigma).
+        pcoeff: P of the controller.
+        icoeff: I of it.
+        dcoeff: D of it.
+        accept_safety: the least factor of a step that is accepted.
+        return_info: whether a dict of steps, nfe, n_accept and n_reject is returned too.
+
+    Raises:
+        ScheduleError: if a number is out of range.
+    """
+    path = VarianceExploding(sigma_min, sigma_max, sigma_data=None, timestep="sigma")
+    found = sample_adaptive(
+        lambda x, t: model(x, t, **(extra_args or {})),
+        _like(path, np.array([sigma_max, sigma_min])),
+        x * (1.0 / math.hypot(sigma_max, 1.0)),
+        rtol=rtol,
+        atol=atol,
+        order=order,
+        first=h_init,
+        longest=math.inf,
+        pid=(pcoeff, icoeff, dcoeff),
+        safety=accept_safety,
+        top=sigma_max,
+        bottom=sigma_min,
+        denoise=False,
+        together=True,
+    )
+    if not return_info:
+        return found.sample
+    accepted, rejected = int(found.accepted[0]), int(found.rejected[0])
+    return found.sample, {
+        "steps": accepted + rejected,
+        "nfe": found.calls,
+        "n_accept": accepted,
+        "n_reject": rejected,
+    }
+
+
+@functools.cache
+def __getattr__(name: str) -> Any:
+    key = name.removeprefix("sample_")
+    if key == name or key not in NAMES:
+        near = hint(key, [*NAMES, "dpm_adaptive"]) if key != name else ""
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}{near}")
+    made: Any = functools.partial(sample, key)
+    functools.update_wrapper(made, sample)
+    made.__name__ = made.__qualname__ = name
+    return made
+
+
+def __dir__() -> list[str]:
+    return sorted({"sample_dpm_adaptive", *(f"sample_{name}" for name in NAMES), *LEVELS})
+
+
+LEVELS = ("get_sigmas_exponential", "get_sigmas_karras", "get_sigmas_polyexponential", "get_sigmas_vp")

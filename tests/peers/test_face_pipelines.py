@@ -1,0 +1,179 @@
+"""Our schedulers inside diffusers' pipelines: the latents are diffusers' own; files are read by both."""
+
+import doctest
+import inspect
+import json
+import runpy
+from pathlib import Path
+
+import diffusers
+import pipelines
+import pytest
+import torch
+from pipelines import STABLE, built, latents
+
+import multisched as ms
+from multisched.interop import diffusers as ours
+from multisched.interop.diffusers import composed, patch
+from multisched.interop.diffusers.composed import RecipeScheduler, as_scheduler
+
+pytestmark = pytest.mark.filterwarnings("ignore")  # diffusers warns of much
+
+NOISE = [
+    ("DDIMScheduler", {"clip_sample": False, "steps_offset": 1}),
+    ("DDPMScheduler", {}),
+    ("DEISMultistepScheduler", {}),
+    ("DPMSolverMultistepScheduler", {"use_karras_sigmas": True}),
+    ("DPMSolverMultistepScheduler", {"algorithm_type": "sde-dpmsolver++", "solver_order": 2}),
+    ("DPMSolverSDEScheduler", {"noise_sampler_seed": 5}),
+    ("DPMSolverSinglestepScheduler", {}),
+    ("EulerAncestralDiscreteScheduler", {}),
+    ("EulerDiscreteScheduler", {"prediction_type": "v_prediction"}),
+    ("HeunDiscreteScheduler", {}),
+    ("IPNDMScheduler", {}),
+    ("KDPM2AncestralDiscreteScheduler", {}),
+    ("KDPM2DiscreteScheduler", {}),
+    ("LCMScheduler", {"original_inference_steps": 50}),
+    ("LMSDiscreteScheduler", {}),
+    ("PNDMScheduler", {"skip_prk_steps": True}),
+    ("SASolverScheduler", {}),
+    ("TCDScheduler", {}),
+    ("UniPCMultistepScheduler", {}),
+]
+FLOW = [
+    ("FlowMatchEulerDiscreteScheduler", {"shift": 3.0}),
+    ("FlowMatchEulerDiscreteScheduler", {"use_dynamic_shifting": True}),
+    ("FlowMatchLCMScheduler", {"shift": 3.0}),
+    ("UniPCMultistepScheduler", {"prediction_type": "flow_prediction", "use_flow_sigmas": True, "flow_shift": 3.0}),
+]
+
+
+def _takes(make, case):
+    """Whether diffusers' pipeline takes diffusers' scheduler."""
+    name, options = case
+    begins = name != "IPNDMScheduler" or make not in ("image_to_image", "inpaint")  # it has no add_noise
+    return begins and not (make == "wan" and options.get("use_dynamic_shifting"))  # which gives no mu
+
+
+CASES = [
+    *((make, *one) for make in ("text_to_image", "image_to_image", "inpaint") for one in NOISE if _takes(make, one)),
+    *(("xl", *one) for one in NOISE[:8]),
+    *((make, *one) for make in ("three", "flux", "wan", "ltx") for one in FLOW if _takes(make, one)),
+    ("three", "FlowMatchHeunDiscreteScheduler", {"shift": 3.0}),
+    ("ddpm", "DDPMScheduler", {"variance_type": "fixed_small"}),
+    ("ddpm", "DDPMScheduler", {"variance_type": "fixed_large"}),
+]
+
+
+def scheduler_of(name, options):
+    kind = getattr(diffusers, name)
+    trained = STABLE if "beta_start" in inspect.signature(kind).parameters else {}
+    return kind(**{**trained, **options})
+
+
+def far(one, other):
+    return float((one - other).abs().max() / other.abs().max())
+
+
+def said(case):
+    make, name, options = case
+    return "-".join([make, name, *(f"{key}={value}" for key, value in options.items())])
+
+
+@pytest.mark.parametrize(("make", "name", "options"), [pytest.param(*one, id=said(one)) for one in CASES])
+def test_a_patched_pipeline_gives_what_it_gave(make, name, options):
+    pipe, given = built(getattr(pipelines, make), scheduler_of(name, options))
+    theirs = latents(pipe, given)
+    made = patch(pipe)
+    assert type(pipe.scheduler) is type(made) is getattr(ours, name)
+    assert not made._refused
+    assert far(latents(pipe, given), theirs) < 1e-5
+
+
+def test_bfloat16_pipelines_are_as_near_as_theirs():
+    pipe, given = built(pipelines.flux, diffusers.FlowMatchEulerDiscreteScheduler(shift=3.0))
+    pipe.to(torch.bfloat16)
+    given = {key: one.to(torch.bfloat16) if isinstance(one, torch.Tensor) else one for key, one in given.items()}
+    theirs = latents(pipe, given)
+    patch(pipe)
+    mine = latents(pipe, given)
+    assert mine.dtype == theirs.dtype == torch.bfloat16
+    assert far(mine.float(), theirs.float()) < 2e-2
+
+
+def test_a_saved_pipeline_is_read_by_diffusers_alone(tmp_path):
+    pipe, given = built(pipelines.text_to_image, scheduler_of("DDIMScheduler", {}))
+    patch(pipe, "DPMSolverMultistepScheduler", use_karras_sigmas=True)
+    mine = latents(pipe, given)
+    pipe.save_pretrained(tmp_path)
+    named = json.loads((tmp_path / "model_index.json").read_text())["scheduler"]
+    assert named == ["diffusers", "DPMSolverMultistepScheduler"]
+    none = dict.fromkeys(("text_encoder", "tokenizer", "safety_checker", "feature_extractor", "image_encoder"))
+    loaded = diffusers.StableDiffusionPipeline.from_pretrained(tmp_path, **none)
+    loaded.set_progress_bar_config(disable=True)
+    assert type(loaded.scheduler) is diffusers.DPMSolverMultistepScheduler
+    assert loaded.scheduler.config.use_karras_sigmas
+    assert far(latents(loaded, given), mine) < 1e-5
+    own = ours.DPMSolverMultistepScheduler.from_pretrained(tmp_path, subfolder="scheduler")
+    assert own.config == loaded.scheduler.config
+
+
+def test_a_sampler_by_name_is_saved_and_loaded(tmp_path):
+    pipe, given = built(pipelines.text_to_image, scheduler_of("EulerDiscreteScheduler", {}))
+    patch(pipe, "res_multistep", spacing="karras")
+    mine = latents(pipe, given)
+    pipe.save_pretrained(tmp_path)
+    none = dict.fromkeys(("text_encoder", "tokenizer", "safety_checker", "feature_extractor", "image_encoder"))
+    loaded = diffusers.StableDiffusionPipeline.from_pretrained(tmp_path, **none)
+    loaded.set_progress_bar_config(disable=True)
+    assert type(loaded.scheduler) is RecipeScheduler
+    assert torch.equal(latents(loaded, given), mine)
+
+
+@pytest.mark.parametrize("make", ["text_to_image", "image_to_image", "inpaint", "flux", "three", "wan"])
+@pytest.mark.parametrize("name", ["auto", "res_multistep", "er_sde", "DPM++ 2M Karras", "dpmpp_sde", "heun"])
+def test_samplers_by_name_run_in_pipelines(make, name):
+    flow = make in ("flux", "three", "wan")
+    old = scheduler_of(*FLOW[0]) if flow else scheduler_of("DDIMScheduler", {})
+    pipe, given = built(getattr(pipelines, make), old)
+    made = patch(pipe, name)
+    assert bool(torch.isfinite(latents(pipe, given)).all())
+    assert made.config.num_train_timesteps == 1000
+    assert type(patch(pipe)) is getattr(ours, type(old).__name__)  # what the model came with is not forgotten
+
+
+def test_a_recipe_of_one_step_solver_equals_the_class_of_diffusers():
+    """Euler by name on the spacing of the pipeline's scheduler, and that scheduler's own steps."""
+    pipe, given = built(pipelines.text_to_image, scheduler_of("EulerDiscreteScheduler", {}))
+    theirs = latents(pipe, given)
+    pipe.scheduler = as_scheduler(ms.from_diffusers(pipe.scheduler))
+    assert far(latents(pipe, given), theirs) < 1e-5
+
+
+def test_a_recipe_in_flux_takes_its_own_spacing_for_the_list_of_the_pipeline():
+    recipe = ms.sampler("auto", like=ms.FlowMatchEuler(shift=3.0), calls=6)
+    pipe, given = built(pipelines.flux, as_scheduler(recipe))
+    latents(pipe, given)
+    assert pipe.scheduler.timesteps.tolist() == pytest.approx(recipe.plan(6).timesteps.tolist())
+
+
+def test_bad_input_of_patch_is_refused():
+    pipe, _ = built(pipelines.text_to_image, scheduler_of("DDIMScheduler", {}))
+    with pytest.raises(ms.ScheduleError, match="the name of a sampler is one of"):
+        patch(pipe, "dpmpp_2n")
+    with pytest.raises(ms.ScheduleError, match="patch takes a pipeline that has a scheduler"):
+        patch("pipe")
+    with pytest.raises(ms.ScheduleError, match="as_scheduler takes a recipe"):
+        as_scheduler("euler")
+    with pytest.raises(ms.ScheduleError, match="has no configuration to save"):
+        as_scheduler(ms.FlowMatchEuler()).save_pretrained("anywhere")
+    assert type(pipe.scheduler) is diffusers.DDIMScheduler
+
+
+def test_the_examples_run(capsys):
+    found = doctest.testmod(composed)
+    assert found.attempted > 0 and found.failed == 0
+    runpy.run_path(str(Path(__file__).parents[2] / "examples" / "faces" / "diffusers_pipeline.py"))
+    said = capsys.readouterr().out.splitlines()
+    assert float(said[0].rpartition(" ")[2]) < 1e-5
+    assert [line.partition(":")[0] for line in said[1:]] == ["DPM++ 2M Karras", "auto"]

@@ -1,0 +1,205 @@
+"""Our classes in place of diffusers' schedulers: the same runs, draws, attributes and files."""
+
+import copy
+import inspect
+import pickle
+import warnings
+
+import pytest
+
+torch = pytest.importorskip("torch")
+diffusers = pytest.importorskip("diffusers")
+
+import multisched as ms  # noqa: E402
+from multisched.interop import diffusers as ours  # noqa: E402
+from multisched.interop.diffusers.manners import BROWNIAN, UNLIKE  # noqa: E402
+
+STEPS = {"SCMScheduler": 2, "ConsistencyDecoderScheduler": 2}
+OPTIONS = {
+    "DPMSolverSDEScheduler": {"noise_sampler_seed": 3},
+    "DPMSolverSinglestepScheduler": {"lower_order_final": True},
+}
+STAGED = ("HeliosScheduler",)  # runs in stages, below
+PARTED = ("PiflowScheduler",)  # outputs of several parts, below
+NAMES = [name for name in ours.PEERS if name not in UNLIKE]
+LOOPS = [name for name in NAMES if name not in STAGED + PARTED]
+GENERATOR = {True: lambda: torch.Generator().manual_seed(1), False: lambda: None}
+
+
+def theirs_of(name):
+    return ours.__getattr__(name)._theirs
+
+
+def model(x, t):
+    return torch.tanh(0.7 * x + 0.05 * (float(torch.as_tensor(t).reshape(-1)[0]) % 7)) * 0.8
+
+
+def run(kind, name, start=0, dtype=torch.float32, edit=False, begin=False, seeded=True, options=None):
+    """A loop as pipelines write it: the last sample, and the number that its generator gives next."""
+    torch.manual_seed(3)
+    generator = GENERATOR[seeded]()
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # of diffusers
+        scheduler = kind(**{**OPTIONS.get(name, {}), **(options or {})})
+        scheduler.set_timesteps(STEPS.get(name, 10))
+        takes = inspect.signature(scheduler.step).parameters
+        if begin:
+            scheduler.set_begin_index(start)
+        x, old, before = torch.randn(2, 4, 8, 8, generator=torch.Generator().manual_seed(0)).to(dtype), None, None
+        more = {"generator": generator} if "generator" in takes else {}
+        if "original_image" in takes:
+            mask = (torch.arange(8) > 3).to(dtype).expand_as(x).contiguous()
+            more |= {"original_image": torch.ones_like(x), "mask": mask}
+        for t in called(name, scheduler)[start:]:
+            seen = scheduler.scale_model_input(x, t) if hasattr(scheduler, "scale_model_input") else x
+            output = model(seen, t).to(dtype)
+            t = t.expand(2) if "Wuerstchen" in name else t
+            if "timestep_back" in takes:
+                x, old = scheduler.step(output, old, t, before, x, return_dict=False, **more)
+            else:
+                x = scheduler.step(output, t, x, return_dict=False, **more)[0]
+            x = 0.9 * x + 0.05 if edit else x
+            before = t
+    return x, torch.rand(1, generator=generator)
+
+
+def called(name, scheduler):
+    """The timesteps that a model is asked at; two classes list the end of the run too."""
+    return scheduler.timesteps[:-1] if name in ("SCMScheduler", "DDPMWuerstchenScheduler") else scheduler.timesteps
+
+
+def far(one, other):
+    return float((one - other).abs().max() / other.abs().max())
+
+
+@pytest.mark.parametrize("name", LOOPS)
+@pytest.mark.parametrize("seeded", [True, False], ids=["generator", "global"])
+def test_a_run_is_that_of_diffusers_and_leaves_the_generator_where_it_does(name, seeded):
+    theirs, mine = (run(kind, name, seeded=seeded) for kind in (theirs_of(name), getattr(ours, name)))
+    assert far(mine[0], theirs[0]) < 1e-5
+    assert torch.equal(mine[1], theirs[1])
+
+
+MIDDLE = [(name, False) for name in LOOPS if name not in STEPS]
+MIDDLE += [(name, True) for name, _ in MIDDLE if hasattr(theirs_of(name), "set_begin_index")]
+
+
+@pytest.mark.parametrize(("name", "begin"), MIDDLE)
+def test_a_run_begun_in_mid_schedule_is_that_of_diffusers(name, begin):
+    theirs, mine = (run(kind, name, 4, begin=begin)[0] for kind in (theirs_of(name), getattr(ours, name)))
+    assert far(mine, theirs) < 1e-5
+
+
+@pytest.mark.parametrize("name", LOOPS)
+def test_callers_may_change_the_sample_between_calls(name):
+    theirs, mine = (run(kind, name, edit=True)[0] for kind in (theirs_of(name), getattr(ours, name)))
+    assert far(mine, theirs) < 1e-5
+
+
+@pytest.mark.parametrize("name", LOOPS)
+def test_bfloat16_stays_bfloat16(name):
+    theirs, mine = (run(kind, name, dtype=torch.bfloat16)[0] for kind in (theirs_of(name), getattr(ours, name)))
+    exact = run(theirs_of(name), name)[0]
+    assert mine.dtype == torch.bfloat16
+    # Other sums are rounded to bfloat16 at other places: ours are as near to those in float32 as theirs, or nearer.
+    if name not in BROWNIAN and "CogVideoXDPM" not in name and theirs.dtype == torch.bfloat16:
+        assert far(mine.float(), exact) < 3 * far(theirs.float(), exact) + 0.02
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_a_class_is_diffusers_own_in_all_but_its_steps(name):
+    kind, theirs = getattr(ours, name), theirs_of(name)
+    assert issubclass(kind, theirs) and kind.__name__ == name
+    assert kind.step is not theirs.step
+    for method in ("__init__", "set_timesteps", "step"):
+        assert inspect.signature(getattr(kind, method)) == inspect.signature(getattr(theirs, method))
+    assert pickle.loads(pickle.dumps(kind)) is kind
+
+
+@pytest.mark.parametrize("name", [name for name in LOOPS if name not in BROWNIAN])  # whose tree cannot be copied
+def test_schedulers_are_copied_with_their_run(name):
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # of diffusers
+        scheduler = getattr(ours, name)(**OPTIONS.get(name, {}))
+        scheduler.set_timesteps(STEPS.get(name, 6))
+    copies = [copy.deepcopy(scheduler)]
+    if name != "SASolverScheduler":  # diffusers' own holds a lambda
+        copies.append(pickle.loads(pickle.dumps(scheduler)))
+    for one in copies:
+        assert type(one) is type(scheduler)
+        assert torch.equal(one.timesteps, scheduler.timesteps)
+        assert one.config == scheduler.config
+
+
+def test_what_makes_no_plan_is_left_to_diffusers_with_a_warning():
+    scheduler = ours.DPMSolverMultistepScheduler()
+    with pytest.warns(UserWarning, match="takes diffusers' own steps, since it has no plan: 1000 steps"):
+        scheduler.set_timesteps(1000)
+    x = torch.ones(1, 2)
+    theirs = diffusers.DPMSolverMultistepScheduler()
+    theirs.set_timesteps(1000)
+    t = theirs.timesteps[0]
+    assert torch.equal(scheduler.step(x, t, x)[0], theirs.step(x, t, x)[0])
+    scheduler.set_timesteps(10)
+    assert scheduler.recipe == ms.from_diffusers(theirs, strict=False)
+
+
+def test_history_can_be_read_and_written():
+    """As pipelines do that cut the frames of a video between two steps."""
+    results = []
+    for kind in (diffusers.UniPCMultistepScheduler, ours.UniPCMultistepScheduler):
+        scheduler = kind()
+        scheduler.set_timesteps(8)
+        x = torch.linspace(-1, 1, 24).reshape(1, 2, 6, 2)
+        for number, t in enumerate(scheduler.timesteps):
+            x = scheduler.step(model(x, t), t, x, return_dict=False)[0]
+            if number == 4:
+                x = x[:, :, :3]
+                scheduler.model_outputs = [one if one is None else one[:, :, :3] for one in scheduler.model_outputs]
+                scheduler.last_sample = scheduler.last_sample[:, :, :3]
+        results.append(x)
+    assert far(results[1], results[0]) < 1e-5
+
+
+def test_integers_in_place_of_timesteps_are_refused_where_diffusers_refuses_them():
+    scheduler = ours.FlowMatchEulerDiscreteScheduler()
+    scheduler.set_timesteps(4)
+    with pytest.raises(ValueError, match="looks like the number of the step"):
+        scheduler.step(torch.ones(1, 2), 0, torch.ones(1, 2))
+
+
+def test_a_timestep_beside_the_schedule_has_a_step_of_its_own():
+    x = torch.linspace(-1, 1, 8).reshape(1, 8)
+    theirs, mine = diffusers.DDIMScheduler(), ours.DDIMScheduler()
+    for scheduler in (theirs, mine):
+        scheduler.set_timesteps(10)
+    assert far(mine.step(x, 455, x)[0], theirs.step(x, 455, x)[0]) < 1e-5
+
+
+AWAY = ("CogVideoXDPMScheduler", "UnCLIPScheduler")  # whose steps are told of timesteps outside the schedule
+
+
+@pytest.mark.parametrize("name", [name for name in LOOPS if name not in (*BROWNIAN, *STEPS, *AWAY)])
+def test_a_compiled_step_is_one_graph_and_a_second_where_a_first_call_has_no_memory(name):
+    from torch._dynamo.testing import CompileCounter
+
+    kind = getattr(ours, name)
+    takes = inspect.signature(kind.step).parameters
+    torch._dynamo.reset()
+    counter = CompileCounter()
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # of diffusers
+        eager, traced = (kind(**OPTIONS.get(name, {})) for _ in range(2))
+        eager.set_timesteps(10)
+        traced.set_timesteps(10)
+    compiled = torch.compile(traced.step, fullgraph=True, backend=counter)
+    x = y = torch.randn(1, 4, 8, 8, generator=torch.Generator().manual_seed(0))
+    more = {"original_image": torch.ones_like(x), "mask": torch.zeros_like(x)} if "mask" in takes else {}
+    for number, t in enumerate(called(name, eager)):
+        t = t.expand(1) if "Wuerstchen" in name else t
+        torch.manual_seed(number)
+        x = eager.step(model(x, 0), t, x, return_dict=False, **more)[0]
+        torch.manual_seed(number)
+        y = compiled(model(y, 0), t, y, return_dict=False, **more)[0]
+    assert counter.frame_count <= 1 + bool(len(eager._run.plan.tableau.registers) > 1)
+    assert far(y, x) < 1e-5
