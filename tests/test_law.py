@@ -181,7 +181,9 @@ VARIANTS = [
     *_every(solvers.ERSDE, most=[1, 2, 3], rule=["published", "interpolated"], s_noise=[1.0, 0.98]),
     *_every(solvers.StochasticAdams, predictor=[1, 2, 3], corrector=[1, 2, 3], calls=[1, 2], tau=[0.5, 1.0]),
     *_every(solvers.ExponentialAdams, data=[True, False], predictor=[1, 2, 3], corrector=[0, 1, 2, 3], tau=[1.0]),
-    *_every(solvers.ExponentialRK, method=["res_2s", "res_3s", "seeds_2", "seeds_3", "heun", "heun_phi_1"], eta=[0.5, 1.0]),
+    *_every(
+        solvers.ExponentialRK, method=["res_2s", "res_3s", "seeds_2", "seeds_3", "heun", "heun_phi_1"], eta=[0.5, 1.0]
+    ),
     *_every(solvers.FlowSDE, rule=["flow_grpo", "dance_grpo"], noise_level=[0.3, 0.7]),
     *_every(solvers.DPMMultistep, solver_order=[1, 2, 3], algorithm_type=SDE, solver_type=["midpoint", "heun"]),
     *_every(solvers.DPMSinglestep, solver_order=[1, 2, 3], algorithm_type=SDE, solver_type=["midpoint", "heun"]),
@@ -195,8 +197,8 @@ VARIANTS = [
     *_every(own.LateEuler, s_churn=[10.0], reread=[True, False]),
     own.LateHeun(s_churn=10.0),
 ]
-# What goes along grids of its own.
-ELSEWHERE = (solvers.EulerMaruyama, own.NoisyDDPM)
+# What goes along grids of its own; the law of restarts is in test_restart.py.
+ELSEWHERE = (solvers.EulerMaruyama, own.NoisyDDPM, solvers.Restarted)
 STOCHASTIC = [
     solver
     for solver in dict.fromkeys([*SOLVERS, *VARIANTS])

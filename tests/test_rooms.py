@@ -61,7 +61,9 @@ ALLOWED = {
     "adaptive": GROUND | {"checks", "denoiser", "schedulers"},
     "analysis": GROUND | PARTS | {"table.tableau", "table.plan", "schedulers"},
     "recommended": GROUND | PARTS | {"schedulers"},
-    "interop": GROUND | PARTS | {"schedulers", "recommended", "table.plan", "table.state", "variants"},
+    "interop": GROUND
+    | PARTS
+    | {"schedulers", "recommended", "table.plan", "table.state", "variants", "noise", "adaptive"},
     "pictures": BASE | {"table.plan"},
     "cli": GROUND
     | {"options", "predictions", "table.plan", "noise", "sampling", "schedulers", "analysis", "interop", "pictures"},

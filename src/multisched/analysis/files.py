@@ -47,15 +47,18 @@ def save(plan: Plan, file: str | Path) -> None:
         "format": FORMAT,
         "name": plan.name,
         "order": plan.order,
+        "weak_order": plan.weak_order,
+        "history": plan.history,
         "inputs": plan.inputs,
         "registers": table.registers,
         "operands": table.operands,
         "weights": table.weights.tolist(),
         "x0_weights": table.x0_weights.tolist(),
-        "rows": {name: getattr(rows, name)[:, 0].tolist() for name in _names(Rows)},
+        "rows": {name: column[:, 0].tolist() for name, column in rows.columns().items()},
+        "opened": rows.opened,
         "grid": {
-            name: np.asarray(one).tolist() if (one := getattr(grid, name)) is not None else None
-            for name in _names(Grid)
+            one.name: None if getattr(grid, one.name) is None else np.asarray(getattr(grid, one.name)).tolist()
+            for one in fields(Grid)
         },
     }
     Path(file).write_text(json.dumps(content, allow_nan=False), encoding="utf-8")
@@ -78,25 +81,27 @@ def load(file: str | Path) -> Plan:
         raise ScheduleError(f"{shown(str(file))} is no file of a plan, as analysis.save writes it: {error}.") from None
 
 
-def _names(kind: type) -> list[str]:
-    """The fields of numbers."""
-    return [one.name for one in fields(kind) if one.name != "grid"]
-
-
 def _plan(content: Any) -> Plan:
     if not isinstance(content, dict) or content.get("format") != FORMAT:
         raise ScheduleError(f"a file of a plan says format {FORMAT!r}; given {shown(content)}.")
     columns, registers, operands = content["rows"], content["registers"], content["operands"]
     count = len(columns["sigma"])
-    rows = Rows(
-        **{
-            name: np.array(columns[name], np.int64 if name in WHOLE else np.float64).reshape(count, 1)
-            for name in _names(Rows)
-        },
-        grid=Grid(**{name: content["grid"][name] for name in _names(Grid)}),
-    )
+    numbers: dict[str, Any] = {
+        name: np.array(column, np.int64 if name in WHOLE else np.float64).reshape(count, 1)
+        for name, column in columns.items()
+    }
+    grid = Grid(**{one.name: content["grid"][one.name] for one in fields(Grid)})
+    rows = Rows(**numbers, grid=grid, opened=int(content["opened"]))
     weights = np.array(content["weights"], np.float64).reshape(count, len(registers), len(operands))
     outputs = sum(name.startswith("output") for name in operands)
     x0 = np.array(content["x0_weights"], np.float64).reshape(count, 1 + outputs)
     tableau = Tableau(weights, x0, tuple(registers), tuple(operands))
-    return Plan(str(content["name"]), rows, tableau, int(content["order"]), tuple(content["inputs"]))
+    return Plan(
+        str(content["name"]),
+        rows,
+        tableau,
+        order=int(content["order"]),
+        weak_order=int(content["weak_order"]),
+        inputs=tuple(content["inputs"]),
+        history=int(content["history"]),
+    )

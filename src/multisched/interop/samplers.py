@@ -121,8 +121,8 @@ NAMES: Mapping[str, Sampler] = {
     "uni_pc": Sampler(_of(solvers.ExponentialAdams, True, 3, 4, "bh1")),
     "uni_pc_bh2": Sampler(_of(solvers.ExponentialAdams, True, 3, 4, "bh2")),
 }
-"""The samplers by name: those of ComfyUI, which k-diffusion's share, and some that it lacks. They are the same in both but
-for "lms", whose last step leads to x0 in ComfyUI; denoised_end=False is k-diffusion's."""
+"""The samplers by name: those of ComfyUI, which k-diffusion's share, and some that it lacks. They are the same in both
+but for "lms", whose last step leads to x0 in ComfyUI; denoised_end=False is k-diffusion's."""
 
 A1111 = {
     "euler a": "euler_ancestral",

@@ -1,6 +1,6 @@
 """Restart sampling: noise between the runs of another solver."""
 
-from dataclasses import dataclass, fields, replace
+from dataclasses import dataclass, replace
 from typing import Any, ClassVar
 
 import numpy as np
@@ -65,10 +65,10 @@ class Restarted(Solver):
         on_host(grid)
         parts = [(self.solver.rows(part, path), begins) for part, begins in _parts(grid, path)]
         made = sorted(((begin, rows) for rows, begins in parts for begin in begins), key=lambda one: one[0])
-        names = [field.name for field in fields(Rows) if field.name != "grid"]
-        columns = {name: np.concatenate([getattr(rows, name) for _, rows in made]) for name in names}
+        names = made[0][1].columns()
+        columns: dict[str, Any] = {name: np.concatenate([getattr(rows, name) for _, rows in made]) for name in names}
         columns["step"] = np.concatenate([begin + rows.step for begin, rows in made])
-        return RestartRows(**columns, grid=grid)
+        return RestartRows(**columns, grid=grid, opened=made[0][1].opened)
 
     def serves(self, rows: Rows) -> Any:
         found = rows.step

@@ -77,14 +77,15 @@ class Rows(Value):
 
     def single(self, index: int) -> "Rows":
         """One row by itself, each attribute a number."""
-        return replace(self, **{name: column[index, 0] for name, column in self._columns().items()})
+        return replace(self, **{name: column[index, 0] for name, column in self.columns().items()})
 
     def cut(self, first: int, end: int) -> "Rows":
         """The rows first..end-1, of the same grid."""
         cut = end - first < len(self)
-        return replace(self, **{k: one[first:end] for k, one in self._columns().items()}) if cut else self
+        return replace(self, **{k: one[first:end] for k, one in self.columns().items()}) if cut else self
 
-    def _columns(self) -> dict[str, Any]:
+    def columns(self) -> dict[str, Any]:
+        """The attributes that are columns, by name."""
         return {field.name: getattr(self, field.name) for field in fields(self) if field.name not in ("grid", "opened")}
 
     @property
@@ -132,19 +133,15 @@ def rows_of(grid: Grid, step: np.ndarray, stage: np.ndarray, point: np.ndarray |
     """Rows for the given steps; the model is evaluated at the grid point given, or i + k for stage k of step i."""
     xp, constant = namespace(grid.sigmas), backends.of(grid.sigmas).constant
     first, at = constant(step), constant(step + stage if point is None else point)
-
-    def column(values: Any, index: Any) -> Any:
-        return xp.take(values, index, axis=0)[:, None]
-
     return Rows(
-        timestep=column(grid.timesteps, at),
-        alpha=column(grid.alphas, at),
-        sigma=column(grid.sigmas, at),
-        scale=column(grid.scales, at),
-        alpha_start=column(grid.alphas, first),
-        sigma_start=column(grid.sigmas, first),
-        alpha_next=column(grid.next_alphas, first),
-        sigma_next=column(grid.next_sigmas, first),
+        timestep=xp.take(grid.timesteps, at, axis=0)[:, None],
+        alpha=xp.take(grid.alphas, at, axis=0)[:, None],
+        sigma=xp.take(grid.sigmas, at, axis=0)[:, None],
+        scale=xp.take(grid.scales, at, axis=0)[:, None],
+        alpha_start=xp.take(grid.alphas, first, axis=0)[:, None],
+        sigma_start=xp.take(grid.sigmas, first, axis=0)[:, None],
+        alpha_next=xp.take(grid.next_alphas, first, axis=0)[:, None],
+        sigma_next=xp.take(grid.next_sigmas, first, axis=0)[:, None],
         stage=constant(stage[:, None]),
         step=constant(step[:, None]),  # sliced there, it would be traced
         final=constant(np.diff(step, append=-1)[:, None] != 0),

@@ -1,6 +1,6 @@
 """First steps of a better method, so that a multistep solver has its whole order."""
 
-from dataclasses import dataclass, fields, replace
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -83,8 +83,9 @@ class Started(Solver):
             raise ScheduleError(f"start must have all calls of a step within it; given {shown(self.start)}.")
         opened = self.steps + int(anywhere(grid.alphas[:1] == 0))
         calls, xp = int(np.sum(np.asarray(first.step) < opened)), namespace(grid.sigmas)
-        names = (one.name for one in fields(Rows) if one.name not in ("grid", "opened"))
-        columns = {name: xp.concat([getattr(first, name)[:calls], getattr(later, name)[opened:]]) for name in names}
+        columns = {
+            name: xp.concat([getattr(first, name)[:calls], getattr(later, name)[opened:]]) for name in first.columns()
+        }
         return replace(later, **columns, opened=opened)
 
     def estimate(self, row: Rows, prediction: Prediction, x: Any, outputs: tuple[Any, ...]) -> tuple[Any, Any]:
