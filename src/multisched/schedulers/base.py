@@ -178,6 +178,8 @@ class Recipe(Forward):
             >>> plan.timesteps.tolist(), len(plan.grid)
             ([601.5], 1)
         """
+        if any(one.whole for one in self.quirks):
+            return replace(self, quirks=tuple(one for one in self.quirks if not one.whole)).between(t, t_prev)
         asked, times = [real("t", t), *([] if t_prev is None else [real("t_prev", t_prev)])], None
         try:
             grid, times = self._placed(Asked(timesteps=asked))

@@ -18,6 +18,7 @@ class Quirk:
         name: for messages.
         says: what it does, in one sentence.
         change: (recipe, parts) -> the parts with the departure, or the same parts where it changes nothing.
+        whole: whether it is about a run as a whole, and so none of a single step (`Recipe.between`).
         lasting: whether a recipe has it even where it changes nothing, since an option of a step may let it matter.
     """
 
@@ -25,6 +26,7 @@ class Quirk:
     says: str
     change: Callable[[Any, Parts], Parts]
     lasting: bool = False
+    whole: bool = False
 
     def applied(self, recipe: Any, parts: Parts) -> Parts:
         """The parts with the departure.

@@ -94,6 +94,7 @@ if not TYPE_CHECKING:
             "placement": "DDIMUniform Even Leading LinearQuadratic Linspace SGMUniform Simple Times Trailing Trained",
             "published": "align_your_steps",
             "restart": "Restart",
+            "rules": "",
             "singular": "Descent OneRun Proteina SineTimes Stage",
             "softened": "SoftLog",
             "tokens": "LTX2 Flux2 flux2_mu ltx2_mu",

@@ -70,8 +70,6 @@ RENAMED = {"stage_index": "stage"}
 """Options of a recipe that have another name as an argument of `set_timesteps`."""
 
 
-ABSOLUTE = {"DPMSolverSinglestepScheduler", "LMSDiscreteScheduler", "PNDMScheduler"}
-"""Classes whose run takes the same rows wherever it begins; the others lower the order of its first steps."""
 NEWEST = ("before", "before_1", "value_before_1", "first")
 """Registers that hold the value of the last call; those of earlier calls end in 2, 3 and so on."""
 INPUTS = {"original": "original_image", "mask": "mask"}

@@ -57,7 +57,7 @@ def _strided(recipe: Any, parts: Parts) -> Parts:
     return changed
 
 
-STRIDE = Quirk("stride", "Steps aim T // n timesteps lower, whatever the spacing is.", _strided)
+STRIDE = Quirk("stride", "Steps aim T // n timesteps lower, whatever the spacing is.", _strided, whole=True)
 
 
 def _last_level(recipe: Any, parts: Parts) -> Parts:

@@ -16,7 +16,6 @@ from diffusers.utils import BaseOutput
 from diffusers.utils.torch_utils import randn_tensor
 
 from multisched.errors import ScheduleError
-from multisched.grid import Grid
 from multisched.interop.diffusers import from_diffusers, manners
 from multisched.schedulers import Recipe
 from multisched.table.plan import Plan
@@ -247,8 +246,7 @@ class Steps:
             self._find_first(timestep)
         row = self._step_index
         if run.memory is None:
-            alike = len(run.plan.tableau.registers) == 1 + len(run.plan.inputs) or self._peer in manners.ABSOLUTE
-            run.first = 0 if alike else row
+            run.first = row if len(run.plan.tableau.registers) > 1 + len(run.plan.inputs) else 0
         return run.variants.running(recipe, run.first), row - run.first
 
     def _find_first(self, timestep: Any) -> None:
@@ -283,7 +281,7 @@ class Steps:
             before = t - 1 if self._peer == "UnCLIPScheduler" else self._before(t)
         key = (recipe, t, int(before))
         if key not in run.alone:
-            run.alone[key] = _between(recipe, run.plan, t, int(before))
+            run.alone[key] = recipe.between(t, int(before) if before >= 0 else None)
         return run.alone[key]
 
     def _before(self, t: int) -> int:
@@ -388,15 +386,6 @@ class Steps:
 def _with(recipe: Recipe, **options: Any) -> Recipe:
     known = {one.name for one in fields(recipe)}
     return replace(recipe, **{name: value for name, value in options.items() if name in known})
-
-
-def _between(recipe: Recipe, plan: Plan, t: int, before: int) -> Plan:
-    """One row from a timestep to another, or to the end of the schedule's last step for one below 0."""
-    path = recipe.parts().path
-    alpha, sigma = path.levels(np.asarray([float(t), max(before, 0.0)]))
-    if before < 0:
-        alpha[1], sigma[1] = plan.grid.next_alphas[-1], plan.grid.next_sigmas[-1]
-    return recipe.plan_over(Grid([float(t), float(before)], alpha, sigma, total=1 + (before >= 0)))
 
 
 def _integer(timestep: Any) -> bool:
