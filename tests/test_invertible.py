@@ -75,18 +75,15 @@ def test_an_image_to_its_noise_and_back(solver, make, backend, has_float64):
 @pytest.mark.host
 @pytest.mark.parametrize("alternate", [True, False])
 def test_edict_is_the_paper(alternate):
-    """Wallace et al. 2022, equations 14 and 15, with a_t = alpha_next / alpha and b_t the weight of the noise. With an
+    """Wallace et al. 2022, section 4, with a_t = alpha_next / alpha and b_t the weight of the noise. With an
     odd number of steps the first to move is x in the first step as well as in the last."""
     p, n, rng = 0.9, 7, np.random.default_rng(1)
     recipe = composed("vp", EDICT(p, alternate))
     plan, numpy = recipe.plan(n), ms.backends.get("numpy")
     x = y = rng.standard_normal((2, 6))
     for i in range(n):
-        t, (alpha, sigma), (alpha_next, sigma_next) = (
-            plan.timesteps[2 * i], *((plan.alphas[k], plan.sigmas[k]) for k in (i, i + 1))
-        )  # fmt: skip
-        a = alpha_next / alpha
-        b = sigma_next - a * sigma
+        t, a = plan.timesteps[2 * i], plan.alphas[i + 1] / plan.alphas[i]
+        b = plan.sigmas[i + 1] - a * plan.sigmas[i]
         if alternate and i % 2:
             y = a * y + b * _model(numpy, x, t)
             x = a * x + b * _model(numpy, y, t)

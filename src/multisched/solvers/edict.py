@@ -16,7 +16,7 @@ from multisched.values import anywhere, check_options, namespace
 
 @dataclass(frozen=True)
 class EDICT(Solver):
-    """Exact inversion by coupled samples (Wallace et al. 2022, arXiv 2211.12446, eq. 14 and 15): each of two samples, x
+    """Exact inversion by coupled samples (Wallace et al. 2022, arXiv 2211.12446, section 4): each of two samples, x
     and y, is moved by what the model says of the other, at the time of the step's start for both.
 
         x' = gain * x + E(y) - gain * y        E(y) = alpha_next * x0 + sigma_next * noise of y
