@@ -58,7 +58,7 @@ class Variants:
             )
         if not first:
             return whole
-        start = whole.grid.first + int(recipe.solver.serves(whole.rows)[first, 0])
+        start = whole.grid.first + int(recipe._made.solver.serves(whole.rows)[first, 0])
         tail = recipe.plan(self._steps, **{**self._arguments, "strength": None, "start": start})
         if not np.array_equal(tail.timesteps, plan.timesteps[first:]):
             raise ScheduleError(f"{plan.name} cannot begin at row {first}; use set_timesteps with start or strength.")

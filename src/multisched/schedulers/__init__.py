@@ -94,4 +94,5 @@ def named() -> "dict[str, type[Recipe]]":
         <DDIM: 10 steps, 10 model calls, order 1, deterministic>
     """
     room, others = sys.modules[__name__], ("base", "forward", "quirk")
-    return {name: getattr(room, name) for file in PLACES if file not in others for name in PLACES[file].split()}
+    names = sorted(name for file in PLACES if file not in others for name in PLACES[file].split())
+    return {name: getattr(room, name) for name in names}
