@@ -3,9 +3,9 @@
     PYTHONPATH=src OMP_NUM_THREADS=1 python tests/mutate.py [--only solvers/dpm2.py] [--more] [--out survivors.json]
 
 Every number in the code of the rooms that hold formulas is multiplied with 1.001, and 0 becomes 0.001, one at a time.
-Not changed are whole numbers that count (indices, axes, comparisons, all of table/), and what only refuses input. A first
-run of the tests notes which of them read a number; those that do are run for each of its mutants, in a process of its
-own, until one fails. Numbers that are read on import, such as defaults, are tried with the package imported anew.
+Not changed are whole numbers that count (indices, axes, comparisons, all of table/), and what only refuses input. The
+tests are run once to see which of them read a number; those that do are run for each of its mutants, in a process of
+its own, until one fails. Numbers that are read on import, such as defaults, are tried with the package imported anew.
 
 --more runs tests that are slow, or compare with other packages, too. Survivors that change nothing, or no coefficient,
 are in tests/mutate_exempt.json, each with the reason.
@@ -39,6 +39,7 @@ CHOSEN = [
     "adaptive",
     "ancestral",
     "angle",
+    "coefficients",
     "comfy",
     "ends",
     "exact",

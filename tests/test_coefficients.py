@@ -214,3 +214,46 @@ def test_a_runge_kutta_start_looks_its_levels_up():
     solver = ms.solvers.Straightened(ms.solvers.Adams("even", "runge_kutta"))
     rows = ms.Scheduler(*ve(), "edm", solver).plan(6).rows
     np.testing.assert_allclose(rows.scale, (rows.sigma**2 + 0.25) ** -0.5, rtol=1e-9)
+
+
+@pytest.mark.parametrize("method", ["res_2s", "res_3s", "seeds_2", "seeds_3"])
+def test_the_first_call_of_an_exponential_step_leads_to_its_node(method):
+    """Along its x0, as DDIM; a call of the paper's weights sums to 1 - e^-h of the way that it goes."""
+    node = 1 / 3 if method == "seeds_3" else 1 / 2
+    plan = ms.Scheduler(*ve(), "edm", ms.solvers.ExponentialRK(method)).plan(5)
+    first = np.flatnonzero(plan.rows.stage[:, 0] == 0)[:4]
+    for row in first:
+        step = int(plan.rows.step[row, 0])
+        sigma, after = plan.sigmas[step : step + 2]
+        middle = sigma ** (1 - node) * after**node
+        found = dict(zip(plan.tableau.operands, plan.tableau.weights[row, 0], strict=True))
+        assert found["sample"] == pytest.approx(middle / sigma, rel=1e-12)
+        assert found["x0"] == pytest.approx(1 - middle / sigma, rel=1e-12)
+
+
+def test_spacings_of_one_recipe():
+    ramp = np.array([0.0, 0.25, 0.5, 0.75])
+    power = ms.RFD4Proteina(schedule_mode="power", tail_steps=0).plan(4).sigmas[:-1]
+    np.testing.assert_allclose(power, 1 - (math.sqrt(0.001) * (1 - ramp) + ramp) ** 2, rtol=1e-12)
+    log = ms.RFD4Proteina(tail_steps=0).plan(4).sigmas[:-1]
+    b = 0.001 + 10**0.001
+    np.testing.assert_allclose(log, 1 - (b - 10 ** (0.001 - 2.001 * ramp)) / (b - 0.01), rtol=1e-12)
+
+    sine = ms.spacings.SineTimes()(ms.paths.Circle(), ms.spacings.Asked(4), None).times
+    np.testing.assert_allclose(np.sin(math.pi / 2 * sine), np.sin(math.pi / 2 * (1 - ramp)) ** 2, rtol=1e-12)
+    assert sine[0] == 1.0
+
+    descent = ms.ScoreSdeVe(sigma_min=0.01, sigma_max=50.0, correct_steps=0, sampling_eps=0.2).plan(5)
+    even = 0.01 * 5000 ** (np.arange(5) / 4)
+    np.testing.assert_allclose(descent.timesteps, 0.01 * 5000 ** np.linspace(1, 0.2, 5), rtol=1e-9)
+    np.testing.assert_allclose(descent.sigmas[:-1], even[[4, 3, 2, 1, 0]], rtol=1e-9)
+
+    quadratic = ms.spacings.LinearQuadratic()(ms.paths.Straight(), ms.spacings.Asked(6), None).noise
+    rate = 0.025 / 3
+    wanted = [1, 1 - rate, 1 - 2 * rate, *(1 - rate * i - (1 - rate * 6) * (i - 3) ** 2 / 9 for i in (3, 4, 5))]
+    np.testing.assert_allclose(quadratic, wanted, rtol=1e-12)
+
+
+def test_what_a_model_of_known_data_sees():
+    path = ms.paths.Discrete(sigma_data=0.7)
+    assert path.scale(0.6, 0.8) == pytest.approx(1 / math.sqrt(0.64 + 0.36 * 0.49), rel=1e-14)
