@@ -332,8 +332,9 @@ class Run:
         """With the mutants of numbers that are read when a function runs."""
 
         def body(plugin: Plugin, items: list[Any]) -> None:
-            records = known or in_child(lambda: recorded(plugin, items))
             tests, caches = {item.nodeid: item for item in items}, _caches()
+            records = known or in_child(lambda: recorded(plugin, items))
+            records = [one for one in records if one.test in tests]
             for record in records:
                 self.modules_of["any"][_module(record.test)] += 1
                 for file in {file for file, _ in record.read}:
@@ -344,7 +345,8 @@ class Run:
                     chosen = [tests[test] for test in within(order, self.budget)]
                     self.count(site, in_child(lambda n=number, c=chosen: changed(plugin, n, c, caches), LIMIT))
 
-        collected(self.modules, body)
+        if collected(self.modules, body) == "crash":
+            raise SystemExit("pytest did not run: see above.")
         return self
 
     def early(self) -> None:

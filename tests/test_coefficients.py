@@ -4,7 +4,7 @@ import math
 
 import numpy as np
 import pytest
-from made import ve
+from made import flow, ve
 
 import multisched as ms
 from multisched.solvers import ERSDE, DPMMultistepSDE, limits
@@ -97,11 +97,12 @@ def test_straight_paths():
     assert far.alpha_of(3.0) == 1.0 and far.point(np.array([3.0])).alpha.tolist() == [1.0]
 
 
+@pytest.mark.parametrize("total", [1000, 20_000])
 @pytest.mark.parametrize("stage", [0, 1, 2])
-def test_the_times_of_a_stage(stage):
+def test_the_times_of_a_stage(stage, total):
     """The share of all times that the noise removed in a stage has; it begins noisier than the one before has ended,
     by the correction of arXiv 2410.05954, appendix A (gamma = 1/3: by a factor of 2)."""
-    total, gamma, shift = 1000, 1 / 3, 2.0
+    gamma, shift = 1 / 3, 2.0
     path = ms.paths.Staged(total, stages=3, stage=stage, shift=shift, gamma=gamma)
 
     def level(number):
@@ -257,3 +258,19 @@ def test_spacings_of_one_recipe():
 def test_what_a_model_of_known_data_sees():
     path = ms.paths.Discrete(sigma_data=0.7)
     assert path.scale(0.6, 0.8) == pytest.approx(1 / math.sqrt(0.64 + 0.36 * 0.49), rel=1e-14)
+
+
+def test_names_of_spacings_without_a_shift():
+    time = ms.Scheduler(ms.paths.LinearVP(), ms.spacings.Times() | ms.spacings.End(), "epsilon", ms.solvers.Euler())
+    plan = time.plan(4, spacing="normal")
+    np.testing.assert_allclose((plan.sigmas / plan.alphas)[[0, 3]], ms.paths.LinearVP().ends, rtol=1e-9)
+    even = ms.Scheduler(
+        ms.paths.Straight(), ms.spacings.Even() | ms.spacings.End(), "flow_prediction", ms.solvers.Euler()
+    )
+    assert even.plan(2, spacing="simple").sigmas.tolist() == [1.0, 0.5, 0.0]
+
+
+def test_a_straightened_middle_is_told_by_its_own_time():
+    solver = ms.solvers.Straightened(ms.solvers.Midpoint())
+    rows = ms.Scheduler(*flow(3.0), "flow_prediction", solver).plan(5).rows
+    np.testing.assert_allclose(rows.timestep, 1000 * rows.sigma, rtol=1e-12)
