@@ -107,5 +107,6 @@ class _View:
         share = _share(*self.path.levels(timesteps))
         return np.ones_like(share), share
 
-    def scale(self, alpha: Any, sigma: Any) -> Any:
-        return self.path.scale(1 - sigma, sigma)
+    def scale(self, alpha: Any, share: Any) -> Any:
+        inside = (share > 0) & (share < 1)
+        return self.path.point(np.where(inside, share / np.where(inside, 1 - share, 1.0), 1.0)).scale
