@@ -1,6 +1,7 @@
 """How near do samplers come to a trained network's own probability flow, in 5 to 50 calls?
 
-    python -m benchmarks.accuracy [--seeds 3 4 5] [--samples 32] [--names vp ...] [--quick] [--out benchmarks/results/NAME]
+    python -m benchmarks.accuracy [--seeds 3 4 5] [--samples 32] [--names vp ...] [--quick] [--resume]
+        [--out benchmarks/results/NAME]
 
 Trains small networks on scikit-learn's digits from each seed, or takes them from the cache, see `benchmarks.networks`,
 and runs `ms.sampler("auto")` and the samplers of `benchmarks.settings`, with and without guidance. The error of a run
@@ -32,7 +33,7 @@ from benchmarks.settings import OURS, USUAL, peers
 
 CALLS, LONG = (5, 8, 10, 12, 15, 20), (30, 50)
 GUIDANCE = (1.0, 3.0, 7.0)
-FEW = 12  # peers that are run in long runs too: the best of the longest of CALLS
+MOST = 12  # peers that are run in long runs too: the best of the longest of CALLS
 KEPT = 5  # peers of a cell that the file has, beside the usual ones
 PACKAGES = ("multisched-diffusion", "numpy", "torch", "scikit-learn")
 
@@ -40,31 +41,27 @@ Squares = dict[str, np.ndarray]
 """By the name of a setting: squared error of every sample, a row per seed."""
 
 
-def measure_cell(models: Sequence[Model], calls: Sequence[int], long: Sequence[int]) -> dict[int, Squares]:
+def measure_cell(models: Sequence[Model], calls: Sequence[int], long: Sequence[int], few: bool) -> dict[int, Squares]:
     """Squared errors of all settings, by the number of calls, over models of several seeds."""
-    wanted, found = [model.flow() for model in models], {}
+    found: dict[int, Squares] = {}
     like, guidance = models[0].recipe, models[0].guidance
-    named = dict(peers(models[0].kind))
+    named = dict(peers(models[0].kind, few))
     for n in (*calls, *long):
         if n in long:
-            named = {name: named[name] for name in sorted(named, key=lambda one: error(found[calls[-1]][one]))[:FEW]}
+            named = {name: named[name] for name in sorted(named, key=lambda one: error(found[calls[-1]][one]))[:MOST]}
         auto = ms.sampler("auto", like=like, calls=n, guidance=guidance)
         recipes = {"auto": auto, "auto, guidance not known": ms.sampler("auto", like=like, calls=n), **named}
         for name, solver in OURS.items():
             recipes[name] = _with(auto, solver)
-        found[n] = {name: _squares(recipe, n, models, wanted) for name, recipe in recipes.items()}
+        found[n] = {name: np.stack([one.squares(recipe, n) for one in models]) for name, recipe in recipes.items()}
+    for model in models:
+        model.keep()
     return found
 
 
 def _with(recipe: ms.Recipe, solver: Any) -> ms.Recipe:
     parts = recipe.parts()
     return ms.Scheduler(parts.path, parts.spacing, parts.prediction, solver)
-
-
-def _squares(recipe: ms.Recipe, n: int, models: Sequence[Model], wanted: Sequence[Any]) -> np.ndarray:
-    plan = recipe.plan(n)
-    runs = [ms.sample(one.call, plan, one.noise) for one in models]
-    return np.stack([((run - end).square().mean(-1)).numpy() for run, end in zip(runs, wanted, strict=True)])
 
 
 def error(squares: np.ndarray) -> float:
@@ -119,7 +116,13 @@ def _three(value: float) -> float:
 
 
 def measure(
-    names: Sequence[str], seeds: Sequence[int], samples: int, calls: Sequence[int], long: Sequence[int], share: float
+    names: Sequence[str],
+    seeds: Sequence[int],
+    samples: int,
+    calls: Sequence[int],
+    long: Sequence[int],
+    share: float,
+    resume: bool,
 ) -> dict[str, Any]:
     """All cells, by model@guidance, and the sums that `report.choices` needs."""
     torch.set_num_threads(1)
@@ -127,12 +130,12 @@ def measure(
     logs: list[tuple[str, float, int, dict[str, float]]] = []
     for name in names:
         for guidance in GUIDANCE[:1] if name in EXACT else GUIDANCE:
-            began = time.perf_counter()
-            models = [Model(name, guidance, samples, seed, share) for seed in seeds]
-            found = measure_cell(models, calls, long)
+            began, slow = time.perf_counter(), name not in networks.RECIPES
+            models = [Model(name, guidance, samples, seed, share, resume) for seed in seeds]
+            found = measure_cell(models, calls, long, slow)
             key = f"{name}@{guidance:g}"
             cells[key] = {str(n): summary(one) for n, one in found.items()}
-            if name not in EXACT:
+            if not slow:
                 logs += [(kind_of(name), guidance, n, _logs(found[n])) for n in calls]
             print(f"{key}: {time.perf_counter() - began:.0f} s", report.ratios(cells[key]), flush=True)
     return {"cells": cells, "choices": report.choices(logs)}
@@ -151,6 +154,7 @@ def main() -> None:
     parser.add_argument("--samples", type=int, default=32, help="of each seed")
     parser.add_argument("--names", nargs="+", choices=every, default=every, metavar="NAME", help=", ".join(every))
     parser.add_argument("--quick", action="store_true", help="networks hardly trained, to see that all works")
+    parser.add_argument("--resume", action="store_true", help="take runs of an earlier call from the cache")
     parser.add_argument("--out", type=Path, help="file to write, less its ending")
     given = parser.parse_args()
     out = given.out or (None if given.quick else Path("benchmarks/results/accuracy"))
@@ -158,7 +162,7 @@ def main() -> None:
     if given.quick:
         seeds, samples, calls, long, share = seeds[:1], 4, (5, 8), (10,), 0.01
     data: dict[str, Any] = {"machine": facts(PACKAGES), "seeds": seeds, "samples": samples}
-    data |= measure(given.names, seeds, samples, calls, long, share)
+    data |= measure(given.names, seeds, samples, calls, long, share, given.resume)
     text = report.page(data)
     print(text)
     if out is not None:

@@ -1,5 +1,7 @@
 """A model with a guidance, and the probability flow that it has: what runs of few calls are compared with."""
 
+import hashlib
+from functools import cached_property
 from itertools import pairwise
 from typing import Any
 
@@ -14,6 +16,8 @@ STEPS = 400  # of the reference, four calls each
 BOTTOM = {"vp": None, "flow": 2e-3, "edm": 2e-3}  # sigma / alpha where the reference takes x0; None for that at t = 0
 EXACT = {"vp-exact": "vp", "flow-exact": "flow"}
 CENTRES, BLUR = 64, 0.2
+
+_plans: dict[str, ms.Plan] = {}
 
 
 def kind_of(name: str) -> str:
@@ -30,9 +34,12 @@ class Model:
         samples: how many.
         seed: of the network and of the noise.
         share: of the network's training.
+        resume: whether to take runs of an earlier process from the cache, and to leave them there.
     """
 
-    def __init__(self, name: str, guidance: float, samples: int, seed: int, share: float = 1.0) -> None:
+    def __init__(
+        self, name: str, guidance: float, samples: int, seed: int, share: float = 1.0, resume: bool = False
+    ) -> None:
         generator = torch.Generator().manual_seed(1000 + seed)
         self.kind, self.guidance = kind_of(name), guidance
         self.recipe = networks.RECIPES[self.kind]
@@ -42,16 +49,36 @@ class Model:
         else:
             net = networks.trained(name, seed, share)
             self.call = networks.guided(net, torch.arange(samples) % networks.CLASSES, guidance)
+        self.place = networks.CACHE / f"runs-{name}-{guidance:g}-{seed}-{samples}-{share:g}.npz" if resume else None
+        self.known: dict[str, np.ndarray] = {}
+        if self.place is not None and self.place.exists():
+            self.known = dict(np.load(self.place))
+
+    def squares(self, recipe: ms.Recipe, n: int) -> np.ndarray:
+        """Mean squared difference of every sample from the flow, after n steps."""
+        key = hashlib.sha1(f"{n} {recipe!r}".encode()).hexdigest()
+        if key not in self.known:
+            plan = _plans[key] if key in _plans else _plans.setdefault(key, recipe.plan(n))
+            self.known[key] = (ms.sample(self.call, plan, self.noise) - self.end).square().mean(-1).numpy()
+        return self.known[key]
+
+    def keep(self) -> None:
+        """Leave the runs in the cache."""
+        if self.place is not None:
+            np.savez(self.place, **self.known)  # type: ignore[arg-type]
+
+    @cached_property
+    def end(self) -> Any:
+        """The end of the flow, from the cache where it is there."""
+        if "end" not in self.known:
+            self.known["end"] = self.flow().numpy()
+        return torch.tensor(self.known["end"])
 
     def x0(self, x: Any, ratio: float) -> Any:
         """The model's estimate at a level, from its recipe's definition alone."""
         path, prediction = self.recipe.parts().path, self.recipe.parts().prediction
         t, alpha, sigma, scale = (float(one) for one in level(path, ratio))
         return prediction.denoised(scale * x, self.call(scale * x, t), scale * alpha, scale * sigma)
-
-    def run(self, recipe: ms.Recipe, n: int) -> Any:
-        """The end of a run of n steps."""
-        return ms.sample(self.call, recipe.plan(n), self.noise)
 
     def flow(self, steps: int = STEPS) -> Any:
         """The end of the flow: d(x / m) / d theta = -(m x0 - alpha / m x) / sigma by Runge and Kutta's fourth-order

@@ -19,7 +19,7 @@ from typing import Any, NamedTuple
 import numpy as np
 import torch
 from torch import Tensor, nn
-from torch.nn import functional as F
+from torch.nn import functional
 
 import multisched as ms
 
@@ -58,13 +58,13 @@ class Told(nn.Module):
     def forward(self, t: Tensor, label: Tensor) -> Tensor:
         share = t[:, None] / self.unit
         angles = share * self.frequencies
-        return F.silu(self.time(torch.cat((share, angles.sin(), angles.cos()), 1)) + self.label(label))
+        return functional.silu(self.time(torch.cat((share, angles.sin(), angles.cos()), 1)) + self.label(label))
 
 
 class Net(nn.Module):
     """A residual MLP: output of the kind that a recipe expects, from what its path shows to a model."""
 
-    batch, steps = 256, 6000
+    batch, steps = 256, 4000
 
     def __init__(self, unit: float) -> None:
         super().__init__()
@@ -78,7 +78,7 @@ class Net(nn.Module):
     def forward(self, x: Tensor, t: Tensor, label: Tensor) -> Tensor:
         told, h = self.told(t, label), self.enter(x)
         for norm, inner, outer in self.blocks:  # type: ignore[misc]
-            h = h + outer(F.silu(inner(norm(h)) + told))
+            h = h + outer(functional.silu(inner(norm(h)) + told))
         return self.leave(h)  # type: ignore[no-any-return]
 
 
@@ -93,14 +93,14 @@ class Block(nn.Module):
         self.past = nn.Conv2d(before, after, 1) if before != after else nn.Identity()
 
     def forward(self, x: Tensor, told: Tensor) -> Tensor:
-        h = self.inner(F.silu(self.first(x))) + self.shift(told)[:, :, None, None]
-        return self.outer(F.silu(self.second(h))) + self.past(x)  # type: ignore[no-any-return]
+        h = self.inner(functional.silu(self.first(x))) + self.shift(told)[:, :, None, None]
+        return self.outer(functional.silu(self.second(h))) + self.past(x)  # type: ignore[no-any-return]
 
 
 class UNet(nn.Module):
     """A convolutional U-Net of two sizes, 8 x 8 and 4 x 4, with attention between the places of the smaller."""
 
-    batch, steps = 128, 2500
+    batch, steps = 128, 1800
 
     def __init__(self, unit: float, wide: int = 24, deep: int = 48, told: int = 96) -> None:
         super().__init__()
@@ -117,10 +117,10 @@ class UNet(nn.Module):
         wide = self.down(wide, told)
         deep = self.middle[0](self.smaller(wide), told)
         q, k, v = self.query(self.norm(deep)).flatten(2).transpose(1, 2).chunk(3, 2)
-        seen = F.scaled_dot_product_attention(q, k, v).transpose(1, 2).reshape(deep.shape)
+        seen = functional.scaled_dot_product_attention(q, k, v).transpose(1, 2).reshape(deep.shape)
         deep = self.middle[1](deep + self.joined(seen), told)
-        h = self.up(torch.cat((F.interpolate(deep, scale_factor=2.0), wide), 1), told)
-        return self.leave(F.silu(self.last(h))).reshape(x.shape)  # type: ignore[no-any-return]
+        h = self.up(torch.cat((functional.interpolate(deep, scale_factor=2.0), wide), 1), told)
+        return self.leave(functional.silu(self.last(h))).reshape(x.shape)  # type: ignore[no-any-return]
 
 
 class Design(NamedTuple):

@@ -1,4 +1,4 @@
-"""The samplers that "auto" is compared with: the usual solvers on the spacings that they are used with, one call a step.
+"""The samplers that "auto" is compared with: usual solvers on the spacings that they are used with, one call a step.
 
 Tables of these equal diffusers' and k-diffusion's numbers, see tests/peers, so they are run by multisched.
 """
@@ -58,6 +58,10 @@ SOLVERS: dict[str, Solver] = {
     "ER-ODE 3 interpolated": ERSDE(3, "ode", rule="interpolated"),
 }
 
+FEW = ("Euler", "DPM++ 2M", "DPM++ 3M", "UniPC 2", "UniPC 3", "UniPC 2 noise", "DEIS 2", "DEIS 3", "iPNDM 2", "iPNDM 3")
+FEW += ("iPNDM 4", "ER-ODE 3")
+"""Solvers that are run on the U-Nets and the exact models too, which are slow."""
+
 OURS = {
     "iPNDM 3, our spacing": SOLVERS["iPNDM 3"],
     "UniPC 2, our spacing": SOLVERS["UniPC 2"],
@@ -105,9 +109,11 @@ SPACINGS: dict[str, dict[str, Spacing]] = {
 }
 
 
-def peers(kind: str) -> Iterator[tuple[str, ms.Recipe]]:
-    """The named settings of a kind of model."""
+def peers(kind: str, few: bool = False) -> Iterator[tuple[str, ms.Recipe]]:
+    """The named settings of a kind of model; with the solvers of `FEW` alone if wanted."""
     parts = RECIPES[kind].parts()
     for solver, update in SOLVERS.items():
+        if few and solver not in FEW:
+            continue
         for spacing, place in SPACINGS[kind].items():
             yield f"{solver}, {spacing}", ms.Scheduler(parts.path, place | End(), parts.prediction, update)
