@@ -37,6 +37,12 @@ MOST = 12  # peers that are run in long runs too: the best of the longest of CAL
 KEPT = 5  # peers of a cell that the file has, beside the usual ones
 PACKAGES = ("multisched-diffusion", "numpy", "torch", "scikit-learn")
 
+
+def guidances(name: str) -> tuple[float, ...]:
+    """Those that a model is run with: less for what is slow, and none for exact models, which know no classes."""
+    return GUIDANCE[: 1 if name in EXACT else 3 if name in networks.RECIPES else 2]
+
+
 Squares = dict[str, np.ndarray]
 """By the name of a setting: squared error of every sample, a row per seed."""
 
@@ -48,7 +54,8 @@ def measure_cell(models: Sequence[Model], calls: Sequence[int], long: Sequence[i
     named = dict(peers(models[0].kind, few))
     for n in (*calls, *long):
         if n in long:
-            named = {name: named[name] for name in sorted(named, key=lambda one: error(found[calls[-1]][one]))[:MOST]}
+            ranked = sorted(named, key=lambda one: error(found[calls[-1]][one]))[:MOST]
+            named = {name: named[name] for name in named if name in ranked or name in USUAL}
         auto = ms.sampler("auto", like=like, calls=n, guidance=guidance)
         recipes = {"auto": auto, "auto, guidance not known": ms.sampler("auto", like=like, calls=n), **named}
         for name, solver in OURS.items():
@@ -129,10 +136,11 @@ def measure(
     cells: dict[str, Any] = {}
     logs: list[tuple[str, float, int, dict[str, float]]] = []
     for name in names:
-        for guidance in GUIDANCE[:1] if name in EXACT else GUIDANCE:
-            began, slow = time.perf_counter(), name not in networks.RECIPES
-            models = [Model(name, guidance, samples, seed, share, resume) for seed in seeds]
-            found = measure_cell(models, calls, long, slow)
+        slow, few = name not in networks.RECIPES, seeds[:1] if name in EXACT else seeds
+        for guidance in guidances(name):
+            began = time.perf_counter()
+            models = [Model(name, guidance, samples, seed, share, resume) for seed in few]
+            found = measure_cell(models, calls, () if slow else long, slow)
             key = f"{name}@{guidance:g}"
             cells[key] = {str(n): summary(one) for n, one in found.items()}
             if not slow:
