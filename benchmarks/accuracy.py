@@ -29,7 +29,7 @@ import multisched as ms
 from benchmarks import networks, report
 from benchmarks.flows import EXACT, Model, kind_of
 from benchmarks.machine import facts
-from benchmarks.settings import OURS, USUAL, peers
+from benchmarks.settings import COMMON, OURS, USUAL, peers
 
 CALLS, LONG = (5, 8, 10, 12, 15, 20), (30, 50)
 GUIDANCE = (1.0, 3.0, 7.0)
@@ -96,7 +96,8 @@ def summary(found: Squares) -> dict[str, Any]:
     ours = [name for name in found if name.startswith("auto") or name in OURS]
     named = [name for name in found if name not in ours]
     ranked = sorted(named, key=lambda name: error(found[name]))
-    kept = dict.fromkeys([*ours, *ranked[:KEPT], best(found, named, middle), best(found, named, worst)])
+    common = best(found, [name for name in named if name.partition(", ")[0] in COMMON])
+    kept = dict.fromkeys([*ours, common, *ranked[:KEPT], best(found, named, middle), best(found, named, worst)])
     kept |= dict.fromkeys(name for name in USUAL if name in found)
     numbers = {
         name: {
@@ -111,6 +112,7 @@ def summary(found: Squares) -> dict[str, Any]:
         "settings": numbers,
         "best": {
             "rms": ranked[0],
+            "common": common,
             "median": best(found, named, middle),
             "worst": best(found, named, worst),
             "on our spacing": best(found, OURS),

@@ -62,6 +62,9 @@ FEW = ("Euler", "DPM++ 2M", "DPM++ 3M", "UniPC 2", "UniPC 3", "UniPC 2 noise", "
 FEW += ("iPNDM 4", "ER-ODE 3")
 """Solvers that are run on the U-Nets and the exact models too, which are slow."""
 
+COMMON = ("Euler", "DPM++ 2M", "DPM++ 3M", "UniPC 2", "UniPC 3", "DEIS 2", "iPNDM 4")
+"""The solvers that are used most, as libraries have them by default."""
+
 OURS = {
     "iPNDM 3, our spacing": SOLVERS["iPNDM 3"],
     "UniPC 2, our spacing": SOLVERS["UniPC 2"],

@@ -83,7 +83,17 @@ def best(like: Recipe, calls: int, guidance: float | None = None) -> Recipe:
     """The recipe for as many model calls that has the smallest error by measurement: `AngleAdams`, one call a step, on
     `SoftLog`, whose constants follow from the path, the number of calls and the guidance by the formulas of `Rule`.
 
-    PLACEHOLDER
+    On networks that the rule was not settled on, at guidance 1 and 3 and 5 to 20 calls, it was at least as accurate as
+    the best setting of seven common solvers on the usual spacings, chosen with hindsight for each number of calls, in
+    55 of 60 cases: in the geometric mean 2.0 and 2.3 times as accurate on flow models (MLP and U-Net), 3.2 times on
+    EDM, 1.2 times on noise prediction. Of all settings of 28 solvers the best was behind it in 49 of 60.
+
+    Where it loses. On noise prediction at 15 to 20 calls, UniPC in its noise form and DEIS of order 3 on Karras's
+    spacing were up to 1.2 times better, on a U-Net up to 1.4 times; at guidance 7 and 15 calls, other settings 2.2
+    times. On flow models at 20 calls and more without guidance, iPNDM of order 3 on "beta" was 1.4 times better, as few
+    samples left for another mode. On exact models of mixtures of Gaussians undamped solvers are better. Where guidance
+    is not told, errors at up to 12 calls are mostly 1.2 to 2.5 times larger without guidance, and 1.5 to 4 times above
+    5. All networks were small; large images, and models that want a shift, were not measured.
 
     Args:
         like: gives the path, the prediction type and the transforms; its spacing and solver are replaced.

@@ -111,8 +111,8 @@ class DPMMultistep(DPM):
     """DPM-Solver multistep: m' and m'' from the parabola through the last estimates (Lu et al. 2022, arXiv 2211.01095,
     algorithm 2).
 
-    The first step of a run and one to sigma = 0 have order 1. The first leaves an error of second order, so the order
-    is min(solver_order, 2), and 3 only makes the constant smaller. The SDE algorithms follow no probability flow.
+    Order min(solver_order, 2), as the first step has order 1, and one to sigma = 0. On smooth models 3 has a smaller
+    constant; on trained networks, in 5 to 20 calls, 2 is 1.2 to 2.2 times nearer. The SDE algorithms follow no flow.
 
     Takes the options of `DPM`; lower_order_final acts in runs of fewer than 15 steps.
 
