@@ -1,19 +1,22 @@
-"""How near do samplers come to a trained network's own probability flow, in 5 to 20 calls?
+"""How near do samplers come to a trained network's own probability flow, in 5 to 50 calls?
 
-    python -m benchmarks.accuracy [--seconds 150] [--samples 32] [--seed 0] [--quick] [--out benchmarks/results/NAME]
+    python -m benchmarks.accuracy [--seeds 3 4 5] [--samples 32] [--names vp ...] [--quick] [--resume]
+        [--out benchmarks/results/NAME]
 
-Trains three small networks on scikit-learn's digits, see `benchmarks.networks`, and runs `ms.sampler("auto")` and the
-samplers that are most used on the spacings that they are used with, with and without guidance. The error of a run is
-the root mean square of its last sample's difference from the flow, which Runge and Kutta's method follows in 1,600
-calls. Guidance is told to "auto". Of the peers the best is taken for each number of calls, with hindsight.
+Trains small networks on scikit-learn's digits from each seed, or takes them from the cache, see `benchmarks.networks`,
+and runs `ms.sampler("auto")` and the samplers of `benchmarks.settings`, with and without guidance. The error of a run
+is the root mean square of its last samples' difference from the flow, which Runge and Kutta's method follows in 1,600
+calls. Guidance is told to "auto". Of the peers the best is taken for each cell, with hindsight. Exact models stand
+beside the networks, whose denoiser is known: mixtures of Gaussians around 64 digits.
 """
 
 import argparse
 import json
 import math
 import os
-from collections.abc import Iterator
-from itertools import pairwise
+import statistics
+import time
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -23,211 +26,160 @@ import numpy as np
 import torch
 
 import multisched as ms
-from benchmarks import networks
+from benchmarks import networks, report
+from benchmarks.flows import EXACT, Model, kind_of
 from benchmarks.machine import facts
-from benchmarks.page import Section
-from benchmarks.timing import geometric_mean
-from multisched.solvers import Adams, DPMMultistep, Euler, ExponentialAdams, Solver
-from multisched.spacings import End, Even, Named, Shift, SoftLog, Spacing
+from benchmarks.settings import COMMON, OURS, USUAL, peers
 
-CALLS = (5, 8, 10, 12, 15, 20)
+CALLS, LONG = (5, 8, 10, 12, 15, 20), (30, 50)
 GUIDANCE = (1.0, 3.0, 7.0)
-STEPS = 400  # of the reference, four calls each
-BOTTOM = {"vp": None, "flow": 2e-3, "edm": 2e-3}  # sigma / alpha where the reference takes x0; None for that at t = 0
+MOST = 12  # peers that are run in long runs too: the best of the longest of CALLS
+KEPT = 5  # peers of a cell that the file has, beside the usual ones
 PACKAGES = ("multisched-diffusion", "numpy", "torch", "scikit-learn")
 
 
-def unipc(order: int) -> Solver:
-    """UniPC with its rule bh2, of lower order in the last steps."""
-    return ExponentialAdams(True, order, order + 1, "bh2", math.inf)
+def guidances(name: str) -> tuple[float, ...]:
+    """Those that a model is run with: less for what is slow, and none for exact models, which know no classes."""
+    return GUIDANCE[: 1 if name in EXACT else 3 if name in networks.RECIPES else 2]
 
 
-SOLVERS: dict[str, Solver] = {
-    "Euler": Euler(),
-    "DPM++ 2M": DPMMultistep(2, lower_order_final=True),
-    "DPM++ 3M": DPMMultistep(3, lower_order_final=True),
-    "UniPC 2": unipc(2),
-    "UniPC 3": unipc(3),
-    "DEIS 2": ExponentialAdams(False, 2, falling=15),
-    "iPNDM 4": Adams("even", "euler", 4),
-}
-LEVELS = ("karras", "exponential", "linspace", "trailing", "beta")
-SPACINGS: dict[str, dict[str, Spacing]] = {
-    "vp": {name: Named(name) for name in LEVELS},
-    "flow": {
-        "shift 1": Even(1.0, 0.0, True),
-        "shift 3": Even(1.0, 0.0, True) | Shift(3.0),
-        "beta": Named("beta"),
-    },
-    "edm": {name: Named(name) for name in ("karras", "exponential")},
-}
-# The usual solvers on our spacing too, which says what of the gain is the solver's.
-OURS = {
-    "iPNDM 3, SoftLog": Adams("even", "euler", 3),
-    "UniPC 2, SoftLog": unipc(2),
-    "DPM++ 2M, SoftLog": SOLVERS["DPM++ 2M"],
-}
+Squares = dict[str, np.ndarray]
+"""By the name of a setting: squared error of every sample, a row per seed."""
 
 
-class Model:
-    """A network with a guidance, as a model of a recipe, and the noise that runs begin from."""
-
-    def __init__(self, kind: str, net: networks.Net, guidance: float, samples: int, seed: int) -> None:
-        generator = torch.Generator().manual_seed(1000 + seed)
-        self.recipe = networks.RECIPES[kind]
-        self.noise = torch.randn(samples, networks.PIXELS, generator=generator, dtype=torch.float64)
-        self.call = networks.guided(net, torch.arange(samples) % networks.CLASSES, guidance)
-        self.kind, self.guidance = kind, guidance
-
-    def x0(self, x: Any, ratio: float) -> Any:
-        """The network's estimate at a level, from its recipe's definition alone."""
-        path, prediction = self.recipe.parts().path, self.recipe.parts().prediction
-        t, alpha, sigma, scale = (float(one) for one in level(path, ratio))
-        return prediction.denoised(scale * x, self.call(scale * x, t), scale * alpha, scale * sigma)
-
-    def run(self, recipe: ms.Recipe, n: int) -> Any:
-        """The end of a run of n steps."""
-        return ms.sample(self.call, recipe.plan(n), self.noise)
-
-    def flow(self, steps: int = STEPS) -> Any:
-        """The end of the flow: d(x / m) / d theta = -(m x0 - alpha / m x) / sigma by Runge and Kutta's fourth-order
-        method, m = hypot(alpha, sigma) and theta = atan2(sigma, alpha), and x0 from the last level."""
-        path = self.recipe.parts().path
-        bottom = BOTTOM[self.kind] or float(path.ratios[0])
-        theta = np.arctan(path_levels(path, bottom, steps))
-        _, alpha, sigma, _ = level(path, np.tan(theta[0]) if theta[0] < np.pi / 2 else np.inf)
-        # A run begins from as much noise as `Plan.start` gives.
-        start = self.recipe.plan(1, spacing=SoftLog(bottom=0.08)).start(self.noise).sample
-        y = start / float(np.hypot(alpha, sigma))
-        for begin, end in pairwise(theta):
-            h = end - begin
-            k1 = self._slope(y, begin)
-            k2 = self._slope(y + h / 2 * k1, begin + h / 2)
-            k3 = self._slope(y + h / 2 * k2, begin + h / 2)
-            k4 = self._slope(y + h * k3, end)
-            y = y + h / 6 * (k1 + 2 * k2 + 2 * k3 + k4)
-        _, alpha, sigma, _ = level(path, bottom)
-        return self.x0(y * float(np.hypot(alpha, sigma)), bottom)
-
-    def _slope(self, y: Any, theta: float) -> Any:
-        path, ratio = self.recipe.parts().path, np.inf if theta >= np.pi / 2 else float(np.tan(theta))
-        _, alpha, sigma, _ = (float(one) for one in level(path, ratio))
-        m = float(np.hypot(alpha, sigma))
-        return -(m * self.x0(y * m, ratio) - alpha * y) / sigma
-
-
-def level(path: Any, ratio: float) -> Any:
-    """The point of a path, pure noise included."""
-    return path.at(np.array(1.0)) if np.isinf(ratio) else path.point(np.array(ratio))
-
-
-def path_levels(path: Any, bottom: float, steps: int) -> np.ndarray:
-    """steps + 1 ratios from the path's noisiest to `bottom`."""
-    grid = SoftLog(0.1, 10.0, bottom).grid(path, ms.spacings.Asked(steps + 1))
-    with np.errstate(divide="ignore"):
-        ratios: np.ndarray = grid.sigmas[:-1] / grid.alphas[:-1]
-    return ratios
-
-
-def peers(kind: str) -> Iterator[tuple[str, ms.Recipe]]:
-    """The named settings of a kind of model."""
-    parts = networks.RECIPES[kind].parts()
-    for solver, update in SOLVERS.items():
-        for spacing, place in SPACINGS[kind].items():
-            yield f"{solver}, {spacing}", ms.Scheduler(parts.path, place | End(), parts.prediction, update)
-
-
-def measure_one(model: Model, calls: tuple[int, ...]) -> dict[int, dict[str, Any]]:
-    """Errors of "auto", of every peer, and of peers on our spacing, by the number of calls."""
-    wanted, found = model.flow(), {}
-    parts = model.recipe.parts()
-    for n in calls:
-        auto = ms.sampler("auto", like=model.recipe, calls=n, guidance=model.guidance)
-        blind = ms.sampler("auto", like=model.recipe, calls=n)
-        place = auto.parts().spacing
-        ours = {name: ms.Scheduler(parts.path, place, parts.prediction, one) for name, one in OURS.items()}
-        found[n] = {
-            "auto": errors(model.run(auto, n), wanted),
-            "auto, guidance not known": errors(model.run(blind, n), wanted),
-            "named": {name: errors(model.run(one, n), wanted) for name, one in peers(model.kind)},
-            "on our spacing": {name: errors(model.run(one, n), wanted) for name, one in ours.items()},
-        }
+def measure_cell(models: Sequence[Model], calls: Sequence[int], long: Sequence[int], few: bool) -> dict[int, Squares]:
+    """Squared errors of all settings, by the number of calls, over models of several seeds."""
+    found: dict[int, Squares] = {}
+    like, guidance = models[0].recipe, models[0].guidance
+    named = dict(peers(models[0].kind, few))
+    for n in (*calls, *long):
+        if n in long:
+            ranked = sorted(named, key=lambda one: error(found[calls[-1]][one]))[:MOST]
+            named = {name: named[name] for name in named if name in ranked or name in USUAL}
+        auto = ms.sampler("auto", like=like, calls=n, guidance=guidance)
+        recipes = {"auto": auto, "auto, guidance not known": ms.sampler("auto", like=like, calls=n), **named}
+        for name, solver in OURS.items():
+            recipes[name] = _with(auto, solver)
+        found[n] = {name: np.stack([one.squares(recipe, n) for one in models]) for name, recipe in recipes.items()}
+    for model in models:
+        model.keep()
     return found
 
 
-def errors(found: Any, wanted: Any) -> dict[str, float]:
-    """Root mean square over all values; and the median and the worst of those of the samples."""
-    squares = ((found - wanted) ** 2).mean(1).numpy()
-    each = np.sqrt(squares)
-    return {"rms": float(np.sqrt(squares.mean())), "median": float(np.median(each)), "worst": float(each.max())}
+def _with(recipe: ms.Recipe, solver: Any) -> ms.Recipe:
+    parts = recipe.parts()
+    return ms.Scheduler(parts.path, parts.spacing, parts.prediction, solver)
 
 
-def least(named: dict[str, dict[str, float]], key: str = "rms") -> tuple[str, float]:
-    """The best of them and its error."""
-    name = min(named, key=lambda one: named[one][key])
-    return name, named[name][key]
+def error(squares: np.ndarray) -> float:
+    """Root mean square of a seed's samples, the median over the seeds."""
+    return statistics.median(np.sqrt(squares.mean(-1)).tolist())
 
 
-def measure(seconds: float, samples: int, seed: int, calls: tuple[int, ...] = CALLS) -> Section:
-    """All networks, with all guidances."""
-    torch.set_num_threads(1)
-    section, table, ratios = Section("Accuracy of few calls on trained networks"), {}, {}
-    for kind in networks.RECIPES:
-        net = networks.trained(kind, seconds, seed)
-        for guidance in GUIDANCE:
-            cell = f"{kind}@{guidance:g}"
-            found = measure_one(Model(kind, net, guidance, samples, seed), calls)
-            section.data[cell] = found
-            for n, row in found.items():
-                (name, error), (moved, on_ours) = least(row["named"]), least(row["on our spacing"])
-                table[f"{cell}, {n}"] = _row(row, name, error, moved, on_ours)
-                ratios.setdefault(cell, {})[str(n)] = f"{error / row['auto']['rms']:.2f}"
-            means = [least(row["named"])[1] / row["auto"]["rms"] for row in found.values()]
-            ratios[cell]["mean"] = f"{geometric_mean(means):.2f}"
-            print(cell, ratios[cell], flush=True)
-    section.say(
-        f"Networks trained for {seconds:g} s each from seed {seed}; {samples} samples. Error of the best named peer,",
-        'chosen with hindsight for each cell, over that of "auto", which knows the guidance; above 1 "auto" is better.',
-    )
-    section.show("network@guidance", ratios)
-    section.say('Root mean square errors; "worst" is that of one sample. The last two: usual solvers on our spacing.')
-    section.show("network@guidance, calls", table)
-    return section
+def middle(squares: np.ndarray) -> float:
+    """The median over all samples."""
+    return float(np.sqrt(np.median(squares)))
 
 
-def _row(row: dict[str, Any], name: str, error: float, moved: str, on_ours: float) -> dict[str, str]:
-    return {
-        "auto": f"{row['auto']['rms']:.2e}",
-        "guidance not known": f"{row['auto, guidance not known']['rms']:.2e}",
-        "best named": f"{error:.2e}",
-        "which": name,
-        "ratio": f"{error / row['auto']['rms']:.2f}",
-        "of medians": f"{least(row['named'], 'median')[1] / row['auto']['median']:.2f}",
-        "of worst": f"{least(row['named'], 'worst')[1] / row['auto']['worst']:.2f}",
-        "on our spacing": f"{on_ours:.2e}",
-        "which of those": moved.partition(",")[0],
+def worst(squares: np.ndarray) -> float:
+    """The largest over all samples."""
+    return float(np.sqrt(squares.max()))
+
+
+def best(found: Squares, names: Iterable[str], of: Callable[[np.ndarray], float] = error) -> str:
+    """The setting with the smallest error."""
+    return min(names, key=lambda name: of(found[name]))
+
+
+def summary(found: Squares) -> dict[str, Any]:
+    """What a file keeps of a cell: errors to three digits, the best peers first."""
+    ours = [name for name in found if name.startswith("auto") or name in OURS]
+    named = [name for name in found if name not in ours]
+    ranked = sorted(named, key=lambda name: error(found[name]))
+    common = best(found, [name for name in named if name.partition(", ")[0] in COMMON])
+    kept = dict.fromkeys([*ours, common, *ranked[:KEPT], best(found, named, middle), best(found, named, worst)])
+    kept |= dict.fromkeys(name for name in USUAL if name in found)
+    numbers = {
+        name: {
+            "rms": _three(error(found[name])),
+            "seeds": [_three(math.sqrt(one.mean())) for one in found[name]],
+            "median": _three(middle(found[name])),
+            "worst": _three(worst(found[name])),
+        }
+        for name in kept
     }
+    return {
+        "settings": numbers,
+        "best": {
+            "rms": ranked[0],
+            "common": common,
+            "median": best(found, named, middle),
+            "worst": best(found, named, worst),
+            "on our spacing": best(found, OURS),
+        },
+    }
+
+
+def _three(value: float) -> float:
+    return float(f"{value:.3g}")
+
+
+def measure(
+    names: Sequence[str],
+    seeds: Sequence[int],
+    samples: int,
+    calls: Sequence[int],
+    long: Sequence[int],
+    share: float,
+    resume: bool,
+) -> dict[str, Any]:
+    """All cells, by model@guidance, and the sums that `report.choices` needs."""
+    torch.set_num_threads(1)
+    cells: dict[str, Any] = {}
+    logs: list[tuple[str, float, int, dict[str, float]]] = []
+    for name in names:
+        slow, few = name not in networks.RECIPES, seeds[:1] if name in EXACT else seeds
+        for guidance in guidances(name):
+            began = time.perf_counter()
+            models = [Model(name, guidance, samples, seed, share, resume) for seed in few]
+            found = measure_cell(models, calls, () if slow else long, slow)
+            key = f"{name}@{guidance:g}"
+            cells[key] = {str(n): summary(one) for n, one in found.items()}
+            if not slow:
+                logs += [(kind_of(name), guidance, n, _logs(found[n])) for n in calls]
+            print(f"{key}: {time.perf_counter() - began:.0f} s", report.ratios(cells[key]), flush=True)
+    return {"cells": cells, "choices": report.choices(logs)}
+
+
+def _logs(found: Squares) -> dict[str, float]:
+    """Mean over the seeds of log error."""
+    return {name: float(np.log(one.mean(-1)).mean() / 2) for name, one in found.items()}
 
 
 def main() -> None:
     """Measure, print, keep."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--seconds", type=float, default=150.0, help="of training for each network")
-    parser.add_argument("--samples", type=int, default=32)
-    parser.add_argument("--seed", type=int, default=0)
-    parser.add_argument("--quick", action="store_true", help="10 seconds and 8 samples, to see that all works")
+    every = [*networks.DESIGNS, *EXACT]
+    parser.add_argument("--seeds", type=int, nargs="+", default=[3, 4, 5], help="of networks and noise")
+    parser.add_argument("--samples", type=int, default=32, help="of each seed")
+    parser.add_argument("--names", nargs="+", choices=every, default=every, metavar="NAME", help=", ".join(every))
+    parser.add_argument("--quick", action="store_true", help="networks hardly trained, to see that all works")
+    parser.add_argument("--resume", action="store_true", help="take runs of an earlier call from the cache")
     parser.add_argument("--out", type=Path, help="file to write, less its ending")
     given = parser.parse_args()
     out = given.out or (None if given.quick else Path("benchmarks/results/accuracy"))
-    seconds, samples = (10.0, 8) if given.quick else (given.seconds, given.samples)
-    section, machine = measure(seconds, samples, given.seed), facts(PACKAGES)
-    text = f"# Accuracy\n\n{', '.join(f'{key} {value}' for key, value in machine.items())}.\n\n{section.markdown()}"
+    seeds, samples, calls, long, share = given.seeds, given.samples, CALLS, LONG, 1.0
+    if given.quick:
+        seeds, samples, calls, long, share = seeds[:1], 4, (5, 8), (10,), 0.01
+    data: dict[str, Any] = {"machine": facts(PACKAGES), "seeds": seeds, "samples": samples}
+    data |= measure(given.names, seeds, samples, calls, long, share, given.resume)
+    text = report.page(data)
     print(text)
     if out is not None:
         out.parent.mkdir(parents=True, exist_ok=True)
         out.with_suffix(".md").write_text(text + "\n", encoding="utf-8")
-        kept = {"machine": machine, "seconds": seconds, "samples": samples, "seed": given.seed, **section.data}
-        out.with_suffix(".json").write_text(json.dumps(kept, indent=1) + "\n", encoding="utf-8")
+        out.with_suffix(".json").write_text(json.dumps(data, indent=None) + "\n", encoding="utf-8")
+        out.with_suffix(".svg").write_text(report.figure(data), encoding="utf-8")
 
 
 if __name__ == "__main__":

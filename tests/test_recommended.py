@@ -1,12 +1,13 @@
 """The sampler "auto": which spacing and solver it chooses, and that they run."""
 
 import math
+from itertools import pairwise
 
 import numpy as np
 import pytest
 
 import multisched as ms
-from multisched.recommended import best, kind_of
+from multisched.recommended import RULES, best, kind_of
 from multisched.solvers import AngleAdams
 
 LIKE = {
@@ -26,57 +27,74 @@ def _made(kind, calls, guidance=None):
     return solver, ratios
 
 
-# kind, calls, guidance: predictor, corrector, even, damping, clean, or None for Euler; bottom
+# kind, calls, guidance: damping, 0 for no corrector, or None for Euler; whether the last step is x0; bottom
 CASES = [
-    ("vp", 5, 1, (2, 3, True, 1.0, False), 0.08),
-    ("vp", 5, 3, (2, 0, True, 2.0, False), 0.15),
-    ("vp", 8, 3, (2, 0, True, 2.0, False), 0.08),
-    ("vp", 10, None, (2, 3, True, 2.0, False), 0.0292),
-    ("vp", 8, 1, (2, 3, True, 1.0, False), 0.0292),
-    ("vp", 15, 1, (2, 3, True, 1.0, True), 0.0292),
-    ("vp", 6, 7, None, 0.15),
-    ("vp", 10, 7, (2, 0, True, 2.0, False), 0.08),
-    ("vp", 20, 7, (2, 0, True, 2.0, True), 0.0292),
-    ("vp", 50, 7, (2, 3, True, 2.0, True), 0.0292),
-    ("flow", 5, 1, (2, 3, True, 1.0, False), 0.08),
-    ("flow", 5, 3, (2, 0, True, 2.0, False), 0.15),
-    ("flow", 7, None, (2, 0, True, 2.0, False), 0.08),
-    ("flow", 8, 3, (2, 3, True, 4.0, False), 0.08),
-    ("flow", 8, 1, (2, 3, True, 0.25, False), 0.0292),
-    ("flow", 5, 7, None, 0.15),
-    ("flow", 6, 7, (2, 0, True, 2.0, False), 0.15),
-    ("flow", 8, 7, (2, 0, True, 2.0, False), 0.08),
-    ("flow", 10, None, (2, 3, True, 2.0, False), 0.0292),
-    ("flow", 12, 3, (2, 3, True, 0.25, False), 0.02),
-    ("flow", 15, 1, (2, 3, True, 0.25, False), 0.012),
-    ("flow", 20, 1, (2, 3, False, 0.0, False), 0.01),
-    ("flow", 20, 7, (2, 3, True, 12.0, False), 0.01),
-    ("flow", 50, 1, (2, 3, False, 0.0, False), 0.003),
-    ("edm", 10, 1, (2, 3, True, 0.25, False), 0.0292),
-    ("edm", 50, 1, (3, 4, False, 0.0, False), 0.002),
-    ("edm", 50, 7, (2, 3, True, 12.0, False), 0.002),
+    ("vp", 5, 1, 1.6, False, 0.08514),
+    ("vp", 8, 1, 0.625, False, 0.05077),
+    ("vp", 10, None, 3.6, False, 0.05522),
+    ("vp", 15, 3, 1.6, False, 0.03167),
+    ("vp", 20, 1, 0.1, True, 0.029168),
+    ("vp", 6, 7, None, False, 0.18432),
+    ("vp", 10, 7, 0, False, 0.07121),
+    ("vp", 15, 7, 8.7111, False, 0.03752),
+    ("vp", 50, 7, 0.784, True, 0.029168),
+    ("flow", 5, 1, 1.0, False, 0.07175),
+    ("flow", 5, 3, 0, False, 0.13871),
+    ("flow", 5, 7, None, False, 0.23062),
+    ("flow", 8, 3, 4.1199, False, 0.04648),
+    ("flow", 10, None, 1.6875, False, 0.02865),
+    ("flow", 10, 0.5, 0.0625, False, 0.0206),
+    ("flow", 12, 7, 0, False, 0.02414),
+    ("flow", 20, 7, 1.3398, False, 0.00792),
+    ("flow", 50, 1, 0.0001, False, 0.002),
+    ("edm", 10, 1, 0.0625, False, 0.0206),
+    ("edm", 20, 1, 0.0039063, False, 0.00592),
+    ("edm", 100, 7, 0.0021438, False, 0.002),
 ]
 
 
-@pytest.mark.parametrize(("kind", "calls", "guidance", "options", "bottom"), CASES)
-def test_what_is_chosen(kind, calls, guidance, options, bottom):
+@pytest.mark.parametrize(("kind", "calls", "guidance", "damping", "clean", "bottom"), CASES)
+def test_what_is_chosen(kind, calls, guidance, damping, clean, bottom):
     solver, ratios = _made(kind, calls, guidance)
-    if options is None:
+    if damping is None:
         assert solver == ms.solvers.Euler()
     else:
-        assert (solver.predictor, solver.corrector, solver.even, solver.damping, solver.clean) == options
-        assert (solver.data, solver.variable) == (1.0, "lam")
+        assert (solver.predictor, solver.corrector) == (2, 3 if damping else 0)
+        assert solver.damping == pytest.approx(damping, rel=1e-4)
+        assert (solver.data, solver.variable, solver.even, solver.clean) == (1.0, "lam", True, clean)
         assert solver.reach == (15.0 if kind == "vp" else 1.0)
         assert solver.far == (50.0 if kind == "flow" else math.inf)
-    assert ratios[-1] == pytest.approx(bottom, rel=2e-3)
+    assert ratios[-1] == pytest.approx(bottom, rel=1e-3)
     assert ratios[0] == pytest.approx({"vp": 14.6146, "flow": math.inf, "edm": 80.0}[kind], rel=1e-4)
     assert len(ratios) == calls
+
+
+# kind, calls: the second ratio, which low and high decide beside the ends
+@pytest.mark.parametrize(("kind", "calls", "second"), [("vp", 10, 6.169), ("flow", 10, 9.0878), ("edm", 20, 20.726)])
+def test_where_levels_lie(kind, calls, second):
+    """Even in log((k + low) / (1 + k / high)): low 0.08 and high n on VP, 0.85 / n and n / 2 elsewhere."""
+    assert _made(kind, calls, 1.0)[1][1] == pytest.approx(second, rel=1e-4)
+
+
+@pytest.mark.parametrize("kind", LIKE)
+def test_the_rule_has_no_jumps(kind):
+    """A longer run has less damping and a cleaner last level, and a guided one more and a noisier, by little a call."""
+    rule, path = RULES[kind], LIKE[kind].parts().path
+    for g in (1.0, 2.0, 3.0, 5.0, 7.0, 9.0):
+        made = [(rule.strength(n, g), rule.spacing(path, n, g).bottom) for n in range(5, 60)]
+        more = [(rule.strength(n, g + 1), rule.spacing(path, n, g + 1).bottom) for n in range(5, 60)]
+        for (damping, bottom), (next_damping, next_bottom) in pairwise(made):
+            assert next_damping <= damping and (math.isinf(damping) or next_damping > damping / 2.1)
+            assert bottom / 1.8 < next_bottom <= bottom
+        assert all(
+            one <= other for pair, wider in zip(made, more, strict=True) for one, other in zip(pair, wider, strict=True)
+        )
 
 
 @pytest.mark.parametrize("guidance", [None, 0, 1.0, 3, 7.5])
 @pytest.mark.parametrize("kind", LIKE)
 def test_every_number_of_calls_runs(kind, guidance):
-    for calls in (*range(1, 35), 100):
+    for calls in (*range(1, 35), 100, 1000):
         plan = best(LIKE[kind], calls, guidance).plan(calls)
         assert len(plan) == calls and np.all(np.isfinite(plan.folded.weights)) and np.all(np.diff(plan.sigmas) < 0)
 
