@@ -204,7 +204,7 @@ def test_spacings_of_distilled_models():
     found = ms.CMStochasticIterative().plan(4).sigmas
     ramp = (80 ** (1 / 7) + np.array([0, 10, 20, 30]) / 39 * (0.002 ** (1 / 7) - 80 ** (1 / 7))) ** 7
     np.testing.assert_allclose(found, [*ramp, 0.002], rtol=1e-9)
-    aims = ms.TCD(eta=0.1).plan(5).grid
+    aims = ms.TCD(eta=0.1).plan(50).grid
     levels = ms.TCD().parts().path.levels(np.floor(0.9 * aims.timesteps[1:-1] + 1e-9))[0]
     np.testing.assert_allclose(aims.next_alphas[:-1], levels, rtol=1e-12)
 
