@@ -32,6 +32,7 @@ UNMEASURED = {
     "Consistency": "is exact for a consistency model, of which it makes samples in any number of calls",
     "LCM": "is exact for a consistency model, of which it makes samples in any number of calls",
     "PingPong": "is exact for a consistency model; with a perfect denoiser its law is another in any number of calls",
+    "Restarted": "runs as its solver does, and its grids lead up again: tests/test_restart.py measures its law",
     "RePaint": "is given a part of the image, which is no Gaussian",
 }
 

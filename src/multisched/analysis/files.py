@@ -15,7 +15,7 @@ from multisched.table.tableau import Tableau
 from multisched.values import shown
 
 FORMAT = "multisched plan 1"
-WHOLE = ("stage", "step")  # the columns of whole numbers
+KINDS = {"stage": np.int64, "step": np.int64, "final": np.bool_}  # of the columns that are not float64
 TRANSFORMS = ("output_transform", "denoised_transform", "noise_transform")
 
 
@@ -87,8 +87,7 @@ def _plan(content: Any) -> Plan:
     columns, registers, operands = content["rows"], content["registers"], content["operands"]
     count = len(columns["sigma"])
     numbers: dict[str, Any] = {
-        name: np.array(column, np.int64 if name in WHOLE else np.float64).reshape(count, 1)
-        for name, column in columns.items()
+        name: np.array(column, KINDS.get(name, np.float64)).reshape(count, 1) for name, column in columns.items()
     }
     grid = Grid(**{one.name: content["grid"][one.name] for one in fields(Grid)})
     rows = Rows(**numbers, grid=grid, opened=int(content["opened"]))

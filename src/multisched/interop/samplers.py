@@ -188,7 +188,7 @@ def sampler(
         >>> len(sampler("Restart").plan(20))  # Heun's method, with 9 of the steps a restart
         39
         >>> sampler("auto", like=Straight(), calls=4).plan(4).sigmas.round(2).tolist()
-        [1.0, 0.68, 0.36, 0.13, 0.0]
+        [1.0, 0.7, 0.42, 0.2, 0.0]
     """
     if name == "auto":
         return _auto(like, spacing, calls, guidance, options)
