@@ -131,6 +131,31 @@ def test_schedulers_are_copied_with_their_run(name):
         assert one.config == scheduler.config
 
 
+STEPPED = {
+    "DDIMScheduler": {"eta": 0.7},
+    "EulerDiscreteScheduler": {"s_churn": 2.0, "s_noise": 1.01},
+    "FlowMatchHeunDiscreteScheduler": {"s_churn": 2.0},
+    "LMSDiscreteScheduler": {"order": 2},
+    "TCDScheduler": {"eta": 0.0},
+}
+
+
+@pytest.mark.parametrize("name", STEPPED)
+def test_options_of_a_step_are_diffusers(name):
+    found = []
+    for kind in (theirs_of(name), getattr(ours, name)):
+        scheduler, generator = kind(), torch.Generator().manual_seed(1)
+        scheduler.set_timesteps(8)
+        x = torch.randn(2, 4, 8, 8, generator=torch.Generator().manual_seed(0))
+        more = {"generator": generator} if "generator" in inspect.signature(kind.step).parameters else {}
+        for t in scheduler.timesteps:
+            seen = scheduler.scale_model_input(x, t) if hasattr(scheduler, "scale_model_input") else x
+            x = scheduler.step(model(seen, t), t, x, return_dict=False, **more, **STEPPED[name])[0]
+        found.append((x, torch.rand(1, generator=generator)))
+    assert far(found[1][0], found[0][0]) < 1e-5
+    assert torch.equal(found[1][1], found[0][1])
+
+
 def test_what_makes_no_plan_is_left_to_diffusers_with_a_warning():
     scheduler = ours.DPMSolverMultistepScheduler()
     with pytest.warns(UserWarning, match="takes diffusers' own steps, since it has no plan: 1000 steps"):

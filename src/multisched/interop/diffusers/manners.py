@@ -63,9 +63,10 @@ UNLIKE = {
     "ScoreSdeVpScheduler",
 }
 """Classes whose step is not of one output at one timestep; it stays diffusers' own."""
-AWAY = ("per_token_timesteps", "r_timestep")
-"""Arguments of a step that lead to levels that are not of the schedule; the step is then diffusers' own, as is that of
-a run of PNDM that begins in mid-schedule, where diffusers asks the model beside the levels of the sample."""
+AWAY = ("order", "per_token_timesteps", "r_timestep")
+"""Arguments of a step that change its order, or lead to levels that are not of the schedule; the step is then
+diffusers' own, as is that of a run of PNDM that begins in mid-schedule, where diffusers asks the model beside the
+levels of the sample."""
 RENAMED = {"stage_index": "stage"}
 """Options of a recipe that have another name as an argument of `set_timesteps`."""
 

@@ -16,6 +16,7 @@ from diffusers.utils import BaseOutput
 from diffusers.utils.torch_utils import randn_tensor
 
 from multisched.errors import ScheduleError
+from multisched.grid import Grid
 from multisched.interop.diffusers import from_diffusers, manners
 from multisched.schedulers import Recipe
 from multisched.table.plan import Plan
@@ -178,7 +179,7 @@ class Steps:
             inputs = {name: options[key] for name, key in manners.INPUTS.items() if name in plan.inputs}
             memory = self._remembered(run, plan, sample, options.get("old_pred_original_sample"), **inputs)
         noise = None
-        if run.draws:
+        if run.draws or (options and plan.noise_draws):
             draws = 1 + self._looks_back(timestep, options)  # CogVideoX's class throws the first of two away
             noise = self._noise(plan, row, model_output, generator, variance_noise, draws)
         state = State(sample, memory, row)
@@ -281,7 +282,7 @@ class Steps:
             before = t - 1 if self._peer == "UnCLIPScheduler" else self._before(t)
         key = (recipe, t, int(before))
         if key not in run.alone:
-            run.alone[key] = recipe.between(t, int(before) if before >= 0 else None)
+            run.alone[key] = _alone(recipe, run.plan, t, int(before))
         return run.alone[key]
 
     def _before(self, t: int) -> int:
@@ -350,7 +351,9 @@ class Steps:
         needed = plan.needs_noise(row)
         if given is not None:
             return (given,) * plan.noise_draws
-        if not needed and self._peer in manners.LAZY:
+        second = self._peer == "FlowMatchHeunDiscreteScheduler" and plan.stages[row] == 1
+        churned = second and plan.needs_noise(row - 1)  # what it draws then cancels
+        if not needed and self._peer in manners.LAZY and not churned:
             return None
         if self._peer in manners.BROWNIAN:
             return (self._brownian(plan, row, output, generator),)
@@ -386,6 +389,14 @@ class Steps:
 def _with(recipe: Recipe, **options: Any) -> Recipe:
     known = {one.name for one in fields(recipe)}
     return replace(recipe, **{name: value for name, value in options.items() if name in known})
+
+
+def _alone(recipe: Recipe, plan: Plan, t: int, before: int) -> Plan:
+    """One row from a timestep to another, up or down, or to the end of the schedule for one below 0."""
+    alpha, sigma = recipe.parts().path.levels(np.asarray([float(t), max(before, 0.0)]))
+    if before < 0:
+        alpha[1], sigma[1] = plan.grid.next_alphas[-1], plan.grid.next_sigmas[-1]
+    return recipe.plan_over(Grid([float(t), float(before)], alpha, sigma, total=1 + (before >= 0)))
 
 
 def _integer(timestep: Any) -> bool:
