@@ -12,7 +12,13 @@ import multisched
 
 SOURCE = Path(multisched.__file__).parent
 EXAMPLES = Path(__file__).parent.parent / "examples"
-PROMISE = {"resume": "equal: True", "log_prob": "log-density of each of the four runs", "compare": "63 model calls"}
+PROMISE = {
+    "resume": "equal: True",
+    "log_prob": "log-density of each of the four runs",
+    "compare": "63 model calls",
+    "serving": "9 requests in 22 calls instead of 60; apart by",
+}
+FACES = {"k_diffusion": "mean 0.39", "jax_loop": "jax: mean 0.39", "diffusers_pipeline": ""}  # the last: tests/peers
 
 
 def test_every_example_is_here():
@@ -24,6 +30,20 @@ def test_an_example(name, backend, monkeypatch, capsys):
     monkeypatch.setattr(sys, "argv", [name, backend.name])
     runpy.run_path(str(EXAMPLES / f"{name}.py"), run_name="__main__")
     assert PROMISE[name] in capsys.readouterr().out
+
+
+def test_every_face_has_an_example():
+    found = {path.stem: len(path.read_text().splitlines()) for path in (EXAMPLES / "faces").glob("*.py")}
+    assert found.keys() == FACES.keys() and max(found.values()) < 60
+
+
+@pytest.mark.parametrize("name", ["k_diffusion", "jax_loop"])
+def test_a_face(name, backend, monkeypatch, capsys):
+    if name == "jax_loop" and backend.name != "jax":
+        pytest.skip("a loop of JAX")
+    monkeypatch.setattr(sys, "argv", [name, backend.name])
+    runpy.run_path(str(EXAMPLES / "faces" / f"{name}.py"), run_name="__main__")
+    assert FACES[name] in capsys.readouterr().out
 
 
 DOCUMENTED = sorted(
