@@ -31,6 +31,7 @@ if TYPE_CHECKING:
     from multisched.diffusion import DiffusionScheduler as DiffusionScheduler
     from multisched.errors import ScheduleError as ScheduleError
     from multisched.grid import Grid as Grid
+    from multisched.interop.configs import from_config as from_config
     from multisched.interop.diffusers import from_diffusers as from_diffusers, to_diffusers as to_diffusers
     from multisched.interop.samplers import sampler as sampler
     from multisched.paths.betas import (
@@ -62,6 +63,7 @@ if not TYPE_CHECKING:
             "diffusion": "DiffusionScheduler",
             "errors": "ScheduleError",
             "grid": "Grid",
+            "interop.configs": "from_config",
             "interop.diffusers": "from_diffusers to_diffusers",
             "interop.samplers": "sampler",
             "predictions": "Prediction",
