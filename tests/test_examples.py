@@ -18,7 +18,12 @@ PROMISE = {
     "compare": "63 model calls",
     "serving": "9 requests in 22 calls instead of 60; apart by",
 }
-FACES = {"k_diffusion": "mean 0.39", "jax_loop": "jax: mean 0.39", "diffusers_pipeline": ""}  # the last: tests/peers
+FACES = {
+    "k_diffusion": "mean 0.39",
+    "jax_loop": "jax: mean 0.39",
+    "robot_policy": "chunk 3: 6 calls, actions 0.2",
+    "diffusers_pipeline": "",
+}  # the last: tests/peers
 
 
 def test_every_example_is_here():
@@ -37,7 +42,7 @@ def test_every_face_has_an_example():
     assert found.keys() == FACES.keys() and max(found.values()) < 60
 
 
-@pytest.mark.parametrize("name", ["k_diffusion", "jax_loop"])
+@pytest.mark.parametrize("name", ["k_diffusion", "jax_loop", "robot_policy"])
 def test_a_face(name, backend, monkeypatch, capsys):
     if name == "jax_loop" and backend.name != "jax":
         pytest.skip("a loop of JAX")

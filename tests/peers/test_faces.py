@@ -228,3 +228,20 @@ def test_a_compiled_step_is_one_graph_and_a_second_where_a_first_call_has_no_mem
         y = compiled(model(y, 0), t, y, return_dict=False, **more)[0]
     assert counter.frame_count <= 1 + bool(len(eager._run.plan.tableau.registers) > 1)
     assert far(y, x) < 1e-5
+
+
+@pytest.mark.parametrize("name", ["DDPMScheduler", "DDIMScheduler"])
+def test_the_loop_of_diffusion_policies(name):
+    """LeRobot's and diffusion_policy's `conditional_sample`: int64 timesteps, one per trajectory, and a generator."""
+    found = []
+    for kind in (theirs_of(name), getattr(ours, name)):
+        scheduler = kind(num_train_timesteps=100, beta_schedule="squaredcos_cap_v2", clip_sample=True)
+        scheduler.set_timesteps(10 if name == "DDIMScheduler" else 100)
+        generator = torch.Generator().manual_seed(0)
+        trajectory = torch.randn(2, 16, 7, generator=generator)
+        for t in scheduler.timesteps:
+            times = torch.full(trajectory.shape[:1], t, dtype=torch.long)
+            output = torch.tanh(trajectory + 0.01 * times[:, None, None])
+            trajectory = scheduler.step(output, t, trajectory, generator=generator).prev_sample
+        found.append(trajectory)
+    assert far(found[1], found[0]) < 1e-5

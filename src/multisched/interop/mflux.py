@@ -78,7 +78,7 @@ class Steps:
             tail = self._plan if timestep == 0 else self._recipe.plan(**self._asked, start=timestep)
             zeros = tuple(0 * latents for _ in tail.tableau.registers[1:])
             self._state = tail, State(latents, zeros, 0), timestep
-        plan, state, _ = self._state
+        plan, state = self._state[:2]
         after = plan.step(state._replace(sample=latents), backends.of(latents).astype(noise, latents.dtype))
         self._state = plan, after, timestep + 1
         return after.sample
