@@ -274,3 +274,24 @@ def test_a_straightened_middle_is_told_by_its_own_time():
     solver = ms.solvers.Straightened(ms.solvers.Midpoint())
     rows = ms.Scheduler(*flow(3.0), "flow_prediction", solver).plan(5).rows
     np.testing.assert_allclose(rows.timestep, 1000 * rows.sigma, rtol=1e-12)
+
+
+def test_the_lists_of_align_your_steps():
+    """Every number of Sabour et al.'s lists; those of 32 levels by their sum and that of their squares."""
+    for model, listed in {
+        "sd1": [999, 850, 736, 645, 545, 455, 343, 233, 124, 24],
+        "sdxl": [999, 845, 730, 587, 443, 310, 193, 116, 53, 13],
+    }.items():
+        assert ms.spacings.align_your_steps(model)["timesteps"].tolist() == listed
+    svd = [700.0, 54.5, 15.886, 7.977, 4.248, 1.789, 0.981, 0.403, 0.173, 0.034]
+    np.testing.assert_allclose(ms.spacings.align_your_steps("svd")["sigmas"], svd, rtol=1e-12)
+    middle = ms.spacings.align_your_steps("svd", 20)["sigmas"][1::2]  # half way in the logarithm
+    np.testing.assert_allclose(middle, np.sqrt(np.array(svd) * [*svd[1:], 0.002]), rtol=1e-12)
+    for name, total, squares in (
+        ("align_your_steps_32", 85.07389245, 588.306486259),
+        ("align_your_steps_32_sdxl", 76.49100735, 556.580289124),
+    ):
+        found = ms.spacings.published.levels_of(name, 32)
+        assert np.sum(found) == pytest.approx(total, abs=1e-8), np.sum(found)
+        assert np.sum(found**2) == pytest.approx(squares, rel=1e-9), np.sum(found**2)
+        assert found[0] == 14.615 and found[-1] == 0.015
