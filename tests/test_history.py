@@ -71,7 +71,7 @@ def test_a_run_in_two_plans_is_the_run(name, make, backend):
         state = whole.step(state, make(outputs[row]), z)
     rest = run(late, late.resume(half), calls)
     np.testing.assert_array_equal(backend.to_numpy(rest.sample), backend.to_numpy(state.sample))
-    index = backend.asarray(calls, "int32")
+    index = backend.asarray(calls, "int32", backend.device(state.sample))
     traced = run(late, late.resume(half._replace(index=index)), calls)
     np.testing.assert_allclose(backend.to_numpy(traced.sample), backend.to_numpy(state.sample), rtol=2e-5, atol=1e-5)
 

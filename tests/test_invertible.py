@@ -15,7 +15,7 @@ MIX = np.random.default_rng(5).standard_normal((6, 6)) / 3
 def _model(backend, x, t):
     """Of no particular form, and bounded."""
     xp = backend.xp
-    mixed = xp.sum(x[:, :, None] * backend.asarray(MIX, x.dtype)[None, :, :], axis=1)
+    mixed = xp.sum(x[:, :, None] * backend.asarray(MIX, x.dtype, backend.device(x))[None, :, :], axis=1)
     return xp.tanh(mixed + 0.001 * t) + 0.3 * xp.cos(2 * x)
 
 

@@ -1,53 +1,28 @@
 """What the classes of diffusers do each in its own way, beside the arithmetic of a step."""
 
-BY_TIME = {
-    "CogVideoXDDIMScheduler",
-    "CogVideoXDPMScheduler",
-    "ConsistencyDecoderScheduler",
-    "DDIMInverseScheduler",
-    "DDIMParallelScheduler",
-    "DDIMScheduler",
-    "DDPMParallelScheduler",
-    "DDPMScheduler",
-    "DDPMWuerstchenScheduler",
-    "RePaintScheduler",
-    "UnCLIPScheduler",
-}
+
+def _classes(names: str) -> frozenset[str]:
+    return frozenset(f"{name}Scheduler" for name in names.split())
+
+
+BY_TIME = _classes(
+    "CogVideoXDDIM CogVideoXDPM ConsistencyDecoder DDIMInverse DDIMParallel DDIM DDPMParallel DDPM DDPMWuerstchen "
+    "RePaint UnCLIP"
+)
 """Classes that look each timestep up; the others count their calls."""
-LAZY = {
-    "ConsistencyDecoderScheduler",
-    "DDPMParallelScheduler",
-    "DDPMScheduler",
-    "DPMSolverSDEScheduler",
-    "EDMEulerScheduler",
-    "EulerDiscreteScheduler",
-    "FlowMatchHeunDiscreteScheduler",
-    "KDPM2AncestralDiscreteScheduler",
-    "LCMScheduler",
-    "LTXEulerAncestralRFScheduler",
-    "ScoreSdeVeScheduler",
-    "TCDScheduler",
-    "UnCLIPScheduler",
-}
+LAZY = _classes(
+    "ConsistencyDecoder DDPMParallel DDPM DPMSolverSDE EDMEuler EulerDiscrete FlowMatchHeunDiscrete "
+    "KDPM2AncestralDiscrete LCM LTXEulerAncestralRF ScoreSdeVe TCD UnCLIP"
+)
 """Classes that draw no noise in a row where it has no weight. The others do, and so move their generator on."""
-FLOAT32_NOISE = {
-    "DPMSolverMultistepInverseScheduler",
-    "DPMSolverMultistepScheduler",
-    "FlowMatchEulerDiscreteScheduler",
-    "FlowMatchHeunDiscreteScheduler",
-    "FlowMatchLCMScheduler",
-    "SCMScheduler",
-}
+FLOAT32_NOISE = _classes(
+    "DPMSolverMultistepInverse DPMSolverMultistep FlowMatchEulerDiscrete FlowMatchHeunDiscrete FlowMatchLCM SCM"
+)
 """Classes that draw noise in float32; the others draw it in the dtype of the model's output."""
-NO_INTEGERS = {
-    "CMStochasticIterativeScheduler",
-    "EDMEulerScheduler",
-    "EulerAncestralDiscreteScheduler",
-    "EulerDiscreteScheduler",
-    "FlowMatchEulerDiscreteScheduler",
-    "FlowMatchHeunDiscreteScheduler",
-    "FlowMatchLCMScheduler",
-}
+NO_INTEGERS = _classes(
+    "CMStochasticIterative EDMEuler EulerAncestralDiscrete EulerDiscrete FlowMatchEulerDiscrete "
+    "FlowMatchHeunDiscrete FlowMatchLCM"
+)
 """Classes that refuse integers as timesteps, which are mostly the numbers of the loop."""
 CUTS = ("DEISMultistep", "DPMSolver", "EDMDPMSolver", "SASolver", "UniPC")
 """Classes of these names cut a learned variance off the model's output."""
@@ -55,13 +30,7 @@ LEARNED = ("learned", "learned_range")
 COGVIDEO = "CogVideoXDPMScheduler"
 COSINE = {"CosineDPMSolverMultistepScheduler"}
 BROWNIAN = COSINE | {"DPMSolverSDEScheduler"}
-UNLIKE = {
-    "HeliosDMDScheduler",
-    "KarrasVeScheduler",
-    "RFD4ProteinaScheduler",
-    "ScoreSdeVeScheduler",
-    "ScoreSdeVpScheduler",
-}
+UNLIKE = _classes("HeliosDMD KarrasVe RFD4Proteina ScoreSdeVe ScoreSdeVp")
 """Classes whose step is not of one output at one timestep; it stays diffusers' own."""
 AWAY = ("order", "per_token_timesteps", "r_timestep")
 """Arguments of a step that change its order, or lead to levels that are not of the schedule; the step is then

@@ -8,7 +8,7 @@ import copy
 import functools
 import warnings
 from dataclasses import dataclass, field, fields, replace
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
@@ -70,24 +70,27 @@ class Steps:
     _names: tuple[str, ...]
     _cuts: bool
     _away: tuple[str, ...] = ()
-    # What diffusers' classes keep, each some of it.
-    _internal_dict: Any
-    config: Any
-    counter: Any
-    sigmas: Any
-    model_outputs: Any
-    lower_order_nums: Any
-    noise_sampler: Any
-    noise_sampler_seed: Any
-    num_inference_steps: Any
-    timesteps: Any
-    index_for_timestep: Any
-    _step_index: Any
-    _begin_index: Any
     _run: Any = None
     """A `Run`; None before `set_timesteps`."""
     _refused: bool = False
     _read: tuple[Any, Any, Recipe] | None = None
+
+    # What diffusers' classes keep, each some of it.
+    counter: Any
+    ets: Any
+    last_sample: Any
+    lower_order_nums: Any
+    mid_point_sigma: Any
+    model_outputs: Any
+    noise_sampler: Any
+    num_inference_steps: Any
+    sigmas: Any
+    timesteps: Any
+    _begin_index: Any
+    _step_index: Any
+    if TYPE_CHECKING:
+
+        def __getattr__(self, name: str) -> Any: ...
 
     @property
     def recipe(self) -> Recipe:
