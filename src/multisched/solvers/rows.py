@@ -144,6 +144,6 @@ def rows_of(grid: Grid, step: np.ndarray, stage: np.ndarray, point: np.ndarray |
         sigma_next=xp.take(grid.next_sigmas, first, axis=0)[:, None],
         stage=constant(stage[:, None]),
         step=constant(step[:, None]),  # sliced there, it would be traced
-        final=constant(np.diff(step, append=-1)[:, None] != 0),
+        final=constant(np.concatenate([step[1:] != step[:-1], np.ones(1, bool)[: step.size]])[:, None]),
         grid=grid,
     )

@@ -239,8 +239,10 @@ def _check_ways_up(solver: Solver, rows: Rows, tableau: Tableau) -> None:
     grid = rows.grid
     if not isinstance(grid.sigmas, np.ndarray):
         return
-    down = grid.next_sigmas * grid.alphas[:-1] < grid.sigmas[:-1] * grid.next_alphas
     above = grid.sigmas[1:] * grid.alphas[:-1] > grid.sigmas[:-1] * grid.alphas[1:]
+    if not above.any():
+        return
+    down = grid.next_sigmas * grid.alphas[:-1] < grid.sigmas[:-1] * grid.next_alphas
     if not np.any(down & above):
         return
     served = np.asarray(solver.serves(rows))[:, 0]
