@@ -29,8 +29,8 @@ DATA = ms.analysis.Gaussian(0.4, 0.6)
 # What has neither an order nor a weak order that could be measured.
 UNMEASURED = {
     "CFGPlusPlus": "follows the flow of its solver where both outputs are the same, none under guidance",
-    "Consistency": "is exact for a consistency model, of which it makes samples in any number of calls",
-    "LCM": "is exact for a consistency model, of which it makes samples in any number of calls",
+    "Consistency": "is exact for a consistency model: any number of calls gives samples of it",
+    "LCM": "is exact for a consistency model: any number of calls gives samples of it",
     "PingPong": "is exact for a consistency model; with a perfect denoiser its law is another in any number of calls",
     "Restarted": "runs as its solver does, and its grids lead up again: tests/test_restart.py measures its law",
     "RePaint": "is given a part of the image, which is no Gaussian",

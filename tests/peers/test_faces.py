@@ -245,3 +245,55 @@ def test_the_loop_of_diffusion_policies(name):
             trajectory = scheduler.step(output, t, trajectory, generator=generator).prev_sample
         found.append(trajectory)
     assert far(found[1], found[0]) < 1e-5
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        "FlowMatchEulerDiscreteScheduler",
+        "UniPCMultistepScheduler",
+        "DPMSolverMultistepScheduler",
+        "HeunDiscreteScheduler",
+    ],
+)
+def test_a_compiled_run_begins_where_it_is_told_to(name):
+    torch._dynamo.reset()
+    kind = getattr(ours, name)
+    first, ends = 4, []
+    for compiled in (False, True):
+        scheduler = kind()
+        scheduler.set_timesteps(10)
+        scheduler.set_begin_index(first)
+        step = torch.compile(scheduler.step, fullgraph=True, backend="eager") if compiled else scheduler.step
+        x = torch.randn(1, 4, 8, 8, generator=torch.Generator().manual_seed(0))
+        for t in scheduler.timesteps[first:]:
+            x = step(model(x, 0), t, x, return_dict=False)[0]
+        ends.append(x)
+    assert far(ends[1], ends[0]) < 1e-6
+
+
+def test_a_list_of_timesteps_that_callers_cut_is_still_told_by_its_place():
+    """Image to image that leaves a part of the list to the scheduler."""
+    found = []
+    for kind in (diffusers.DDIMScheduler, ours.DDIMScheduler):
+        scheduler = kind()
+        scheduler.set_timesteps(10)
+        scheduler.timesteps = scheduler.timesteps[4:]
+        x = torch.linspace(-1, 1, 8).reshape(1, 8)
+        for t in scheduler.timesteps:
+            x = scheduler.step(model(x, t), t, x, return_dict=False)[0]
+        found.append(x)
+    assert far(found[1], found[0]) < 1e-5
+
+
+def test_a_learned_variance_is_cut_off_compiled_too():
+    x, ends = torch.linspace(-1, 1, 3 * 16).reshape(1, 3, 4, 4), []
+    for compiled in (False, True):
+        scheduler = ours.DPMSolverMultistepScheduler(variance_type="learned_range")
+        scheduler.set_timesteps(4)
+        step = torch.compile(scheduler.step, fullgraph=True, backend="eager") if compiled else scheduler.step
+        y = x
+        for t in scheduler.timesteps:
+            y = step(torch.cat([model(y, 0), 0 * y], 1), t, y, return_dict=False)[0]
+        ends.append(y)
+    assert far(ends[1], ends[0]) < 1e-6

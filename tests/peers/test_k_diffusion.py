@@ -224,7 +224,7 @@ def test_a_run_of_dpm_fast(calls):
 
 @pytest.mark.parametrize("seed", range(30))
 def test_a_run_of_dpm_adaptive(seed):
-    """One step size for the batch, and no limit to it: the same tries, of which the same are taken."""
+    """One step size for the batch, without a limit: the same tries are made, and the same are accepted."""
     rng = np.random.default_rng(seed)
     low, high = ends(rng, "karras")
     name, model = "sample_dpm_adaptive", denoiser(rng, 5)

@@ -11,8 +11,15 @@ from multisched.interop.diffusers import Report, from_diffusers, source
 from multisched.interop.samplers import SCHEDULES, sampler
 from multisched.schedulers import Recipe
 
-LEROBOT = ("num_train_timesteps", "beta_schedule", "beta_start", "beta_end", "prediction_type", "clip_sample")
-LEROBOT_MORE = (*LEROBOT, "clip_sample_range")
+LEROBOT = (
+    "num_train_timesteps",
+    "beta_schedule",
+    "beta_start",
+    "beta_end",
+    "prediction_type",
+    "clip_sample",
+    "clip_sample_range",
+)
 ROBOMIMIC = ("ddpm", "ddim")
 MONAI_SCHEDULES = {"linear_beta": "linear", "scaled_linear_beta": "scaled_linear"}
 MONAI_DEFAULTS = {"schedule": "linear_beta", "beta_start": 1e-4, "beta_end": 2e-2}
@@ -60,12 +67,12 @@ def from_config(config: Any, like: Any = None) -> Recipe:
     if "rescale_zero_terminal_snr" in config:
         renamed = {"rescale_zero_terminal_snr": "rescale_betas_zero_snr"}
         config = {renamed.get(key, key): value for key, value in config.items()}
-    if "_class_name" in config or hasattr(config, "_class_name"):
+    if "_class_name" in config:
         return from_diffusers(config)
     if isinstance(config.get("_target_"), str):
         return from_diffusers(_monai(config) if "schedule" in config or "monai" in config["_target_"] else config)
     if "noise_scheduler_type" in config:
-        used = {key: config[key] for key in LEROBOT_MORE if key in config}
+        used = {key: config[key] for key in LEROBOT if key in config}
         return _noting(
             from_diffusers({"_class_name": f"{config['noise_scheduler_type']}Scheduler", **used}), config, used
         )

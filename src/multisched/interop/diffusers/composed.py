@@ -12,7 +12,8 @@ from diffusers.schedulers.scheduling_utils import SchedulerMixin, SchedulerOutpu
 from multisched.errors import ScheduleError
 from multisched.interop.diffusers import PEERS
 from multisched.interop.diffusers.face import face_of
-from multisched.interop.diffusers.steps import Steps, listed
+from multisched.interop.diffusers.run import listed
+from multisched.interop.diffusers.steps import Steps
 from multisched.interop.samplers import sampler
 from multisched.schedulers import Recipe
 from multisched.spacings import DynamicShift
@@ -84,6 +85,7 @@ class RecipeScheduler(Steps, SchedulerMixin, ConfigMixin):  # type: ignore[misc]
     def set_begin_index(self, begin_index: int = 0) -> None:
         """Begin the run at a row, for image to image."""
         self._begin_index = begin_index
+        self._begins_at(begin_index)
 
     def set_timesteps(
         self,

@@ -35,6 +35,8 @@ def face_of(name: str) -> type:
     own: dict[str, Any] = {"__module__": "multisched.interop.diffusers", "_peer": name, "_theirs": theirs}
     if hasattr(theirs, "state_in_first_order"):
         own["state_in_first_order"] = property(_first_of_two)
+    if hasattr(theirs, "set_begin_index") and name not in UNLIKE:
+        own["set_begin_index"] = _set_begin_index(theirs)
     own["_cuts"] = name.startswith(CUTS)
     own["__doc__"] = f"diffusers' {name}, whose steps are rows of our plans."
     own["__new__"] = _as_theirs
@@ -72,6 +74,15 @@ def _set_timesteps(theirs: Any) -> Any:
         self._running(**bound, **more)
 
     return set_timesteps
+
+
+def _set_begin_index(theirs: Any) -> Any:
+    @functools.wraps(theirs.set_begin_index)
+    def set_begin_index(self: Any, begin_index: int = 0) -> None:
+        theirs.set_begin_index(self, begin_index)
+        self._begins_at(begin_index)
+
+    return set_begin_index
 
 
 def _stepping(theirs: Any) -> Any:

@@ -4,61 +4,21 @@ A timestep is read where diffusers reads it: once a run for classes that count t
 loop gives views of `timesteps`; so no step waits for a device.
 """
 
-import copy
-import functools
 import warnings
-from dataclasses import dataclass, field, fields, replace
+from dataclasses import fields, replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
 from diffusers.utils import BaseOutput
-from diffusers.utils.torch_utils import randn_tensor
 
 from multisched.errors import ScheduleError
-from multisched.grid import Grid
-from multisched.interop.diffusers import from_diffusers, manners
+from multisched.interop.diffusers import drawing, from_diffusers, history, manners
+from multisched.interop.diffusers.run import Run, host, listed, row_between, with_options
 from multisched.schedulers import Recipe
 from multisched.table.plan import Plan
 from multisched.table.state import State
 from multisched.variants import STEP_OPTIONS, Variants
-
-
-@dataclass
-class Run:
-    """A run that a scheduler is in.
-
-    Attributes:
-        recipe, variants: its recipe and plans.
-        plan: the one that was set.
-        told: its rows by timestep, for classes that look it up.
-        first: the row that the run began at.
-        memory: the solver's registers; None before the first step.
-        row: the row after the last step, where timesteps are looked up.
-        quick: whether a step is one sum, with nothing to draw, keep or look up.
-        draws: draws of noise of a row.
-        shows: the attributes of the scheduler that show its history.
-        shown: what they had after the last step.
-        alone: plans of a single row.
-    """
-
-    recipe: Recipe
-    variants: Variants
-    plan: Plan
-    told: dict[int, int]
-    times: Any
-    counter: torch.Tensor = field(default_factory=lambda: torch.tensor(0))
-    first: int = 0
-    memory: tuple[torch.Tensor, ...] | None = None
-    row: int = 0
-    quick: bool = False
-    draws: int = 0
-    shows: frozenset[str] = frozenset()
-    shown: tuple[Any, ...] = ()
-    alone: dict[Any, Plan] = field(default_factory=dict)
-
-    def __deepcopy__(self, memo: dict[int, Any]) -> "Run":
-        return replace(self, memory=copy.deepcopy(self.memory, memo), shown=copy.deepcopy(self.shown, memo))
 
 
 class Steps:
@@ -104,7 +64,7 @@ class Steps:
             said = {key: value for key, value in listed(config).items() if key != "variance_type" or not self._cuts}
             found = from_diffusers({**said, "_class_name": self._peer}, strict=False)
             if shift is not None and getattr(found, "shift", shift) != shift:
-                found = _with(found, shift=shift)
+                found = with_options(found, shift=shift)
             self._read = config, shift, found
         return self._read[2]
 
@@ -114,7 +74,7 @@ class Steps:
         options = {manners.RENAMED.get(name, name): value for name, value in asked.items() if value is not None}
         options = {name: value for name, value in options.items() if name in known}
         recipe = replace(recipe, **options) if options else recipe
-        lists = {name: _host(asked[name]) for name in ("timesteps", "sigmas") if asked.get(name) is not None}
+        lists = {name: host(asked[name]) for name in ("timesteps", "sigmas") if asked.get(name) is not None}
         n = None if lists else num_inference_steps
         if asked.get("mu") is not None and getattr(recipe, "use_dynamic_shifting", False):
             lists["mu"] = asked["mu"]
@@ -126,7 +86,10 @@ class Steps:
         told = {round(t): row for row, t in reversed([*enumerate(plan.timesteps)])}
         run = Run(recipe, Variants(recipe, plan, n, lists), plan, told, self.__dict__.get("timesteps"))
         run.memory = () if len(plan.tableau.registers) == 1 else None
+        run.cuts = self._cuts and self._internal_dict.get("variance_type") in manners.LEARNED
         run.draws = plan.noise_draws
+        run.traced = plan
+        run.looked = self._peer in manners.BY_TIME or (run.memory == () and not any(plan.stages))
         counted = self._peer not in manners.BY_TIME and not self._cuts
         run.quick = counted and self._names == ("prev_sample",) and run.memory == () and not run.draws
         run.shows = manners.HISTORY & self.__dict__.keys()
@@ -172,10 +135,10 @@ class Steps:
                 "like the number of the step."
             )
         run = self._run
+        if run.cuts:
+            model_output = model_output[:, : sample.shape[1]]
         if torch.compiler.is_compiling():
             return self._traced(run, model_output, timestep, sample, return_dict, variance_noise, options)
-        if self._cuts and self._internal_dict.get("variance_type") in manners.LEARNED:
-            model_output = model_output[:, : sample.shape[1]]
         plan, row = self._place(run, timestep, options)
         memory = run.memory
         if memory != () or plan.inputs:
@@ -183,8 +146,8 @@ class Steps:
             memory = self._remembered(run, plan, sample, options.get("old_pred_original_sample"), **inputs)
         noise = None
         if run.draws or (options and plan.noise_draws):
-            draws = 1 + self._looks_back(timestep, options)  # CogVideoX's class throws the first of two away
-            noise = self._noise(plan, row, model_output, generator, variance_noise, draws)
+            times = 1 + self._looks_back(timestep, options)  # CogVideoX's class throws the first of two away
+            noise = drawing.draws(self, plan, row, model_output, generator, variance_noise, times)
         state = State(sample, memory, row)
         after = plan.step(state, model_output, noise)
         self._keep(run, plan, after)
@@ -205,13 +168,13 @@ class Steps:
     def _traced(
         self, run: Run, output: Any, timestep: Any, sample: Any, return_dict: bool, noise: Any, options: dict[str, Any]
     ) -> Any:
-        """A step inside torch.compile. The row is a tensor, so that one graph serves all rows: that of the timestep for
-        classes that look it up, and else the one after the last, from `set_begin_index` on."""
+        """A step inside torch.compile. The row is a tensor, so that one graph serves all rows: that of the timestep
+        where it has one and nothing is remembered, and else the one after the last, from `set_begin_index` on."""
         wanted = {name: value for name, value in options.items() if name in STEP_OPTIONS}
         if any(value != getattr(run.recipe, name, value) for name, value in wanted.items()):
             raise ScheduleError(f"inside torch.compile a step of {self._peer} has the options of its configuration.")
-        plan, row = run.plan, run.counter
-        if self._peer in manners.BY_TIME:
+        plan, row = run.traced, run.counter
+        if run.looked:
             row = (run.times.to(timestep.device) - timestep.reshape(-1)[0]).abs().argmin()
         inputs = {name: options[key] for name, key in manners.INPUTS.items() if name in plan.inputs}
         memory = run.memory or tuple(inputs.get(one, torch.zeros_like(sample)) for one in plan.tableau.registers[1:])
@@ -237,7 +200,7 @@ class Steps:
         """The plan and the row of a step."""
         recipe = run.recipe
         if options:
-            recipe = _with(recipe, **{name: value for name, value in options.items() if name in STEP_OPTIONS})
+            recipe = with_options(recipe, **{name: value for name, value in options.items() if name in STEP_OPTIONS})
         if self._peer in manners.BY_TIME:
             row = self._looked_up(run, timestep)
             if row is None:
@@ -253,6 +216,14 @@ class Steps:
             run.first = row if len(run.plan.tableau.registers) > 1 + len(run.plan.inputs) else 0
         return run.variants.running(recipe, run.first), row - run.first
 
+    def _begins_at(self, row: int) -> None:
+        """Let a run inside torch.compile begin at a row: a solver that looks back begins anew there."""
+        run = self._run
+        if run is not None:
+            looks_back = row > 0 and len(run.plan.tableau.registers) > 1 + len(run.plan.inputs)
+            run.traced = run.variants.running(run.recipe, row if looks_back else 0)
+            run.counter = torch.tensor(0 if looks_back else row)
+
     def _find_first(self, timestep: Any) -> None:
         if hasattr(self, "_init_step_index"):
             self._init_step_index(timestep)
@@ -267,8 +238,8 @@ class Steps:
         due = run.row
         if self._peer == "DDPMWuerstchenScheduler":  # whose timesteps are shares, one per sample
             return int(np.abs(run.plan.timesteps - float(timestep.reshape(-1)[0])).argmin())
-        if isinstance(timestep, torch.Tensor) and timestep.device.type != "cpu" and timestep.ndim == 0:
-            own = self.timesteps
+        if isinstance(timestep, torch.Tensor) and timestep.ndim == 0:
+            own = run.times
             if timestep.untyped_storage().data_ptr() == own.untyped_storage().data_ptr():
                 return (timestep.storage_offset() - own.storage_offset()) // own.stride(0)
         t = int(timestep)
@@ -285,7 +256,7 @@ class Steps:
             before = t - 1 if self._peer == "UnCLIPScheduler" else self._before(t)
         key = (recipe, t, int(before))
         if key not in run.alone:
-            run.alone[key] = _alone(recipe, run.plan, t, int(before))
+            run.alone[key] = row_between(recipe, run.plan, t, int(before))
         return run.alone[key]
 
     def _before(self, t: int) -> int:
@@ -302,21 +273,7 @@ class Steps:
             return (old,)
         if run.memory is None or len(run.memory) != len(names) or inputs:
             return plan.start(sample, **inputs).memory
-        shown = self._history()
-        if len(shown) == len(run.shown) and all(a is b for a, b in zip(shown, run.shown, strict=True)):
-            return run.memory
-        return tuple(self._told(name, kept) for name, kept in zip(names, run.memory, strict=True))
-
-    def _history(self) -> tuple[Any, ...]:
-        own = self.__dict__
-        return (*(own.get("model_outputs") or own.get("ets") or ()), own.get("last_sample"))
-
-    def _told(self, register: str, kept: torch.Tensor) -> torch.Tensor:
-        """A register as the scheduler's attributes have it."""
-        *values, last = self._history()
-        back = 1 if register in manners.NEWEST else int(register[-1]) if register[-1].isdigit() else 0
-        found = last if register == "anchor" else values[-back] if 0 < back <= len(values) else None
-        return kept if found is None else found
+        return history.registers(self, plan, run.memory, run.shown)
 
     def _keep(self, run: Run, plan: Plan, after: State[Any]) -> None:
         """Note what a step left, and show it as diffusers' classes do."""
@@ -328,91 +285,10 @@ class Steps:
         else:
             self._step_index += 1
         if run.shows:
-            self._show(run, plan, after)
-
-    def _show(self, run: Run, plan: Plan, after: State[Any]) -> None:
-        named = dict(zip(plan.tableau.registers[1:], after.memory, strict=True))
-        newest = [named[name] for name in manners.NEWEST if name in named]
-        values = newest + [kept for name, kept in named.items() if name[-1:].isdigit() and name not in manners.NEWEST]
-        if "model_outputs" in run.shows:
-            depth = len(self.model_outputs)
-            self.model_outputs = ([None] * depth + values[::-1])[-depth:]
-        if "ets" in run.shows:
-            self.ets = values[::-1]
-        if "last_sample" in run.shows:
-            self.last_sample = named.get("anchor")
-        if "mid_point_sigma" in run.shows and after.index < len(plan):
-            self.mid_point_sigma = plan.rows.sigma[after.index, 0] / plan.rows.alpha[after.index, 0]
-        if "lower_order_nums" in run.shows:
-            self.lower_order_nums = min(self.lower_order_nums + 1, len(values) + 1)
-        run.shown = self._history()
-
-    def _noise(
-        self, plan: Plan, row: int, output: torch.Tensor, generator: Any, given: torch.Tensor | None, draws: int
-    ) -> tuple[torch.Tensor, ...] | None:
-        """The draws of a row: from the generator as diffusers draws them, so that it moves on alike."""
-        needed = plan.needs_noise(row)
-        if given is not None:
-            return (given,) * plan.noise_draws
-        second = self._peer == "FlowMatchHeunDiscreteScheduler" and plan.stages[row] == 1
-        churned = second and plan.needs_noise(row - 1)  # what it draws then cancels
-        if not needed and self._peer in manners.LAZY and not churned:
-            return None
-        if self._peer in manners.BROWNIAN:
-            return (self._brownian(plan, row, output, generator),)
-        dtype = torch.float32 if self._peer in manners.FLOAT32_NOISE else output.dtype
-        for _ in range(draws):
-            draw = randn_tensor(output.shape, generator=generator, device=output.device, dtype=dtype)
-        return (draw,) * plan.noise_draws if needed else None
-
-    def _brownian(self, plan: Plan, row: int, output: torch.Tensor, generator: Any) -> torch.Tensor:
-        """The increment of diffusers' Brownian tree over a row, between levels in float32 as it has them."""
-        if self.noise_sampler is None:
-            self.noise_sampler = self._tree(output, generator)
-        at, stage = self._step_index, plan.stages[row]
-        if self._peer in manners.COSINE:
-            return self.noise_sampler(self.sigmas[at], self.sigmas[at + 1])
-        begin, end = (self.sigmas[at - stage + k].log().neg() for k in (0, 1))
-        end = end if stage else begin + (end - begin) * 0.5
-        return self.noise_sampler(begin.neg().exp(), end.neg().exp())
-
-    def _tree(self, output: torch.Tensor, generator: Any) -> Any:
-        from diffusers.schedulers.scheduling_dpmsolver_sde import BrownianTreeNoiseSampler
-
-        if self._peer in manners.COSINE:
-            several = isinstance(generator, list)
-            seeds = [one.initial_seed() for one in (generator if several else [generator] if generator else [])]
-            seed = seeds if several else seeds[0] if seeds else None
-            return BrownianTreeNoiseSampler(output, self.config.sigma_min, self.config.sigma_max, seed)
-        low, high = self.sigmas[self.sigmas > 0].min().item(), self.sigmas.max().item()
-        return BrownianTreeNoiseSampler(output, low, high, self.noise_sampler_seed)
-
-
-@functools.lru_cache(256)
-def _with(recipe: Recipe, **options: Any) -> Recipe:
-    known = {one.name for one in fields(recipe)}
-    return replace(recipe, **{name: value for name, value in options.items() if name in known})
-
-
-def _alone(recipe: Recipe, plan: Plan, t: int, before: int) -> Plan:
-    """One row from a timestep to another, up or down, or to the end of the schedule for one below 0."""
-    alpha, sigma = recipe.parts().path.levels(np.asarray([float(t), max(before, 0.0)]))
-    if before < 0:
-        alpha[1], sigma[1] = plan.grid.next_alphas[-1], plan.grid.next_sigmas[-1]
-    return recipe.plan_over(Grid([float(t), float(before)], alpha, sigma, total=1 + (before >= 0)))
+            run.shown = history.show(self, run.shows, plan, after)
 
 
 def _integer(timestep: Any) -> bool:
     if isinstance(timestep, torch.Tensor):
         return not timestep.is_floating_point()
     return isinstance(timestep, int)
-
-
-def listed(config: Any) -> dict[str, Any]:
-    """The keys of a configuration that are not diffusers' own, with lists in place of arrays."""
-    return {k: v.tolist() if isinstance(v, np.ndarray) else v for k, v in dict(config).items() if k[0] != "_"}
-
-
-def _host(values: Any) -> np.ndarray:
-    """A list of numbers of any kind, as NumPy's."""
-    return np.asarray(values.detach().cpu() if isinstance(values, torch.Tensor) else values, dtype=np.float64)

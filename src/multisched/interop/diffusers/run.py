@@ -1,0 +1,82 @@
+"""What a scheduler of diffusers keeps of the run that it is in."""
+
+import copy
+import functools
+from dataclasses import dataclass, field, fields, replace
+from typing import Any
+
+import numpy as np
+import torch
+
+from multisched.grid import Grid
+from multisched.schedulers import Recipe
+from multisched.table.plan import Plan
+from multisched.variants import Variants
+
+
+@dataclass
+class Run:
+    """A run that a scheduler is in.
+
+    Attributes:
+        recipe, variants: its recipe and plans.
+        plan: the one that was set.
+        told: its rows by timestep, for classes that look it up.
+        first: the row that the run began at.
+        memory: the solver's registers; None before the first step.
+        row: the row after the last step, where timesteps are looked up.
+        quick: whether a step is one sum, with nothing to draw, keep or look up.
+        draws: draws of noise of a row.
+        cuts: whether a learned variance is cut off the model's output.
+        traced: the plan inside torch.compile, with `counter`, the row that comes next there.
+        looked: whether the timestep says the row there.
+        shows: the attributes of the scheduler that show its history.
+        shown: what they had after the last step.
+        alone: plans of a single row.
+    """
+
+    recipe: Recipe
+    variants: Variants
+    plan: Plan
+    told: dict[int, int]
+    times: Any
+    counter: torch.Tensor = field(default_factory=lambda: torch.tensor(0))
+    first: int = 0
+    memory: tuple[torch.Tensor, ...] | None = None
+    row: int = 0
+    quick: bool = False
+    draws: int = 0
+    cuts: bool = False
+    traced: Any = None
+    looked: bool = False
+    shows: frozenset[str] = frozenset()
+    shown: tuple[Any, ...] = ()
+    alone: dict[Any, Plan] = field(default_factory=dict)
+
+    def __deepcopy__(self, memo: dict[int, Any]) -> "Run":
+        return replace(self, memory=copy.deepcopy(self.memory, memo), shown=copy.deepcopy(self.shown, memo))
+
+
+def listed(config: Any) -> dict[str, Any]:
+    """The keys of a configuration that are not diffusers' own, with lists in place of arrays."""
+    return {k: v.tolist() if isinstance(v, np.ndarray) else v for k, v in dict(config).items() if k[0] != "_"}
+
+
+def host(values: Any) -> np.ndarray:
+    """A list of numbers of any kind, as NumPy's."""
+    return np.asarray(values.detach().cpu() if isinstance(values, torch.Tensor) else values, dtype=np.float64)
+
+
+def row_between(recipe: Recipe, plan: Plan, t: int, before: int) -> Plan:
+    """One row from a timestep to another, up or down, or to the end of the schedule for one below 0."""
+    alpha, sigma = recipe.parts().path.levels(np.asarray([float(t), max(before, 0.0)]))
+    if before < 0:
+        alpha[1], sigma[1] = plan.grid.next_alphas[-1], plan.grid.next_sigmas[-1]
+    return recipe.plan_over(Grid([float(t), float(before)], alpha, sigma, total=1 + (before >= 0)))
+
+
+@functools.lru_cache(256)
+def with_options(recipe: Recipe, **options: Any) -> Recipe:
+    """A recipe with those of these options that it has."""
+    known = {one.name for one in fields(recipe)}
+    return replace(recipe, **{name: value for name, value in options.items() if name in known})
