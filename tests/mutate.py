@@ -1,11 +1,12 @@
-"""Whether a change of 1 in 1,000 of any coefficient turns a test red. Run by hand, in about an hour on one core.
+"""Whether a change of 1 in 1,000 of any coefficient turns a test red. Run by hand, in about 90 minutes on one core.
 
-    PYTHONPATH=src OMP_NUM_THREADS=1 python tests/mutate.py [--only solvers/dpm2.py] [--more] [--out survivors.json]
+    PYTHONPATH=src OMP_NUM_THREADS=1 python tests/mutate.py [--only solvers/dpm2.py] [--when import] [--more]
 
 Every number in the code of the rooms that hold formulas is multiplied with 1.001, and 0 becomes 0.001, one at a time.
 Not changed are whole numbers that count (indices, axes, comparisons, all of table/), and what only refuses input. The
 tests are run once to see which of them read a number; those that do are run for each of its mutants, in a process of
-its own, until one fails. Numbers that are read on import, such as defaults, are tried with the package imported anew.
+its own, until one fails. Numbers that are read on import, such as defaults, are tried with the package imported anew:
+first with the tests in EARLY, which look at such numbers, then with those that read any number of the file.
 
 --more runs tests that are slow, or compare with other packages, too. Survivors that change nothing, or no coefficient,
 are in tests/mutate_exempt.json, each with the reason.
@@ -34,7 +35,19 @@ import pytest
 TESTS = Path(__file__).parent
 SOURCE = TESTS.parent / "src" / "multisched"
 EXEMPT = TESTS / "mutate_exempt.json"
-ROOMS = ("solvers/*.py", "table/*.py", "spacings/*.py", "paths/*.py", "predictions.py", "adaptive.py", "denoiser.py")
+ROOMS = (
+    "solvers/*.py",
+    "table/*.py",
+    "spacings/*.py",
+    "paths/*.py",
+    "schedulers/*.py",
+    "interop/samplers.py",
+    "adaptive.py",
+    "denoiser.py",
+    "predictions.py",
+    "recommended.py",
+    "transforms.py",
+)
 CHOSEN = [
     "adaptive",
     "ancestral",
@@ -62,6 +75,7 @@ CHOSEN = [
     "table",
     "training",
 ]
+EARLY = ["defaults", "peers/test_configs", "coefficients", "comfy", "paths", "recommended", "samplers"]
 MORE = ("zoo", "runs", "properties", "orders_page", "peers/test_k_diffusion")
 SLOW = ("every_number_of_steps", "told_its_own_level", "zoo_runs_on_every_name")
 LIMIT = 60  # seconds of one mutant
@@ -250,7 +264,8 @@ class Plugin:
 
 
 def in_child(work: Callable[[], Any], limit: int = 0, silent: bool = True) -> Any:
-    """What a function returns in a process of its own, silent; "crash" if that dies, or takes longer than the limit."""
+    """What a function returns in a process of its own, silent; "crash" if that dies, "late" if it takes longer than the
+    limit."""
     sys.stdout.flush()
     down, up = os.pipe()
     if not (child := os.fork()):
@@ -266,8 +281,9 @@ def in_child(work: Callable[[], Any], limit: int = 0, silent: bool = True) -> An
     os.close(up)
     with os.fdopen(down, "rb") as pipe:
         said = pipe.read()
-    os.waitpid(child, 0)
-    return pickle.loads(said) if said else "crash"
+    _, status = os.waitpid(child, 0)
+    late = os.WIFSIGNALED(status) and os.WTERMSIG(status) == signal.SIGALRM
+    return pickle.loads(said) if said else "late" if late else "crash"
 
 
 def collected(modules: list[str], body: Callable[[Plugin, list[Any]], Any]) -> Any:
@@ -279,7 +295,9 @@ def collected(modules: list[str], body: Callable[[Plugin, list[Any]], Any]) -> A
 
     plugin = Plugin(keep)
     files = [str(TESTS / (f"{one}.py" if "/" in one else f"test_{one}.py")) for one in modules]
-    pytest.main(["-q", "-o", "addopts=", "-p", "no:cacheprovider", "--capture=no", *files], [plugin])
+    plain = ["-q", "-o", "addopts=", "-p", "no:cacheprovider", "--capture=no"]
+    plain += ["-W", "ignore::pytest.PytestAssertRewriteWarning"]  # of what is imported before
+    pytest.main([*plain, *files], [plugin])
     return found[0]
 
 
@@ -316,31 +334,30 @@ class Run:
         if keys:
             self.sites = {number: site for number, site in self.sites.items() if site.key in keys}
         self.kills: dict[str, Counter[str]] = defaultdict(Counter)
-        self.modules_of: dict[str, Counter[str]] = defaultdict(Counter)
         self.survivors: list[Site] = []
         self.tried = 0
+        self.records: list[Record] = []
 
     def count(self, site: Site, killer: str | None) -> None:
         self.tried += 1
         if killer is None:
             self.survivors.append(site)
             _say(f"{site.file}:{site.line} {site.value} in {site.text}")
-        elif killer != "crash":
+        elif killer in ("crash", "late"):
+            _say(f"{site.file}:{site.line} {site.value} in {site.text}: killed, for the tests were a {killer}")
+        else:
             self.kills[site.file][killer.partition("[")[0]] += 1
 
-    def later(self, known: list[Record]) -> "Run":
-        """With the mutants of numbers that are read when a function runs."""
+    def later(self, known: list[Record], tried: bool = True) -> "Run":
+        """With the mutants of numbers that are read when a function runs, if they are to be tried."""
 
         def body(plugin: Plugin, items: list[Any]) -> None:
             tests, caches = {item.nodeid: item for item in items}, _caches()
             records = known or in_child(lambda: recorded(plugin, items))
             records = [one for one in records if one.test in tests]
-            for record in records:
-                self.modules_of["any"][_module(record.test)] += 1
-                for file in {file for file, _ in record.read}:
-                    self.modules_of[file][_module(record.test)] += 1
+            self.records = records
             for number, site in self.sites.items():
-                if not site.early:
+                if tried and not site.early:
                     order = in_turn([one for one in records if number in one.read], self.kills[site.file])
                     chosen = [tests[test] for test in within(order, self.budget)]
                     self.count(site, in_child(lambda n=number, c=chosen: changed(plugin, n, c, caches), LIMIT))
@@ -349,27 +366,42 @@ class Run:
             raise SystemExit("pytest did not run: see above.")
         return self
 
-    def early(self) -> None:
+    def early(self, known: list[Record]) -> None:
         """The mutants of numbers that are read on import, each with the package imported anew."""
+        if (failed := in_child(lambda: self._anew(None, EARLY, Counter()), 5 * LIMIT)) is not None:
+            raise SystemExit(f"with nothing changed a test fails: {failed}")
+        touched = defaultdict(list)
+        for record in known:
+            for file in {file for file, _ in record.read}:
+                touched[file].append(record)
         for number, site in self.sites.items():
             if site.early:
-                killers = Counter(_module(one) for one in self.kills[site.file].elements())
-                ranked = [module for module, _ in (self.modules_of[site.file] or self.modules_of["any"]).most_common()]
-                ranked.sort(key=lambda module: -killers[module])
+                kills = self.kills[site.file]
+                order = within(in_turn(touched[site.file] or known, kills), self.budget)
+                others = sorted({_module(test) for test in order} - set(EARLY))
+                stages = [(others, order, 2 * LIMIT)]
+                stages.insert(0, (EARLY, None, LIMIT))
+                if kills:  # what has killed others of the file
+                    stages.insert(0, (sorted({_module(test) for test in kills}), list(kills), LIMIT))
                 killer = None
-                for chosen in (ranked[:1], ranked[1:3], ranked[3:]):
-                    if killer is None and chosen:
-                        killer = in_child(lambda n=number, s=site, c=chosen: self._anew(n, s, c), 2 * LIMIT)
+                for modules, chosen, limit in stages:
+                    if killer in (None, "late") and modules:
+                        killer = in_child(lambda n=number, m=modules, k=kills, c=chosen: self._anew(n, m, k, c), limit)
                 self.count(site, killer)
 
-    def _anew(self, number: Number, site: Site, modules: list[str]) -> Any:
-        State.current, seen = number, self.kills[site.file]
-        return collected(
-            modules,
-            lambda plugin, items: plugin.first_failure(
-                sorted(items, key=lambda item: -seen[item.nodeid.partition("[")[0]])
-            ),
-        )
+    def _anew(
+        self, number: Number | None, modules: list[str], kills: Counter[str], chosen: list[str] | None = None
+    ) -> Any:
+        State.current = number
+
+        def body(plugin: Plugin, items: list[Any]) -> str | None:
+            places = {test: place for place, test in enumerate(chosen or ())}
+            functions = {item.nodeid: item.nodeid.partition("[")[0] for item in items}
+            kept = [one for one in items if chosen is None or {one.nodeid, functions[one.nodeid]} & places.keys()]
+            kept.sort(key=lambda item: (-kills[functions[item.nodeid]], places.get(item.nodeid, 0)))
+            return plugin.first_failure(kept)
+
+        return collected(modules, body)
 
 
 def in_turn(records: list[Record], kills: Counter[str]) -> list[Record]:
@@ -412,6 +444,15 @@ def all_sites() -> dict[Number, Site]:
     return found
 
 
+def _preload() -> None:
+    """What tests import besides the package, once for all processes."""
+    import torch  # noqa: F401
+
+    schedulers = importlib.import_module("diffusers.schedulers")
+    for name in schedulers.__all__ if hasattr(schedulers, "__all__") else dir(schedulers):
+        getattr(schedulers, name, None)
+
+
 HOOK = Hook()
 
 
@@ -424,6 +465,7 @@ def main() -> None:
     parser.add_argument("--modules", default="", help="test modules, instead of those chosen here")
     parser.add_argument("--record", help="write what tests read to a file, and do no more")
     parser.add_argument("--records", default="", help="files of such, instead of running all tests first")
+    parser.add_argument("--when", choices=("run", "import", "both"), default="both", help="when the numbers are read")
     parser.add_argument("--again", help="a file with the last lines of another run, whose survivors alone are tried")
     given = parser.parse_args()
     keys = [line.strip() for line in Path(given.again).read_text().splitlines()] if given.again else []
@@ -436,8 +478,12 @@ def main() -> None:
         return
     known = [one for file in given.records.split(",") if file for one in pickle.loads(Path(file).read_bytes())]
     # In a process of its own, so that this one has not imported the package.
-    run = in_child(lambda: Run(given.only, keys, modules, given.budget).later(known), silent=False)
-    run.early()
+    run = Run(given.only, keys, modules, given.budget)
+    if given.when != "import" or not known:
+        run = in_child(lambda: run.later(known, given.when != "import"), silent=False)
+    if given.when != "run":
+        _preload()
+        run.early(known or run.records)
     left = [site for site in run.survivors if site.key not in exempt]
     excused = len(run.survivors) - len(left)
     killed, excused = run.tried - len(run.survivors), len(run.survivors) - len(left)

@@ -1,0 +1,155 @@
+"""The numbers that options have by default, as their sources state them. Those of the named recipes are compared with
+diffusers' signatures in tests/peers/test_configs.py."""
+
+import inspect
+import math
+import pkgutil
+from dataclasses import fields, is_dataclass
+from importlib import import_module
+
+import pytest
+
+import multisched as ms
+from multisched import solvers, spacings
+from multisched.solvers import euler
+from multisched.spacings import levels, rules, trained
+
+pytestmark = pytest.mark.host
+
+# What changes nothing, or is the whole of something, by the name of the option: no noise is added, or all of it is...
+NEUTRAL = {
+    "bottom": 0.0,
+    "falling": math.inf,
+    "far": math.inf,
+    "lambda_min": -math.inf,
+    "limit": 1.0,
+    "maximum": 1.0,
+    "mean": 0.0,
+    "mu": 0.0,
+    "s_churn": 0.0,
+    "s_noise": 1.0,
+    "s_tmax": math.inf,
+    "s_tmin": 0.0,
+    "scaler": 1.0,
+    "snr_shift_scale": 1.0,
+    "strength": 1.0,
+    "t_max": 1.0,
+    "t_min": 0.0,
+    "tau_end": math.inf,
+    "to": 0.0,
+    "top": 1.0,
+    "tsr_k": 1.0,
+    "tsr_sigma": 1.0,
+}
+THIRDS = (0.0, 1 / 3, 2 / 3, 1.0)
+STAGES = {"shift": 1.0, "stage_range": THIRDS, "gamma": 1 / 3}
+PUBLISHED = {
+    # Probability flows unless their name says otherwise; with eta = 1 as much noise as the process has taken away.
+    "DDIM": {"eta": 0.0},
+    "RePaint": {"eta": 0.0},
+    "Midpoint": {"eta": 0.0},
+    "ExponentialRK": {"eta": 0.0},
+    "RESMultistep": {"eta": 0.0},
+    "AncestralRF": {"eta": 1.0},
+    "DPMMultistepSDE": {"eta": 1.0},
+    "ExponentialAdams": {"tau": 0.0, "tau_start": 0.0},
+    "StochasticAdams": {"tau": 1.0, "tau_start": -math.inf},  # arXiv 2309.05019, section 6
+    # As diffusers has them.
+    "RescaledSDE": {"t_from": 0.02, "t_to": 0.95},
+    "PredictorCorrector": {"snr": 0.15},
+    "Betas": {"beta_start": 0.0001, "beta_end": 0.02},  # arXiv 2006.11239, section 4
+    "DynamicThreshold": {"ratio": 0.995},  # arXiv 2205.11487, appendix
+    # By their papers, or the papers' code.
+    "BDIA": {"gamma": 1.0},  # arXiv 2307.10829
+    "EDICT": {"p": 0.93},  # arXiv 2211.12446
+    "FlowSDE": {"noise_level": 0.7},  # arXiv 2505.05470
+    "GradientEstimation": {"gamma": 2.0},  # arXiv 2306.04848
+    "LCM": {"timestep_scaling": 10.0},  # arXiv 2310.04378, its code
+    "Consistency": {"sigma_min": 0.002, "sigma_data": 0.5},  # arXiv 2303.01469
+    "PiFlow": {"shift": 5.0, "eps": 1e-6},  # arXiv 2510.14974, its code
+    "EulerMaruyama": {"beta_min": 0.1, "beta_max": 20.0},  # arXiv 2011.13456, appendix C
+    "LinearVP": {"beta_min": 0.1, "beta_max": 20.0},
+    "VP": {"beta_d": 19.9, "beta_min": 0.1, "eps_s": 1e-3},  # arXiv 2206.00364, table 1
+    "VarianceExploding": {"sigma_min": 0.002, "sigma_max": 80.0, "sigma_data": 0.5},
+    "Karras": {"rho": 7.0},
+    "Ramp": {"rho": 7.0},
+    "Cosine": {"s": 0.008},  # arXiv 2102.09672, section 3.2
+    "TrigFlow": {"sigma_data": 0.5},  # arXiv 2410.11081
+    "Prediction": {"sigma_data": 1.0},
+    "Descent": {"sampling_eps": 1e-5},  # arXiv 2011.13456, its code
+    "Renoised": {"eta": 0.3},  # arXiv 2402.19159
+    "Staged": STAGES,  # arXiv 2410.05954
+    "Shift": {"factor": 1.0},
+    "Even": {"last_step": 1.0},
+    "LinearQuadratic": {"threshold": 0.025},  # ComfyUI's
+    "Laplace": {"beta": 0.5},  # arXiv 2407.03297
+    "LogitNormal": {"std": 1.75},  # stable-diffusion.cpp's
+    "GITS": {"coefficient": 1.2},  # arXiv 2405.11326, as ComfyUI's node has it
+    "LTX2": {"terminal": 0.1},
+    # Our own, settled on trained networks.
+    "AngleAdams": {"data": 1.0, "damping": 2.0, "reach": 15.0},
+    "SoftLog": {"low": 0.1, "high": 3.0},
+}
+# Of functions, and of what classes share.
+FUNCTIONS = {
+    # arXiv 2206.00927, appendix C, where safety is 0.9; with k-diffusion's controller.
+    ms.sample_adaptive: {
+        "rtol": 0.05,
+        "atol": 0.0078,
+        "first": 0.05,
+        "longest": 1.0,
+        "pid": (0.0, 1.0, 0.0),
+        "safety": 0.81,
+        "order": 3,
+        "most": 1000,
+    },
+    ms.betas_for_alpha_bar: {"max_beta": 0.999},  # arXiv 2102.09672, section 3.2
+    levels.karras: {"rho": 7.0},
+    levels.polyexponential: {"rho": 1.0},
+    levels.lu: {"rho": 1.0},
+    levels.beta: {"a": 0.6, "b": 0.6},  # arXiv 2407.12173
+    levels.soft_log: {"low": 0.1, "high": 3.0},
+    rules._beta: {"a": 0.6, "b": 0.6},
+    rules.model_of: {"factor": 1.0, "finer": 1},
+    trained.linear_quadratic: {"threshold": 0.025},
+    euler.renoise: {"s_noise": 1.0},
+}
+
+
+def _classes():
+    """The values of the rooms that have an option of floats."""
+    rooms = [solvers, spacings, ms.paths, ms.predictions, ms.transforms]
+    rooms += [
+        import_module(f"{room.__name__}.{one.name}")
+        for room in rooms
+        if hasattr(room, "__path__")
+        for one in pkgutil.iter_modules(room.__path__)
+    ]
+    found = {one for room in rooms for one in vars(room).values() if isinstance(one, type) and is_dataclass(one)}
+    return {kind: numbers for kind in found if (numbers := _numbers(kind))}
+
+
+def _numbers(kind):
+    """The options of a class that are floats, or tuples of them, by default."""
+    return {
+        one.name: one.default for one in fields(kind) if isinstance(one.default, (float, tuple)) and one.default != ()
+    }
+
+
+CLASSES = _classes()
+
+
+@pytest.mark.parametrize("kind", sorted(CLASSES, key=lambda kind: kind.__name__), ids=lambda kind: kind.__name__)
+def test_the_options_of_a_class(kind):
+    """Every one of them is stated here, for the class or one that it comes from."""
+    stated = dict(NEUTRAL)
+    for one in reversed(kind.__mro__):
+        stated |= PUBLISHED.get(one.__name__, {})
+    for name, value in CLASSES[kind].items():
+        assert value == stated[name], name
+
+
+@pytest.mark.parametrize("function", FUNCTIONS, ids=lambda function: function.__name__)
+def test_the_options_of_a_function(function):
+    parameters = inspect.signature(function).parameters
+    assert {name: parameters[name].default for name in FUNCTIONS[function]} == FUNCTIONS[function]
