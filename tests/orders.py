@@ -84,6 +84,7 @@ LAWS: tuple[Solver, ...] = (
     solvers.DPMSinglestep(2, "sde-dpmsolver++"),
     solvers.DPMSinglestep(3, "sde-dpmsolver++", "heun"),
     solvers.ERSDE(rule="interpolated"),
+    solvers.ERSDE(terms=20),
     solvers.Euler(3.0),
     solvers.EulerMaruyama(),
     solvers.ExponentialAdams(True, 2, 2, "bh1", tau=1.0),

@@ -7,7 +7,7 @@ import pytest
 from made import flow, ve
 
 import multisched as ms
-from multisched.solvers import ERSDE, DPMMultistepSDE, limits
+from multisched.solvers import DEIS, ERSDE, DPMMultistepSDE, limits
 from multisched.solvers.rows import Level
 
 pytestmark = pytest.mark.host
@@ -295,3 +295,49 @@ def test_the_lists_of_align_your_steps():
         assert np.sum(found) == pytest.approx(total, abs=1e-8), np.sum(found)
         assert np.sum(found**2) == pytest.approx(squares, rel=1e-9), np.sum(found**2)
         assert found[0] == 14.615 and found[-1] == 0.015
+
+
+@pytest.mark.parametrize("rule", ["published", "interpolated"])
+def test_the_sums_of_er_sde(rule):
+    """Its code: sums over even k from the step's end, of 1 / phi and of (q - k) / phi, after integration by parts."""
+    terms = 7
+    plan = ms.Scheduler(*ve(), "edm", ERSDE(rule=rule, terms=terms)).plan(8)
+    k, table = plan.sigmas, plan.tableau
+    for row in range(2, 7):
+        now, after, before, earlier = k[row], k[row + 1], k[row - 1], k[row - 2]
+        q = after + np.arange(terms) * (now - after) / terms
+        step, other = (now - after) / terms, now if rule == "published" else before
+        line = (after - now) + _phi(after) * np.sum(step / _phi(q))
+        square = (after - now) * (after - other) + _phi(after) * np.sum(step * (2 * q - now - other) / _phi(q))
+        curve = square / ((now - earlier) * (before - earlier))
+        found = dict(zip(table.operands, table.weights[row, 0], strict=True))
+        assert found["before_that"] == pytest.approx(curve, rel=1e-9)
+        wanted = -line / (now - before) - curve * (before - earlier) / (now - before) - curve
+        assert found["before"] == pytest.approx(wanted, rel=1e-9)
+
+
+@pytest.mark.parametrize("terms", [0, 20_000])
+def test_the_weights_of_deis_in_time(terms):
+    """Zhang and Chen 2022 (arXiv 2204.13902), eq. 15: integrals over t of k' times Lagrange's polynomials, as sums of
+    20,000 terms, whose own error is there with `terms` alone."""
+    low, rate = 0.3, 15.0
+    plan = ms.Scheduler(*ve(0.05, 20.0), "epsilon", DEIS(4, rate, low, terms)).plan(9)
+    k, table = plan.sigmas, plan.tableau
+    t = (np.sqrt(low**2 + 2 * rate * np.log1p(k**2)) - low) / rate
+    for row in range(1, 8):
+        order = min(row + 1, 4)
+        at = np.linspace(t[row], t[row + 1], 20_000)
+        rise = (
+            (rate * at + low) * np.exp(rate * at**2 / 2 + low * at) / 2 / np.sqrt(np.expm1(rate * at**2 / 2 + low * at))
+        )
+        sums = []
+        for j in range(order):
+            others = [t[row - m] for m in range(order) if m != j]
+            curve = rise * np.prod([(at - one) / (t[row - j] - one) for one in others], axis=0)
+            even = np.sum(curve) * (t[row + 1] - t[row]) / at.size
+            sums.append(even if terms else np.trapezoid(curve, at))
+        found = dict(zip(table.operands, table.weights[row, 0], strict=True))
+        for name, value in zip(("before", "before_that", "first_of_four"), sums[1:], strict=False):
+            assert found[name] == pytest.approx(value, rel=1e-6, abs=1e-9), (row, name)
+        # The noise is (x - x0) / k.
+        assert -found["x0"] * k[row] == pytest.approx(sums[0], rel=1e-6)

@@ -2,6 +2,7 @@
 noise (x = x0 + sigma * noise) and on the straight path of flow models."""
 
 import json
+import math
 from pathlib import Path
 
 import numpy as np
@@ -10,6 +11,7 @@ import pytest
 import multisched as ms
 from multisched.solvers import (
     DDIM,
+    DEIS,
     ERSDE,
     Adams,
     AncestralRF,
@@ -19,7 +21,6 @@ from multisched.solvers import (
     DPMMultistep,
     DPMMultistepSDE,
     Euler,
-    ExponentialAdams,
     ExponentialRK,
     GradientEstimation,
     Heun,
@@ -50,6 +51,10 @@ FAST = {f"fast {model}": DPMFast.ratios(8, *points[[0, -2]]) for model, points i
 TWO_M = DPMMultistep(lower_order_final=False)
 TWO_M_SDE = DPMMultistepSDE(2, solver_type="midpoint")
 LMS, IPNDM = Adams(denoised_end=True), Adams("even", denoised_end=True)
+# Of the process with k = 0.002 at t = 0.001 and 80 at t = 1.
+LOW, HIGH = math.log1p(0.002**2), math.log1p(80.0**2)
+RATE = 2 * (LOW / 1e-3 - HIGH) / (1e-3 - 1)
+DEIS_80 = DEIS(3, RATE, HIGH - RATE / 2, 10_000)
 # Noise is added in the middle of the run: on steps 1 to 3, on a flow 1 to 5.
 AMID = ((1900.0, 8000.0), (600.0, 960.0))
 SA, PECE = ([StochasticAdams(calls=calls, tau_start=low, tau_end=high) for low, high in AMID] for calls in (1, 2))
@@ -89,6 +94,8 @@ CASES = {
         CFGPlusPlus(Straightened(RESMultistep()), "start", "velocity"),
     ),
     "res_multistep_ancestral_cfg_pp": (CFGPlusPlus(RESMultistep(1.0), "start"), None),
+    "deis": (DEIS_80, Straightened(DEIS_80)),
+    "er_sde": (ERSDE(terms=200), (ERSDE(terms=200), "offset")),
     "sa_solver": (SA[0], (SA[1], "offset")),
     "sa_solver_pece": (PECE[0], (PECE[1], "offset")),
 }
@@ -107,10 +114,6 @@ DIFFER = {
     "dpmpp_2s_ancestral_cfg_pp flow": (CFGPlusPlus(Midpoint("x0", 1.0, aim="share"), "end"), 10.0),
     "ipndm_v eps": (LMS, 0.3),  # (1 - a * b) / 2 in place of (1 - a) * b / 2: no polynomial on steps that are not even
     "ipndm_v flow": (Straightened(LMS), 0.3),
-    "deis eps": (ExponentialAdams(False, 3), 0.1),  # polynomials in the time of a schedule of its own, not in lam
-    "deis flow": (Straightened(ExponentialAdams(False, 3)), 0.1),
-    "er_sde eps": (ERSDE(), 3e-3),  # sums of 200 terms in place of integrals
-    "er_sde flow": ((ERSDE(), "offset"), 3e-3),
 }
 EVERY = {
     f"{name} {model}": case

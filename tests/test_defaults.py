@@ -69,6 +69,7 @@ PUBLISHED = {
     "PiFlow": {"shift": 5.0, "eps": 1e-6},  # arXiv 2510.14974, its code
     "EulerMaruyama": {"beta_min": 0.1, "beta_max": 20.0},  # arXiv 2011.13456, appendix C
     "LinearVP": {"beta_min": 0.1, "beta_max": 20.0},
+    "DEIS": {"beta_d": 19.9, "beta_min": 0.1},
     "VP": {"beta_d": 19.9, "beta_min": 0.1, "eps_s": 1e-3},  # arXiv 2206.00364, table 1
     "VarianceExploding": {"sigma_min": 0.002, "sigma_max": 80.0, "sigma_data": 0.5},
     "Karras": {"rho": 7.0},

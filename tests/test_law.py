@@ -179,6 +179,7 @@ VARIANTS = [
     *_every(solvers.Midpoint, held=["noise", "x0"], eta=[0.5, 1.0], noisy_middle=[True, False]),
     *_every(solvers.Midpoint, held=["noise", "x0", "velocity"], eta=[1.0], aim=["share"], s_noise=[1.0, 0.98]),
     *_every(solvers.ERSDE, most=[1, 2, 3], rule=["published", "interpolated"], s_noise=[1.0, 0.98]),
+    *_every(solvers.ERSDE, most=[2, 3], terms=[1, 20]),
     *_every(solvers.StochasticAdams, predictor=[1, 2, 3], corrector=[1, 2, 3], calls=[1, 2], tau=[0.5, 1.0]),
     *_every(solvers.ExponentialAdams, data=[True, False], predictor=[1, 2, 3], corrector=[0, 1, 2, 3], tau=[1.0]),
     *_every(

@@ -41,6 +41,7 @@ OPTIONS = {
     "even": (False, True),
     "damping": (0.0, 4.0),
     "phi": ("er_sde", "ode"),
+    "terms": (0, 4),
     "held": ("noise", "x0", "velocity"),
     "calls": (1, 2),
     "solver": (solvers.RungeKutta(), solvers.RESMultistep(), solvers.Adams(most=2)),
@@ -56,6 +57,7 @@ TOGETHER = (
     {"start": ("heun", "runge_kutta"), "most": (1, 2, 3)},
     {"most": (1, 2, 3), "eta": (0.0,), "halved": (True, False), "solver_type": ("midpoint", "heun")},
     {"most": (1, 2, 3), "phi": ("ode",), "rule": ("published", "interpolated")},
+    {"most": (2, 3), "phi": ("ode",), "terms": (1,)},
     {"predictor": (1, 2, 3), "corrector": (1, 2, 3, 4), "calls": (1, 2), "tau": (0.0,)},
 )
 
@@ -87,6 +89,7 @@ STARTED = [
     solvers.Started(solvers.RESMultistep(), RES_2),
     solvers.Started(solvers.ExponentialAdams(False, 3), RES_2),
     solvers.Started(solvers.ExponentialAdams(False, 3, falling=15.0), RES_2),
+    *(solvers.Started(solvers.DEIS(most, terms=terms), RES_3, 2) for most in (3, 4) for terms in (0, 1)),
     solvers.Started(solvers.ExponentialAdams(True, 4, falling=15.0), RES_3, 2),
     *(solvers.Started(solvers.ExponentialAdams(True, 3, 4, rule, 15.0), RES_3) for rule in ("exact", "bh1", "bh2")),
     *(solvers.Started(solvers.ExponentialAdams(data, 4, 5, "bh2", 15.0), RUNGE_KUTTA, 2) for data in (True, False)),

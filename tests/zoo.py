@@ -14,6 +14,7 @@ from multisched.interop.diffusers import PEERS, solvers as own
 from multisched.options import words_of
 from multisched.solvers import (
     BDIA,
+    DEIS,
     EDICT,
     ERSDE,
     Adams,
@@ -235,6 +236,9 @@ RECIPES: dict[str, ms.Recipe] = {
     "lms-flow": composed("flow", Straightened(Adams(denoised_end=True))),
     "er-sde": composed("flow", ERSDE()),
     "er-sde-interpolated": composed("vp", ERSDE(rule="interpolated")),
+    "er-sde-sums": composed("edm", ERSDE(terms=20)),
+    "deis-time": composed("edm", DEIS()),
+    "deis-time-flow": composed("flow", DEIS(4, 17.0, 0.2, 10_000)),
     "sa-pece": composed("flow", StochasticAdams()),
     "bdia": composed("vp", BDIA()),
     "bdia-flow": composed("flow", BDIA(0.9)),

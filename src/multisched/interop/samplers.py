@@ -9,6 +9,7 @@ A name is a solver with the options that it has there. The path, the prediction 
 another recipe. Where a solver of that name differs on flows, as the ancestral ones do in ComfyUI, the path decides.
 """
 
+import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, fields, replace
 from functools import partial
@@ -75,6 +76,10 @@ def _guided(sampler: Sampler, guided: Literal["x0", "start", "end"] = "x0") -> S
 
 _2S_ANCESTRAL = Sampler(_of(solvers.Midpoint, "x0", eta=1.0), _of(solvers.Midpoint, "x0", eta=1.0, aim="share"))
 _SA = {"tau_start": 200.0, "tau_end": 800.0}  # timesteps of the middle three fifths of a training run
+# As published with diff-sampler: the process with k(1e-3) = 0.002 and k(1) = 80, and sums of 10,000 terms.
+_LAST, _FIRST, _EARLY = math.log1p(0.002**2), math.log1p(80.0**2), 1e-3
+_BETA_D = 2 * (_FIRST - _LAST / _EARLY) / (1 - _EARLY)
+_DEIS = {"beta_d": _BETA_D, "beta_min": _FIRST - _BETA_D / 2, "terms": 10_000}
 
 NAMES: Mapping[str, Sampler] = {
     "euler": Sampler(_of(solvers.Euler)),
@@ -87,7 +92,7 @@ NAMES: Mapping[str, Sampler] = {
     "lms": _same(solvers.Adams, denoised_end=True),
     "ipndm": _same(solvers.Adams, "even", denoised_end=True),
     "ipndm_v": _same(solvers.Adams, denoised_end=True),
-    "deis": _same(solvers.ExponentialAdams, False, 3),
+    "deis": _same(solvers.DEIS, **_DEIS),
     "dpmpp_sde": Sampler(_of(solvers.Midpoint, "x0", 1.0, True)),
     "dpmpp_2m": _same(solvers.DPMMultistep, lower_order_final=False),
     "dpmpp_2m_sde": Sampler(_of(solvers.DPMMultistepSDE, 2, solver_type="midpoint")),
@@ -100,7 +105,8 @@ NAMES: Mapping[str, Sampler] = {
     "res_multistep": _same(solvers.RESMultistep),
     "res_multistep_ancestral": Sampler(_of(solvers.RESMultistep, 1.0)),
     "gradient_estimation": _same(solvers.GradientEstimation),
-    "er_sde": Sampler(_of(solvers.ERSDE)),
+    # As published. Exact integrals, terms=0, are nearer to the law by 0.4 % at 5 calls, 6 % at 20 and 20 % at 50.
+    "er_sde": Sampler(_of(solvers.ERSDE, terms=200)),
     "seeds_2": Sampler(_of(solvers.ExponentialRK, "seeds_2", 1.0)),
     "seeds_3": Sampler(_of(solvers.ExponentialRK, "seeds_3", 1.0)),
     "exp_heun_2_x0": Sampler(_of(solvers.ExponentialRK, "heun")),

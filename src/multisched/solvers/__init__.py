@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     )
     from multisched.solvers.ddim import DDIM as DDIM, RePaint as RePaint
     from multisched.solvers.ddpm import DDPM as DDPM
+    from multisched.solvers.deis import DEIS as DEIS
     from multisched.solvers.dpm2 import ChurnedMidpoint as ChurnedMidpoint, Midpoint as Midpoint
     from multisched.solvers.dpm_fast import DPMFast as DPMFast
     from multisched.solvers.dpm_multistep import DPMMultistep as DPMMultistep
@@ -56,6 +57,7 @@ if not TYPE_CHECKING:
             "consistency": "LCM TCD Consistency PingPong",
             "ddim": "DDIM RePaint",
             "ddpm": "DDPM",
+            "deis": "DEIS",
             "dpm_fast": "DPMFast",
             "dpm_multistep": "DPMMultistep",
             "dpm_sde": "DPMMultistepSDE",
