@@ -2,16 +2,15 @@
 noise (x = x0 + sigma * noise) and on the straight path of flow models."""
 
 import json
-import math
 from pathlib import Path
 
 import numpy as np
 import pytest
 
 import multisched as ms
+from multisched.interop.summed import SummedDEIS
 from multisched.solvers import (
     DDIM,
-    DEIS,
     ERSDE,
     Adams,
     AncestralRF,
@@ -51,10 +50,6 @@ FAST = {f"fast {model}": DPMFast.ratios(8, *points[[0, -2]]) for model, points i
 TWO_M = DPMMultistep(lower_order_final=False)
 TWO_M_SDE = DPMMultistepSDE(2, solver_type="midpoint")
 LMS, IPNDM = Adams(denoised_end=True), Adams("even", denoised_end=True)
-# Of the process with k = 0.002 at t = 0.001 and 80 at t = 1.
-LOW, HIGH = math.log1p(0.002**2), math.log1p(80.0**2)
-RATE = 2 * (LOW / 1e-3 - HIGH) / (1e-3 - 1)
-DEIS_80 = DEIS(3, RATE, HIGH - RATE / 2, 10_000)
 # Noise is added in the middle of the run: on steps 1 to 3, on a flow 1 to 5.
 AMID = ((1900.0, 8000.0), (600.0, 960.0))
 SA, PECE = ([StochasticAdams(calls=calls, tau_start=low, tau_end=high) for low, high in AMID] for calls in (1, 2))
@@ -94,7 +89,7 @@ CASES = {
         CFGPlusPlus(Straightened(RESMultistep()), "start", "velocity"),
     ),
     "res_multistep_ancestral_cfg_pp": (CFGPlusPlus(RESMultistep(1.0), "start"), None),
-    "deis": (DEIS_80, Straightened(DEIS_80)),
+    "deis": (SummedDEIS(), Straightened(SummedDEIS())),
     "er_sde": (ERSDE(terms=200), (ERSDE(terms=200), "offset")),
     "sa_solver": (SA[0], (SA[1], "offset")),
     "sa_solver_pece": (PECE[0], (PECE[1], "offset")),

@@ -16,6 +16,7 @@ from multisched import solvers
 from multisched.analysis import Gaussian, Mixture
 from multisched.analysis.exact import model_of
 from multisched.interop.diffusers.solvers import FaintRF, HalfCurved
+from multisched.interop.summed import SummedDEIS
 
 # Three bumps, two of them close and narrow: the flow bends.
 MIXTURE = Mixture(means=[[-1.2], [0.3], [1.0]], stds=[0.5, 0.35, 0.4], weights=[0.4, 0.25, 0.35])
@@ -89,7 +90,9 @@ STARTED = [
     solvers.Started(solvers.RESMultistep(), RES_2),
     solvers.Started(solvers.ExponentialAdams(False, 3), RES_2),
     solvers.Started(solvers.ExponentialAdams(False, 3, falling=15.0), RES_2),
-    *(solvers.Started(solvers.DEIS(most, terms=terms), RES_3, 2) for most in (3, 4) for terms in (0, 1)),
+    *(solvers.Started(solvers.DEIS(most), RES_3, 2) for most in (3, 4)),
+    solvers.Started(SummedDEIS(3, terms=2), RES_3, 2),
+    SummedDEIS(terms=2),
     solvers.Started(solvers.ExponentialAdams(True, 4, falling=15.0), RES_3, 2),
     *(solvers.Started(solvers.ExponentialAdams(True, 3, 4, rule, 15.0), RES_3) for rule in ("exact", "bh1", "bh2")),
     *(solvers.Started(solvers.ExponentialAdams(data, 4, 5, "bh2", 15.0), RUNGE_KUTTA, 2) for data in (True, False)),

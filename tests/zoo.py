@@ -238,7 +238,7 @@ RECIPES: dict[str, ms.Recipe] = {
     "er-sde-interpolated": composed("vp", ERSDE(rule="interpolated")),
     "er-sde-sums": composed("edm", ERSDE(terms=20)),
     "deis-time": composed("edm", DEIS()),
-    "deis-time-flow": composed("flow", DEIS(4, 17.0, 0.2, 10_000)),
+    "deis-time-flow": composed("flow", DEIS(4, 17.0, 0.2)),
     "sa-pece": composed("flow", StochasticAdams()),
     "bdia": composed("vp", BDIA()),
     "bdia-flow": composed("flow", BDIA(0.9)),

@@ -9,7 +9,6 @@ A name is a solver with the options that it has there. The path, the prediction 
 another recipe. Where a solver of that name differs on flows, as the ancestral ones do in ComfyUI, the path decides.
 """
 
-import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, fields, replace
 from functools import partial
@@ -19,6 +18,7 @@ from multisched import solvers
 from multisched.errors import ScheduleError
 from multisched.interop.diffusers import from_diffusers
 from multisched.interop.sampler_spacing import Groups, Instead, restarting
+from multisched.interop.summed import SummedDEIS
 from multisched.paths.base import Path
 from multisched.paths.discrete import Betas, Discrete
 from multisched.paths.straight import Straight
@@ -76,11 +76,6 @@ def _guided(sampler: Sampler, guided: Literal["x0", "start", "end"] = "x0") -> S
 
 _2S_ANCESTRAL = Sampler(_of(solvers.Midpoint, "x0", eta=1.0), _of(solvers.Midpoint, "x0", eta=1.0, aim="share"))
 _SA = {"tau_start": 200.0, "tau_end": 800.0}  # timesteps of the middle three fifths of a training run
-# As published with diff-sampler: the process with k(1e-3) = 0.002 and k(1) = 80, and sums of 10,000 terms.
-_LAST, _FIRST, _EARLY = math.log1p(0.002**2), math.log1p(80.0**2), 1e-3
-_BETA_D = 2 * (_FIRST - _LAST / _EARLY) / (1 - _EARLY)
-_DEIS = {"beta_d": _BETA_D, "beta_min": _FIRST - _BETA_D / 2, "terms": 10_000}
-
 NAMES: Mapping[str, Sampler] = {
     "euler": Sampler(_of(solvers.Euler)),
     "euler_ancestral": Sampler(_of(solvers.DDIM, eta=1.0), _of(solvers.AncestralRF)),
@@ -92,7 +87,7 @@ NAMES: Mapping[str, Sampler] = {
     "lms": _same(solvers.Adams, denoised_end=True),
     "ipndm": _same(solvers.Adams, "even", denoised_end=True),
     "ipndm_v": _same(solvers.Adams, denoised_end=True),
-    "deis": _same(solvers.DEIS, **_DEIS),
+    "deis": _same(SummedDEIS),
     "dpmpp_sde": Sampler(_of(solvers.Midpoint, "x0", 1.0, True)),
     "dpmpp_2m": _same(solvers.DPMMultistep, lower_order_final=False),
     "dpmpp_2m_sde": Sampler(_of(solvers.DPMMultistepSDE, 2, solver_type="midpoint")),
