@@ -148,6 +148,16 @@ class Finder(ast.NodeTransformer):
             node.value = self.visit(node.value)
         return node
 
+    def visit_arguments(self, node: ast.arguments) -> ast.AST:
+        node.defaults = [self._default(one) for one in node.defaults]
+        node.kw_defaults = [self._default(one) for one in node.kw_defaults]
+        return node
+
+    def _default(self, node: Any) -> Any:
+        """Whole numbers of arguments count."""
+        counts = node is None or (isinstance(node, ast.Constant) and isinstance(node.value, int))
+        return node if counts else self.visit(node)
+
     def visit_If(self, node: ast.If) -> ast.AST:
         if isinstance(node.body[0], ast.Raise):
             node.orelse = [self.visit(one) for one in node.orelse]

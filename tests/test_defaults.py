@@ -7,12 +7,16 @@ import pkgutil
 from dataclasses import fields, is_dataclass
 from importlib import import_module
 
+import numpy as np
 import pytest
 
 import multisched as ms
-from multisched import solvers, spacings
-from multisched.solvers import euler
-from multisched.spacings import levels, rules, trained
+from multisched import recommended, solvers, spacings
+from multisched.interop import samplers
+from multisched.paths import discrete, exploding, staged, straight
+from multisched.schedulers import options
+from multisched.solvers import adams, euler, exponential_rk
+from multisched.spacings import distilled, gits, laws, levels, rules, trained
 
 pytestmark = pytest.mark.host
 
@@ -154,3 +158,55 @@ def test_the_options_of_a_class(kind):
 def test_the_options_of_a_function(function):
     parameters = inspect.signature(function).parameters
     assert {name: parameters[name].default for name in FUNCTIONS[function]} == FUNCTIONS[function]
+
+
+@pytest.mark.parametrize("order", [1, 2, 3, 4])
+def test_even_weights_are_those_of_adams_and_bashforth(order):
+    """Integrals over [0, 1] of Lagrange's polynomials that are 1 at -j and 0 at the others of 0, -1 .. 1 - order."""
+    for j in range(order):
+        others = [-m for m in range(order) if m != j]
+        wanted = np.polyval(np.polyint(np.poly(others)), 1) / np.prod([m - j for m in range(order) if m != j])
+        assert adams.EVEN[j][order - 1] == pytest.approx(wanted, rel=1e-12)
+    assert all(adams.EVEN[j][order - 1] == 0 for j in range(order, 4))
+
+
+def test_tables_of_runge_and_kutta():
+    """The classical methods, and the nodes of exponential ones."""
+    starts = {"euler": ((1.0,), 0), "heun": ((1 / 2, 1 / 2), 1), "runge_kutta": ((1 / 6, 2 / 6, 2 / 6, 1 / 6), 3)}
+    assert starts == adams.STARTS
+    nodes = {name: nodes for name, (nodes, _) in exponential_rk.METHODS.items()}
+    assert nodes == {
+        "res_2s": (0, 1 / 2),  # arXiv 2308.02157
+        "res_3s": (0, 1 / 2, 1),
+        "seeds_2": (0, 1 / 2),  # arXiv 2305.14267
+        "seeds_3": (0, 1 / 3, 2 / 3),
+        "heun": (0, 1),
+        "heun_phi_1": (0, 1),
+    }
+
+
+def test_numbers_that_rooms_share():
+    assert pytest.approx(0.9998766054, rel=1e-9) == laws.NOISIEST  # stable-diffusion.cpp's, the logistic of 9
+    assert exploding.CLEAN == {"quarter_log": -200.0, "log_1000_4": -200_000.0}
+    assert staged.TOP == 0.999  # arXiv 2410.05954, its code
+    assert pytest.approx(np.linspace(0.8, 1.5, 15), abs=1e-12) == gits.COEFFICIENTS
+    assert (recommended.UNKNOWN, recommended.HIGHEST, recommended.LOWEST) == (3.0, 0.4, 0.002)
+    trig = (ms.paths.TrigFlow.top, distilled.TwoTimes.most)
+    assert trig == pytest.approx((math.pi / 2, math.pi / 2), abs=4e-6)  # as diffusers writes it
+    assert ms.paths.VarianceExploding(sigma_data=1.0, timestep="quarter_log") == discrete.CONTINUOUS
+    assert options.FINITE == 2**-24  # alpha_bar in place of 0, as diffusers has it
+    assert samplers.STABLE_DIFFUSION.betas == ms.paths.Betas(1000, 0.00085, 0.012, "scaled_linear")
+
+
+def test_deviation_of_pure_noise():
+    """Of sigma at alpha = 0 in units of the data's, None where a path has none."""
+    paths = ms.paths
+    priors = {kind: kind.prior for kind in (paths.LinearVP, paths.VarianceExploding, straight.Exploding)}
+    assert priors == {paths.LinearVP: 1.0, paths.VarianceExploding: 1.0, straight.Exploding: 0.0}
+
+
+def test_sa_solver_adds_noise_in_the_middle():
+    """ComfyUI's: from 20 to 80 % of the run's times."""
+    for name in ("sa_solver", "sa_solver_pece"):
+        solver = ms.sampler(name).solver
+        assert (solver.tau_start, solver.tau_end, solver.tau) == (200.0, 800.0, 1.0)
