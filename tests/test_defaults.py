@@ -165,7 +165,9 @@ def test_even_weights_are_those_of_adams_and_bashforth(order):
     """Integrals over [0, 1] of Lagrange's polynomials that are 1 at -j and 0 at the others of 0, -1 .. 1 - order."""
     for j in range(order):
         others = [-m for m in range(order) if m != j]
-        wanted = np.polyval(np.polyint(np.poly(others)), 1) / np.prod([m - j for m in range(order) if m != j])
+        wanted = np.polyval(np.polyint(np.atleast_1d(np.poly(others))), 1) / np.prod(
+            [m - j for m in range(order) if m != j]
+        )
         assert adams.EVEN[j][order - 1] == pytest.approx(wanted, rel=1e-12)
     assert all(adams.EVEN[j][order - 1] == 0 for j in range(order, 4))
 
