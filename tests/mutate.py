@@ -42,6 +42,7 @@ ROOMS = (
     "paths/*.py",
     "schedulers/*.py",
     "interop/samplers.py",
+    "interop/summed.py",
     "adaptive.py",
     "denoiser.py",
     "predictions.py",
