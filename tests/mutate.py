@@ -79,6 +79,7 @@ CHOSEN = [
 EARLY = ["defaults", "peers/test_configs", "coefficients", "comfy", "paths", "recommended", "samplers"]
 MORE = ("zoo", "runs", "properties", "orders_page", "peers/test_k_diffusion")
 SLOW = ("every_number_of_steps", "told_its_own_level", "zoo_runs_on_every_name")
+COUNTING = {"order", "order_after", "_order", "weak_order", "draws", "memory", "outputs"}
 LIMIT = 60  # seconds of one mutant
 
 
@@ -122,7 +123,7 @@ class Finder(ast.NodeTransformer):
         text = self.lines[node.lineno - 1].strip()
         place = self.places[node.lineno]
         self.places[node.lineno] += 1
-        counts = not {"order", "draws", "memory", "outputs"}.isdisjoint(self.names)
+        counts = not COUNTING.isdisjoint(self.names)
         counts |= self.file.startswith("table/") and isinstance(node.value, int)
         self.sites.append(Site(self.file, node.lineno, text, place, node.value, not self.names, counts))
         call = ast.Call(ast.Name("_mutant", ast.Load()), [ast.Constant((self.file, len(self.sites) - 1)), node], [])

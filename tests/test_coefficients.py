@@ -343,3 +343,21 @@ def test_the_weights_of_deis_in_time(terms):
             assert found[name] == pytest.approx(value, rel=1e-6, abs=1e-9), (row, name)
         # The noise is (x - x0) / k.
         assert -found["x0"] * k[row] == pytest.approx(sums[0], rel=1e-6)
+
+
+def test_what_sums_add_to_the_integrals_of_deis():
+    """In proportion to 1 / terms; the test above sees sums of many terms, which are hardly off."""
+    low, rate, terms = 0.3, 15.0, 20_000
+    made = [
+        ms.Scheduler(*ve(0.05, 20.0), "epsilon", one).plan(9)
+        for one in (DEIS(2, rate, low), SummedDEIS(2, rate, low, terms))
+    ]
+    k, place = made[0].sigmas, made[0].tableau.operands.index("before")
+    t = (np.sqrt(low**2 + 2 * rate * np.log1p(k**2)) - low) / rate
+    for row in range(1, 8):
+        exact, summed = (plan.tableau.weights[row, 0, place] for plan in made)
+        at = np.linspace(t[row], t[row + 1], terms)
+        square = np.expm1(rate * at**2 / 2 + low * at)
+        curve = (rate * at + low) * (square + 1) / 2 / np.sqrt(square) * (at - t[row]) / (t[row - 1] - t[row])
+        even = np.sum(curve) * (t[row + 1] - t[row]) / terms
+        assert summed - exact == pytest.approx(even - exact, rel=5e-4)
