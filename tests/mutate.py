@@ -256,7 +256,10 @@ class Plugin:
     """In place of pytest's loop: `body` is given the tests."""
 
     def __init__(self, body: Callable[[list[Any]], None]) -> None:
-        self.body, self.failed = body, False
+        self.body, self.failed, self.broken = body, False, False
+
+    def pytest_collectreport(self, report: Any) -> None:
+        self.broken |= report.failed
 
     def pytest_runtest_logreport(self, report: Any) -> None:
         self.failed |= report.failed
@@ -303,7 +306,8 @@ def collected(modules: list[str], body: Callable[[Plugin, list[Any]], Any]) -> A
     found: list[Any] = ["crash"]
 
     def keep(items: list[Any]) -> None:
-        found[0] = body(plugin, items)
+        if not plugin.broken:
+            found[0] = body(plugin, items)
 
     plugin = Plugin(keep)
     files = [str(TESTS / (f"{one}.py" if "/" in one else f"test_{one}.py")) for one in modules]

@@ -115,6 +115,7 @@ FUNCTIONS = {
     levels.beta: {"a": 0.6, "b": 0.6},  # arXiv 2407.12173
     levels.soft_log: {"low": 0.1, "high": 3.0},
     rules._beta: {"a": 0.6, "b": 0.6},
+    spacings.Named.placed: {"factor": 1.0, "finer": 1},
     rules.model_of: {"factor": 1.0, "finer": 1},
     trained.linear_quadratic: {"threshold": 0.025},
     euler.renoise: {"s_noise": 1.0},
