@@ -13,6 +13,7 @@ import pytest
 import multisched as ms
 from multisched import recommended, solvers, spacings
 from multisched.interop import samplers
+from multisched.interop.summed import SummedDEIS
 from multisched.paths import discrete, exploding, staged, straight
 from multisched.schedulers import options
 from multisched.solvers import adams, euler, exponential_rk
@@ -213,3 +214,21 @@ def test_sa_solver_adds_noise_in_the_middle():
     for name in ("sa_solver", "sa_solver_pece"):
         solver = ms.sampler(name).solver
         assert (solver.tau_start, solver.tau_end, solver.tau) == (200.0, 800.0, 1.0)
+
+
+def test_the_process_of_published_deis():
+    """k(0.001) = 0.002 and k(1) = 80, as diff-sampler has it."""
+    made = SummedDEIS()
+    for t, k in ((1e-3, 0.002), (1.0, 80.0)):
+        assert math.expm1(made.beta_d * t**2 / 2 + made.beta_min * t) == pytest.approx(k**2, rel=1e-9)
+    assert (made.most, made.terms) == (3, 10_000)
+
+
+def test_names_with_numbers_of_their_own():
+    assert ms.sampler("exp_heun_2_x0_sde").solver.eta == 1.0
+    assert ms.sampler("dance_grpo", like=ms.FlowMatchEuler()).solver.noise_level == 0.3  # arXiv 2505.07818
+    assert ms.TCD().eta == 0.3  # arXiv 2402.19159
+
+
+def test_where_the_best_sampler_has_no_corrector():
+    assert {kind: rule.most for kind, rule in recommended.RULES.items()} == {"vp": 15.0, "flow": 10.0, "edm": 10.0}
