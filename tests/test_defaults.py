@@ -227,7 +227,14 @@ def test_the_process_of_published_deis():
 def test_names_with_numbers_of_their_own():
     assert ms.sampler("exp_heun_2_x0_sde").solver.eta == 1.0
     assert ms.sampler("dance_grpo", like=ms.FlowMatchEuler()).solver.noise_level == 0.3  # arXiv 2505.07818
-    assert ms.TCD().eta == 0.3  # arXiv 2402.19159
+
+
+def test_options_of_recipes_that_no_class_of_diffusers_has():
+    """tests/peers/test_configs.py has the others."""
+    for kind in (ms.FlowMatchEuler, ms.FlowMatchHeun, ms.FlowMatchLCM, ms.FlowMatchPingPong, ms.LTXEulerAncestralRF):
+        assert (kind().shift, kind().sigma_max, kind().base_shift, kind().max_shift) == (1.0, 1.0, 0.5, 1.15)
+    sa = ms.SASolver()  # the function of time in diffusers
+    assert (sa.tau, sa.tau_start, sa.tau_end) == (1.0, 200.0, 800.0)
 
 
 def test_where_the_best_sampler_has_no_corrector():

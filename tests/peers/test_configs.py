@@ -60,6 +60,19 @@ def test_keys_and_defaults(name):
             assert plain(theirs[key]) == plain(ours[option]), key
 
 
+@pytest.mark.parametrize("name", sorted(PEERS))
+def test_defaults_of_what_diffusers_is_given_in_a_call(name):
+    """Options of ours that are arguments of `step` or `set_timesteps` there."""
+    given = {}
+    for method in ("step", "set_timesteps"):
+        if called := getattr(class_of(name), method, None):
+            given |= {key: one.default for key, one in inspect.signature(called).parameters.items()}
+    for one in fields(PEERS[name].recipe):
+        theirs = given.get(one.name)
+        if one.compare and one.name not in PEERS[name].keys.values() and isinstance(theirs, (int, float)):
+            assert one.default == theirs, one.name
+
+
 @pytest.mark.parametrize("path", CONFIGS, ids=lambda path: path.stem)
 def test_a_published_configuration_means_what_diffusers_reads_in_it(path):
     config = json.loads(path.read_text())
