@@ -233,6 +233,8 @@ def test_options_of_recipes_that_no_class_of_diffusers_has():
     """tests/peers/test_configs.py has the others."""
     for kind in (ms.FlowMatchEuler, ms.FlowMatchHeun, ms.FlowMatchLCM, ms.FlowMatchPingPong, ms.LTXEulerAncestralRF):
         assert (kind().shift, kind().sigma_max, kind().base_shift, kind().max_shift) == (1.0, 1.0, 0.5, 1.15)
+    protein = ms.RFD4Proteina()
+    assert (protein.tsr_k, protein.tsr_sigma) == (1.0, 1.0)  # the law as it is
     sa = ms.SASolver()  # the function of time in diffusers
     assert (sa.tau, sa.tau_start, sa.tau_end) == (1.0, 200.0, 800.0)
 
