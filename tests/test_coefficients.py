@@ -319,7 +319,7 @@ def test_the_sums_of_er_sde(rule):
 
 @pytest.mark.parametrize("terms", [0, 20_000])
 def test_the_weights_of_deis_in_time(terms):
-    """Zhang and Chen 2022 (arXiv 2204.13902), eq. 15: integrals over t of k' times Lagrange's polynomials, as sums of
+    """Zhang and Chen 2022 (arXiv 2204.13902), eq. 14: integrals over t of k' times Lagrange's polynomials, as sums of
     20,000 terms, whose own error is there with `terms` alone."""
     low, rate = 0.3, 15.0
     solver = SummedDEIS(4, rate, low, terms) if terms else DEIS(4, rate, low)

@@ -58,12 +58,12 @@ PUBLISHED = {
     "AncestralRF": {"eta": 1.0},
     "DPMMultistepSDE": {"eta": 1.0},
     "ExponentialAdams": {"tau": 0.0, "tau_start": 0.0},
-    "StochasticAdams": {"tau": 1.0, "tau_start": -math.inf},  # arXiv 2309.05019, section 6
+    "StochasticAdams": {"tau": 1.0, "tau_start": -math.inf},  # arXiv 2309.05019
     # As diffusers has them.
     "RescaledSDE": {"t_from": 0.02, "t_to": 0.95},
     "PredictorCorrector": {"snr": 0.15},
     "Betas": {"beta_start": 0.0001, "beta_end": 0.02},  # arXiv 2006.11239, section 4
-    "DynamicThreshold": {"ratio": 0.995},  # arXiv 2205.11487, appendix
+    "DynamicThreshold": {"ratio": 0.995},  # arXiv 2205.11487
     # By their papers, or the papers' code.
     "BDIA": {"gamma": 1.0},  # arXiv 2307.10829
     "EDICT": {"p": 0.93},  # arXiv 2211.12446
@@ -98,7 +98,7 @@ PUBLISHED = {
 }
 # Of functions, and of what classes share.
 FUNCTIONS = {
-    # arXiv 2206.00927, appendix C, where safety is 0.9; with k-diffusion's controller.
+    # arXiv 2206.00927, appendix C, with k-diffusion's controller.
     ms.sample_adaptive: {
         "rtol": 0.05,
         "atol": 0.0078,

@@ -13,7 +13,7 @@ from multisched.values import check_options, count, namespace
 
 @dataclass(frozen=True)
 class DEIS(Solver):
-    """tAB-DEIS (Zhang and Chen 2022, arXiv 2204.13902, section 3.3): a polynomial p in t goes through the last values
+    """tAB-DEIS (Zhang and Chen 2022, arXiv 2204.13902, eq. 14): a polynomial p in t goes through the last values
     of the noise, on any path.
 
         x_next / alpha_next = x / alpha + integral from t to t_next of p(t) * k'(t),   k = sigma / alpha
