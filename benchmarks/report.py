@@ -67,7 +67,7 @@ def page(data: dict[str, Any]) -> str:
         f"Networks and noise of seeds {seeds}, {data['samples']} samples of each. Errors are root mean squares of a "
         "seed's samples, the median over the seeds; medians and worst are over all samples. Best named: the setting "
         'with the smallest error of all usual solvers and spacings, chosen with hindsight for each cell. "auto" knows '
-        "the guidance. Its rule was settled on MLPs of seeds 0 and 1. U-Nets (-conv) and exact models, mixtures of "
+        "the guidance. Its rule was settled on networks of seeds 0 to 5. U-Nets (-conv) and exact models, mixtures of "
         f"Gaussians around digits of the first seed, are run with {len(FEW)} of the {len(SOLVERS)} solvers."
     )
     choices = (

@@ -27,53 +27,83 @@ def _made(kind, calls, guidance=None):
     return solver, ratios
 
 
-# kind, calls, guidance: damping, 0 for no corrector, or None for Euler; whether the last step is x0; bottom
+# kind, calls, guidance: damping, 0 for no corrector, or None for Euler; the predictor's values; whether the last step
+# is x0; bottom
 CASES = [
-    ("vp", 5, 1, 1.6, False, 0.08514),
-    ("vp", 8, 1, 0.625, False, 0.05077),
-    ("vp", 10, None, 3.6, False, 0.05522),
-    ("vp", 15, 3, 1.6, False, 0.03167),
-    ("vp", 20, 1, 0.1, True, 0.029168),
-    ("vp", 6, 7, None, False, 0.18432),
-    ("vp", 10, 7, 0, False, 0.07121),
-    ("vp", 15, 7, 8.7111, False, 0.03752),
-    ("vp", 50, 7, 0.784, True, 0.029168),
-    ("flow", 5, 1, 1.0, False, 0.07175),
-    ("flow", 5, 3, 0, False, 0.13871),
-    ("flow", 5, 7, None, False, 0.23062),
-    ("flow", 8, 3, 4.1199, False, 0.04648),
-    ("flow", 10, None, 1.6875, False, 0.02865),
-    ("flow", 10, 0.5, 0.0625, False, 0.0206),
-    ("flow", 12, 7, 0, False, 0.02414),
-    ("flow", 20, 7, 1.3398, False, 0.00792),
-    ("flow", 50, 1, 0.0001, False, 0.002),
-    ("edm", 10, 1, 0.0625, False, 0.0206),
-    ("edm", 20, 1, 0.0039063, False, 0.00592),
-    ("edm", 100, 7, 0.0021438, False, 0.002),
+    ("vp", 5, 1, 1.0, 2, False, 0.0851340),
+    ("vp", 8, 1, 0.390625, 2, False, 0.0507658),
+    ("vp", 10, None, 4.34966, 2, False, 0.0552213),
+    ("vp", 15, 3, 1.93318, 2, False, 0.0316733),
+    ("vp", 20, 1, 0.0625, 2, False, 0.029168),
+    ("vp", 24, 1, 0.0434028, 2, False, 0.029168),
+    ("vp", 6, 7, None, 2, False, 0.1843116),
+    ("vp", 10, 7, 0, 2, False, 0.0712032),
+    ("vp", 25, 7, 6.29963, 2, True, 0.029168),
+    ("vp", 50, 7, 1.574907, 2, True, 0.029168),
+    ("flow", 5, 1, 1.0, 2, False, 0.0717459),
+    ("flow", 5, 3, 0, 2, False, 0.1386980),
+    ("flow", 5, 7, None, 2, False, 0.2305983),
+    ("flow", 8, 3, 4.1199, 2, False, 0.0464838),
+    ("flow", 10, None, 1.6875, 2, False, 0.0286470),
+    ("flow", 10, 0.5, 0.0625, 2, False, 0.0206036),
+    ("flow", 12, 7, 0, 2, False, 0.0241375),
+    ("flow", 20, 7, 1.3398, 2, False, 0.0079224),
+    ("flow", 24, 1, 0.00188379, 2, False, 0.0042615),
+    ("flow", 25, 1, 0.0016, 3, False, 0.0039596),
+    ("flow", 50, 7, 0.0343, 2, False, 0.002),
+    ("vp", 10, 3.7916, 7.996106, 2, False, 0.0592402),
+    ("vp", 10, 3.7931, 0, 2, False, 0.0592473),
+    ("flow", 10, 5.4279, 9.994833, 2, False, 0.0342242),
+    ("flow", 10, 5.4297, 0, 2, False, 0.0342276),
+    ("flow", 50, 4.338, 0.008163354, 3, False, 0.0020000),
+    ("flow", 50, 4.343, 0.008191614, 2, False, 0.0020000),
+    ("flow", 5, 20, None, 2, False, 0.4000000),
+    ("edm", 10, 1, 0.0625, 2, False, 0.0206036),
+    ("edm", 20, 1, 0.0039063, 2, False, 0.0059168),
+    ("edm", 30, 1, 0.0007716, 3, False, 0.0028518),
+    ("edm", 100, 7, 0.0021438, 3, False, 0.002),
 ]
 
 
-@pytest.mark.parametrize(("kind", "calls", "guidance", "damping", "clean", "bottom"), CASES)
-def test_what_is_chosen(kind, calls, guidance, damping, clean, bottom):
+@pytest.mark.parametrize(("kind", "calls", "guidance", "damping", "values", "clean", "bottom"), CASES)
+def test_what_is_chosen(kind, calls, guidance, damping, values, clean, bottom):
     solver, ratios = _made(kind, calls, guidance)
     if damping is None:
         assert solver == ms.solvers.Euler()
     else:
-        assert (solver.predictor, solver.corrector) == (2, 3 if damping else 0)
+        assert (solver.predictor, solver.corrector) == (values, values + 1 if damping else 0)
         assert solver.damping == pytest.approx(damping, rel=1e-4)
         assert (solver.data, solver.variable, solver.even, solver.clean) == (1.0, "lam", True, clean)
         assert solver.reach == (15.0 if kind == "vp" else 1.0)
-        assert solver.far == (50.0 if kind == "flow" else math.inf)
-    assert ratios[-1] == pytest.approx(bottom, rel=1e-3)
+        assert solver.far == (math.inf if kind == "vp" else 8.0)
+    assert ratios[-1] == pytest.approx(bottom, rel=1e-4)
     assert ratios[0] == pytest.approx({"vp": 14.6146, "flow": math.inf, "edm": 80.0}[kind], rel=1e-4)
     assert len(ratios) == calls
 
 
-# kind, calls: the second ratio, which low and high decide beside the ends
-@pytest.mark.parametrize(("kind", "calls", "second"), [("vp", 10, 6.169), ("flow", 10, 9.0878), ("edm", 20, 20.726)])
-def test_where_levels_lie(kind, calls, second):
-    """Even in log((k + low) / (1 + k / high)): low 0.08 and high n on VP, 0.85 / n and n / 2 elsewhere."""
-    assert _made(kind, calls, 1.0)[1][1] == pytest.approx(second, rel=1e-4)
+# kind, calls, guidance: the second ratio, which low and high decide beside the ends
+@pytest.mark.parametrize(
+    ("kind", "calls", "guidance", "second"),
+    [
+        ("vp", 8, 1, 5.71396),
+        ("vp", 20, 1, 10.42862),
+        ("vp", 10, 7, 6.56799),
+        ("flow", 10, 1, 7.6187),
+        ("flow", 20, 7, 19.72469),
+        ("edm", 20, 1, 15.14065),
+    ],
+)
+def test_where_levels_lie(kind, calls, guidance, second):
+    """Even in log((k + low) / (1 + k / high)), of the powers of calls and guidance that the rule has for both."""
+    ratios = _made(kind, calls, guidance)[1]
+    assert ratios[1] == pytest.approx(second, rel=1e-4)
+    low, high = {
+        "vp": (0.4 * calls**-0.5 * guidance**0.15, 1.4 * calls * guidance**-0.3),
+        "flow": (1.2 / calls, 0.9 * calls**0.58),
+        "edm": (1.2 / calls, 0.9 * calls**0.58),
+    }[kind]
+    s = np.log((ratios[1:] + low) / (1 + ratios[1:] / high))
+    assert np.diff(s) == pytest.approx(np.full(calls - 2, s[1] - s[0]), rel=1e-6)
 
 
 @pytest.mark.parametrize("kind", LIKE)

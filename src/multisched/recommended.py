@@ -28,52 +28,64 @@ doubles the error of guided runs."""
 HIGHEST, LOWEST = 0.4, 0.002  # sigma / alpha that the cleanest level of a run may have
 
 
+Power = tuple[float, float, float]
+"""(a, p, q) of a n^p g^q."""
+
+
 @dataclass(frozen=True)
 class Rule:
-    """The spacing and the damping of a kind of path, for n calls at guidance g. Powers of n take the place of tables:
+    """The spacing and the solver's options of a kind of path, for n calls at guidance g, by powers in place of a table:
 
         bottom   b n^-c g^(3 / n)    longer runs gain from a cleaner level; at few calls guidance wants a noisier one
-        high     h n
-        low      as it is, or low / n where `falling`
-        damping  K = a g^p / n^q     and no corrector above `most`
+        low      a n^p g^q
+        high     a n^p g^q           a smaller one leaves more levels for the middle, where few samples err the most
+        damping  a n^p g^q           and no corrector above `most`
 
-    Flow, 10 calls, no guidance: error 3.5e-3 with high = n / 2, 5.4e-3 with n. Noise prediction, 8 calls: 1.1e-2 with
-    n / 2, 8.1e-3 with n. At guidance 7 and 8 to 12 calls any corrector that is hardly damped doubles the error; one
-    that is much damped loses half of its gain in long runs.
+    On flow models low = 0.85 / n and high = n / 2 are as good at 10 calls, and 1.3 to 2.2 times worse at 30 and 50.
+    At guidance 7 and 8 to 15 calls any corrector that is hardly damped doubles the error; one that is much damped loses
+    half of its gain in long runs. A predictor through three values in place of two is 1.4 times better on flow models
+    at 50 calls, at guidance 7 as much worse.
 
     Args:
         bottom: b and c.
-        high: h.
-        low: of `SoftLog`.
-        falling: whether `low` is divided by n.
-        damping: a, p and q.
+        low, high: of `SoftLog`.
+        damping: K of `AngleAdams`.
         most: the damping above which there is no corrector.
+        long: n / sqrt(g) above which the predictor has three values, and the corrector four.
     """
 
     bottom: tuple[float, float]
-    high: float
-    low: float
-    falling: bool
-    damping: tuple[float, float, float]
+    low: Power
+    high: Power
+    damping: Power
     most: float
+    long: float
 
     def spacing(self, path: Path, n: int, g: float) -> SoftLog:
         """For two calls and more; a run of one has but its first level."""
         size, fall = self.bottom
         cleanest = max(_ratio(path, path.ends[1]), LOWEST)
         bottom = max(min(size * n**-fall * g ** (3 / n), HIGHEST), cleanest)
-        return SoftLog(self.low / n if self.falling else self.low, self.high * n, bottom)
+        return SoftLog(_power(self.low, n, g), _power(self.high, n, g), bottom)
 
     def strength(self, n: int, g: float) -> float:
         """The damping, infinite where no corrector is to be had."""
-        size, by_guidance, by_calls = self.damping
-        damping = size * g**by_guidance / n**by_calls
+        damping = _power(self.damping, n, g)
         return damping if damping <= self.most else math.inf
 
+    def values(self, n: int, g: float) -> int:
+        """How many values the predictor's polynomial goes through."""
+        return 3 if n > self.long * math.sqrt(g) else 2
 
-_STRAIGHT = Rule((1.3, 1.8), 0.5, 0.85, True, (625.0, 3.0, 4.0), 10.0)
+
+def _power(given: Power, n: int, g: float) -> float:
+    size, by_calls, by_guidance = given
+    return size * math.pow(n, by_calls) * math.pow(g, by_guidance)
+
+
+_STRAIGHT = Rule((1.3, 1.8), (1.2, -1.0, 0.0), (0.9, 0.58, 0.0), (625.0, -4.0, 3.0), 10.0, 24.0)
 RULES: dict[Kind, Rule] = {
-    "vp": Rule((0.5, 1.1), 1.0, 0.08, False, (40.0, 2.0, 2.0), 15.0),
+    "vp": Rule((0.5, 1.1), (0.4, -0.5, 0.15), (1.4, 1.0, -0.3), (25.0, -2.0, 2.6), 8.0, math.inf),
     "flow": _STRAIGHT,
     "edm": _STRAIGHT,
 }
@@ -85,15 +97,16 @@ def best(like: Recipe, calls: int, guidance: float | None = None) -> Recipe:
 
     On networks that the rule was not settled on, at guidance 1 and 3 and 5 to 20 calls, it was at least as accurate as
     the best setting of seven common solvers on the usual spacings, chosen with hindsight for each number of calls, in
-    55 of 60 cases: in the geometric mean 2.0 and 2.3 times as accurate on flow models (MLP and U-Net), 3.2 times on
-    EDM, 1.2 times on noise prediction. Of all settings of 28 solvers the best was behind it in 49 of 60.
+    59 of 60 cases: in the geometric mean 2.3 times as accurate on flow models, 3.1 times on EDM, 1.4 times on noise
+    prediction. Of all settings of 28 solvers the best was behind it in 55 of 60: on all flow and EDM models, by 1.5
+    and 2.5 times in the mean, and mostly on noise prediction, by 1.2 times.
 
-    Where it loses. On noise prediction at 15 to 20 calls, UniPC in its noise form and DEIS of order 3 on Karras's
-    spacing were up to 1.2 times better, on a U-Net up to 1.4 times; at guidance 7 and 15 calls, other settings 2.2
-    times. On flow models at 20 calls and more without guidance, iPNDM of order 3 on "beta" was 1.4 times better, as few
-    samples left for another mode. On exact models of mixtures of Gaussians undamped solvers are better. Where guidance
-    is not told, errors at up to 12 calls are mostly 1.2 to 2.5 times larger without guidance, and 1.5 to 4 times above
-    5. All networks were small; large images, and models that want a shift, were not measured.
+    Where it loses. On noise prediction UniPC in its noise form on Karras's spacing was up to 1.2 times better at 15
+    calls without guidance, on a U-Net up to 1.4 times, and 1.5 times at 50 calls. On flow models at guidance 7 and 15
+    calls iPNDM of order 2 on "beta" was 1.7 times better. On exact models of mixtures of Gaussians undamped solvers are
+    better. Where guidance is not told, errors at up to 12 calls are mostly 1.2 to 2.7 times larger without guidance,
+    and 1.3 to 4.3 times at guidance 7. All networks were small; large images, and models that want a shift, were not
+    measured.
 
     Args:
         like: gives the path, the prediction type and the transforms; its spacing and solver are replaced.
@@ -148,12 +161,14 @@ def kind_of(path: Path) -> Kind:
 def _solver(kind: Kind, calls: int, g: float) -> Solver:
     if g > calls:
         return Euler()  # nothing extrapolates well there: flow, guidance 7, 5 calls, 0.21, and 0.26 of second order
-    damping = RULES[kind].strength(calls, g)
-    corrector, damping = (0, 0.0) if math.isinf(damping) else (3, damping)
-    far, reach = 50.0 if kind == "flow" else math.inf, 15.0 if kind == "vp" else 1.0
-    # t = 0 is a level that the model was trained on: its x0 is worth a quarter of the error at 30 calls, nothing at 15.
-    clean = kind == "vp" and calls > 16
-    return AngleAdams(2, corrector, 1.0, "lam", True, damping, reach, far, clean)
+    rule = RULES[kind]
+    damping, values = rule.strength(calls, g), rule.values(calls, g)
+    corrector, damping = (0, 0.0) if math.isinf(damping) else (values + 1, damping)
+    # Finite, as flows begin at pure noise; of 8, 20, 50 and, on EDM, infinity, 8 is the best by a few percent.
+    far, reach = (math.inf, 15.0) if kind == "vp" else (8.0, 1.0)
+    # t = 0 is a level that the model was trained on: its x0 is worth a quarter of the error at 30 calls, nothing at 20.
+    clean = kind == "vp" and calls > 24
+    return AngleAdams(values, corrector, 1.0, "lam", True, damping, reach, far, clean)
 
 
 def _ratio(path: Path, noise: float) -> float:
