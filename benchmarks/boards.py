@@ -1,4 +1,4 @@
-"""How time is taken on an accelerator, for each library: what the host spends, what the device spends, and its floor."""
+"""How time is taken on an accelerator, for each library: what the host and the device spend, and the floor."""
 
 import time
 from collections.abc import Callable

@@ -45,7 +45,7 @@ PACKAGES = ("multisched-diffusion", "numpy", "torch", "triton", "jax", "jaxlib",
 RESULTS = Path("benchmarks/results")
 
 
-class Late(Exception):
+class LateError(Exception):
     """The time is up."""
 
 
@@ -87,7 +87,7 @@ def measured(measure: Callable[..., None], board: Board, quick: bool, until: flo
         warnings.simplefilter("ignore")
         try:
             measure(board, section, quick, until)
-        except Late:
+        except LateError:
             section.say("The rest of this section is left out: the time was up.")
     return section
 
@@ -110,7 +110,7 @@ def steps(board: Board, section: Section, quick: bool, until: float) -> None:
     """a step in the middle of a run."""
     section.say(
         "`host` is what the host spends on a step, in microseconds, while the device works behind; `time` that of one",
-        "step of many in a row, `floor` the time that the library's fastest copy takes for the bytes which the step has",
+        "step of many in a row, `floor` the time that the library's fastest copy takes for the bytes that the step has",
         "to move, so that `time / floor` of 1 is the pace of the memory; small steps are bound by the host instead.",
         "`launches` are kernels, counted by the profiler; `silent` is yes where a step reads nothing from the device.",
     )
@@ -158,7 +158,7 @@ def row_of(
         modes["graph"] = replay
     for mode, call in modes.items():
         if time.monotonic() > until:
-            raise Late
+            raise LateError
         yield f"{mode} host", board.host(call, seconds)
         took = board.whole(call, seconds)
         yield f"{mode} time", took

@@ -11,7 +11,6 @@ from multisched.noise.base import Ids, Shape
 from multisched.noise.host import Seeded, drawn
 from multisched.values import count, real
 
-
 TOGETHER = 1 << 16
 """Normals that are drawn at once, so that small samples cost no call for each node."""
 
