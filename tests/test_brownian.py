@@ -26,6 +26,14 @@ def test_covariance_is_that_of_brownian_motion():
 
 
 @pytest.mark.host
+def test_normals_drawn_together_are_those_drawn_apart(monkeypatch):
+    path = BrownianNoise((3, 4), depth=12)
+    together = path.increment([0, 1], 0.7, 0.3, 1, (5, 2))
+    monkeypatch.setattr("multisched.noise.brownian.TOGETHER", 1)
+    assert together.tobytes() == path.increment([0, 1], 0.7, 0.3, 1, (5, 2)).tobytes()
+
+
+@pytest.mark.host
 def test_leaves_have_the_right_variance_too():
     """Of a shallow tree, whose leaves are wide."""
     path = BrownianNoise(4, depth=2)

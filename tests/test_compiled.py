@@ -298,6 +298,20 @@ def test_torch_exports_maps_and_differentiates_a_step(make, backend):
     torch.testing.assert_close(found, torch.full_like(found, weight))
 
 
+def test_a_device_is_named_inside_a_compiled_function(make, backend, device):
+    if backend.name != "torch":
+        pytest.skip("other libraries have no device inside what they compile")
+    import torch
+
+    source, name = ms.noise.PhiloxNoise(7), str(device or "cpu")
+
+    def draw(step):
+        return source.normal_on(backend, name, [0], step, 0, (2, 3))
+
+    found = torch.compile(draw, fullgraph=True, backend="aot_eager")(make(3, "int32"))
+    torch.testing.assert_close(found, draw(3))
+
+
 def test_a_cuda_step_never_waits_and_is_captured(make, backend, device):
     if not str(device).startswith("cuda"):
         pytest.skip("CUDA graphs need a CUDA device: --device cuda")

@@ -132,7 +132,9 @@ def test_no_word_serves_twice(monkeypatch):
     seen = []
 
     def spied(seeds, samples, step, draw, count, real=host_words.blocks):
-        seen.extend((seed, sample, step, draw, k) for seed, sample in zip(seeds, samples) for k in range(count))  # noqa: B905
+        steps = [step] * len(samples) if isinstance(step, int) else step
+        keys = zip(seeds, samples, steps, strict=True)
+        seen.extend((*key, draw, k) for key in keys for k in range(count))
         return real(seeds, samples, step, draw, count)
 
     monkeypatch.setattr("multisched.noise.host.blocks", spied)

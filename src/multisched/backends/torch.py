@@ -37,6 +37,8 @@ class TorchBackend(ArrayAPIBackend[torch.Tensor]):
     def _device(self, device: Any) -> Any:
         if device is None or isinstance(device, torch.device):
             return device
+        if isinstance(device, str) and torch.compiler.is_compiling():
+            return torch.device(device)  # a graph cannot count devices; torch itself refuses one that is not there
         if not isinstance(device, (str, int)):
             raise ScheduleError(f"a device of torch is a name, a number or a torch.device; given {shown(device)}.")
         try:

@@ -11,6 +11,9 @@ from multisched.noise.base import Ids, Shape
 from multisched.noise.host import Seeded, drawn
 from multisched.values import count, real
 
+TOGETHER = 1 << 16
+"""Normals that are drawn at once, so that small samples cost no call for each node."""
+
 
 @dataclass(frozen=True)
 class BrownianNoise(Seeded):
@@ -62,35 +65,54 @@ class BrownianNoise(Seeded):
             )
         if self._leaf(start) == self._leaf(end):
             raise ScheduleError(f"tau from {start!r} to {end!r} lies within one leaf of depth {self.depth}; raise it.")
-        change = self.value(sample_ids, end, path, shape) - self.value(sample_ids, start, path, shape)
-        return np.asarray(change / math.sqrt(start - end), np.float32)
+        form, before = self._form(end), self._form(start)
+        change = {node: form.get(node, 0.0) - before.get(node, 0.0) for node in sorted(form | before)}
+        return np.asarray(self._sum(change, sample_ids, path, shape) / math.sqrt(start - end), np.float32)
 
     def value(self, sample_ids: Ids, time: float, path: int, shape: Shape) -> np.ndarray:
         """W(time), 0 <= time <= 1: float64 (samples, *shape) of variance `time`."""
-        seeds, samples = keys(self.seed, sample_ids)
-        stream = purpose(BROWNIAN, path)
+        return self._sum(self._form(time), sample_ids, path, shape)
 
-        def z(node: int) -> np.ndarray:
-            return drawn(seeds, samples, node, stream, shape).astype(np.float64)
-
+    def _form(self, time: float) -> dict[int, float]:
+        """W(time) = sum of weight * z(node): the weight of each node that it hangs on."""
         # Node 0 is the path's end, 1 the root, 2n and 2n + 1 the halves of node n; those below the last are the leaves.
         a, b = 0.0, 1.0
-        left, right = np.zeros((len(samples), *shape)), z(0)
-        node = 1
+        left: dict[int, float] = {}
+        right, node = {0: 1.0}, 1
         for _ in range(self.depth):
             if time in (a, b):
                 break
             middle = (a + b) / 2
-            value = (left + right) * 0.5 + z(node) * (0.5 * math.sqrt(b - a))
+            value = {**_between(left, right, 0.5), node: 0.5 * math.sqrt(b - a)}
             node *= 2
             if time < middle:
                 b, right = middle, value
             else:
                 a, left, node = middle, value, node + 1
         share = (time - a) / (b - a)
-        value = left * (1 - share) + right * share
-        return value if share in (0.0, 1.0) else value + z(node) * math.sqrt((time - a) * (b - time) / (b - a))
+        if share in (0.0, 1.0):
+            return right if share else left
+        return {**_between(left, right, share), node: math.sqrt((time - a) * (b - time) / (b - a))}
+
+    def _sum(self, form: dict[int, float], sample_ids: Ids, path: int, shape: Shape) -> np.ndarray:
+        """The sum of weight * z(node) in float64, the normals of many nodes drawn at once where they are few."""
+        seeds, samples = keys(self.seed, sample_ids)
+        stream, count = purpose(BROWNIAN, path), len(samples)
+        total = np.zeros((count, *shape))
+        nodes, together = list(form), max(1, TOGETHER // max(1, total.size))
+        for first in range(0, len(nodes), together):
+            some = nodes[first : first + together]
+            third = [node for node in some for _ in range(count)]
+            z = drawn(seeds * len(some), samples * len(some), third, stream, shape)
+            for node, one in zip(some, z.reshape(len(some), count, *shape), strict=True):
+                total += one.astype(np.float64) * form[node]  # in one order: BLAS has another on each machine
+        return total
 
     def _leaf(self, time: float) -> int:
         leaves = 1 << self.depth
         return min(int(time * leaves), leaves - 1)
+
+
+def _between(left: dict[int, float], right: dict[int, float], share: float) -> dict[int, float]:
+    """(1 - share) * left + share * right."""
+    return {node: left.get(node, 0.0) * (1 - share) + right.get(node, 0.0) * share for node in left | right}

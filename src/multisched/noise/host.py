@@ -90,8 +90,11 @@ def source(rng: Any) -> NoiseSource:
     )
 
 
-def drawn(seeds: Sequence[int], samples: Sequence[int], third: int, fourth: int, shape: Shape) -> np.ndarray:
-    """float32 normals (samples, *shape) whose counters end in the words `third` and `fourth`."""
+def drawn(
+    seeds: Sequence[int], samples: Sequence[int], third: int | Sequence[int], fourth: int, shape: Shape
+) -> np.ndarray:
+    """float32 normals (samples, *shape) whose counters end in the words `third`, which may be one per sample, and
+    `fourth`."""
     size = math.prod(shape)
     per_sample = -(-size // 4)
     out = np.empty((len(samples) * per_sample, 4), np.float32)

@@ -52,16 +52,17 @@ def rounds(counter: Sequence[np.ndarray], key: Sequence[np.ndarray | np.uint64])
 
 
 def blocks(
-    seeds: Sequence[int], samples: Sequence[int], step: int, draw: int, count: int
+    seeds: Sequence[int], samples: Sequence[int], step: int | Sequence[int], draw: int, count: int
 ) -> Iterator[tuple[slice, tuple[np.ndarray, ...]]]:
     """The words of blocks 0..count-1 of each sample, some at a time: (place in the flat order, four uint64 arrays).
 
     Args:
         seeds, samples: one each per sample, words of 64 and 32 bits.
-        step, draw: the third and the fourth word of the counter.
+        step, draw: the third word of the counter, one for all or one per sample, and the fourth.
         count: blocks per sample.
     """
     of_sample = np.asarray(samples, np.uint64)
+    of_step = np.broadcast_to(np.asarray(step, np.uint64), of_sample.shape)
     seed = np.asarray(seeds, np.uint64)
     both = (seed & _LOW, seed >> _HALF)
     for first in range(0, len(samples) * count, CHUNK):
@@ -71,11 +72,12 @@ def blocks(
             one = first // count
             flat -= np.uint64(one * count)
             sample, key = np.full_like(flat, of_sample[one]), [half[one] for half in both]
+            third = np.full_like(flat, of_step[one])
         else:
             row = flat // np.uint64(count)
             flat -= row * np.uint64(count)
-            sample, key = of_sample[row], [half[row] for half in both]
-        counter = (flat, sample, np.full_like(flat, step), np.full_like(flat, draw))
+            sample, key, third = of_sample[row], [half[row] for half in both], of_step[row]
+        counter = (flat, sample, third, np.full_like(flat, draw))
         yield place, rounds(counter, key)
 
 
