@@ -17,7 +17,7 @@ from diffusers.utils import BaseOutput
 from torch.compiler import is_compiling as compiling
 
 from multisched.interop.diffusers import PEERS
-from multisched.interop.diffusers.manners import AWAY, CUTS, UNLIKE
+from multisched.interop.diffusers.manners import AWAY, CUTS, GIVEN, UNLIKE
 from multisched.interop.diffusers.steps import Steps
 
 
@@ -44,7 +44,7 @@ def face_of(name: str) -> type:
         own |= {"set_timesteps": _set_timesteps(theirs), "step": _stepping(theirs)}
         own["_away"] = tuple(one for one in AWAY if one in inspect.signature(theirs.step).parameters)
         own["_output"] = _output_of(theirs)
-        own["_names"] = tuple(one.name for one in fields(own["_output"]))
+        own["_names"] = tuple(one.name for one in fields(own["_output"]) if one.name in GIVEN)
     return type(name, (Steps, theirs), own)
 
 

@@ -25,10 +25,10 @@ class Run:
         first: the row that the run began at.
         memory: the solver's registers; None before the first step.
         row: the row after the last step, where timesteps are looked up.
-        quick: whether a step is one sum, with nothing to draw, keep or look up.
+        quick: whether a step has nothing to draw, show or look up.
         draws: draws of noise of a row.
-        cuts: whether a learned variance is cut off the model's output.
-        traced: the plan inside torch.compile, with `counter`, the row that comes next there.
+        reads: what the plan is given of a model's output, a function of that and the sample; None for all of it.
+        traced: the run as steps inside torch.compile go through it.
         looked: whether the timestep says the row there.
         shows: the attributes of the scheduler that show its history.
         shown: what they had after the last step.
@@ -40,13 +40,12 @@ class Run:
     plan: Plan
     told: dict[int, int]
     times: Any
-    counter: torch.Tensor = field(default_factory=lambda: torch.tensor(0))
     first: int = 0
     memory: tuple[torch.Tensor, ...] | None = None
     row: int = 0
     quick: bool = False
     draws: int = 0
-    cuts: bool = False
+    reads: Any = None
     traced: Any = None
     looked: bool = False
     shows: frozenset[str] = frozenset()
@@ -54,7 +53,8 @@ class Run:
     alone: dict[Any, Plan] = field(default_factory=dict)
 
     def __deepcopy__(self, memo: dict[int, Any]) -> "Run":
-        return replace(self, memory=copy.deepcopy(self.memory, memo), shown=copy.deepcopy(self.shown, memo))
+        memory, shown = (copy.deepcopy(one, memo) for one in (self.memory, self.shown))
+        return replace(self, memory=memory, shown=shown, traced=replace(self.traced))
 
 
 def listed(config: Any) -> dict[str, Any]:

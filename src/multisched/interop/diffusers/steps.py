@@ -15,6 +15,7 @@ from diffusers.utils import BaseOutput
 from multisched.errors import ScheduleError
 from multisched.interop.diffusers import drawing, from_diffusers, history, manners
 from multisched.interop.diffusers.run import Run, host, listed, row_between, with_options
+from multisched.interop.diffusers.traced import Traced
 from multisched.schedulers import Recipe
 from multisched.table.plan import Plan
 from multisched.table.state import State
@@ -86,13 +87,14 @@ class Steps:
         told = {round(t): row for row, t in reversed([*enumerate(plan.timesteps)])}
         run = Run(recipe, Variants(recipe, plan, n, lists), plan, told, self.__dict__.get("timesteps"))
         run.memory = () if len(plan.tableau.registers) == 1 else None
-        run.cuts = self._cuts and self._internal_dict.get("variance_type") in manners.LEARNED
+        learned = self._cuts and self._internal_dict.get("variance_type") in manners.LEARNED
+        run.reads = manners.without_variance if learned else manners.PARTS.get(self._peer)
         run.draws = plan.noise_draws
-        run.traced = plan
         run.looked = self._peer in manners.BY_TIME or (run.memory == () and not any(plan.stages))
         counted = self._peer not in manners.BY_TIME and not self._cuts
-        run.quick = counted and self._names == ("prev_sample",) and run.memory == () and not run.draws
         run.shows = manners.HISTORY & self.__dict__.keys()
+        run.quick = counted and not (run.shows or run.draws or run.reads or plan.inputs)
+        run.traced = Traced(plan, torch.tensor(0)).like(self._run and self._run.traced)
         return run
 
     def _running(self, **asked: Any) -> bool:
@@ -100,11 +102,11 @@ class Steps:
         none is stepped through by diffusers, with a warning.
         """
         if asked or (self._run is None and not self._refused):
-            self._run, self._refused = None, False
+            self._refused = False
             try:
                 self._begin(**(asked or {"num_inference_steps": self.config.num_train_timesteps}))
             except ScheduleError as error:
-                self._refused = True
+                self._run, self._refused = None, True
                 warnings.warn(f"{self._peer} takes diffusers' own steps, since it has no plan: {error}", UserWarning, 3)
         return not self._refused
 
@@ -135,8 +137,8 @@ class Steps:
                 "like the number of the step."
             )
         run = self._run
-        if run.cuts:
-            model_output = model_output[:, : sample.shape[1]]
+        if run.reads is not None:
+            model_output = run.reads(model_output, sample)
         if torch.compiler.is_compiling():
             return self._traced(run, model_output, timestep, sample, return_dict, variance_noise, options)
         plan, row = self._place(run, timestep, options)
@@ -151,19 +153,18 @@ class Steps:
         state = State(sample, memory, row)
         after = plan.step(state, model_output, noise)
         self._keep(run, plan, after)
-        found = [self._of(name, plan, state, model_output, after) for name in self._names]
-        return self._output(*found) if return_dict else tuple(one for one in found if one is not None)
+        return self._given(plan, state, model_output, after, return_dict)
 
     def _quick(self, run: Run, output: torch.Tensor, timestep: Any, sample: torch.Tensor, return_dict: bool) -> Any:
-        """`_step` of what has no memory, no noise, and returns the sample alone: most runs of flows."""
-        row = self._step_index
-        if row is None or type(timestep) is not torch.Tensor or not timestep.is_floating_point():
+        """`_step` of what draws nothing and shows no history, with as little around the sums as there can be."""
+        row, memory = self._step_index, run.memory
+        if row is None or memory is None or type(timestep) is not torch.Tensor or not timestep.is_floating_point():
             return self._step(output, timestep, sample, return_dict=return_dict)
-        found = run.plan.step(State(sample, (), row), output).sample
-        self._step_index = row + 1
-        if found.dtype is not output.dtype:
-            found = found.to(output.dtype)
-        return self._output(found) if return_dict else (found,)
+        plan = run.plan if run.first == 0 else run.variants.running(run.recipe, run.first)
+        state = State(sample, memory, row - run.first)
+        after = plan.step(state, output)
+        run.memory, self._step_index = after.memory, row + 1
+        return self._given(plan, state, output, after, return_dict)
 
     def _traced(
         self, run: Run, output: Any, timestep: Any, sample: Any, return_dict: bool, noise: Any, options: dict[str, Any]
@@ -173,28 +174,21 @@ class Steps:
         wanted = {name: value for name, value in options.items() if name in STEP_OPTIONS}
         if any(value != getattr(run.recipe, name, value) for name, value in wanted.items()):
             raise ScheduleError(f"inside torch.compile a step of {self._peer} has the options of its configuration.")
-        plan, row = run.traced, run.counter
+        row = None
         if run.looked:
             row = (run.times.to(timestep.device) - timestep.reshape(-1)[0]).abs().argmin()
-        inputs = {name: options[key] for name, key in manners.INPUTS.items() if name in plan.inputs}
-        memory = run.memory or tuple(inputs.get(one, torch.zeros_like(sample)) for one in plan.tableau.registers[1:])
-        state = State(sample, memory, row.to(sample.device))
-        if noise is None and plan.noise_draws:
-            noise = torch.randn_like(output)
-        after = plan.step(state, output, (noise,) * plan.noise_draws)
-        run.memory, run.counter = (None if inputs else after.memory), after.index
-        found = [self._of(name, plan, state, output, after) for name in self._names]
-        return self._output(*found) if return_dict else tuple(one for one in found if one is not None)
+        state, after = run.traced.step(row, sample, output, noise, options)
+        return self._given(run.traced.plan, state, output, after, return_dict)
 
-    def _of(self, name: str, plan: Plan, state: State[Any], output: torch.Tensor, after: State[Any]) -> Any:
-        """A field of what a step returns, in the dtype of the model's output."""
-        if name == "prev_sample":
-            found = after.sample
-        elif name in ("pred_original_sample", "denoised"):
-            found = plan.denoised(state, output)
-        else:
-            found = plan.transition(state, output)[0]
-        return found if found.dtype == output.dtype else found.to(output.dtype)
+    def _given(self, plan: Plan, state: State[Any], output: torch.Tensor, after: State[Any], return_dict: bool) -> Any:
+        """What a step returns, in the dtype of the model's output."""
+        found = [after.sample]
+        for name in self._names[1:]:
+            estimated = name in ("pred_original_sample", "denoised")
+            found.append(plan.denoised(state, output) if estimated else plan.transition(state, output)[0])
+        dtype = output.dtype
+        found = [one if one.dtype is dtype else one.to(dtype) for one in found]
+        return self._output(*found) if return_dict else tuple(found)
 
     def _place(self, run: Run, timestep: Any, options: dict[str, Any]) -> tuple[Plan, int]:
         """The plan and the row of a step."""
@@ -221,12 +215,13 @@ class Steps:
         run = self._run
         if run is not None:
             looks_back = row > 0 and len(run.plan.tableau.registers) > 1 + len(run.plan.inputs)
-            run.traced = run.variants.running(run.recipe, row if looks_back else 0)
-            run.counter = torch.tensor(0 if looks_back else row)
+            plan = run.variants.running(run.recipe, row if looks_back else 0)
+            run.traced = Traced(plan, torch.tensor(0 if looks_back else row)).like(run.traced)
 
     def _find_first(self, timestep: Any) -> None:
-        if hasattr(self, "_init_step_index"):
-            self._init_step_index(timestep)
+        finder = getattr(self, "_init_step_index", None) or getattr(self, "_step_index_for", None)
+        if finder is not None:
+            finder(timestep)
         else:
             self._step_index = self.index_for_timestep(timestep) if self._begin_index is None else self._begin_index
 
@@ -273,7 +268,7 @@ class Steps:
             return (old,)
         if run.memory is None or len(run.memory) != len(names) or inputs:
             return plan.start(sample, **inputs).memory
-        return history.registers(self, plan, run.memory, run.shown)
+        return history.registers(self, plan, run.memory, run.shown) if run.shows else run.memory
 
     def _keep(self, run: Run, plan: Plan, after: State[Any]) -> None:
         """Note what a step left, and show it as diffusers' classes do."""
