@@ -42,7 +42,8 @@ def face_of(name: str) -> type:
     own["__new__"] = _as_theirs
     if name not in UNLIKE:
         own |= {"set_timesteps": _set_timesteps(theirs), "step": _stepping(theirs)}
-        own["_away"] = tuple(one for one in AWAY if one in inspect.signature(theirs.step).parameters)
+        takes = inspect.signature(theirs.step).parameters
+        own["_away"] = {one: takes[one].default for one in AWAY if one in takes}
         own["_output"] = _output_of(theirs)
         own["_names"] = tuple(one.name for one in fields(own["_output"]) if one.name in GIVEN)
     return type(name, (Steps, theirs), own)
@@ -94,15 +95,13 @@ def _stepping(theirs: Any) -> Any:
         run = self._run
         if run is not None and run.quick and len(args) == 3 and [*kwargs] == ["return_dict"] and not compiling():
             return self._quick(run, *args, **kwargs)
+        if len(args) > 3 or not plain:
+            bound = signature.bind(self, *args, **kwargs)
+            bound.apply_defaults()
+            args, kwargs = (), {name: value for name, value in bound.arguments.items() if name != "self"}
         if self._left(args, kwargs):
             return theirs.step(self, *args, **kwargs)
-        if plain and len(args) <= 3:
-            return self._step(*args, **kwargs)
-        bound = signature.bind(self, *args, **kwargs)
-        bound.apply_defaults()
-        arguments = dict(bound.arguments)
-        arguments.pop("self")
-        return self._step(**arguments)
+        return self._step(*args, **kwargs)
 
     return step
 

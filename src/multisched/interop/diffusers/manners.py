@@ -48,10 +48,12 @@ PARTS = {"PiflowScheduler": parts}
 """Classes that are given several outputs in one."""
 UNLIKE = _classes("HeliosDMD KarrasVe RFD4Proteina ScoreSdeVe ScoreSdeVp")
 """Classes whose step is not of one output at one timestep; it stays diffusers' own."""
-AWAY = ("order", "per_token_timesteps", "r_timestep")
+AWAY = ("order", "per_token_timesteps")
 """Arguments of a step that change its order, or lead to levels that are not of the schedule; the step is then
 diffusers' own, as is that of a run of PNDM that begins in mid-schedule, where diffusers asks the model beside the
 levels of the sample."""
+FIXED = {"RePaintScheduler": {"jump_n_sample": 1}}
+"""Options of the recipes of classes whose callers jump back themselves."""
 GIVEN = ("prev_sample", "pred_original_sample", "denoised", "pred_noised_sample")
 """What steps return."""
 RENAMED = {"stage_index": "stage"}

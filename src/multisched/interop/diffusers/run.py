@@ -67,12 +67,12 @@ def host(values: Any) -> np.ndarray:
     return np.asarray(values.detach().cpu() if isinstance(values, torch.Tensor) else values, dtype=np.float64)
 
 
-def row_between(recipe: Recipe, plan: Plan, t: int, before: int) -> Plan:
+def row_between(recipe: Recipe, plan: Plan, t: float, before: float) -> Plan:
     """One row from a timestep to another, up or down, or to the end of the schedule for one below 0."""
-    alpha, sigma = recipe.parts().path.levels(np.asarray([float(t), max(before, 0.0)]))
+    alpha, sigma = recipe.parts().path.levels(np.asarray([t, max(before, 0.0)]))
     if before < 0:
         alpha[1], sigma[1] = plan.grid.next_alphas[-1], plan.grid.next_sigmas[-1]
-    return recipe.plan_over(Grid([float(t), float(before)], alpha, sigma, total=1 + (before >= 0)))
+    return recipe.plan_over(Grid([t, before], alpha, sigma, total=1 + (before >= 0)))
 
 
 @functools.lru_cache(256)

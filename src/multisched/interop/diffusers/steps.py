@@ -5,7 +5,9 @@ loop gives views of `timesteps`; so no step waits for a device.
 """
 
 import warnings
+from collections.abc import Mapping
 from dataclasses import fields, replace
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -30,7 +32,7 @@ class Steps:
     _output: type[BaseOutput]
     _names: tuple[str, ...]
     _cuts: bool
-    _away: tuple[str, ...] = ()
+    _away: Mapping[str, Any] = MappingProxyType({})
     _run: Any = None
     """A `Run`; None before `set_timesteps`."""
     _refused: bool = False
@@ -74,6 +76,7 @@ class Steps:
         recipe, known = self.recipe, {one.name for one in fields(self.recipe)} - {"num_train_timesteps"}
         options = {manners.RENAMED.get(name, name): value for name, value in asked.items() if value is not None}
         options = {name: value for name, value in options.items() if name in known}
+        options |= manners.FIXED.get(self._peer, {})
         recipe = replace(recipe, **options) if options else recipe
         lists = {name: host(asked[name]) for name in ("timesteps", "sigmas") if asked.get(name) is not None}
         n = None if lists else num_inference_steps
@@ -85,7 +88,10 @@ class Steps:
         plan = recipe.plan(n, **lists)
         plan.warm()
         told = {round(t): row for row, t in reversed([*enumerate(plan.timesteps)])}
-        run = Run(recipe, Variants(recipe, plan, n, lists), plan, told, self.__dict__.get("timesteps"))
+        times = self.__dict__.get("timesteps")
+        if times is None or len(times) != len(plan):
+            times = torch.tensor(plan.timesteps)
+        run = Run(recipe, Variants(recipe, plan, n, lists), plan, told, times)
         run.memory = () if len(plan.tableau.registers) == 1 else None
         learned = self._cuts and self._internal_dict.get("variance_type") in manners.LEARNED
         run.reads = manners.without_variance if learned else manners.PARTS.get(self._peer)
@@ -112,7 +118,11 @@ class Steps:
 
     def _left(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> bool:
         """Whether a step is left to diffusers."""
-        if (self._run is None and not self._running()) or any(kwargs.get(name) is not None for name in self._away):
+        if (self._run is None and not self._running()) or any(
+            kwargs.get(name, usual) is not usual for name, usual in self._away.items()
+        ):
+            return True
+        if kwargs.get("r_timestep") is not None and not _moves(args, kwargs):
             return True
         if self._peer != "PNDMScheduler" or torch.compiler.is_compiling():
             return False
@@ -143,7 +153,7 @@ class Steps:
             return self._traced(run, model_output, timestep, sample, return_dict, variance_noise, options)
         plan, row = self._place(run, timestep, options)
         memory = run.memory
-        if memory != () or plan.inputs:
+        if memory is None or run.shows or options or plan.inputs:
             inputs = {name: options[key] for name, key in manners.INPUTS.items() if name in plan.inputs}
             memory = self._remembered(run, plan, sample, options.get("old_pred_original_sample"), **inputs)
         noise = None
@@ -182,13 +192,13 @@ class Steps:
 
     def _given(self, plan: Plan, state: State[Any], output: torch.Tensor, after: State[Any], return_dict: bool) -> Any:
         """What a step returns, in the dtype of the model's output."""
-        found = [after.sample]
-        for name in self._names[1:]:
-            estimated = name in ("pred_original_sample", "denoised")
-            found.append(plan.denoised(state, output) if estimated else plan.transition(state, output)[0])
-        dtype = output.dtype
-        found = [one if one.dtype is dtype else one.to(dtype) for one in found]
-        return self._output(*found) if return_dict else tuple(found)
+        dtype, found = output.dtype, after.sample
+        given = (found if found.dtype is dtype else found.to(dtype),)
+        if len(self._names) > 1:
+            estimated = self._names[1] != "pred_noised_sample"
+            found = plan.denoised(state, output) if estimated else plan.transition(state, output)[0]
+            given += (found if found.dtype is dtype else found.to(dtype),)
+        return self._output(*given) if return_dict else given
 
     def _place(self, run: Run, timestep: Any, options: dict[str, Any]) -> tuple[Plan, int]:
         """The plan and the row of a step."""
@@ -206,6 +216,8 @@ class Steps:
         if self._step_index is None:
             self._find_first(timestep)
         row = self._step_index
+        if options.get("r_timestep") is not None:
+            return self._alone(run, recipe, timestep, options), 0
         if run.memory is None:
             run.first = row if len(run.plan.tableau.registers) > 1 + len(run.plan.inputs) else 0
         return run.variants.running(recipe, run.first), row - run.first
@@ -246,12 +258,14 @@ class Steps:
 
     def _alone(self, run: Run, recipe: Recipe, timestep: Any, options: dict[str, Any]) -> Plan:
         """The plan of one row, between two timesteps that need not be in the schedule."""
-        t, before = int(timestep), options.get("prev_timestep")
+        before = options.get("r_timestep")
         if before is None:
-            before = t - 1 if self._peer == "UnCLIPScheduler" else self._before(t)
-        key = (recipe, t, int(before))
+            t, before = int(timestep), options.get("prev_timestep")
+            if before is None:
+                before = t - 1 if self._peer == "UnCLIPScheduler" else self._before(t)
+        key = (recipe, float(timestep), float(before))
         if key not in run.alone:
-            run.alone[key] = row_between(recipe, run.plan, t, int(before))
+            run.alone[key] = row_between(recipe, run.plan, *key[1:])
         return run.alone[key]
 
     def _before(self, t: int) -> int:
@@ -281,6 +295,13 @@ class Steps:
             self._step_index += 1
         if run.shows:
             run.shown = history.show(self, run.shows, plan, after)
+
+
+def _moves(args: tuple[Any, ...], kwargs: dict[str, Any]) -> bool:
+    """Whether a step leads from one timestep for all samples to another."""
+    t, r = args[1] if len(args) > 1 else kwargs["timestep"], kwargs["r_timestep"]
+    single = all(one.ndim == 0 for one in (t, r) if isinstance(one, torch.Tensor))
+    return single and float(t) != float(r)
 
 
 def _integer(timestep: Any) -> bool:
