@@ -220,6 +220,19 @@ def test_flow_maps_step_to_any_timestep(shift):
         assert far(mine, theirs) < 1e-5
 
 
+def test_unclip_is_told_where_its_steps_end():
+    found = []
+    for kind in (theirs_of("UnCLIPScheduler"), ours.UnCLIPScheduler):
+        scheduler, generator = kind(), torch.Generator().manual_seed(1)
+        scheduler.set_timesteps(8)
+        x, ends = torch.linspace(-1, 1, 8).reshape(2, 4), [*scheduler.timesteps[1:], None]
+        for t, end in zip(scheduler.timesteps, ends, strict=True):
+            x = scheduler.step(model(x, t), t, x, prev_timestep=end, generator=generator).prev_sample
+        found.append(x)
+    assert far(found[1], found[0]) < 1e-5
+    assert len(scheduler._run.alone) == 1  # all but the last are rows of the schedule
+
+
 def test_jumps_back_are_the_callers():
     """As the pipeline of RePaint makes them."""
     found = []

@@ -37,6 +37,8 @@ def face_of(name: str) -> type:
         own["state_in_first_order"] = property(_first_of_two)
     if hasattr(theirs, "set_begin_index") and name not in UNLIKE:
         own["set_begin_index"] = _set_begin_index(theirs)
+    if not hasattr(theirs, "_init_step_index"):
+        own["_init_step_index"] = getattr(theirs, "_step_index_for", Steps._first_index)
     own["_cuts"] = name.startswith(CUTS)
     own["__doc__"] = f"diffusers' {name}, whose steps are rows of our plans."
     own["__new__"] = _as_theirs

@@ -53,8 +53,8 @@ class Run:
     alone: dict[Any, Plan] = field(default_factory=dict)
 
     def __deepcopy__(self, memo: dict[int, Any]) -> "Run":
-        memory, shown = (copy.deepcopy(one, memo) for one in (self.memory, self.shown))
-        return replace(self, memory=memory, shown=shown, traced=replace(self.traced))
+        kept = {name: copy.deepcopy(getattr(self, name), memo) for name in ("memory", "shown")}
+        return replace(self, **kept, traced=replace(self.traced))
 
 
 def listed(config: Any) -> dict[str, Any]:

@@ -74,15 +74,13 @@ class Steps:
     def _begin(self, num_inference_steps: int | None = None, **asked: Any) -> None:
         """Make the plan of what `set_timesteps` was given."""
         recipe, known = self.recipe, {one.name for one in fields(self.recipe)} - {"num_train_timesteps"}
-        options = {manners.RENAMED.get(name, name): value for name, value in asked.items() if value is not None}
-        options = {name: value for name, value in options.items() if name in known}
-        options |= manners.FIXED.get(self._peer, {})
+        named = {manners.RENAMED.get(name, name): value for name, value in asked.items() if value is not None}
+        options = {name: value for name, value in named.items() if name in known} | manners.FIXED.get(self._peer, {})
         recipe = replace(recipe, **options) if options else recipe
         lists = {name: host(asked[name]) for name in ("timesteps", "sigmas") if asked.get(name) is not None}
-        n = None if lists else num_inference_steps
         if asked.get("mu") is not None and getattr(recipe, "use_dynamic_shifting", False):
             lists["mu"] = asked["mu"]
-        self._run = self._run_of(recipe, n, lists)
+        self._run = self._run_of(recipe, None if lists.keys() - {"mu"} else num_inference_steps, lists)
 
     def _run_of(self, recipe: Recipe, n: int | None, lists: dict[str, Any]) -> Run:
         plan = recipe.plan(n, **lists)
@@ -118,9 +116,8 @@ class Steps:
 
     def _left(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> bool:
         """Whether a step is left to diffusers."""
-        if (self._run is None and not self._running()) or any(
-            kwargs.get(name, usual) is not usual for name, usual in self._away.items()
-        ):
+        away = any(kwargs.get(name, usual) is not usual for name, usual in self._away.items())
+        if away or (self._run is None and not self._running()):
             return True
         if kwargs.get("r_timestep") is not None and not _moves(args, kwargs):
             return True
@@ -141,7 +138,8 @@ class Steps:
         variance_noise: torch.Tensor | None = None,
         **options: Any,
     ) -> Any:
-        if self._peer in manners.NO_INTEGERS and _integer(timestep):
+        whole = isinstance(timestep, int) or (isinstance(timestep, torch.Tensor) and not timestep.is_floating_point())
+        if whole and self._peer in manners.NO_INTEGERS:
             raise ValueError(
                 f"{self._peer}.step takes one of scheduler.timesteps; given the integer {int(timestep)}, which looks "
                 "like the number of the step."
@@ -193,7 +191,7 @@ class Steps:
     def _given(self, plan: Plan, state: State[Any], output: torch.Tensor, after: State[Any], return_dict: bool) -> Any:
         """What a step returns, in the dtype of the model's output."""
         dtype, found = output.dtype, after.sample
-        given = (found if found.dtype is dtype else found.to(dtype),)
+        given: tuple[Any, ...] = (found if found.dtype is dtype else found.to(dtype),)
         if len(self._names) > 1:
             estimated = self._names[1] != "pred_noised_sample"
             found = plan.denoised(state, output) if estimated else plan.transition(state, output)[0]
@@ -206,7 +204,7 @@ class Steps:
         if options:
             recipe = with_options(recipe, **{name: value for name, value in options.items() if name in STEP_OPTIONS})
         if self._peer in manners.BY_TIME:
-            row = self._looked_up(run, timestep)
+            row = self._looked_up(run, timestep, options.get("prev_timestep"))
             if row is None:
                 return self._alone(run, recipe, timestep, options), 0
             first = row if options.get("old_pred_original_sample", run) is None else 0
@@ -214,7 +212,7 @@ class Steps:
         if self._peer == "PNDMScheduler":
             return run.variants.running(recipe, 0), self.counter
         if self._step_index is None:
-            self._find_first(timestep)
+            self._init_step_index(timestep)
         row = self._step_index
         if options.get("r_timestep") is not None:
             return self._alone(run, recipe, timestep, options), 0
@@ -230,18 +228,16 @@ class Steps:
             plan = run.variants.running(run.recipe, row if looks_back else 0)
             run.traced = Traced(plan, torch.tensor(0 if looks_back else row)).like(run.traced)
 
-    def _find_first(self, timestep: Any) -> None:
-        finder = getattr(self, "_init_step_index", None) or getattr(self, "_step_index_for", None)
-        if finder is not None:
-            finder(timestep)
-        else:
-            self._step_index = self.index_for_timestep(timestep) if self._begin_index is None else self._begin_index
+    def _first_index(self, timestep: Any) -> None:
+        """The `_init_step_index` of classes that have none."""
+        self._step_index = self.index_for_timestep(timestep) if self._begin_index is None else self._begin_index
 
-    def _looked_up(self, run: Run, timestep: Any) -> int | None:
+    def _looked_up(self, run: Run, timestep: Any, before: Any) -> int | None:
         """The row of a timestep, None if it is not in the schedule. Where loops over `timesteps` give a view of it, its
         place in memory tells, without waiting for a device."""
-        if self._peer == "UnCLIPScheduler":
-            return None
+        if self._peer == "UnCLIPScheduler":  # which is told where each step ends
+            row, ends = run.told.get(int(timestep), len(run.plan)), run.plan.timesteps
+            return row if row + 1 < len(ends) and ends[row + 1] == before else None
         due = run.row
         if self._peer == "DDPMWuerstchenScheduler":  # whose timesteps are shares, one per sample
             return int(np.abs(run.plan.timesteps - float(timestep.reshape(-1)[0])).argmin())
@@ -302,9 +298,3 @@ def _moves(args: tuple[Any, ...], kwargs: dict[str, Any]) -> bool:
     t, r = args[1] if len(args) > 1 else kwargs["timestep"], kwargs["r_timestep"]
     single = all(one.ndim == 0 for one in (t, r) if isinstance(one, torch.Tensor))
     return single and float(t) != float(r)
-
-
-def _integer(timestep: Any) -> bool:
-    if isinstance(timestep, torch.Tensor):
-        return not timestep.is_floating_point()
-    return isinstance(timestep, int)
