@@ -68,7 +68,7 @@ ALLOWED = {
     "cli": GROUND
     | {"options", "predictions", "table.plan", "noise", "sampling", "schedulers", "analysis", "interop", "pictures"},
 }
-FACES = {f"interop/diffusers/{name}.py" for name in ("composed", "drawing", "face", "run", "steps")}
+FACES = {f"interop/diffusers/{name}.py" for name in ("composed", "drawing", "face", "run", "steps", "traced")}
 """What stands in for a framework's own classes, and is imported when it is asked for."""
 FRONTS = {"__init__", "__main__"}  # import whatever they show
 

@@ -49,7 +49,7 @@ class Variants:
 
     def _made(self, recipe: "Recipe", first: int) -> Plan:
         plan = self._plan
-        whole = plan if recipe is self._recipe else recipe.plan(self._steps, **self._arguments)
+        whole = plan if recipe == self._recipe else recipe.plan(self._steps, **self._arguments)
         alike = whole.tableau.registers == plan.tableau.registers and whole.stages == plan.stages
         if not (alike and np.array_equal(whole.timesteps, plan.timesteps)):
             raise ScheduleError(

@@ -59,7 +59,7 @@ def advance(
 
 def estimate(backend: Backend[Any], layout: Layout, weights: Weights, sample: Any, output: Any) -> Any:
     """The estimate of x0 that a row makes of the output, in the dtype of the sample."""
-    outputs, _ = _transformed(backend, layout, weights, sample, output, ())
+    outputs = (output,) if layout.plain else _transformed(backend, layout, weights, sample, output, ())[0]
     return backend.astype(_x0(backend, layout, weights, sample, outputs), sample.dtype)
 
 
@@ -85,6 +85,8 @@ def _transformed(
 def _x0(backend: Backend[Any], layout: Layout, weights: Weights, sample: Any, outputs: tuple[Any, ...]) -> Any:
     """The estimate of x0 after its transform, in the dtype of the sums."""
     (x0,) = backend.weighted_sums((weights.x0,), (sample, *outputs), backend.compute_dtype(sample.dtype))
+    if layout.folded:
+        return x0
     return _chosen(backend, layout.denoised_transforms, weights.choices[1], weights.numbers[1], x0)
 
 

@@ -140,20 +140,29 @@ class Stepper(Value, ABC):
         """Make what steps look up on every device, since it cannot be made while torch.compile traces them."""
         _ = self._of_step, self._memory_count, self._hosted
 
-    def _prepare(self, backend: str, device: Any, dtype: Any) -> None:
-        """Make all that steps keep, before a compiler reads their code."""
+    def prepare(self, backend: str, device: Any, dtype: Any) -> None:
+        """Make all that steps keep, before a compiler reads their code: a graph then serves the first step too.
+
+        Args:
+            backend: name of the samples' library.
+            device, dtype: of the samples.
+
+        Raises:
+            ScheduleError: if samples have no such dtype.
+        """
         self.warm()
-        self._put_table("table", backends.get(backend), device, dtype)
+        found = backends.get(backend)
+        self._put_table("table", found, device, found.compute_dtype(dtype))
 
     # torch.compile runs a function with this attribute and does not read it. Its arguments must be constants: hence
     # the backend's name.
-    _prepare._dynamo_marked_constant = True  # type: ignore[attr-defined]
+    prepare._dynamo_marked_constant = True  # type: ignore[attr-defined]
 
     def _backend(self, sample: Any) -> Backend[Any]:
         """The backend of a sample. If a compiler is reading the code, all that steps keep is made first."""
         backend = backends.of(sample)
         if backend.compiling():
-            self._prepare(backend.name, backend.device(sample), backend.compute_dtype(sample.dtype))
+            self.prepare(backend.name, backend.device(sample), sample.dtype)
         return backend
 
     def _weights_at(self, backend: Backend[Any], state: State[Any]) -> tuple[Weights, Any]:

@@ -130,10 +130,12 @@ class RecipeScheduler(Steps, SchedulerMixin, ConfigMixin):  # type: ignore[misc]
         starts = [row for row, stage in enumerate(self._run.plan.stages) if stage == 0]
         return min(starts, key=lambda row: abs(float(self._run.plan.timesteps[row]) - float(timestep)))
 
+    _init_step_index = Steps._first_index
+
     def scale_model_input(self, sample: torch.Tensor, timestep: Any = None) -> torch.Tensor:
         """What the model is given of a sample; the sample itself on most paths."""
         if self._step_index is None:
-            self._find_first(timestep)
+            self._init_step_index(timestep)
         return sample * float(self._run.plan.rows.scale[min(self._step_index, len(self._run.plan) - 1), 0])
 
     def step(

@@ -17,7 +17,7 @@ from diffusers.utils import BaseOutput
 from torch.compiler import is_compiling as compiling
 
 from multisched.interop.diffusers import PEERS
-from multisched.interop.diffusers.manners import AWAY, CUTS, UNLIKE
+from multisched.interop.diffusers.manners import AWAY, CUTS, GIVEN, UNLIKE
 from multisched.interop.diffusers.steps import Steps
 
 
@@ -37,14 +37,17 @@ def face_of(name: str) -> type:
         own["state_in_first_order"] = property(_first_of_two)
     if hasattr(theirs, "set_begin_index") and name not in UNLIKE:
         own["set_begin_index"] = _set_begin_index(theirs)
+    if not hasattr(theirs, "_init_step_index"):
+        own["_init_step_index"] = getattr(theirs, "_step_index_for", Steps._first_index)
     own["_cuts"] = name.startswith(CUTS)
     own["__doc__"] = f"diffusers' {name}, whose steps are rows of our plans."
     own["__new__"] = _as_theirs
     if name not in UNLIKE:
         own |= {"set_timesteps": _set_timesteps(theirs), "step": _stepping(theirs)}
-        own["_away"] = tuple(one for one in AWAY if one in inspect.signature(theirs.step).parameters)
+        takes = inspect.signature(theirs.step).parameters
+        own["_away"] = {one: takes[one].default for one in AWAY if one in takes}
         own["_output"] = _output_of(theirs)
-        own["_names"] = tuple(one.name for one in fields(own["_output"]))
+        own["_names"] = tuple(one.name for one in fields(own["_output"]) if one.name in GIVEN)
     return type(name, (Steps, theirs), own)
 
 
@@ -94,15 +97,13 @@ def _stepping(theirs: Any) -> Any:
         run = self._run
         if run is not None and run.quick and len(args) == 3 and [*kwargs] == ["return_dict"] and not compiling():
             return self._quick(run, *args, **kwargs)
+        if len(args) > 3 or not plain:
+            bound = signature.bind(self, *args, **kwargs)
+            bound.apply_defaults()
+            args, kwargs = (), {name: value for name, value in bound.arguments.items() if name != "self"}
         if self._left(args, kwargs):
             return theirs.step(self, *args, **kwargs)
-        if plain and len(args) <= 3:
-            return self._step(*args, **kwargs)
-        bound = signature.bind(self, *args, **kwargs)
-        bound.apply_defaults()
-        arguments = dict(bound.arguments)
-        arguments.pop("self")
-        return self._step(**arguments)
+        return self._step(*args, **kwargs)
 
     return step
 

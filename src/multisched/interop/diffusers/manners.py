@@ -1,5 +1,7 @@
 """What the classes of diffusers do each in its own way, beside the arithmetic of a step."""
 
+from typing import Any
+
 
 def _classes(names: str) -> frozenset[str]:
     return frozenset(f"{name}Scheduler" for name in names.split())
@@ -30,12 +32,30 @@ LEARNED = ("learned", "learned_range")
 COGVIDEO = "CogVideoXDPMScheduler"
 COSINE = {"CosineDPMSolverMultistepScheduler"}
 BROWNIAN = COSINE | {"DPMSolverSDEScheduler"}
+
+
+def without_variance(output: Any, sample: Any) -> Any:
+    """A model's output without the variance that it was trained to give too."""
+    return output[:, : sample.shape[1]]
+
+
+def parts(output: Any, sample: Any) -> Any:
+    """An output of several parts along its last axis, (samples, ..., parts * channels), with them along its second."""
+    return output.unflatten(-1, (-1, sample.shape[-1])).movedim(-2, 1).flatten(1, 2)
+
+
+PARTS = {"PiflowScheduler": parts}
+"""Classes that are given several outputs in one."""
 UNLIKE = _classes("HeliosDMD KarrasVe RFD4Proteina ScoreSdeVe ScoreSdeVp")
 """Classes whose step is not of one output at one timestep; it stays diffusers' own."""
-AWAY = ("order", "per_token_timesteps", "r_timestep")
+AWAY = ("order", "per_token_timesteps")
 """Arguments of a step that change its order, or lead to levels that are not of the schedule; the step is then
 diffusers' own, as is that of a run of PNDM that begins in mid-schedule, where diffusers asks the model beside the
 levels of the sample."""
+FIXED = {"RePaintScheduler": {"jump_n_sample": 1}}
+"""Options of the recipes of classes whose callers jump back themselves."""
+GIVEN = ("prev_sample", "pred_original_sample", "denoised", "pred_noised_sample")
+"""What steps return."""
 RENAMED = {"stage_index": "stage"}
 """Options of a recipe that have another name as an argument of `set_timesteps`."""
 

@@ -25,10 +25,10 @@ class Run:
         first: the row that the run began at.
         memory: the solver's registers; None before the first step.
         row: the row after the last step, where timesteps are looked up.
-        quick: whether a step is one sum, with nothing to draw, keep or look up.
+        quick: whether a step has nothing to draw, show or look up.
         draws: draws of noise of a row.
-        cuts: whether a learned variance is cut off the model's output.
-        traced: the plan inside torch.compile, with `counter`, the row that comes next there.
+        reads: what the plan is given of a model's output, a function of that and the sample; None for all of it.
+        traced: the run as steps inside torch.compile go through it.
         looked: whether the timestep says the row there.
         shows: the attributes of the scheduler that show its history.
         shown: what they had after the last step.
@@ -40,13 +40,12 @@ class Run:
     plan: Plan
     told: dict[int, int]
     times: Any
-    counter: torch.Tensor = field(default_factory=lambda: torch.tensor(0))
     first: int = 0
     memory: tuple[torch.Tensor, ...] | None = None
     row: int = 0
     quick: bool = False
     draws: int = 0
-    cuts: bool = False
+    reads: Any = None
     traced: Any = None
     looked: bool = False
     shows: frozenset[str] = frozenset()
@@ -54,7 +53,8 @@ class Run:
     alone: dict[Any, Plan] = field(default_factory=dict)
 
     def __deepcopy__(self, memo: dict[int, Any]) -> "Run":
-        return replace(self, memory=copy.deepcopy(self.memory, memo), shown=copy.deepcopy(self.shown, memo))
+        kept = {name: copy.deepcopy(getattr(self, name), memo) for name in ("memory", "shown")}
+        return replace(self, **kept, traced=replace(self.traced))
 
 
 def listed(config: Any) -> dict[str, Any]:
@@ -67,12 +67,12 @@ def host(values: Any) -> np.ndarray:
     return np.asarray(values.detach().cpu() if isinstance(values, torch.Tensor) else values, dtype=np.float64)
 
 
-def row_between(recipe: Recipe, plan: Plan, t: int, before: int) -> Plan:
+def row_between(recipe: Recipe, plan: Plan, t: float, before: float) -> Plan:
     """One row from a timestep to another, up or down, or to the end of the schedule for one below 0."""
-    alpha, sigma = recipe.parts().path.levels(np.asarray([float(t), max(before, 0.0)]))
+    alpha, sigma = recipe.parts().path.levels(np.asarray([t, max(before, 0.0)]))
     if before < 0:
         alpha[1], sigma[1] = plan.grid.next_alphas[-1], plan.grid.next_sigmas[-1]
-    return recipe.plan_over(Grid([float(t), float(before)], alpha, sigma, total=1 + (before >= 0)))
+    return recipe.plan_over(Grid([t, before], alpha, sigma, total=1 + (before >= 0)))
 
 
 @functools.lru_cache(256)

@@ -5,7 +5,9 @@ loop gives views of `timesteps`; so no step waits for a device.
 """
 
 import warnings
+from collections.abc import Mapping
 from dataclasses import fields, replace
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -15,6 +17,7 @@ from diffusers.utils import BaseOutput
 from multisched.errors import ScheduleError
 from multisched.interop.diffusers import drawing, from_diffusers, history, manners
 from multisched.interop.diffusers.run import Run, host, listed, row_between, with_options
+from multisched.interop.diffusers.traced import Traced
 from multisched.schedulers import Recipe
 from multisched.table.plan import Plan
 from multisched.table.state import State
@@ -29,7 +32,7 @@ class Steps:
     _output: type[BaseOutput]
     _names: tuple[str, ...]
     _cuts: bool
-    _away: tuple[str, ...] = ()
+    _away: Mapping[str, Any] = MappingProxyType({})
     _run: Any = None
     """A `Run`; None before `set_timesteps`."""
     _refused: bool = False
@@ -71,28 +74,31 @@ class Steps:
     def _begin(self, num_inference_steps: int | None = None, **asked: Any) -> None:
         """Make the plan of what `set_timesteps` was given."""
         recipe, known = self.recipe, {one.name for one in fields(self.recipe)} - {"num_train_timesteps"}
-        options = {manners.RENAMED.get(name, name): value for name, value in asked.items() if value is not None}
-        options = {name: value for name, value in options.items() if name in known}
+        named = {manners.RENAMED.get(name, name): value for name, value in asked.items() if value is not None}
+        options = {name: value for name, value in named.items() if name in known} | manners.FIXED.get(self._peer, {})
         recipe = replace(recipe, **options) if options else recipe
         lists = {name: host(asked[name]) for name in ("timesteps", "sigmas") if asked.get(name) is not None}
-        n = None if lists else num_inference_steps
         if asked.get("mu") is not None and getattr(recipe, "use_dynamic_shifting", False):
             lists["mu"] = asked["mu"]
-        self._run = self._run_of(recipe, n, lists)
+        self._run = self._run_of(recipe, None if lists.keys() - {"mu"} else num_inference_steps, lists)
 
     def _run_of(self, recipe: Recipe, n: int | None, lists: dict[str, Any]) -> Run:
         plan = recipe.plan(n, **lists)
         plan.warm()
         told = {round(t): row for row, t in reversed([*enumerate(plan.timesteps)])}
-        run = Run(recipe, Variants(recipe, plan, n, lists), plan, told, self.__dict__.get("timesteps"))
+        times = self.__dict__.get("timesteps")
+        if times is None or len(times) != len(plan):
+            times = torch.tensor(plan.timesteps)
+        run = Run(recipe, Variants(recipe, plan, n, lists), plan, told, times)
         run.memory = () if len(plan.tableau.registers) == 1 else None
-        run.cuts = self._cuts and self._internal_dict.get("variance_type") in manners.LEARNED
+        learned = self._cuts and self._internal_dict.get("variance_type") in manners.LEARNED
+        run.reads = manners.without_variance if learned else manners.PARTS.get(self._peer)
         run.draws = plan.noise_draws
-        run.traced = plan
         run.looked = self._peer in manners.BY_TIME or (run.memory == () and not any(plan.stages))
         counted = self._peer not in manners.BY_TIME and not self._cuts
-        run.quick = counted and self._names == ("prev_sample",) and run.memory == () and not run.draws
         run.shows = manners.HISTORY & self.__dict__.keys()
+        run.quick = counted and not (run.shows or run.draws or run.reads or plan.inputs)
+        run.traced = Traced(plan, torch.tensor(0)).like(self._run and self._run.traced)
         return run
 
     def _running(self, **asked: Any) -> bool:
@@ -100,17 +106,20 @@ class Steps:
         none is stepped through by diffusers, with a warning.
         """
         if asked or (self._run is None and not self._refused):
-            self._run, self._refused = None, False
+            self._refused = False
             try:
                 self._begin(**(asked or {"num_inference_steps": self.config.num_train_timesteps}))
             except ScheduleError as error:
-                self._refused = True
+                self._run, self._refused = None, True
                 warnings.warn(f"{self._peer} takes diffusers' own steps, since it has no plan: {error}", UserWarning, 3)
         return not self._refused
 
     def _left(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> bool:
         """Whether a step is left to diffusers."""
-        if (self._run is None and not self._running()) or any(kwargs.get(name) is not None for name in self._away):
+        away = any(kwargs.get(name, usual) is not usual for name, usual in self._away.items())
+        if away or (self._run is None and not self._running()):
+            return True
+        if kwargs.get("r_timestep") is not None and not _moves(args, kwargs):
             return True
         if self._peer != "PNDMScheduler" or torch.compiler.is_compiling():
             return False
@@ -129,19 +138,20 @@ class Steps:
         variance_noise: torch.Tensor | None = None,
         **options: Any,
     ) -> Any:
-        if self._peer in manners.NO_INTEGERS and _integer(timestep):
+        whole = isinstance(timestep, int) or (isinstance(timestep, torch.Tensor) and not timestep.is_floating_point())
+        if whole and self._peer in manners.NO_INTEGERS:
             raise ValueError(
                 f"{self._peer}.step takes one of scheduler.timesteps; given the integer {int(timestep)}, which looks "
                 "like the number of the step."
             )
         run = self._run
-        if run.cuts:
-            model_output = model_output[:, : sample.shape[1]]
+        if run.reads is not None:
+            model_output = run.reads(model_output, sample)
         if torch.compiler.is_compiling():
             return self._traced(run, model_output, timestep, sample, return_dict, variance_noise, options)
         plan, row = self._place(run, timestep, options)
         memory = run.memory
-        if memory != () or plan.inputs:
+        if memory is None or run.shows or options or plan.inputs:
             inputs = {name: options[key] for name, key in manners.INPUTS.items() if name in plan.inputs}
             memory = self._remembered(run, plan, sample, options.get("old_pred_original_sample"), **inputs)
         noise = None
@@ -151,19 +161,18 @@ class Steps:
         state = State(sample, memory, row)
         after = plan.step(state, model_output, noise)
         self._keep(run, plan, after)
-        found = [self._of(name, plan, state, model_output, after) for name in self._names]
-        return self._output(*found) if return_dict else tuple(one for one in found if one is not None)
+        return self._given(plan, state, model_output, after, return_dict)
 
     def _quick(self, run: Run, output: torch.Tensor, timestep: Any, sample: torch.Tensor, return_dict: bool) -> Any:
-        """`_step` of what has no memory, no noise, and returns the sample alone: most runs of flows."""
-        row = self._step_index
-        if row is None or type(timestep) is not torch.Tensor or not timestep.is_floating_point():
+        """`_step` of what draws nothing and shows no history, with as little around the sums as there can be."""
+        row, memory = self._step_index, run.memory
+        if row is None or memory is None or type(timestep) is not torch.Tensor or not timestep.is_floating_point():
             return self._step(output, timestep, sample, return_dict=return_dict)
-        found = run.plan.step(State(sample, (), row), output).sample
-        self._step_index = row + 1
-        if found.dtype is not output.dtype:
-            found = found.to(output.dtype)
-        return self._output(found) if return_dict else (found,)
+        plan = run.plan if run.first == 0 else run.variants.running(run.recipe, run.first)
+        state = State(sample, memory, row - run.first)
+        after = plan.step(state, output)
+        run.memory, self._step_index = after.memory, row + 1
+        return self._given(plan, state, output, after, return_dict)
 
     def _traced(
         self, run: Run, output: Any, timestep: Any, sample: Any, return_dict: bool, noise: Any, options: dict[str, Any]
@@ -173,28 +182,21 @@ class Steps:
         wanted = {name: value for name, value in options.items() if name in STEP_OPTIONS}
         if any(value != getattr(run.recipe, name, value) for name, value in wanted.items()):
             raise ScheduleError(f"inside torch.compile a step of {self._peer} has the options of its configuration.")
-        plan, row = run.traced, run.counter
+        row = None
         if run.looked:
             row = (run.times.to(timestep.device) - timestep.reshape(-1)[0]).abs().argmin()
-        inputs = {name: options[key] for name, key in manners.INPUTS.items() if name in plan.inputs}
-        memory = run.memory or tuple(inputs.get(one, torch.zeros_like(sample)) for one in plan.tableau.registers[1:])
-        state = State(sample, memory, row.to(sample.device))
-        if noise is None and plan.noise_draws:
-            noise = torch.randn_like(output)
-        after = plan.step(state, output, (noise,) * plan.noise_draws)
-        run.memory, run.counter = (None if inputs else after.memory), after.index
-        found = [self._of(name, plan, state, output, after) for name in self._names]
-        return self._output(*found) if return_dict else tuple(one for one in found if one is not None)
+        state, after = run.traced.step(row, sample, output, noise, options)
+        return self._given(run.traced.plan, state, output, after, return_dict)
 
-    def _of(self, name: str, plan: Plan, state: State[Any], output: torch.Tensor, after: State[Any]) -> Any:
-        """A field of what a step returns, in the dtype of the model's output."""
-        if name == "prev_sample":
-            found = after.sample
-        elif name in ("pred_original_sample", "denoised"):
-            found = plan.denoised(state, output)
-        else:
-            found = plan.transition(state, output)[0]
-        return found if found.dtype == output.dtype else found.to(output.dtype)
+    def _given(self, plan: Plan, state: State[Any], output: torch.Tensor, after: State[Any], return_dict: bool) -> Any:
+        """What a step returns, in the dtype of the model's output."""
+        dtype, found = output.dtype, after.sample
+        given: tuple[Any, ...] = (found if found.dtype is dtype else found.to(dtype),)
+        if len(self._names) > 1:
+            estimated = self._names[1] != "pred_noised_sample"
+            found = plan.denoised(state, output) if estimated else plan.transition(state, output)[0]
+            given += (found if found.dtype is dtype else found.to(dtype),)
+        return self._output(*given) if return_dict else given
 
     def _place(self, run: Run, timestep: Any, options: dict[str, Any]) -> tuple[Plan, int]:
         """The plan and the row of a step."""
@@ -202,7 +204,7 @@ class Steps:
         if options:
             recipe = with_options(recipe, **{name: value for name, value in options.items() if name in STEP_OPTIONS})
         if self._peer in manners.BY_TIME:
-            row = self._looked_up(run, timestep)
+            row = self._looked_up(run, timestep, options.get("prev_timestep"))
             if row is None:
                 return self._alone(run, recipe, timestep, options), 0
             first = row if options.get("old_pred_original_sample", run) is None else 0
@@ -210,8 +212,10 @@ class Steps:
         if self._peer == "PNDMScheduler":
             return run.variants.running(recipe, 0), self.counter
         if self._step_index is None:
-            self._find_first(timestep)
+            self._init_step_index(timestep)
         row = self._step_index
+        if options.get("r_timestep") is not None:
+            return self._alone(run, recipe, timestep, options), 0
         if run.memory is None:
             run.first = row if len(run.plan.tableau.registers) > 1 + len(run.plan.inputs) else 0
         return run.variants.running(recipe, run.first), row - run.first
@@ -221,20 +225,19 @@ class Steps:
         run = self._run
         if run is not None:
             looks_back = row > 0 and len(run.plan.tableau.registers) > 1 + len(run.plan.inputs)
-            run.traced = run.variants.running(run.recipe, row if looks_back else 0)
-            run.counter = torch.tensor(0 if looks_back else row)
+            plan = run.variants.running(run.recipe, row if looks_back else 0)
+            run.traced = Traced(plan, torch.tensor(0 if looks_back else row)).like(run.traced)
 
-    def _find_first(self, timestep: Any) -> None:
-        if hasattr(self, "_init_step_index"):
-            self._init_step_index(timestep)
-        else:
-            self._step_index = self.index_for_timestep(timestep) if self._begin_index is None else self._begin_index
+    def _first_index(self, timestep: Any) -> None:
+        """The `_init_step_index` of classes that have none."""
+        self._step_index = self.index_for_timestep(timestep) if self._begin_index is None else self._begin_index
 
-    def _looked_up(self, run: Run, timestep: Any) -> int | None:
+    def _looked_up(self, run: Run, timestep: Any, before: Any) -> int | None:
         """The row of a timestep, None if it is not in the schedule. Where loops over `timesteps` give a view of it, its
         place in memory tells, without waiting for a device."""
-        if self._peer == "UnCLIPScheduler":
-            return None
+        if self._peer == "UnCLIPScheduler":  # which is told where each step ends
+            row, ends = run.told.get(int(timestep), len(run.plan)), run.plan.timesteps
+            return row if row + 1 < len(ends) and ends[row + 1] == before else None
         due = run.row
         if self._peer == "DDPMWuerstchenScheduler":  # whose timesteps are shares, one per sample
             return int(np.abs(run.plan.timesteps - float(timestep.reshape(-1)[0])).argmin())
@@ -251,12 +254,14 @@ class Steps:
 
     def _alone(self, run: Run, recipe: Recipe, timestep: Any, options: dict[str, Any]) -> Plan:
         """The plan of one row, between two timesteps that need not be in the schedule."""
-        t, before = int(timestep), options.get("prev_timestep")
+        before = options.get("r_timestep")
         if before is None:
-            before = t - 1 if self._peer == "UnCLIPScheduler" else self._before(t)
-        key = (recipe, t, int(before))
+            t, before = int(timestep), options.get("prev_timestep")
+            if before is None:
+                before = t - 1 if self._peer == "UnCLIPScheduler" else self._before(t)
+        key = (recipe, float(timestep), float(before))
         if key not in run.alone:
-            run.alone[key] = row_between(recipe, run.plan, t, int(before))
+            run.alone[key] = row_between(recipe, run.plan, *key[1:])
         return run.alone[key]
 
     def _before(self, t: int) -> int:
@@ -273,7 +278,7 @@ class Steps:
             return (old,)
         if run.memory is None or len(run.memory) != len(names) or inputs:
             return plan.start(sample, **inputs).memory
-        return history.registers(self, plan, run.memory, run.shown)
+        return history.registers(self, plan, run.memory, run.shown) if run.shows else run.memory
 
     def _keep(self, run: Run, plan: Plan, after: State[Any]) -> None:
         """Note what a step left, and show it as diffusers' classes do."""
@@ -288,7 +293,8 @@ class Steps:
             run.shown = history.show(self, run.shows, plan, after)
 
 
-def _integer(timestep: Any) -> bool:
-    if isinstance(timestep, torch.Tensor):
-        return not timestep.is_floating_point()
-    return isinstance(timestep, int)
+def _moves(args: tuple[Any, ...], kwargs: dict[str, Any]) -> bool:
+    """Whether a step leads from one timestep for all samples to another."""
+    t, r = args[1] if len(args) > 1 else kwargs["timestep"], kwargs["r_timestep"]
+    single = all(one.ndim == 0 for one in (t, r) if isinstance(one, torch.Tensor))
+    return single and float(t) != float(r)
