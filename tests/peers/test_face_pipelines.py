@@ -131,7 +131,9 @@ def test_a_sampler_by_name_is_saved_and_loaded(tmp_path):
 
 
 @pytest.mark.parametrize("make", ["text_to_image", "image_to_image", "inpaint", "flux", "three", "wan"])
-@pytest.mark.parametrize("name", ["auto", "res_multistep", "er_sde", "DPM++ 2M Karras", "dpmpp_sde", "heun"])
+@pytest.mark.parametrize(
+    "name", ["auto", "angle-adams", "res_multistep", "er_sde", "DPM++ 2M Karras", "dpmpp_sde", "heun"]
+)
 def test_samplers_by_name_run_in_pipelines(make, name):
     flow = make in ("flux", "three", "wan")
     old = scheduler_of(*FLOW[0]) if flow else scheduler_of("DDIMScheduler", {})
