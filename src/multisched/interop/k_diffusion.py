@@ -118,7 +118,7 @@ def _over(
         if callback is not None and plan.stages[row] == 0:
             told = {"x": state.sample, "i": int(plan.rows.step[row, 0]), "sigma": sigma, "sigma_hat": sigma}
             callback({**told, "denoised": plan.denoised(state, output)})
-        state = plan.step(state, output, _noise(plan, row, draws, churn is not None))
+        state = plan.step(state, output, _noise(plan, row, x, draws, churn is not None))
     return state.sample
 
 
@@ -126,17 +126,26 @@ Draws = Callable[[Plan, int], Any]
 """What draws one unit normal for a row of a plan, or for the start of a run, where the row is -1."""
 
 
-def _noise(plan: Plan, row: int, draws: Draws, churned: bool) -> Any:
+def _noise(plan: Plan, row: int, x: Any, draws: Draws, churned: bool) -> Any:
     """The noise of a row, drawn in the order in which k-diffusion draws it: with churn once a step, used or not."""
     if churned:
         ends = row + 1 < len(plan) and plan.stages[row + 1] == 0
         return (draws(plan, row),) if ends else None
     if not plan.needs_noise(row):
         return None
-    weights = plan.folded.weights[row, :, len(plan.folded.operands) - plan.noise_draws :]
-    found = [draws(plan, row) if weights[:, k].any() else None for k in range(plan.noise_draws)]
-    like = next(one for one in found if one is not None)
-    return tuple(0 * like if one is None else one for one in found)
+    found = [draws(plan, row) if _used(plan, row, k) else None for k in range(plan.noise_draws)]
+    return tuple(0 * x if one is None else one for one in found)
+
+
+def _used(plan: Plan, row: int, draw: int) -> bool:
+    """Whether a draw of a row comes to the sample, in this row or by way of registers that later ones read."""
+    weights = plan.folded.weights
+    reached = weights[row, :, len(plan.folded.operands) - plan.noise_draws + draw] != 0
+    for later in range(row + 1, len(plan)):
+        if reached[0] or not reached.any():
+            break
+        reached = (weights[later][:, reached.nonzero()[0]] != 0).any(axis=1)
+    return bool(reached[0])
 
 
 def _drawing(noise_sampler: Callable[[Any, Any], Any] | None, rng: Any, x: Any) -> Draws:
