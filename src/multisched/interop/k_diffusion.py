@@ -42,6 +42,8 @@ RENAMED = {("lms", "order"): "most"}
 """Options that have another name here."""
 KEPT = {"lms": {"denoised_end": False}}
 """Options that a name of k-diffusion stands for, where ComfyUI's of that name has others."""
+MIDDLE = {"tau_start": 0.571, "tau_end": 5.092}
+"""Noise levels of Stable Diffusion at its timesteps 200 and 800, between which the SA solvers add noise by default."""
 
 
 def sample(
@@ -82,7 +84,8 @@ def sample(
     """
     levels = _host(sigmas)
     given = {RENAMED.get((name, key), key): value for key, value in options.items()}
-    recipe = sampler(name, like=_like(path, levels), **{**KEPT.get(name, {}), **given})
+    kept = MIDDLE if name.startswith("sa_solver") and path is None else KEPT.get(name, {})
+    recipe = sampler(name, like=_like(path, levels), **{**kept, **given})
     plan = recipe.plan(sigmas=levels)
     if levels[-1] > 0:  # a run that ends there, where a plan's goes on to 0
         grid = plan.grid
@@ -165,10 +168,9 @@ def _drawing(noise_sampler: Callable[[Any, Any], Any] | None, rng: Any, x: Any) 
 
 def _ends(plan: Plan, row: int) -> tuple[float, float]:
     """The noise levels between which a row adds noise."""
-    rows = plan.rows
-    return (
-        (float(rows.sigma_start[row, 0]), float(rows.sigma_next[row, 0])) if row >= 0 else (float(plan.sigmas[0]),) * 2
-    )
+    if row < 0:
+        return float(plan.sigmas[0]), float(plan.sigmas[0])
+    return float(plan.rows.sigma_start[row, 0]), float(plan.rows.sigma_next[row, 0])
 
 
 def _filled(x: B, value: float) -> Any:
@@ -275,12 +277,8 @@ def sample_dpm_adaptive(
     if not return_info:
         return found.sample
     accepted, rejected = int(found.accepted[0]), int(found.rejected[0])
-    return found.sample, {
-        "steps": accepted + rejected,
-        "nfe": found.calls,
-        "n_accept": accepted,
-        "n_reject": rejected,
-    }
+    counts = {"steps": accepted + rejected, "nfe": found.calls, "n_accept": accepted, "n_reject": rejected}
+    return found.sample, counts
 
 
 @functools.cache
