@@ -22,6 +22,7 @@ FACES = {
     "k_diffusion": "mean 0.39",
     "jax_loop": "jax: mean 0.39",
     "robot_policy": "chunk 3: 6 calls, actions 0.2",
+    "rolling": "prefix kept: True, the rest 0.2",
     "diffusers_pipeline": "",
 }  # the last: tests/peers
 
@@ -42,7 +43,7 @@ def test_every_face_has_an_example():
     assert found.keys() == FACES.keys() and max(found.values()) < 60
 
 
-@pytest.mark.parametrize("name", ["k_diffusion", "jax_loop", "robot_policy"])
+@pytest.mark.parametrize("name", ["k_diffusion", "jax_loop", "robot_policy", "rolling"])
 def test_a_face(name, backend, monkeypatch, capsys):
     if name == "jax_loop" and backend.name != "jax":
         pytest.skip("a loop of JAX")
