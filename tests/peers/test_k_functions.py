@@ -81,7 +81,7 @@ def test_the_samplers_that_choose_their_levels():
 
 @pytest.mark.parametrize("name", ["sa_solver", "sa_solver_pece"])
 def test_noise_in_the_middle_of_a_run(name):
-    """In steps from levels in the middle of Stable Diffusion's, as many draws, and none where a run has no such step."""
+    """A draw in each step from a level in the middle of Stable Diffusion's, and none in a run without such a step."""
     rng = np.random.default_rng(0)
     model, x = denoiser(rng, 5), torch.tensor(rng.standard_normal((2, 5)))
     for low, high in ((0.03, 14.6), (0.03, 0.5)):
