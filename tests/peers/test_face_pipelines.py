@@ -90,15 +90,34 @@ def test_a_patched_pipeline_gives_what_it_gave(make, name, options):
     assert far(latents(pipe, given), theirs) < 1e-5
 
 
-def test_bfloat16_pipelines_are_as_near_as_theirs():
-    pipe, given = built(pipelines.flux, diffusers.FlowMatchEulerDiscreteScheduler(shift=3.0))
+NARROW = [
+    ("text_to_image", "EulerDiscreteScheduler", {}),
+    ("text_to_image", "DPMSolverMultistepScheduler", {"use_karras_sigmas": True}),
+    ("image_to_image", "DDIMScheduler", {"clip_sample": False}),
+    ("inpaint", "UniPCMultistepScheduler", {}),
+    ("xl", "HeunDiscreteScheduler", {}),
+    ("three", *FLOW[0]),
+    ("flux", *FLOW[0]),
+    ("wan", *FLOW[0]),
+    ("ltx", *FLOW[0]),
+]
+
+
+@pytest.mark.parametrize(("make", "name", "options"), [pytest.param(*one, id=said(one)) for one in NARROW])
+def test_bfloat16_pipelines_are_as_near_as_theirs(make, name, options):
+    """Runs of half precision differ by its roundings, theirs from those of float32 too."""
+    pipe, given = built(getattr(pipelines, make), scheduler_of(name, options))
+    exact = latents(pipe, given)
     pipe.to(torch.bfloat16)
-    given = {key: one.to(torch.bfloat16) if isinstance(one, torch.Tensor) else one for key, one in given.items()}
+    given = {
+        key: one.to(torch.bfloat16) if isinstance(one, torch.Tensor) and one.is_floating_point() else one
+        for key, one in given.items()
+    }
     theirs = latents(pipe, given)
     patch(pipe)
     mine = latents(pipe, given)
-    assert mine.dtype == theirs.dtype == torch.bfloat16
-    assert far(mine.float(), theirs.float()) < 2e-2
+    assert mine.dtype == theirs.dtype
+    assert far(mine.float(), exact) < 1.5 * far(theirs.float(), exact) + 4e-3
 
 
 def test_a_saved_pipeline_is_read_by_diffusers_alone(tmp_path):
