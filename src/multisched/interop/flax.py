@@ -58,7 +58,7 @@ class FlaxStep(NamedTuple):
 
     def to_tuple(self) -> tuple[Any, FlaxState]:
         """Both, as diffusers' outputs and maxdiffusion's loops have it."""
-        return tuple(self)  # type: ignore[return-value]
+        return tuple(self)
 
 
 @dataclass(frozen=True)
