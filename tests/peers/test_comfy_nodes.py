@@ -3,6 +3,7 @@
 import functools
 import importlib.util
 import itertools
+import json
 import math
 import sys
 from dataclasses import dataclass
@@ -183,6 +184,21 @@ def test_the_nodes_say_what_comfyui_asks(nodes):
         assert all(isinstance(one, tuple) for one in names.values())
         assert callable(getattr(node(), node.FUNCTION))
         assert len(node.RETURN_TYPES) == 1 and node.CATEGORY
+
+
+def test_the_workflow_is_of_the_nodes(nodes):
+    """Its links lead to nodes, and what it gives to ours is what they take."""
+    graph = json.loads((FOLDER / "workflow.json").read_text())
+    ours = [node for node in graph.values() if node["class_type"] in nodes]
+    assert {node["class_type"] for node in ours} == set(nodes)
+    for node in graph.values():
+        assert all(link[0] in graph for link in node["inputs"].values() if isinstance(link, list))
+    for node in ours:
+        taken = nodes[node["class_type"]].INPUT_TYPES()
+        kinds = taken["required"] | taken.get("optional", {})
+        assert set(taken["required"]) <= set(node["inputs"]) <= set(kinds)
+        words = [(node["inputs"][name], kind[0]) for name, kind in kinds.items() if isinstance(kind[0], list)]
+        assert words and all(word in allowed for word, allowed in words)
 
 
 def test_every_sampler_runs_on_every_kind_of_model(nodes, sampling):

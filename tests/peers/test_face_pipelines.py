@@ -4,6 +4,8 @@ import doctest
 import inspect
 import json
 import runpy
+import subprocess
+import sys
 from pathlib import Path
 
 import diffusers
@@ -147,6 +149,43 @@ def test_a_sampler_by_name_is_saved_and_loaded(tmp_path):
     loaded.set_progress_bar_config(disable=True)
     assert type(loaded.scheduler) is RecipeScheduler
     assert torch.equal(latents(loaded, given), mine)
+    without = "**dict.fromkeys(sys.argv[2:])"
+    loads = f"print(type(diffusers.DiffusionPipeline.from_pretrained(sys.argv[1], {without}).scheduler).__name__)"
+    for first, said in (("from multisched.interop.diffusers import patch", "RecipeScheduler"), ("", "")):
+        script = f"import sys, diffusers\n{first}\n{loads}"
+        elsewhere = subprocess.run(
+            [sys.executable, "-c", script, tmp_path, *none], capture_output=True, text=True, check=False
+        )
+        assert elsewhere.stdout.strip() == said, elsewhere.stderr
+    assert "has not been imported" in elsewhere.stderr  # diffusers imports nothing itself
+
+
+ROBOT = {"num_train_timesteps": 100, "beta_schedule": "squaredcos_cap_v2"}
+
+
+def actions(scheduler, held, steps=10):
+    """The loop of robot policies: the first actions are set before each call, timesteps are whole numbers."""
+    generator = torch.Generator().manual_seed(0)
+    chunk = torch.randn(2, 16, 7, generator=generator)
+    scheduler.set_timesteps(steps)
+    for t in scheduler.timesteps:
+        chunk[:, : held.shape[1]] = held
+        times = torch.full(chunk.shape[:1], t, dtype=torch.long)
+        output = torch.tanh(1.3 * chunk) + 0.001 * times[:, None, None]
+        chunk = scheduler.step(output, t, chunk, generator=generator).prev_sample
+    return chunk
+
+
+@pytest.mark.parametrize("prediction", ["epsilon", "sample", "v_prediction"])
+@pytest.mark.parametrize("name", ["DDIMScheduler", "DDPMScheduler"])
+def test_robot_policies_act_as_they_did(name, prediction):
+    config = {**ROBOT, "prediction_type": prediction}
+    theirs, mine = getattr(diffusers, name)(**config), getattr(ours, name)(**config)
+    for held in (torch.zeros(2, 0, 7), torch.ones(2, 3, 7)):
+        assert far(actions(mine, held), actions(theirs, held)) < 1e-5
+        assert mine.timesteps.dtype == theirs.timesteps.dtype == torch.int64
+    other = as_scheduler(ms.sampler("angle-adams", like=mine))
+    assert bool(torch.isfinite(actions(other, torch.ones(2, 3, 7))).all())
 
 
 @pytest.mark.parametrize("make", ["text_to_image", "image_to_image", "inpaint", "flux", "three", "wan"])
