@@ -15,6 +15,20 @@ INFOTEXT = (
 NODE = {"class_type": "KSampler", "inputs": {"seed": 1, "steps": 20, "cfg": 7.0, "sampler_name": "dpmpp_2m"}}
 NODE["inputs"] |= {"scheduler": "karras", "denoise": 1.0, "model": ["4", 0]}
 SHOWN = {"nodes": [{"type": "KSampler", "widgets_values": [1, "fixed", 20, 7.0, "dpmpp_2m", "karras", 1.0]}]}
+PARTS = {
+    "7": {
+        "class_type": "BasicScheduler",
+        "inputs": {"model": ["1", 0], "scheduler": "karras", "steps": 20, "denoise": 1.0},
+    },
+    "8": {"class_type": "KSamplerSelect", "inputs": {"sampler_name": "dpmpp_2m"}},
+    "9": {"class_type": "SamplerCustomAdvanced", "inputs": {"sampler": ["8", 0], "sigmas": ["7", 0]}},
+}
+PARTS_SHOWN = {
+    "nodes": [
+        {"type": "KSamplerSelect", "widgets_values": ["dpmpp_2m"]},
+        {"type": "BasicScheduler", "widgets_values": ["karras", 20, 1.0]},
+    ]
+}
 KARRAS = ms.sampler("dpmpp_2m", spacing="karras")
 DDIM = {"_class_name": "DDIMScheduler", **ROBOT}
 MONAI = {"_class_name": "DDIMScheduler", "num_train_timesteps": 1000, "clip_sample": False, "beta_start": 0.0015}
@@ -76,7 +90,9 @@ def test_a_configuration_is_that_of_diffusers(name):
     assert ms.from_config(given).report.class_name == wanted["_class_name"]
 
 
-@pytest.mark.parametrize("given", [INFOTEXT, INFOTEXT.splitlines()[-1], NODE, {"3": NODE, "4": {}}, SHOWN])
+@pytest.mark.parametrize(
+    "given", [INFOTEXT, INFOTEXT.splitlines()[-1], NODE, {"3": NODE, "4": {}}, SHOWN, PARTS, PARTS_SHOWN]
+)
 def test_a_sampler_of_a_program(given):
     recipe = ms.from_config(given)
     assert recipe.plan(20).tableau == KARRAS.plan(20).tableau
@@ -97,6 +113,7 @@ def test_what_a_run_is_given_is_named():
 @pytest.mark.parametrize(
     ("given", "said"),
     [
+        ({"7": PARTS["7"]}, "this is no configuration of diffusers, Hydra"),
         ({"a": 1}, "this is no configuration of diffusers, Hydra"),
         ({"_target_": "monai.networks.schedulers.DDIMScheduler", "schedule": "sigmoid_beta"}, "of MONAI's schedules"),
         ({"algo": {"ddpm": {"enabled": False}, "ddim": {"enabled": False}}}, "robomimic has one of"),

@@ -3,6 +3,7 @@
 import doctest
 import importlib
 import runpy
+import subprocess
 import sys
 from pathlib import Path
 
@@ -22,6 +23,11 @@ FACES = {
     "k_diffusion": "mean 0.39",
     "jax_loop": "jax: mean 0.39",
     "robot_policy": "chunk 3: 6 calls, actions 0.2",
+    "rolling": "prefix kept: True, the rest 0.2",
+    "comfyui": "angle_adams: 10 calls, mean 0.39, deviation 0.59",
+    "mflux_loop": "DPMpp2M: mean 0.4",
+    "hub": "Euler from org/model, 6 keys used",
+    "configs": "the same sampler: True",
     "diffusers_pipeline": "",
 }  # the last: tests/peers
 
@@ -42,13 +48,25 @@ def test_every_face_has_an_example():
     assert found.keys() == FACES.keys() and max(found.values()) < 60
 
 
-@pytest.mark.parametrize("name", ["k_diffusion", "jax_loop", "robot_policy"])
+@pytest.mark.parametrize("name", ["k_diffusion", "jax_loop", "robot_policy", "rolling"])
 def test_a_face(name, backend, monkeypatch, capsys):
     if name == "jax_loop" and backend.name != "jax":
         pytest.skip("a loop of JAX")
     monkeypatch.setattr(sys, "argv", [name, backend.name])
     runpy.run_path(str(EXAMPLES / "faces" / f"{name}.py"), run_name="__main__")
     assert FACES[name] in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    ("name", "library"), [("comfyui", "torch"), ("mflux_loop", "mlx"), ("hub", ""), ("configs", "")]
+)
+def test_a_face_with_a_process_of_its_own(name, library, backend):
+    """These put stand-ins of other programs, or of a cache, where the process finds them."""
+    if backend.name != (library or "numpy"):
+        pytest.skip(f"of {library or 'no library'}")
+    script = EXAMPLES / "faces" / f"{name}.py"
+    found = subprocess.run([sys.executable, script], capture_output=True, text=True, check=False)
+    assert FACES[name] in found.stdout, found.stderr
 
 
 DOCUMENTED = sorted(

@@ -1,5 +1,9 @@
 """The pure schedulers of JAX loops: the run of a plan, eager, in a loop of XLA, and with samples in half precision."""
 
+import subprocess
+import sys
+from pathlib import Path
+
 import numpy as np
 import pytest
 
@@ -43,7 +47,7 @@ def test_a_loop_of_xla_is_the_run_of_the_plan(name, jax):
             sample, state = carry
             t = state.timesteps[i]
             output = model(scheduler.scale_model_input(state, sample, t), t)
-            return scheduler.step(state, output, t, sample, key)
+            return scheduler.step(state, output, t, sample, key).to_tuple()
 
         begin = (noise * state.init_noise_sigma, state)
         return jax.lax.fori_loop(0, len(state.timesteps), body, begin)[0]
@@ -58,18 +62,50 @@ def test_a_loop_of_xla_is_the_run_of_the_plan(name, jax):
     np.testing.assert_allclose(run(noise, key), state.sample, rtol=2e-5, atol=2e-5)
 
 
-def test_half_precision_and_shards(jax):
-    """A sample keeps its dtype and its sharding."""
-    scheduler = FlaxScheduler(ms.FlowMatchEuler())
-    state = scheduler.set_timesteps(scheduler.create_state(), 4, SHAPE)
-    mesh = jax.make_mesh((1,), ("data",))
-    place = jax.sharding.NamedSharding(mesh, jax.sharding.PartitionSpec("data"))
-    x = jax.device_put(ms.noise.normal(SHAPE, backend="jax", dtype="bfloat16"), place)
-    after, state = scheduler.step(state, x, 1000.0, x)
-    assert after.dtype == x.dtype and after.sharding.is_equivalent_to(place, x.ndim)
-    assert int(state.index) == 1
-    noised = scheduler.add_noise(state, x, x, np.array([500.0, 250.0]))
-    assert noised.dtype == x.dtype
+def test_samples_on_several_devices_stay_there(jax):
+    """Runs on four devices equal those on one, need nothing of each other's, and keep dtype and sharding."""
+    script = Path(__file__).parent / "sharded_flax.py"
+    said = subprocess.run([sys.executable, script], capture_output=True, text=True, check=True).stdout.split("\n")[:-1]
+    assert len(said) == 8
+    for line in said:
+        _, dtype, kept, gathers, apart = line.split()
+        assert (kept, gathers) == ("True", "0"), line
+        assert float(apart) < (1e-6 if dtype == "float32" else 2e-2), line
+
+
+def test_memory_of_half_precision_samples_is_wide(jax):
+    """So that a carry keeps its types, and the run is one of narrow samples, not of narrow sums."""
+    scheduler, recipe = FlaxScheduler(RECIPES["unipc"]), RECIPES["unipc"]
+    state = scheduler.set_timesteps(scheduler.create_state(), 8, SHAPE)
+    sample = ms.noise.normal(SHAPE, backend="jax", dtype="bfloat16")
+    plan, memory, index = recipe.plan(8), state.memory, 0
+    for t in state.timesteps:
+        output = (0.3 * sample).astype("bfloat16")
+        wanted = plan.step(ms.State(sample.astype("float32"), memory, index), output)
+        memory, index = wanted.memory, index + 1
+        sample, state = scheduler.step(state, output, t, sample)
+        assert sample.dtype == "bfloat16" and {str(one.dtype) for one in state.memory} == {"float32"}
+        np.testing.assert_allclose(sample.astype("float32"), wanted.sample.astype("bfloat16").astype("float32"))
+    noised = scheduler.add_noise(state, sample, sample, np.array([500.0, 250.0]))
+    assert noised.dtype == sample.dtype and int(state.index) == 8
+
+
+def test_what_a_step_returns_is_read_as_diffusers_has_it(jax):
+    scheduler, x = FlaxScheduler(ms.Euler()), ms.noise.normal(SHAPE, backend="jax")
+    begin = scheduler.create_state()
+    assert float(begin.init_noise_sigma) == pytest.approx(ms.Euler().plan(8).grid.init_noise_sigma)
+    state = scheduler.set_timesteps(begin, 8, SHAPE)
+    found = scheduler.step(state, x, 0, x)
+    pair = scheduler.step(state, x, 0, x, return_dict=False)
+    assert type(pair) is type(found.to_tuple()) is tuple
+    for sample, after in (pair, found.to_tuple(), (found.prev_sample, found.state)):
+        np.testing.assert_array_equal(sample, pair[0])
+        assert int(after.index) == 1
+    twice = jax.numpy.concatenate([x, x])  # guidance
+    unipc = FlaxScheduler(ms.UniPCMultistep())
+    at = unipc.set_timesteps(unipc.create_state(), 8, SHAPE)
+    assert unipc.scale_model_input(at, twice).shape == twice.shape
+    np.testing.assert_allclose(scheduler.scale_model_input(state, twice)[:2], scheduler.scale_model_input(state, x))
 
 
 def test_bad_input_is_refused(jax):

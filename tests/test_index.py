@@ -68,6 +68,33 @@ def test_samples_at_rows_of_their_own(make, backend):
                 _close(recipe, backend.to_numpy(one)[k : k + 1], backend.to_numpy(other))
 
 
+def test_tokens_at_rows_of_their_own(make, backend):
+    """An index of shape (samples, tokens): each token takes the step of its row; one behind the last row stays."""
+    rows = np.array([[0, 3, 7], [7, 5, 2]])
+    for recipe in EVERY.values():
+        plan = recipe.plan(7)
+        if plan.noise_transform or plan.output_transform or plan.denoised_transform or len(plan) != 7:
+            continue  # transforms measure whole samples
+        count = len(plan.tableau.registers)
+        values = arrays(count + 1 + plan.noise_draws, (2, 3, 4), seed=4)
+        sample, *memory = map(make, values[:count])
+        output, draws = make(values[count]), tuple(map(make, values[count + 1 :])) or None
+        state = ms.State(sample, tuple(memory), _index(backend, make, rows))
+        found, told = plan.step(state, output, draws), backend.to_numpy(plan.timestep(state))
+        np.testing.assert_array_equal(backend.to_numpy(found.index), np.minimum(rows + 1, 7))
+        assert told.shape == rows.shape
+        for place in np.ndindex(rows.shape):
+            row = int(rows[place])
+            if row == len(plan):
+                mine = (backend.to_numpy(found.sample)[place], values[0][place])
+                np.testing.assert_array_equal(*mine)
+                continue
+            own = plan.step(state._replace(index=row), output, draws)
+            for one, other in zip((found.sample, *found.memory), (own.sample, *own.memory), strict=True):
+                _close(recipe, backend.to_numpy(one)[place], backend.to_numpy(other)[place])
+            assert told[place] == pytest.approx(plan.timesteps[row], rel=1e-6)
+
+
 def test_a_transition_at_an_array_for_index(make, backend):
     plan = ms.DDIM(eta=1.0).plan(6)
     x, output = (make(values) for values in arrays(2))

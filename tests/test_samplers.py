@@ -6,7 +6,7 @@ from test_comfy import CASES
 
 import multisched as ms
 from multisched import cli
-from multisched.interop.samplers import A1111, NAMES, SCHEDULES
+from multisched.interop.samplers import NAMES, OTHERWISE, SCHEDULES, read
 
 LIKE = {
     "stable diffusion": None,
@@ -58,6 +58,15 @@ def test_a_spacing_keeps_the_shift_of_the_recipe(like):
         ("Restart Exponential", "restart", "exponential"),
         ("DDIM", "ddim", None),
         ("DDIM DDIM", "ddim", "ddim_uniform"),
+        ("PLMS", "plms", None),
+        ("DDIM CFG++", "euler_cfg_pp", None),
+        ("angle-adams", "angle_adams", None),
+        ("AngleAdams", "angle_adams", None),
+        ("Angle Adams Karras", "angle_adams", "karras"),
+        ("Runge-Kutta", "rk4", None),
+        ("DPM++ 3S", "dpmpp_3s", None),
+        ("RES 2S SGM Uniform", "res_2s", "sgm_uniform"),
+        ("uni-pc bh2", "uni_pc_bh2", None),
     ],
 )
 def test_names_as_people_write_them(name, key, spacing):
@@ -65,10 +74,19 @@ def test_names_as_people_write_them(name, key, spacing):
     assert ms.sampler(name, spacing="simple") == ms.sampler(key, spacing="simple")
 
 
-def test_every_name_of_a1111_stands_for_one():
-    for word in A1111:
-        for schedule in ("", *SCHEDULES):
-            assert len(ms.sampler(f"{word} {schedule}".strip().title()).plan(9)) >= 8
+@pytest.mark.parametrize("schedule", ["", *SCHEDULES])
+def test_a_name_with_a_schedule_type_means_one_thing(schedule):
+    for word, key in {**OTHERWISE, **{name: name for name in NAMES}}.items():
+        for written in (word, word.title(), word.replace("_", "-"), word.replace("pp", "++")):
+            assert read(f"{written} {schedule}") == (key, SCHEDULES.get(schedule))
+
+
+def test_names_of_our_own_are_those_solvers():
+    assert ms.sampler("angle-adams").solver == ms.solvers.AngleAdams()
+    auto = ms.sampler("auto", like=LIKE["flow"], calls=10, guidance=1.0).solver
+    assert ms.sampler("angle-adams", like=LIKE["flow"], damping=auto.damping).solver == auto
+    assert ms.sampler("plms", like=LIKE["vp"]).solver == ms.PNDM(skip_prk_steps=True).parts().solver
+    assert ms.sampler("pndm", like=LIKE["vp"]).solver == ms.PNDM().parts().solver
 
 
 def test_options_are_those_of_the_solver():
@@ -87,8 +105,10 @@ def test_another_name_is_refused(name):
 
 
 def test_the_name_that_is_meant_is_told():
-    with pytest.raises(ms.ScheduleError, match=r"did you mean 'dpmpp_2m'\?"):
-        ms.sampler("dpmpp_2n")
+    with pytest.raises(ms.ScheduleError, match=r"did you mean 'dpmpp_2m_sde'\?"):
+        ms.sampler("dpmpp_2m_sdf")
+    with pytest.raises(ms.ScheduleError, match=r"did you mean 'angle_adams'\?"):
+        ms.sampler("angel-adam")
     for given in ("karas", ""):
         with pytest.raises(ms.ScheduleError, match=r"spacing must be one of .*; given"):
             ms.sampler("euler", spacing=given)

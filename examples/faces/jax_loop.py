@@ -22,7 +22,8 @@ def sample(noise):
     def body(i, carry):
         latents, state = carry
         t = state.timesteps[i]
-        return scheduler.step(state, model(scheduler.scale_model_input(state, latents, t), t), t, latents)
+        output = model(scheduler.scale_model_input(state, latents, t), t)
+        return scheduler.step(state, output, t, latents).to_tuple()
 
     latents, _ = jax.lax.fori_loop(0, len(state.timesteps), body, (noise * state.init_noise_sigma, state))
     return latents

@@ -79,6 +79,22 @@ def test_the_samplers_that_choose_their_levels():
     assert said == info
 
 
+@pytest.mark.parametrize("name", ["sa_solver", "sa_solver_pece"])
+def test_noise_in_the_middle_of_a_run(name):
+    """A draw in each step from a level in the middle of Stable Diffusion's, and none in a run without such a step."""
+    rng = np.random.default_rng(0)
+    model, x = denoiser(rng, 5), torch.tensor(rng.standard_normal((2, 5)))
+    for low, high in ((0.03, 14.6), (0.03, 0.5)):
+        sigmas, asked = sampling.get_sigmas_karras(12, low, high), []
+
+        def draw(begin, end, asked=asked):
+            asked.append(float(begin))
+            return torch.zeros(2, 5)
+
+        getattr(ours, f"sample_{name}")(model, x * high, sigmas, noise_sampler=draw)
+        assert asked == [one for one in sigmas[:-1].tolist() if 0.571 <= one <= 5.092]
+
+
 @pytest.mark.parametrize("name", ours.LEVELS)
 def test_the_noise_levels(name):
     given = {} if name.endswith("vp") else {"sigma_min": 0.02, "sigma_max": 12.0}

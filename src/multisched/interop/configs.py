@@ -23,10 +23,11 @@ LEROBOT = (
 ROBOMIMIC = ("ddpm", "ddim")
 MONAI_SCHEDULES = {"linear_beta": "linear", "scaled_linear_beta": "scaled_linear"}
 MONAI_DEFAULTS = {"schedule": "linear_beta", "beta_start": 1e-4, "beta_end": 2e-2}
-KSAMPLERS = ("KSampler", "KSamplerAdvanced")
 WIDGETS = {
     "KSampler": ("seed", "", "steps", "cfg", "sampler_name", "scheduler", "denoise"),
     "KSamplerAdvanced": ("add_noise", "noise_seed", "", "steps", "cfg", "sampler_name", "scheduler"),
+    "KSamplerSelect": ("sampler_name",),
+    "BasicScheduler": ("scheduler", "steps", "denoise"),
 }
 """What ComfyUI keeps of a node in the order of its widgets."""
 _RUN = "is of a run, not of the sampler: give it to plan, or to what calls the model"
@@ -41,7 +42,8 @@ def from_config(config: Any, like: Any = None) -> Recipe:
         LeRobot        a policy's config: noise_scheduler_type and its keys
         robomimic      algo.ddpm or algo.ddim, the one that is enabled, or the config that has them
         maxdiffusion   diffusion_scheduler_config, or the config that has it
-        ComfyUI        a KSampler node, or a workflow with one, in either of its formats
+        ComfyUI        a KSampler node, or a workflow with one, in either of its formats; KSamplerSelect and
+                       BasicScheduler too
         A1111          the text that it writes into pictures, or its line "Steps: 20, Sampler: DPM++ 2M, ..."
 
     Args:
@@ -116,17 +118,25 @@ def _robomimic(config: Mapping[str, Any]) -> Recipe | None:
 
 
 def _ksampler(config: Mapping[str, Any]) -> tuple[str, Mapping[str, Any]] | None:
-    """(class, inputs) of the first KSampler node."""
+    """(class, inputs) of the first node that names a sampler; KSamplerSelect's with those of the BasicScheduler."""
     listed = config.get("nodes")
     nodes = listed if isinstance(listed, list) else [config, *(v for v in config.values() if isinstance(v, Mapping))]
+    found: dict[str, Mapping[str, Any]] = {}
     for node in nodes:
         if not isinstance(node, Mapping):
             continue
         kind, inputs = node.get("class_type") or node.get("type"), node.get("inputs")
-        if kind in KSAMPLERS and isinstance(node.get("widgets_values"), list):
+        if kind in WIDGETS and isinstance(node.get("widgets_values"), list):
             inputs = {name: v for name, v in zip(WIDGETS[kind], node["widgets_values"], strict=False) if name}
-        if kind in KSAMPLERS and isinstance(inputs, Mapping) and "sampler_name" in inputs:
-            return kind, inputs
+        if (
+            kind in WIDGETS
+            and isinstance(inputs, Mapping)
+            and not inputs.keys().isdisjoint(("sampler_name", "scheduler"))
+        ):
+            found.setdefault(kind, inputs)
+    for kind, inputs in found.items():
+        if "sampler_name" in inputs:
+            return kind, {**found.get("BasicScheduler", {}), **inputs}
     return None
 
 

@@ -8,7 +8,7 @@ def body(i, carry):
     latents, state = carry
     t = state.timesteps[i]
     output = model(scheduler.scale_model_input(state, latents, t), t)
-    return scheduler.step(state, output, t, latents)
+    return scheduler.step(state, output, t, latents).to_tuple()
 
 latents, state = jax.lax.fori_loop(0, len(state.timesteps), body, (latents, state))
 """
@@ -45,6 +45,22 @@ class FlaxState(NamedTuple):
     num_inference_steps: int = 0
 
 
+class FlaxStep(NamedTuple):
+    """What a step returns.
+
+    Attributes:
+        prev_sample: the sample after it.
+        state: the state after it.
+    """
+
+    prev_sample: Any
+    state: FlaxState
+
+    def to_tuple(self) -> tuple[Any, FlaxState]:
+        """Both, as diffusers' outputs and maxdiffusion's loops have it."""
+        return tuple(self)
+
+
 @dataclass(frozen=True)
 class FlaxScheduler:
     """A recipe with the methods of diffusers' Flax schedulers.
@@ -63,8 +79,9 @@ class FlaxScheduler:
             raise ScheduleError(f"recipe must be a recipe, such as ms.DDIM(); given {shown(self.recipe)}.")
 
     def create_state(self) -> FlaxState:
-        """The state before a schedule is set."""
-        return FlaxState()
+        """The state before a schedule is set. Its init_noise_sigma is that of 50 steps, for loops that take it of this
+        state; on paths other than x0 + sigma * noise it is 1 for any."""
+        return FlaxState(init_noise_sigma=float(self.recipe.plan(50).grid.init_noise_sigma))
 
     def set_timesteps(
         self, state: FlaxState, num_inference_steps: int, shape: tuple[int, ...] = (), **arguments: Any
@@ -89,13 +106,21 @@ class FlaxScheduler:
         return FlaxState(plan, told, scale, jax.asarray(0, "int32"), zeros, len(plan.grid))
 
     def scale_model_input(self, state: FlaxState, sample: Any, timestep: Any = None) -> Any:
-        """What the model is given of a sample. The row is the state's; the timestep is not looked at."""
+        """What the model is given of a sample, or of several one behind the other, as loops with guidance have them.
+        The row is the state's; the timestep is not looked at."""
         plan, at = _set(state, sample)
         return plan.model_input(at)
 
     def step(
-        self, state: FlaxState, model_output: Any, timestep: Any, sample: Any, key: Any = None, noise: Any = None
-    ) -> tuple[Any, FlaxState]:
+        self,
+        state: FlaxState,
+        model_output: Any,
+        timestep: Any,
+        sample: Any,
+        key: Any = None,
+        noise: Any = None,
+        return_dict: bool = True,
+    ) -> FlaxStep | tuple[Any, FlaxState]:
         """The sample and the state after the next row.
 
         Args:
@@ -105,6 +130,7 @@ class FlaxScheduler:
             sample: shaped as the output; in its dtype the sample is returned.
             key: of JAX, or a seed, for rows that add noise; one for the whole run, into which the row is folded.
             noise: unit normals instead.
+            return_dict: whether the pair has the names `prev_sample` and `state`.
 
         Raises:
             ScheduleError: if no schedule is set, or a plan that adds noise is given neither.
@@ -114,8 +140,12 @@ class FlaxScheduler:
             if key is None:
                 raise ScheduleError(f"{plan.name} adds noise: give key=, a key of JAX, or noise=.")
             noise = draw(source(key), state.index, range(plan.noise_draws), sample)
+        back = backends.of(sample)
+        if at.memory:  # which is float32, also where the sample is narrower
+            at = at._replace(sample=back.astype(sample, at.memory[0].dtype))
         after = plan.step(at, model_output, noise if plan.noise_draws else None)
-        return after.sample, state._replace(index=after.index, memory=after.memory)
+        made = FlaxStep(back.astype(after.sample, sample.dtype), state._replace(index=after.index, memory=after.memory))
+        return made if return_dict else made.to_tuple()
 
     def add_noise(self, state: FlaxState, original_samples: Any, noise: Any, timesteps: Any) -> Any:
         """The forward process, see `Recipe.add_noise`."""

@@ -42,6 +42,8 @@ RENAMED = {("lms", "order"): "most"}
 """Options that have another name here."""
 KEPT = {"lms": {"denoised_end": False}}
 """Options that a name of k-diffusion stands for, where ComfyUI's of that name has others."""
+MIDDLE = {"tau_start": 0.571, "tau_end": 5.092}
+"""Noise levels of Stable Diffusion at its timesteps 200 and 800, between which the SA solvers add noise by default."""
 
 
 def sample(
@@ -82,7 +84,8 @@ def sample(
     """
     levels = _host(sigmas)
     given = {RENAMED.get((name, key), key): value for key, value in options.items()}
-    recipe = sampler(name, like=_like(path, levels), **{**KEPT.get(name, {}), **given})
+    kept = MIDDLE if name.startswith("sa_solver") and path is None else KEPT.get(name, {})
+    recipe = sampler(name, like=_like(path, levels), **{**kept, **given})
     plan = recipe.plan(sigmas=levels)
     if levels[-1] > 0:  # a run that ends there, where a plan's goes on to 0
         grid = plan.grid
@@ -118,7 +121,7 @@ def _over(
         if callback is not None and plan.stages[row] == 0:
             told = {"x": state.sample, "i": int(plan.rows.step[row, 0]), "sigma": sigma, "sigma_hat": sigma}
             callback({**told, "denoised": plan.denoised(state, output)})
-        state = plan.step(state, output, _noise(plan, row, draws, churn is not None))
+        state = plan.step(state, output, _noise(plan, row, x, draws, churn is not None))
     return state.sample
 
 
@@ -126,17 +129,26 @@ Draws = Callable[[Plan, int], Any]
 """What draws one unit normal for a row of a plan, or for the start of a run, where the row is -1."""
 
 
-def _noise(plan: Plan, row: int, draws: Draws, churned: bool) -> Any:
+def _noise(plan: Plan, row: int, x: Any, draws: Draws, churned: bool) -> Any:
     """The noise of a row, drawn in the order in which k-diffusion draws it: with churn once a step, used or not."""
     if churned:
         ends = row + 1 < len(plan) and plan.stages[row + 1] == 0
         return (draws(plan, row),) if ends else None
     if not plan.needs_noise(row):
         return None
-    weights = plan.folded.weights[row, :, len(plan.folded.operands) - plan.noise_draws :]
-    found = [draws(plan, row) if weights[:, k].any() else None for k in range(plan.noise_draws)]
-    like = next(one for one in found if one is not None)
-    return tuple(0 * like if one is None else one for one in found)
+    found = [draws(plan, row) if _used(plan, row, k) else None for k in range(plan.noise_draws)]
+    return tuple(0 * x if one is None else one for one in found)
+
+
+def _used(plan: Plan, row: int, draw: int) -> bool:
+    """Whether a draw of a row comes to the sample, in this row or by way of registers that later ones read."""
+    weights = plan.folded.weights
+    reached = weights[row, :, len(plan.folded.operands) - plan.noise_draws + draw] != 0
+    for later in range(row + 1, len(plan)):
+        if reached[0] or not reached.any():
+            break
+        reached = (weights[later][:, reached.nonzero()[0]] != 0).any(axis=1)
+    return bool(reached[0])
 
 
 def _drawing(noise_sampler: Callable[[Any, Any], Any] | None, rng: Any, x: Any) -> Draws:
@@ -156,10 +168,9 @@ def _drawing(noise_sampler: Callable[[Any, Any], Any] | None, rng: Any, x: Any) 
 
 def _ends(plan: Plan, row: int) -> tuple[float, float]:
     """The noise levels between which a row adds noise."""
-    rows = plan.rows
-    return (
-        (float(rows.sigma_start[row, 0]), float(rows.sigma_next[row, 0])) if row >= 0 else (float(plan.sigmas[0]),) * 2
-    )
+    if row < 0:
+        return float(plan.sigmas[0]), float(plan.sigmas[0])
+    return float(plan.rows.sigma_start[row, 0]), float(plan.rows.sigma_next[row, 0])
 
 
 def _filled(x: B, value: float) -> Any:
@@ -266,12 +277,8 @@ def sample_dpm_adaptive(
     if not return_info:
         return found.sample
     accepted, rejected = int(found.accepted[0]), int(found.rejected[0])
-    return found.sample, {
-        "steps": accepted + rejected,
-        "nfe": found.calls,
-        "n_accept": accepted,
-        "n_reject": rejected,
-    }
+    counts = {"steps": accepted + rejected, "nfe": found.calls, "n_accept": accepted, "n_reject": rejected}
+    return found.sample, counts
 
 
 @functools.cache

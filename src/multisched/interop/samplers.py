@@ -2,13 +2,23 @@
 
     ComfyUI       "dpmpp_2m_sde", also as "dpmpp_2m_sde_gpu", which is the same here
     k-diffusion   "sample_dpmpp_2m_sde"
-    A1111         "DPM++ 2M SDE", and with a schedule type: "DPM++ 2M SDE Karras"; "Restart" too, which ComfyUI lacks
+    A1111         "DPM++ 2M SDE", and with a schedule type: "DPM++ 2M SDE Karras"; "Restart" and "PLMS", which ComfyUI
+                  lacks
 
-"flow_grpo", "dance_grpo" and "flow_cps" are steps that reinforcement learning of flows takes, see `solvers.FlowSDE`.
+Capital letters, spaces, "-" and "_" make no difference, and "+" is "p": "Angle-Adams" is "angle_adams". Solvers that
+have no name in these programs are in `NAMES` too:
+
+    angle_adams                        `solvers.AngleAdams`, one call a step, the solver of "auto"
+    rk4, res_2s, res_3s                four, two and three calls a step: `solvers.RungeKutta`, `solvers.ExponentialRK`
+    dpmpp_2s, dpmpp_3s                 `solvers.DPMSinglestep`, one call a step
+    pndm, bdia, tcd                    `solvers.Adams` as PNDM starts it, `solvers.BDIA`, `solvers.TCD`
+    flow_grpo, dance_grpo, flow_cps    steps that reinforcement learning of flows takes, see `solvers.FlowSDE`
+
 A name is a solver with the options that it has there. The path, the prediction and the changes of x0 are those of
 another recipe. Where a solver of that name differs on flows, as the ancestral ones do in ComfyUI, the path decides.
 """
 
+import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, fields, replace
 from functools import partial
@@ -117,28 +127,32 @@ NAMES: Mapping[str, Sampler] = {
     "gradient_estimation_cfg_pp": _guided(_same(solvers.GradientEstimation)),
     "flow_grpo": Sampler(_of(solvers.FlowSDE)),
     "dance_grpo": Sampler(_of(solvers.FlowSDE, "dance_grpo", 0.3)),
-    "restart": Sampler(_of(solvers.Restarted)),
     "flow_cps": Sampler(_of(solvers.FlowSDE, "flow_cps")),
-    "uni_pc": Sampler(_of(solvers.ExponentialAdams, True, 3, 4, "bh1")),
-    "uni_pc_bh2": Sampler(_of(solvers.ExponentialAdams, True, 3, 4, "bh2")),
+    "restart": Sampler(_of(solvers.Restarted)),
+    "uni_pc": _same(solvers.ExponentialAdams, True, 3, 4, "bh1"),
+    "uni_pc_bh2": _same(solvers.ExponentialAdams, True, 3, 4, "bh2"),
+    "plms": _same(solvers.Adams, "even", "heun"),
+    "pndm": _same(solvers.Adams, "even", "runge_kutta"),
+    "angle_adams": Sampler(_of(solvers.AngleAdams), _of(solvers.AngleAdams, reach=1.0, far=50.0)),
+    "rk4": _same(solvers.RungeKutta),
+    "res_2s": Sampler(_of(solvers.ExponentialRK)),
+    "res_3s": Sampler(_of(solvers.ExponentialRK, "res_3s")),
+    "dpmpp_2s": Sampler(_of(solvers.DPMSinglestep)),
+    "dpmpp_3s": Sampler(_of(solvers.DPMSinglestep, 3)),
+    "bdia": Sampler(_of(solvers.BDIA)),
+    "tcd": Sampler(_of(solvers.TCD)),
 }
 """The samplers by name: those of ComfyUI, which k-diffusion's share, and some that it lacks. They are the same in both
 but for "lms", whose last step leads to x0 in ComfyUI; denoised_end=False is k-diffusion's."""
 
-A1111 = {
+OTHERWISE = {
     "euler a": "euler_ancestral",
-    "dpm2": "dpm_2",
     "dpm2 a": "dpm_2_ancestral",
-    "dpm++ sde": "dpmpp_sde",
-    "dpm++ 2m": "dpmpp_2m",
-    "dpm++ 2m sde": "dpmpp_2m_sde",
-    "dpm++ 2m sde heun": "dpmpp_2m_sde_heun",
-    "dpm++ 3m sde": "dpmpp_3m_sde",
     "dpm++ 2s a": "dpmpp_2s_ancestral",
-    "dpm fast": "dpm_fast",
-    "unipc": "uni_pc",
+    "ddim cfg++": "euler_cfg_pp",
+    "runge kutta": "rk4",
 }
-"""Names of A1111 that differ from ComfyUI's by more than capital letters."""
+"""Other names of the same: A1111's where they differ by more than letters, and that of a solver's class."""
 
 SCHEDULES = {
     "sgm uniform": "sgm_uniform",
@@ -155,6 +169,14 @@ SCHEDULES = {
 """Schedule types of A1111, in small letters, and the spacings that they are."""
 
 
+def _plain(word: str) -> str:
+    """A name without what people write differently."""
+    return re.sub(r"[\s_-]", "", word.lower()).replace("+", "p")
+
+
+_PLAIN = {_plain(word): name for word, name in {**OTHERWISE, **{name: name for name in NAMES}}.items()}
+
+
 def sampler(
     name: str,
     like: Any = None,
@@ -167,9 +189,9 @@ def sampler(
     """The recipe of a sampler's name in ComfyUI, k-diffusion or A1111, or our own best for a number of calls.
 
     Args:
-        name: one of `NAMES`, with "_gpu" behind it or "sample_" before it too, or as A1111 writes it, such as
-            "DPM++ 2M Karras"; or "auto", which chooses solver and spacing by the path, the calls and the guidance (see
-            `recommended.best`, which says where it loses).
+        name: one of `NAMES`, as people write it, such as "angle-adams" or "sample_dpmpp_2m_sde_gpu"; or as A1111
+            writes it with a schedule type, such as "DPM++ 2M Karras"; or "auto", which chooses solver and spacing by
+            the path, the calls and the guidance (see `recommended.best`, which says where it loses).
         like: what the model was trained on: a recipe, a path, or a configuration as `from_diffusers` takes it. Its
             path, prediction and spacing are taken, and its changes of x0. None for Stable Diffusion.
         spacing: a chain, or one of `spacings.NAMES`; None for what the name says, or that of `like`.
@@ -198,10 +220,11 @@ def sampler(
     if name in ("dpm_adaptive", "DPM adaptive"):
         raise ScheduleError(f"{name} chooses its steps as it goes, which no plan says; run it by ms.sample_adaptive.")
     if (found := read(name)) is None:
-        near = hint(name.lower(), [*NAMES, *A1111]) if isinstance(name, str) else ""
+        near = hint(name, [*NAMES, *OTHERWISE, "auto"])
         raise ScheduleError(
-            "the name of a sampler is one of ComfyUI's, k-diffusion's or A1111's, such as 'dpmpp_2m' or "
-            f"'DPM++ 2M Karras' (interop.samplers.NAMES has them all); given {shown(name)}{near}."
+            "the name of a sampler is one of ComfyUI's, k-diffusion's or A1111's, such as 'dpmpp_2m' or 'DPM++ 2M "
+            "Karras', or of ours, such as 'angle_adams' (interop.samplers.NAMES has them all); "
+            f"given {shown(name)}{near}."
         )
     (key, schedule), parts = found, _parts(like)
     straight = isinstance(parts.path, Straight) and parts.path.velocity(0.5, 0.5) is not None
@@ -230,20 +253,13 @@ def _auto(like: Any, spacing: Any, calls: int | None, guidance: float | None, op
 
 def read(name: Any) -> tuple[str, str | None] | None:
     """(one of `NAMES`, a spacing or None) of a name as people write it; None if it is none."""
-    word = name.strip().lower() if isinstance(name, str) else ""
-    if (key := _known(word)) is not None:
-        return key, None
-    for schedule, spacing in SCHEDULES.items():
-        if word.endswith(f" {schedule}") and (key := _known(word.removesuffix(schedule).strip())) is not None:
+    word = _plain(name).removeprefix("sample") if isinstance(name, str) else ""
+    for schedule, spacing in (("", None), *SCHEDULES.items()):
+        if (end := _plain(schedule)) and not word.endswith(end):
+            continue
+        if (key := _PLAIN.get(word.removesuffix(end).removesuffix("gpu"))) is not None:
             return key, spacing
     return None
-
-
-def _known(word: str) -> str | None:
-    """The one of `NAMES` that a word without a schedule stands for."""
-    plain = word.removeprefix("sample_").removesuffix("_gpu")
-    plain = A1111.get(plain, plain).replace(" ", "_")
-    return plain if plain in NAMES else None
 
 
 def _parts(like: Any) -> Parts:
