@@ -177,7 +177,9 @@ class Chain(Guidance):
         return tuple(dict.fromkeys(name for one in self.parts for name in one.branches))
 
     def at(self, level: Level | None) -> Guidance:
-        return Chain(tuple(one.at(level) for one in self.parts))
+        here = tuple(one.at(level) for one in self.parts)
+        alike = all(one is other for one, other in zip(here, self.parts, strict=True))
+        return self if alike else Chain(here)  # none is made while torch.compile reads this
 
     def start(self, sample: Any) -> tuple[Any, ...]:
         memory = tuple(one.start(sample) for one in self.parts)

@@ -54,9 +54,9 @@ class Interval(Guidance):
     def at(self, level: Level | None) -> Guidance:
         if level is None:
             raise ScheduleError(f"{self!r} depends on the level: give level=, which ms.guidance.levels(plan) has.")
-        if level.hosted:
-            return self.guidance.at(level) if self._inside(level) else Unguided()
-        return replace(self, guidance=self.guidance.at(level))
+        if not level.hosted:
+            return self
+        return self.guidance.at(level) if self._inside(level) else Unguided()
 
     def _inside(self, level: Level) -> Any:
         """Whether a level is in it: a bool, or an array of them."""

@@ -116,7 +116,7 @@ class Levels(Value):
             self._prepare(backend.name, device, dtype)
         table = backend.beside(self._put(backend, device, dtype), state.sample)
         xp = backend.xp
-        flat = backend.clip(xp.reshape(backend.astype(index, backend.dtype("int32")), (-1,)), 0, len(self) - 1)
+        flat = backend.clip(xp.reshape(backend.astype(index, backend.dtype("int32")), (-1,)), 0, table.shape[0] - 1)
         found = xp.reshape(
             xp.take(table, flat, axis=0), (*index.shape, *(1,) * (state.sample.ndim - index.ndim), table.shape[1])
         )
@@ -151,7 +151,7 @@ def levels(plan: Any) -> Levels:
 
     Example:
         >>> import multisched as ms
-        >>> [one.sigma for one in levels(ms.FlowMatchEuler().plan(4))]
+        >>> [round(one.sigma, 3) for one in levels(ms.FlowMatchEuler().plan(4))]
         [1.0, 0.667, 0.334, 0.001]
     """
     columns = (plan.rows.alpha, plan.rows.sigma, plan.rows.step)

@@ -11,7 +11,7 @@ from multisched import backends
 from multisched.backends import Backend
 from multisched.errors import ScheduleError
 from multisched.guidance.level import Level
-from multisched.values import check_options, namespace, real, shown
+from multisched.values import check_options, real, shown
 
 Scale: TypeAlias = Any
 """A number; a list or a 1-d array of one for each sample; or a function of a `Level` that gives either."""
@@ -121,7 +121,7 @@ class Dynamic:
         if not hasattr(part, "shape"):
             rise = 2 * part if self.shape == "linear" else 1 - math.cos(math.pi * part)
             return max(self.scale * rise, self.least)
-        xp = namespace(part)
+        xp = backends.of(part).xp
         rise = 2 * part if self.shape == "linear" else 1 - xp.cos(math.pi * part)
         return xp.maximum(self.scale * rise, self.least + xp.zeros_like(rise))
 
