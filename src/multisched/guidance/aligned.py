@@ -7,7 +7,7 @@ from typing import Any, ClassVar
 from multisched.errors import ScheduleError
 from multisched.guidance.base import FIRST, Call, Scaled, changed, split_numbers
 from multisched.guidance.level import On
-from multisched.guidance.vectors import dot, norm, ratio
+from multisched.guidance.vectors import dot, norm, ratio, root
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -43,7 +43,7 @@ class Tangential(Scaled):
         (scale, weights), backend = split_numbers(call, numbers), call.backend
         c, u = (call.quantity(call.outputs[one], weights) for one in self.branches)
         cc, cu, uu = dot(backend, c, c), dot(backend, c, u), dot(backend, u, u)
-        r = backend.xp.sqrt((cc - uu) * (cc - uu) + 4.0 * cu * cu)
+        r = root(backend, (cc - uu) * (cc - uu) + 4.0 * cu * cu)
         cosine, sine = ratio(backend, cc - uu, r), ratio(backend, 2.0 * cu, r)
         pp, qq, pq = 0.5 * (1.0 + cosine), 0.5 * (1.0 - cosine), 0.5 * sine
         over = ratio(backend, 2.0 + 0.0 * r, cc + uu + r)

@@ -66,7 +66,13 @@ class Guided:
         named = {name: backend.astype(one, wide) for name, one in named.items()}
         rest: Any = None
         if self.halved:
-            size = named[FIRST].shape[1] // 2
+            size = sample.shape[1] if sample.ndim > 1 else 0
+            if named[FIRST].ndim < 2 or named[FIRST].shape[1] != 2 * size:
+                raise ScheduleError(
+                    "the plan takes outputs of two parts along the second axis; the model's has the shape "
+                    f"{tuple(named[FIRST].shape)}, the sample {tuple(sample.shape)}. A plan of "
+                    "ms.solvers.CFGPlusPlus() takes guidance=cfg_plus_plus(...)."
+                )
             rest = named[FIRST][:, size:, ...]
             named = {name: one[:, :size, ...] for name, one in named.items()}
         call = Call(backend, named, backend.astype(sample, wide))

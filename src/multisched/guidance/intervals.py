@@ -17,9 +17,10 @@ class Interval(Guidance):
 
     Args:
         guidance: what is limited.
-        low, high: the interval; levels low < level <= high are in it.
+        low: where the interval begins; it does not lie in it itself.
+        high: where it ends; it lies in it.
         of: what is in the interval: the plan's "sigma", as `plan.sigmas` has it; the "ratio" sigma / alpha, the noise
-            level of the paper on any path; or the "progress" of the run by its steps, from 0 at pure noise to 1, in
+            level of the paper on any path; or the "progress" of the whole schedule by its steps, from 0 to 1, in
             which whole steps from int(low * steps) to before int(high * steps) are in it, as in diffusers' guiders.
 
     Raises:

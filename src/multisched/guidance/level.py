@@ -11,7 +11,7 @@ from multisched import backends
 from multisched.backends import Backend
 from multisched.errors import ScheduleError
 from multisched.predictions import Prediction
-from multisched.values import Value
+from multisched.values import Value, shown
 
 On = Literal["output", "x0", "noise", "velocity"]
 """The quantity that a formula is applied to: the model's output as it is, the estimate of x0 or of the noise, or the
@@ -26,9 +26,10 @@ class Level:
 
     Attributes:
         alpha, sigma: of x = alpha * x0 + sigma * noise: floats, or arrays that broadcast against the samples.
-        step: number of the solver's step, from 0: an int, or such an array.
-        steps: of the whole run.
+        step: number of the solver's step in the whole schedule, from 0: an int, or such an array.
+        steps: of the whole schedule.
         prediction: what the model's output means; needed by guidance of a quantity other than the output.
+        scale: what the sample is multiplied with before the model sees it.
 
     Example:
         >>> from multisched.predictions import Prediction
@@ -41,6 +42,7 @@ class Level:
     step: Any = 0
     steps: int = 1
     prediction: Prediction | None = None
+    scale: Any = 1.0
 
     @property
     def hosted(self) -> bool:
@@ -49,7 +51,7 @@ class Level:
 
     @property
     def progress(self) -> Any:
-        """The share of the run's steps that lie before this one, from 0."""
+        """The share of the schedule's steps that lie before this one, from 0."""
         return self.step / self.steps
 
     def weights(self, on: On) -> tuple[Any, Any]:
@@ -63,7 +65,7 @@ class Level:
             return 0.0, 1.0
         if self.prediction is None:
             raise ScheduleError(f"on={on!r} needs a level with a prediction; give one, or on='output'.")
-        (a, b), (c, d) = self.prediction.weights(self.alpha, self.sigma), _WEIGHTS[on]
+        (a, b), (c, d) = self.prediction.weights(self.scale * self.alpha, self.scale * self.sigma), _WEIGHTS[on]
         of_sample, of_output = c * b - d * a, d * self.alpha - c * self.sigma
         whole = self.alpha * b - self.sigma * a
         if self.hosted and (whole == 0 or of_output == 0):
@@ -80,9 +82,10 @@ class Levels(Value):
 
     Attributes:
         alphas, sigmas: (rows,) where the model is called; float64.
-        numbers: (rows,) of the steps.
-        steps: of the run.
+        numbers: (rows,) of the steps in the whole schedule.
+        steps: of the whole schedule.
         prediction: of the plan.
+        scales: (rows,) of the model's input; None where it is the sample itself.
     """
 
     alphas: Any
@@ -90,13 +93,15 @@ class Levels(Value):
     numbers: Any
     steps: int
     prediction: Prediction | None = None
+    scales: Any = None
 
     def __len__(self) -> int:
         return len(self.numbers)
 
     def __getitem__(self, row: int) -> Level:
         alpha, sigma = float(self.alphas[row]), float(self.sigmas[row])
-        return Level(alpha, sigma, int(self.numbers[row]), self.steps, self.prediction)
+        scale = 1.0 if self.scales is None else float(self.scales[row])
+        return Level(alpha, sigma, int(self.numbers[row]), self.steps, self.prediction, scale)
 
     def __iter__(self) -> Iterator[Level]:
         return (self[row] for row in range(len(self)))
@@ -120,7 +125,8 @@ class Levels(Value):
         found = xp.reshape(
             xp.take(table, flat, axis=0), (*index.shape, *(1,) * (state.sample.ndim - index.ndim), table.shape[1])
         )
-        return Level(found[..., 0], found[..., 1], found[..., 2], self.steps, self.prediction)
+        alpha, sigma, step, scale = (found[..., k] for k in range(4))
+        return Level(alpha, sigma, step, self.steps, self.prediction, scale)
 
     @cached_property
     def _on_device(self) -> dict[tuple[str, str, str], Any]:
@@ -129,7 +135,8 @@ class Levels(Value):
     def _put(self, backend: Backend[Any], device: Any, dtype: Any) -> Any:
         key = (backend.name, str(device), str(dtype))
         if key not in self._on_device:
-            columns = np.stack([self.alphas, self.sigmas, self.numbers], axis=1)
+            scales = np.ones_like(self.sigmas) if self.scales is None else self.scales
+            columns = np.stack([self.alphas, self.sigmas, self.numbers, scales], axis=1)
             self._on_device[key] = backend.constant(columns, dtype, device)
         return self._on_device[key]
 
@@ -154,10 +161,12 @@ def levels(plan: Any) -> Levels:
         >>> [round(one.sigma, 3) for one in levels(ms.FlowMatchEuler().plan(4))]
         [1.0, 0.667, 0.334, 0.001]
     """
-    columns = (plan.rows.alpha, plan.rows.sigma, plan.rows.step)
+    if not hasattr(plan, "rows"):
+        raise ScheduleError(f"levels are those of a plan, which recipe.plan(n) makes; given {shown(plan)}.")
+    columns = (plan.rows.alpha, plan.rows.sigma, plan.rows.step, plan.rows.scale)
     if any(backends.of(one).unreadable(one) for one in columns):
         raise ScheduleError(
             "guidance decides on the host, and the levels of this plan are traced: make the plan outside."
         )
-    alphas, sigmas, numbers = (np.asarray(backends.of(one).to_numpy(one))[:, 0] for one in columns)
-    return Levels(alphas, sigmas, numbers, len(plan.grid), plan.prediction)
+    alphas, sigmas, numbers, scales = (np.asarray(backends.of(one).to_numpy(one))[:, 0] for one in columns)
+    return Levels(alphas, sigmas, plan.grid.first + numbers, plan.grid.total, plan.prediction, scales)

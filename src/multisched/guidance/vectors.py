@@ -14,16 +14,22 @@ def dot(backend: Backend[Any], one: Any, other: Any) -> Any:
     return xp.reshape(found, (samples, *(1 for _ in one.shape[1:])) if one.ndim else ())
 
 
+def root(backend: Backend[Any], value: Any) -> Any:
+    """The square root of sums of squares, whose derivative at 0 is 0 in place of an infinite one."""
+    xp, some = backend.xp, value > 0
+    return xp.where(some, xp.sqrt(xp.where(some, value, xp.ones_like(value))), xp.zeros_like(value))
+
+
 def norm(backend: Backend[Any], one: Any) -> Any:
     """The Euclidean norm of each sample."""
-    return backend.xp.sqrt(dot(backend, one, one))
+    return root(backend, dot(backend, one, one))
 
 
 def deviation(backend: Backend[Any], one: Any) -> Any:
     """The standard deviation over each sample."""
     count = max(math.prod(one.shape[1:]), 1)
     centred = one - dot(backend, one, backend.xp.ones_like(one)) * (1.0 / count)
-    return backend.xp.sqrt(dot(backend, centred, centred) * (1.0 / count))
+    return root(backend, dot(backend, centred, centred) * (1.0 / count))
 
 
 def ratio(backend: Backend[Any], one: Any, other: Any, otherwise: float = 0.0) -> Any:

@@ -19,7 +19,7 @@ class ZeroStar(Scaled):
 
     Args:
         scale: a number, one for each sample, or a function of the level.
-        zeros: steps at the start of the run whose velocity is 0, and which call the conditional branch alone.
+        zeros: steps at the start of the schedule whose velocity is 0, and which call the conditional branch alone.
         on: the quantity that the formula is applied to, the velocity in the paper. diffusers' guider takes "output",
             which is the same for models that predict the velocity.
 
