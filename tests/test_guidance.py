@@ -514,6 +514,18 @@ def test_conditions_are_passed_on_as_they_are(make, backend):
     assert seen[1] is other and len(seen) == 4
 
 
+def test_conditions_without_guidance_change_no_output(make, backend):
+    """Of several parts too."""
+    straight = ms.paths.Straight(), ms.spacings.Even(1.0, 0.001), "flow_prediction"
+    plan, noise = ms.Scheduler(*straight, ms.solvers.PiFlow(4)).plan(3), make(_draws(1)[0])
+
+    def model(x, t, condition=0.5):
+        return backend.xp.concat([x * condition] * 4, axis=1)
+
+    found = ms.sample(model, plan, noise, conditions={"conditional": 0.5})
+    np.testing.assert_array_equal(backend.to_numpy(found), backend.to_numpy(ms.sample(model, plan, noise)))
+
+
 def test_one_call_for_all_branches(make, backend):
     """Behind each other in the order of the branches, each array of the conditions too, and t as it is."""
     seen = []

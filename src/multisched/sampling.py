@@ -56,7 +56,8 @@ def sample(
         progress: whether to show a progress bar (needs tqdm, in the extra "cli"); not with "scan".
         x0: clean samples to start from instead of pure noise (image to image).
         inputs: the arrays that the plan's `inputs` name, such as an image and a mask.
-        guidance: how the outputs of several branches of the model become one, see `multisched.guidance`.
+        guidance: how the outputs of several branches of the model become one, see `multisched.guidance`. With "scan"
+            there is a graph for each part of the rows that calls the same branches.
         conditions: what the model is given for each branch, by the names in `guidance.branches`; without guidance,
             that of "conditional" alone. Each is passed on as it is: an array, a dictionary, tuple or list of them, or
             anything else. With "scan" other things must be hashable, or the loop is compiled anew each time.
