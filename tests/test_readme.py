@@ -14,7 +14,7 @@ README, CONTRIBUTING = ((ROOT / name).read_text(encoding="utf-8") for name in ("
 BLOCK = re.compile(r"^```python\n(.*?)^```$\n*((?:^ {4}[^\n]*\n)*)", re.MULTILINE | re.DOTALL)
 
 
-def _run(page, backend, capsys):
+def run_page(page, backend, capsys):
     """The names that the blocks of a page leave behind; each block prints what the page says."""
     names = {}
     capsys.readouterr()
@@ -26,7 +26,7 @@ def _run(page, backend, capsys):
 
 
 def test_the_readmes_code_runs(backend, capsys):
-    names = _run(README, backend, capsys)
+    names = run_page(README, backend, capsys)
     image = backend.to_numpy(names["image"])
     assert image.shape == (4, 3, 8, 8) and np.all(np.isfinite(image))
     assert names["mended"] == ms.FlowMatchEuler(shift=3.0)
@@ -34,7 +34,7 @@ def test_the_readmes_code_runs(backend, capsys):
 
 def test_the_rust_examples_twin(backend, capsys):
     """Each line of the Rust example does in Python what it does there."""
-    names = _run(README, backend, capsys)
+    names = run_page(README, backend, capsys)
     sigmas, steps = (backend.to_numpy(names[name]) for name in ("sigmas", "t"))
     np.testing.assert_allclose(sigmas, np.append(np.linspace(1, 0.001, 50), 0), rtol=1e-6)
     np.testing.assert_allclose(steps, np.linspace(1000, 1, 50), rtol=1e-6)
@@ -48,7 +48,7 @@ def test_the_rust_examples_twin(backend, capsys):
 @pytest.mark.host
 def test_the_code_of_contributing_runs(backend, capsys):
     """Its solver is the one of the package that has the same name in the paper."""
-    names = _run(CONTRIBUTING, backend, capsys)
+    names = run_page(CONTRIBUTING, backend, capsys)
     parts = ms.paths.Discrete(), "karras", "epsilon"
     solvers = names["TwoStep"](), ms.solvers.DPMMultistep(2, lower_order_final=False)
     ours, theirs = (ms.Scheduler(*parts, solver).plan(9).folded.weights for solver in solvers)

@@ -49,8 +49,9 @@ ALLOWED = {
     | {"transforms", "printing", "table.tableau", "table.stepper", "table.begin"},
     "table.stack": GROUND | ARITHMETIC | {"transforms", "table.stepper", "table.begin", "table.plan"},
     "noise": GROUND,
+    "guidance": GROUND | {"lazy", "predictions", "transforms"},
     "density": GROUND | {"table.state"},
-    "sampling": GROUND | ARITHMETIC | {"table.plan", "noise"},
+    "sampling": GROUND | ARITHMETIC | {"table.plan", "noise", "guidance"},
     "variants": BASE | {"table.plan"},
     "diffusion": GROUND | {"table.state", "table.plan", "noise", "variants"},
     "schedulers": GROUND
@@ -164,7 +165,10 @@ def test_importing_it_imports_no_framework():
     subprocess.run([sys.executable, "-c", code], check=True)
 
 
-PACKAGES = [multisched, *(getattr(multisched, name) for name in ("paths", "schedulers", "solvers", "spacings"))]
+PACKAGES = [
+    multisched,
+    *(getattr(multisched, name) for name in ("guidance", "paths", "schedulers", "solvers", "spacings")),
+]
 
 
 @pytest.mark.host
@@ -173,7 +177,9 @@ def test_a_package_shows_its_public_names_and_nothing_else(package):
     assert dir(package) == sorted(package.__all__)
     assert all(getattr(package, name) is not None for name in package.__all__)
     room = package.__name__.rpartition(".")[2]
-    near, name = {"paths": ("Betass", "Betas"), "spacings": ("Chian", "Chain")}.get(room, ("DDIN", "DDIM"))
+    near, name = {"guidance": ("apgs", "apg"), "paths": ("Betass", "Betas"), "spacings": ("Chian", "Chain")}.get(
+        room, ("DDIN", "DDIM")
+    )
     with pytest.raises(AttributeError, match=rf"has no attribute '{near}' \(did you mean '{name}'\?\)"):
         getattr(package, near)
 
