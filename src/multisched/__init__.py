@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from multisched import (
         analysis as analysis,
         backends as backends,
+        editing as editing,
         noise as noise,
         paths as paths,
         schedulers as schedulers,
@@ -54,7 +55,18 @@ if not TYPE_CHECKING:
         __name__,
         {
             **dict.fromkeys(
-                ("analysis", "backends", "noise", "paths", "schedulers", "solvers", "spacings", "transforms"), ""
+                (
+                    "analysis",
+                    "backends",
+                    "editing",
+                    "noise",
+                    "paths",
+                    "schedulers",
+                    "solvers",
+                    "spacings",
+                    "transforms",
+                ),
+                "",
             ),
             **{f"schedulers.{place}": names for place, names in _schedulers.PLACES.items()},
             "adaptive": "Adapted sample_adaptive",
