@@ -43,11 +43,9 @@ def flow_edit(
         rng: seed, sequence of seeds or source of the noise.
         n_avg: noises that a step takes the mean over.
         n_min: steps at the end that the target takes alone, for changes of style.
-        n_max: steps from the end that anything is done at; None for all. The paper takes 33 of 50 for Stable Diffusion
-            3, and 24 of 28 for FLUX.
+        n_max: steps from the end that anything is done at; None for all. With fewer, less of x0 is changed.
         unconditional: the model without a condition, for guidance; None where the models have theirs inside.
-        source_scale, target_scale: guidance w, output = unconditional + w * (conditional - unconditional). The paper
-            takes 3.5 and 13.5 for Stable Diffusion 3.
+        source_scale, target_scale: guidance w, output = unconditional + w * (conditional - unconditional).
 
     Returns:
         The edited images, shaped and typed as x0.

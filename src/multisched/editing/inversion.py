@@ -24,9 +24,10 @@ def inverse(plan: Any, times: Times = "auto") -> Plan:
     Args:
         plan: from a recipe, to the data.
         times: which times are passed to the model. "next": at each step the time that it leads to, as in DDIM inversion
-            (Mokady et al. 2022, arXiv 2211.09794, section 3.1), so that a step and its inverse pass the same one. "own": the time of each point,
-            which a solver keeps its order with; the clean point, at which no model was trained, passes the next one.
-            "auto": "next" for solvers of one call a step without memory, such as Euler's and DDIM's, else "own".
+            (Mokady et al. 2022, arXiv 2211.09794, section 3.1), so that a step and its inverse pass the same one.
+            "own": the time of each point, which a solver keeps its order with; the clean point, at which no model was
+            trained, passes the next one. "auto": "next" for solvers of one call a step without memory, such as Euler's
+            and DDIM's, else "own".
 
     Raises:
         ScheduleError: if the plan adds noise, goes to the noise already, was made by no recipe, or its solver cannot
@@ -40,7 +41,13 @@ def inverse(plan: Any, times: Times = "auto") -> Plan:
     """
     option("times", times, ("auto", "next", "own"))
     grid = check_invertible(plan).grid.mirrored()
-    rows, tableau = tabulate(plan.solver, grid, plan.prediction, plan.path)
+    try:
+        rows, tableau = tabulate(plan.solver, grid, plan.prediction, plan.path)
+    except ScheduleError as error:
+        if not isinstance(grid.sigmas, np.ndarray) or grid.sigmas[0] > 0:
+            raise
+        way = "such a run is inverted if it ends with noise left, as with spacings.End('sigma_min')"
+        raise ScheduleError(f"{str(error).rstrip('.')}; {way}.") from None
     plain = len(tableau) == len(grid) and len(tableau.registers) == 1
     where, told = namespace(grid.sigmas).where, rows.timestep
     if times == "next" or (times == "auto" and plain):
@@ -80,9 +87,9 @@ def invert(
     loop: str = "python",
     callback: Callable[[int, State[B], B], object] | None = None,
 ) -> B:
-    """The noise of which `ms.sample(model, plan, noise)` makes an image, by the solver of the plan: DDIM inversion (Song
-    et al. 2020, arXiv 2010.02502, section 4.3, eq. 14, run to the noise), and on flows the inversion of Euler's method
-    (Liu et al. 2022, arXiv 2209.03003, eq. 1, likewise). It is the run of `inverse(plan, times)`: image and noise agree
+    """The noise of which `ms.sample(model, plan, noise)` makes an image, by the solver of the plan: DDIM inversion
+    (Song et al. 2020, arXiv 2010.02502, section 4.3, eq. 14, run to the noise), and on flows Euler's steps to the noise
+    (Liu et al. 2022, arXiv 2209.03003, eq. 1). It is the run of `inverse(plan, times)`, so that image and noise agree
     up to the solver's order. `exact_invert` is exact.
 
     Args:
@@ -107,7 +114,10 @@ def invert(
         >>> round(noise.item(), 2)  # x0 = 1 is one deviation above the mean
         1.0
     """
-    run = begun(inverse(plan, times), x0, 0, loop, callback)
+    turned = inverse(plan, times)
+    if hasattr(getattr(plan.solver, "solver", plan.solver), "turned"):
+        raise ScheduleError(f"{plan.solver} couples two samples, and the noise is both: use editing.exact_invert.")
+    run = begun(turned, x0, 0, loop, callback)
     state = run.plan.start(x0, None, run.wide)
     end = run.over(model, state, run.rows_of(range(len(run.plan.grid)))).sample
     found: B = run.narrowed(end / float(plan.grid.init_noise_sigma))
