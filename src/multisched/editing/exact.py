@@ -75,6 +75,7 @@ def exact_sample(model: Callable[[B, Any], B], plan: Any, start: Any) -> Pair:
         pair = chain.begun(plan.start(start, None, chain.run.wide).sample)
     for shear in chain.shears:
         pair[shear.moved] = chain.moved(shear, pair)
+        chain.run.backend.flush(*pair[shear.moved])
     return chain.shown(pair, start=False)
 
 
@@ -99,6 +100,7 @@ def exact_invert(model: Callable[[B, Any], B], plan: Any, end: Any) -> Pair:
         pair = chain.ended(chain.run.backend.astype(end, chain.run.wide))
     for shear in reversed(chain.shears):
         pair[shear.moved] = chain.taken_back(shear, pair)
+        chain.run.backend.flush(*pair[shear.moved])
     return chain.shown(pair, start=True)
 
 
