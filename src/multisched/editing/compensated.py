@@ -2,7 +2,7 @@
 
 The sum and the product of two numbers are a rounded number and its error, which is a number too (Dekker 1971, Numer.
 Math. 18, 224; Knuth, The Art of Computer Programming, vol. 2, section 4.2.2). Eager steps are exact to about 2^-100 in
-float64 and 2^-46 in float32. A compiler that fuses products and sums may lose the low part.
+float64 and 2^-46 in float32. A compiler that fuses products and sums loses the low part.
 """
 
 from typing import Any, NamedTuple

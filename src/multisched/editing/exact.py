@@ -49,7 +49,8 @@ def exact_sample(model: Callable[[B, Any], B], plan: Any, start: Any) -> Pair:
     2023, arXiv 2307.10829, section 4; Wallace et al. 2022, arXiv 2211.12446, section 4).
 
     Args:
-        model: model(x, t) -> output, as of `ms.sample`; the same input must give the same output, to the bit.
+        model: model(x, t) -> output, as of `ms.sample`; the same input must give the same output, to the bit. It may be
+            compiled. The sums are not: a compiler that fuses products and sums loses the low parts.
         plan: of the run to the data, whose solver is BDIA (also inside Straightened) or EDICT.
         start: noise (samples, ...), or the `Pair` of `exact_invert`. Half precision is kept in float32.
 
@@ -57,7 +58,7 @@ def exact_sample(model: Callable[[B, Any], B], plan: Any, start: Any) -> Pair:
         The pair at the data; its sample is the image.
 
     Raises:
-        ScheduleError: if the solver is another, an option of the plan changes x0, or the arrays do not go together.
+        ScheduleError: if the solver is another, an option of the plan changes x0, or it is called inside jit.
 
     Example:
         >>> import numpy as np, multisched as ms
@@ -118,7 +119,13 @@ class _Chain:
             raise ScheduleError(f"{plan.name} changes the estimate of x0 or the output, which cannot be taken back.")
         if plan.history or not len(plan):
             raise ScheduleError("exact inversion takes a run from its start, of at least one step.")
-        self.run: Run = begun(plan, given.sample if isinstance(given, Pair) else given, 0)
+        first = given.sample if isinstance(given, Pair) else given
+        self.run: Run = begun(plan, first, 0)
+        if self.run.backend.traced(first) or self.run.backend.compiling():
+            raise ScheduleError(
+                "exact inversion is not compiled, since fused sums lose what lies below the last bit: call it outside jit; "
+                "the model may be compiled."
+            )
         self.plan, self.model = plan, model
         self.paired = isinstance(self.solver, EDICT)
         self.is_wide = str(self.run.wide).endswith("float64")
