@@ -240,7 +240,7 @@ def test_exact_inversion(path, solver, n, make, backend, has_float64):
 
 
 def test_exact_inversion_is_not_compiled(make, backend):
-    """On JAX tracers tell; elsewhere there is nothing to compile a run with, or it is not told."""
+    """JAX's tracers are refused; a compiled model is not."""
     x, plan = make(_random(1, 6)), composed("flow", BDIA()).plan(2)
     if backend.name == "jax":
         with pytest.raises(ms.ScheduleError, match="call it outside jit; the model may be compiled"):

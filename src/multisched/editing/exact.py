@@ -123,8 +123,8 @@ class _Chain:
         self.run: Run = begun(plan, first, 0)
         if self.run.backend.traced(first) or self.run.backend.compiling():
             raise ScheduleError(
-                "exact inversion is not compiled, since fused sums lose what lies below the last bit: call it outside jit; "
-                "the model may be compiled."
+                "exact inversion is not compiled, since fused sums lose what lies below the last bit: call it outside "
+                "jit; the model may be compiled."
             )
         self.plan, self.model = plan, model
         self.paired = isinstance(self.solver, EDICT)
