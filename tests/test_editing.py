@@ -100,6 +100,15 @@ def test_a_run_cut_short_ends_noised(make, backend):
     _close(backend, editing.inpaint(_net(backend), plan, noise, image, one), plan.add_noise(image, noise, 3), 0)
 
 
+@pytest.mark.host
+def test_the_noise_of_an_edit_is_not_that_of_the_steps():
+    plan, source = replace(DDIM, eta=1.0).plan(6, stop=3), ms.noise.HostNoise(5)
+    found = editing.inpaint(lambda x, t: x, plan, _random(2, 4), np.zeros((2, 4)), np.ones(4), 5, fresh=True)
+    drawn = [source.normal(range(2), 2, draw, (4,)) * plan.sigmas[3] for draw in (0, 1)]
+    np.testing.assert_allclose(found, drawn[1], rtol=1e-6)
+    assert np.abs(found - drawn[0]).max() > 0.1
+
+
 def test_half_precision_is_given_back(backend, make):
     try:
         noise = make(_random(2, 4), "float16")
@@ -214,7 +223,7 @@ def test_the_times_of_an_inverse_run():
 EXACT = [*CASES, ("vp", BDIA(0.7)), ("flow", BDIA(0.5)), ("edm", EDICT())]
 
 
-@pytest.mark.parametrize("n", [2, 7, 20])
+@pytest.mark.parametrize("n", [3, 12])
 @pytest.mark.parametrize(("path", "solver"), EXACT, ids=map(str, EXACT))
 def test_exact_inversion(path, solver, n, make, backend, has_float64):
     """Whatever the model is: noise to image and back, and image to noise and back. It is `ms.sample` up to rounding."""
@@ -230,7 +239,7 @@ def test_exact_inversion(path, solver, n, make, backend, has_float64):
     again = editing.exact_sample(model, plan, back)
     there = editing.exact_invert(model, plan, x)
     here = editing.exact_sample(model, plan, there)
-    gained = isinstance(solver, BDIA) and solver.gamma < 1 and n == 20  # what the way back magnifies, gamma^-20
+    gained = isinstance(solver, BDIA) and solver.gamma < 1 and n == 12  # what the way back magnifies, gamma^-12
     limit = 1e-12 if has_float64 else 1e-2 if gained else 1e-6
     start = backend.to_numpy(plan.start(x).sample)
     for found, wanted in ((back.sample, start), (again.sample, image.sample), (here.sample, x)):
@@ -269,7 +278,7 @@ def test_exact_inversion_of_many_steps():
 
 
 def test_flow_edit_of_one_model_gives_the_source(make, backend):
-    x0, plan = make(_random(2, 4)), PLANS["flow"]
+    x0, plan = make(1e-3 * _random(2, 64)), PLANS["flow"]
     found = editing.flow_edit(_net(backend), _net(backend), plan, x0, rng=5, n_avg=2)
     np.testing.assert_array_equal(backend.to_numpy(found), backend.to_numpy(x0))
 
