@@ -6,6 +6,7 @@ nox -s tests -- --device cuda         the same on an accelerator: cuda, mps, gpu
 nox -s peers -- --write-table         parity with diffusers and k-diffusion, and docs/parity.md made anew from it
 nox -s orders                         docs/orders.md made anew: measured orders of convergence and of laws
 nox -s fuzz -- --count 200000         random input, which is no part of the default run
+nox -s terrain                        a published network through ONNX Runtime, which is no part of the default run
 nox -s bench                          the benchmarks, which are no part of the default run
 """
 
@@ -24,6 +25,9 @@ PROJECT = nox.project.load_toml("pyproject.toml")
 CONSTRAINTS = ("--constraint", "constraints.txt")
 # Its samplers need what the group "peers" has; the rest of it needs another torch, and much more. No group can say so.
 K_DIFFUSION = "k-diffusion==0.1.1.post1"
+
+# Of it the network alone is used, and none of what it depends on.
+TERRAIN = "adaptive-terrain-diffusion==0.4.2"
 
 # What looks at plans alone is the same on each backend.
 BACKEND_ONLY = ("-m", "not host")
@@ -162,6 +166,15 @@ def fuzz(session: nox.Session) -> None:
     _install(session, "test")
     environment = {"OMP_NUM_THREADS": "1", "PYTHONPATH": "tests"}
     session.run("python", "tests/fuzz.py", *session.posargs, env=environment)
+
+
+@nox.session(default=False)
+def terrain(session: nox.Session) -> None:
+    """examples/terrain.py, against the package whose network it draws with; its wheel is 39 MB."""
+    _install(session, "test")
+    session.install("onnxruntime")
+    session.install("--no-deps", TERRAIN)
+    session.run("pytest", "tests/terrain.py", *session.posargs)
 
 
 @nox.session(default=False)

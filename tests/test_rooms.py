@@ -58,6 +58,9 @@ ALLOWED = {
     | PARTS
     | {"lazy", "printing", "table.tableau", "table.kernel", "table.plan"}
     | {"diffusion"},  # inside `Recipe.on` alone
+    "editing": GROUND
+    | {"lazy", "noise", "solvers", "spacings"}
+    | {"table.kernel", "table.plan", "table.state", "table.tableau"},
     "denoiser": GROUND | {"schedulers"},
     "adaptive": GROUND | {"checks", "denoiser", "schedulers"},
     "analysis": GROUND | PARTS | {"table.tableau", "table.plan", "schedulers"},
@@ -167,7 +170,7 @@ def test_importing_it_imports_no_framework():
 
 PACKAGES = [
     multisched,
-    *(getattr(multisched, name) for name in ("guidance", "paths", "schedulers", "solvers", "spacings")),
+    *(getattr(multisched, name) for name in ("editing", "guidance", "paths", "schedulers", "solvers", "spacings")),
 ]
 
 
@@ -177,9 +180,12 @@ def test_a_package_shows_its_public_names_and_nothing_else(package):
     assert dir(package) == sorted(package.__all__)
     assert all(getattr(package, name) is not None for name in package.__all__)
     room = package.__name__.rpartition(".")[2]
-    near, name = {"guidance": ("apgs", "apg"), "paths": ("Betass", "Betas"), "spacings": ("Chian", "Chain")}.get(
-        room, ("DDIN", "DDIM")
-    )
+    near, name = {
+        "editing": ("inpant", "inpaint"),
+        "guidance": ("apgs", "apg"),
+        "paths": ("Betass", "Betas"),
+        "spacings": ("Chian", "Chain"),
+    }.get(room, ("DDIN", "DDIM"))
     with pytest.raises(AttributeError, match=rf"has no attribute '{near}' \(did you mean '{name}'\?\)"):
         getattr(package, near)
 

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from multisched import (
         analysis as analysis,
         backends as backends,
+        editing as editing,
         guidance as guidance,
         noise as noise,
         paths as paths,
@@ -58,6 +59,7 @@ if not TYPE_CHECKING:
                 (
                     "analysis",
                     "backends",
+                    "editing",
                     "guidance",
                     "noise",
                     "paths",

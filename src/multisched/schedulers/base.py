@@ -211,6 +211,7 @@ class Recipe(Forward):
             history=history,
             path=parts.path,
             prediction=parts.prediction,
+            solver=parts.solver,
         )
 
     @overload

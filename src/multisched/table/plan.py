@@ -41,8 +41,8 @@ class Plan(Stepper):
         noise_transform: change made to the noise by what the model's output says of it, or None.
         noise_parameters: (rows, any number) of that change; float64, read-only.
         history: steps before the first one, whose outputs its memory holds, see `Recipe.plan_over`.
-        path, prediction: that it was made with, for those who need levels between its own; None where it was not. They
-            are no part of its numbers: plans that differ in them alone are equal.
+        path, prediction, solver: that it was made with, for those who need levels between its own or the run the other
+            way; None where it was not. They are no part of its numbers: plans that differ in them alone are equal.
     """
 
     name: str
@@ -58,6 +58,7 @@ class Plan(Stepper):
     history: int = 0
     path: Any = field(default=None, compare=False)
     prediction: Any = field(default=None, compare=False)
+    solver: Any = field(default=None, compare=False)
 
     def __post_init__(self) -> None:
         backends.ready(type(self))
