@@ -8,11 +8,11 @@ from typing import get_args
 import pytest
 
 import multisched as ms
-from multisched import cli, paths, predictions, schedulers, solvers, spacings, transforms
+from multisched import cli, paths, predictions, schedulers, solvers, spacings, training, transforms
 from multisched.options import options_of, words_of
 from multisched.schedulers.base import SETTINGS
 
-ROOMS = (schedulers, paths, spacings, solvers, transforms, predictions)
+ROOMS = (schedulers, paths, spacings, solvers, transforms, predictions, training)
 
 
 def _classes():
@@ -137,6 +137,7 @@ def _type(kind, name):
 NEEDED = {
     "ExponentialAdams": {"data": True, "predictor": 2},
     "MeanShift": {"omega": 1.0},
+    "Shifted": {"density": training.Uniform(), "factor": 2.0},
 }
 
 

@@ -57,6 +57,7 @@ ALLOWED = {
     | PARTS
     | {"lazy", "printing", "table.tableau", "table.kernel", "table.plan"}
     | {"diffusion"},  # inside `Recipe.on` alone
+    "training": GROUND | PARTS | {"lazy", "noise", "table.state", "schedulers"},
     "denoiser": GROUND | {"schedulers"},
     "adaptive": GROUND | {"checks", "denoiser", "schedulers"},
     "analysis": GROUND | PARTS | {"table.tableau", "table.plan", "schedulers"},
@@ -164,7 +165,10 @@ def test_importing_it_imports_no_framework():
     subprocess.run([sys.executable, "-c", code], check=True)
 
 
-PACKAGES = [multisched, *(getattr(multisched, name) for name in ("paths", "schedulers", "solvers", "spacings"))]
+PACKAGES = [
+    multisched,
+    *(getattr(multisched, name) for name in ("paths", "schedulers", "solvers", "spacings", "training")),
+]
 
 
 @pytest.mark.host
@@ -173,7 +177,9 @@ def test_a_package_shows_its_public_names_and_nothing_else(package):
     assert dir(package) == sorted(package.__all__)
     assert all(getattr(package, name) is not None for name in package.__all__)
     room = package.__name__.rpartition(".")[2]
-    near, name = {"paths": ("Betass", "Betas"), "spacings": ("Chian", "Chain")}.get(room, ("DDIN", "DDIM"))
+    near, name = {"paths": ("Betass", "Betas"), "spacings": ("Chian", "Chain"), "training": ("MinSRN", "MinSNR")}.get(
+        room, ("DDIN", "DDIM")
+    )
     with pytest.raises(AttributeError, match=rf"has no attribute '{near}' \(did you mean '{name}'\?\)"):
         getattr(package, near)
 

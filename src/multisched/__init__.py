@@ -23,6 +23,7 @@ if TYPE_CHECKING:
         schedulers as schedulers,
         solvers as solvers,
         spacings as spacings,
+        training as training,
         transforms as transforms,
     )
     from multisched.adaptive import Adapted as Adapted, sample_adaptive as sample_adaptive
@@ -54,7 +55,18 @@ if not TYPE_CHECKING:
         __name__,
         {
             **dict.fromkeys(
-                ("analysis", "backends", "noise", "paths", "schedulers", "solvers", "spacings", "transforms"), ""
+                (
+                    "analysis",
+                    "backends",
+                    "noise",
+                    "paths",
+                    "schedulers",
+                    "solvers",
+                    "spacings",
+                    "training",
+                    "transforms",
+                ),
+                "",
             ),
             **{f"schedulers.{place}": names for place, names in _schedulers.PLACES.items()},
             "adaptive": "Adapted sample_adaptive",
