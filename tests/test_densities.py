@@ -73,6 +73,7 @@ def test_on_the_device_they_are_the_hosts(density, make, backend, device):
         np.testing.assert_allclose(found, getattr(density, name)(values), rtol=1e-2, atol=1e-5)
 
 
+@pytest.mark.filterwarnings("ignore::DeprecationWarning")
 @pytest.mark.parametrize("recipe", [ms.FlowMatchEuler(), ms.DDIM(), ms.SCM(), ms.EDMEuler()], ids=str)
 def test_a_step_that_is_traced(recipe, backend, device):
     """Inside jit the number of the training step may be an array."""

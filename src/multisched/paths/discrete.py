@@ -214,7 +214,7 @@ class Discrete(Path):
         if self.timestep_type == "continuous":
             return super().time_of(share)
         xp, share = numbers(share)
-        return xp.clip(xp.floor(share * self.size), 0.0, self.size - 1.0)
+        return xp.clip(xp.floor(share * self.num_train_timesteps), 0.0, self.num_train_timesteps - 1.0)
 
     def place(self, number: Any) -> Points:
         return Points(times=number) if self.timestep_type == "discrete" else Points(noise=self.trained(number))
