@@ -51,6 +51,7 @@ ALLOWED = {
     "noise": GROUND,
     "density": GROUND | {"table.state"},
     "sampling": GROUND | ARITHMETIC | {"table.plan", "noise"},
+    "rl": GROUND | {"lazy", "density", "noise", "table.state", "table.plan", "schedulers", "solvers"},
     "variants": BASE | {"table.plan"},
     "diffusion": GROUND | {"table.state", "table.plan", "noise", "variants"},
     "schedulers": GROUND
@@ -167,7 +168,7 @@ def test_importing_it_imports_no_framework():
 
 PACKAGES = [
     multisched,
-    *(getattr(multisched, name) for name in ("paths", "schedulers", "solvers", "spacings", "training")),
+    *(getattr(multisched, name) for name in ("paths", "schedulers", "solvers", "spacings", "training", "rl")),
 ]
 
 
@@ -177,9 +178,12 @@ def test_a_package_shows_its_public_names_and_nothing_else(package):
     assert dir(package) == sorted(package.__all__)
     assert all(getattr(package, name) is not None for name in package.__all__)
     room = package.__name__.rpartition(".")[2]
-    near, name = {"paths": ("Betass", "Betas"), "spacings": ("Chian", "Chain"), "training": ("MinSRN", "MinSNR")}.get(
-        room, ("DDIN", "DDIM")
-    )
+    near, name = {
+        "paths": ("Betass", "Betas"),
+        "spacings": ("Chian", "Chain"),
+        "training": ("MinSRN", "MinSNR"),
+        "rl": ("rollot", "rollout"),
+    }.get(room, ("DDIN", "DDIM"))
     with pytest.raises(AttributeError, match=rf"has no attribute '{near}' \(did you mean '{name}'\?\)"):
         getattr(package, near)
 
