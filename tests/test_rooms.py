@@ -51,6 +51,7 @@ ALLOWED = {
     "noise": GROUND,
     "density": GROUND | {"table.state"},
     "sampling": GROUND | ARITHMETIC | {"table.plan", "noise"},
+    "likelihood": GROUND | {"density", "noise", "table.plan"},
     "rl": GROUND | {"lazy", "density", "noise", "table.state", "table.plan", "schedulers", "solvers"},
     "variants": BASE | {"table.plan"},
     "diffusion": GROUND | {"table.state", "table.plan", "noise", "variants"},

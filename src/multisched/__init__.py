@@ -40,6 +40,7 @@ if TYPE_CHECKING:
         betas_for_alpha_bar as betas_for_alpha_bar,
         rescale_zero_terminal_snr as rescale_zero_terminal_snr,
     )
+    from multisched.likelihood import Likelihood as Likelihood, log_likelihood as log_likelihood
     from multisched.predictions import Prediction as Prediction
     from multisched.sampling import sample as sample
     from multisched.schedulers import *  # noqa: F403  (the recipes, listed there)
@@ -80,6 +81,7 @@ if not TYPE_CHECKING:
             "interop.configs": "from_config",
             "interop.diffusers": "from_diffusers to_diffusers",
             "interop.samplers": "sampler",
+            "likelihood": "Likelihood log_likelihood",
             "predictions": "Prediction",
             "sampling": "sample",
             "paths.betas": "betas_for_alpha_bar rescale_zero_terminal_snr",

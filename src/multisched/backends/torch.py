@@ -158,6 +158,18 @@ class TorchBackend(ArrayAPIBackend[torch.Tensor]):
     def normal_from(self, state: Any, shape: tuple[int, ...], address: tuple[Any, Any] | None) -> torch.Tensor:
         return torch.randn(shape, generator=state, device=state.device, dtype=torch.float32)
 
+    def jvp(
+        self, function: Callable[..., torch.Tensor], at: tuple[torch.Tensor, ...], along: tuple[torch.Tensor, ...]
+    ) -> tuple[torch.Tensor, torch.Tensor]:
+        value, found = torch.func.jvp(function, at, along)
+        return value, found
+
+    def vjp(
+        self, function: Callable[[torch.Tensor], torch.Tensor], at: torch.Tensor, along: torch.Tensor
+    ) -> tuple[torch.Tensor, torch.Tensor]:
+        value, back = torch.func.vjp(function, at)
+        return value, back(along)[0]
+
     def repeat(
         self,
         count: int,
