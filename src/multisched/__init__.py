@@ -36,11 +36,11 @@ if TYPE_CHECKING:
     from multisched.interop.configs import from_config as from_config
     from multisched.interop.diffusers import from_diffusers as from_diffusers, to_diffusers as to_diffusers
     from multisched.interop.samplers import sampler as sampler
+    from multisched.likelihood import Likelihood as Likelihood, log_likelihood as log_likelihood
     from multisched.paths.betas import (
         betas_for_alpha_bar as betas_for_alpha_bar,
         rescale_zero_terminal_snr as rescale_zero_terminal_snr,
     )
-    from multisched.likelihood import Likelihood as Likelihood, log_likelihood as log_likelihood
     from multisched.predictions import Prediction as Prediction
     from multisched.sampling import sample as sample
     from multisched.schedulers import *  # noqa: F403  (the recipes, listed there)

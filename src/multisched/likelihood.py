@@ -55,7 +55,7 @@ def log_likelihood(
     linear in x enters the divergence exactly; the trace is that of the model's own derivative.
 
     The plan's grid and prediction count, its solver does not. It is the density at the plan's last level: of clean
-    samples where that is sigma = 0. There the model is evaluated at a level just above, since many are not defined at it.
+    samples where that is sigma = 0. There the model is evaluated just above, since many are not defined at it.
 
     Args:
         model: model(x, t) -> output, as of `ms.sample`; each sample's output may depend on that sample alone.
@@ -111,7 +111,9 @@ class _Run:
         self.wide, self.device = backend.compute_dtype(sample.dtype), backend.device(sample)
         self.narrow, self.shape, self.own = sample.dtype, tuple(sample.shape), derivative == "own"
         if len(self.shape) < 2:
-            raise ScheduleError(f"a likelihood is of samples (samples, ...), with elements to each; given shape {self.shape}.")
+            raise ScheduleError(
+                f"a likelihood is of samples (samples, ...), with elements to each; given shape {self.shape}."
+            )
         self.size, self.double = math.prod(self.shape[1:]), str(self.wide).endswith("float64")
         self.signs: list[Any] = []
 
@@ -178,7 +180,7 @@ class _Run:
         d = scale * (alpha * b - sigma * a)
         if d == 0:
             raise ScheduleError(
-                f"a model of {self.plan.prediction.name!r} has no velocity at timestep {time:g}: end the plan before it."
+                f"a model of {self.plan.prediction.name!r} has no velocity at timestep {time:g}: leave that point out."
             )
         c_x, c_o = -(a + b) * scale / d, scale * size / d
         output, trace = self.output(scale * size * y, time)

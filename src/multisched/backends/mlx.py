@@ -80,9 +80,7 @@ class MLXBackend(ArrayAPIBackend[mx.array]):
         (value,), (found,) = mx.jvp(lambda *given: [function(*given)], list(at), list(along))
         return value, found
 
-    def vjp(
-        self, function: Callable[[mx.array], mx.array], at: mx.array, along: mx.array
-    ) -> tuple[mx.array, mx.array]:
+    def vjp(self, function: Callable[[mx.array], mx.array], at: mx.array, along: mx.array) -> tuple[mx.array, mx.array]:
         (value,), (found,) = mx.vjp(lambda given: [function(given)], [at], [along])
         return value, found
 

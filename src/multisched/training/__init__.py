@@ -6,6 +6,13 @@ from typing import TYPE_CHECKING
 from multisched.lazy import attached
 
 if TYPE_CHECKING:
+    from multisched.training.consistency import (
+        Target as Target,
+        consistency_steps as consistency_steps,
+        mean_flow_target as mean_flow_target,
+        pseudo_huber as pseudo_huber,
+        scm_target as scm_target,
+    )
     from multisched.training.conversion import convert as convert
     from multisched.training.laws import (
         Beta as Beta,
@@ -37,6 +44,7 @@ if not TYPE_CHECKING:
     __getattr__, __dir__, __all__ = attached(
         __name__,
         {
+            "consistency": "Target consistency_steps mean_flow_target pseudo_huber scm_target",
             "conversion": "convert",
             "times": "Density Shifted resolution_shift",
             "loss": "Weight log_snr_pdf",
