@@ -161,14 +161,14 @@ class TorchBackend(ArrayAPIBackend[torch.Tensor]):
     def jvp(
         self, function: Callable[..., torch.Tensor], at: tuple[torch.Tensor, ...], along: tuple[torch.Tensor, ...]
     ) -> tuple[torch.Tensor, torch.Tensor]:
-        value, found = torch.func.jvp(function, at, along)
-        return value, found
+        found: Any = torch.func.jvp(function, at, along)  # which may be three, by its types
+        return found[0], found[1]
 
     def vjp(
         self, function: Callable[[torch.Tensor], torch.Tensor], at: torch.Tensor, along: torch.Tensor
     ) -> tuple[torch.Tensor, torch.Tensor]:
-        value, back = torch.func.vjp(function, at)
-        return value, back(along)[0]
+        found: Any = torch.func.vjp(function, at)
+        return found[0], found[1](along)[0]
 
     def repeat(
         self,

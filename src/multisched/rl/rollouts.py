@@ -142,11 +142,13 @@ def rescore(
             f"the roll-out has {run.states.shape[0] - 1} rows, the plan {len(plan)}: give its own plan."
         )
     backend, narrow = backends.of(run.states), run.sample.dtype
+    states: Any = run.states
+    memory: Any = run.memory
     scores = []
     for row in chosen:
-        state = State(run.states[row, ...], tuple(one[row, ...] for one in run.memory), row)
+        state = State(states[row, ...], tuple(one[row, ...] for one in memory), row)
         output = _asked(model, plan, backend, state, row, narrow)
-        scores.append(_score(backend, plan, state, output, run.states[row + 1, ...], reduce, compile))
+        scores.append(_score(backend, plan, state, output, states[row + 1, ...], reduce, compile))
     return Scores(*_stacked(backend, scores, plan, chosen, run.states))
 
 
