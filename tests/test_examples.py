@@ -18,6 +18,8 @@ PROMISE = {
     "log_prob": "log-density of each of the four runs",
     "compare": "63 model calls",
     "editing": "what is known is kept: True; exact inversion: True",
+    "training": "data 0.5 +- 0.3, samples 0.5 +- 0.3",
+    "rl": "ratio on policy 1.0 to 1.0",
     "serving": "9 requests in 22 calls instead of 60; apart by",
 }
 FACES = {

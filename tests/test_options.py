@@ -9,11 +9,11 @@ from typing import get_args
 import pytest
 
 import multisched as ms
-from multisched import cli, guidance, paths, predictions, schedulers, solvers, spacings, transforms
+from multisched import cli, guidance, paths, predictions, schedulers, solvers, spacings, training, transforms
 from multisched.options import options_of, words_of
 from multisched.schedulers.base import SETTINGS
 
-ROOMS = (schedulers, paths, spacings, solvers, transforms, predictions, guidance)
+ROOMS = (schedulers, paths, spacings, solvers, transforms, predictions, guidance, training)
 
 
 def _classes():
@@ -142,6 +142,7 @@ NEEDED = {
     **{name: {"scale": 2.0} for name in ("AdaptiveProjected", "Dynamic", "MagnitudeAware", "Tangential", "ZeroStar")},
     "Interval": {"guidance": guidance.cfg(2.0), "low": 0.2, "high": 0.8},
     "Rescale": {"scale": 0.7},
+    "Shifted": {"density": training.Uniform(), "factor": 2.0},
 }
 
 

@@ -52,6 +52,8 @@ ALLOWED = {
     "guidance": GROUND | {"lazy", "predictions", "transforms"},
     "density": GROUND | {"table.state"},
     "sampling": GROUND | ARITHMETIC | {"table.plan", "noise", "guidance"},
+    "likelihood": GROUND | {"density", "noise", "table.plan"},
+    "rl": GROUND | {"lazy", "density", "noise", "table.state", "table.plan", "schedulers", "solvers"},
     "variants": BASE | {"table.plan"},
     "diffusion": GROUND | {"table.state", "table.plan", "noise", "variants"},
     "schedulers": GROUND
@@ -61,6 +63,7 @@ ALLOWED = {
     "editing": GROUND
     | {"lazy", "noise", "solvers", "spacings"}
     | {"table.kernel", "table.plan", "table.state", "table.tableau"},
+    "training": GROUND | PARTS | {"lazy", "noise", "table.state", "schedulers"},
     "denoiser": GROUND | {"schedulers"},
     "adaptive": GROUND | {"checks", "denoiser", "schedulers"},
     "analysis": GROUND | PARTS | {"table.tableau", "table.plan", "schedulers"},
@@ -170,7 +173,10 @@ def test_importing_it_imports_no_framework():
 
 PACKAGES = [
     multisched,
-    *(getattr(multisched, name) for name in ("editing", "guidance", "paths", "schedulers", "solvers", "spacings")),
+    *(
+        getattr(multisched, name)
+        for name in ("editing", "guidance", "paths", "rl", "schedulers", "solvers", "spacings", "training")
+    ),
 ]
 
 
@@ -185,6 +191,8 @@ def test_a_package_shows_its_public_names_and_nothing_else(package):
         "guidance": ("apgs", "apg"),
         "paths": ("Betass", "Betas"),
         "spacings": ("Chian", "Chain"),
+        "training": ("MinSRN", "MinSNR"),
+        "rl": ("rollot", "rollout"),
     }.get(room, ("DDIN", "DDIM"))
     with pytest.raises(AttributeError, match=rf"has no attribute '{near}' \(did you mean '{name}'\?\)"):
         getattr(package, near)

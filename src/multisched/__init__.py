@@ -22,9 +22,11 @@ if TYPE_CHECKING:
         guidance as guidance,
         noise as noise,
         paths as paths,
+        rl as rl,
         schedulers as schedulers,
         solvers as solvers,
         spacings as spacings,
+        training as training,
         transforms as transforms,
     )
     from multisched.adaptive import Adapted as Adapted, sample_adaptive as sample_adaptive
@@ -36,6 +38,7 @@ if TYPE_CHECKING:
     from multisched.interop.configs import from_config as from_config
     from multisched.interop.diffusers import from_diffusers as from_diffusers, to_diffusers as to_diffusers
     from multisched.interop.samplers import sampler as sampler
+    from multisched.likelihood import Likelihood as Likelihood, log_likelihood as log_likelihood
     from multisched.paths.betas import (
         betas_for_alpha_bar as betas_for_alpha_bar,
         rescale_zero_terminal_snr as rescale_zero_terminal_snr,
@@ -63,9 +66,11 @@ if not TYPE_CHECKING:
                     "guidance",
                     "noise",
                     "paths",
+                    "rl",
                     "schedulers",
                     "solvers",
                     "spacings",
+                    "training",
                     "transforms",
                 ),
                 "",
@@ -80,6 +85,7 @@ if not TYPE_CHECKING:
             "interop.configs": "from_config",
             "interop.diffusers": "from_diffusers to_diffusers",
             "interop.samplers": "sampler",
+            "likelihood": "Likelihood log_likelihood",
             "predictions": "Prediction",
             "sampling": "sample",
             "paths.betas": "betas_for_alpha_bar rescale_zero_terminal_snr",

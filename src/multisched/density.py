@@ -1,7 +1,7 @@
 """The density of a stochastic step."""
 
 import math
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 
@@ -9,10 +9,14 @@ from multisched import backends
 from multisched.backends import B, Backend
 from multisched.errors import ScheduleError
 from multisched.table.state import check_alike, check_device
+from multisched.values import option
+
+Reduce = Literal["sum", "mean", "none"]
+REDUCTIONS = ("sum", "mean", "none")
 
 
-def log_prob(sample: B, mean: B, std: Any) -> B:
-    """Log-density of each sample under N(mean, std^2 I), summed over all axes but the first: shape (samples,).
+def log_prob(sample: B, mean: B, std: Any, reduce: Reduce = "sum") -> B:
+    """Log-density of each sample under N(mean, std^2 I): by default summed over all axes but the first, (samples,).
 
     Where std = 0, as in a step without noise, all the mass is at the mean, and the density is taken with respect to it:
     such an element adds 0 where the sample is the mean, else -inf. It has no gradient. So a sample of a deterministic
@@ -22,10 +26,13 @@ def log_prob(sample: B, mean: B, std: Any) -> B:
         sample, mean: arrays of one library, shape and device; half precision is widened to float32.
         std: standard deviation, as `Plan.transition` gives it: a number of at least 0, or an array of the library that
             broadcasts against the samples. Of an array the values are not read: negative ones give NaN.
+        reduce: "sum" over the elements of a sample; their "mean", which DDPO's and Flow-GRPO's code takes; or "none",
+            shaped as the sample.
 
     Raises:
-        ScheduleError: if std is negative, infinite or NaN, or the arrays do not go together.
+        ScheduleError: if std is negative, infinite or NaN, the arrays do not go together, or `reduce` is another.
     """
+    option("reduce", reduce, REDUCTIONS)
     backend = backends.of(sample)
     check_alike(sample, mean, "mean", "sample")
     xp, dtype = backend.xp, backend.compute_dtype(sample.dtype)
@@ -49,8 +56,16 @@ def log_prob(sample: B, mean: B, std: Any) -> B:
     if still is not None:
         zero = xp.zeros_like(density)
         density = xp.where(still, xp.where(apart == 0, zero, zero - math.inf), density)
-    total: B = xp.sum(density, axis=tuple(range(1, density.ndim)))
+    total: B = reduced(backend, density, reduce)
     return total
+
+
+def reduced(backend: Backend[Any], values: Any, reduce: Reduce) -> Any:
+    """The values of elements, summed or averaged over all axes but the first, or as they are."""
+    if reduce == "none" or values.ndim < 2:
+        return values
+    over = backend.xp.sum if reduce == "sum" else backend.xp.mean
+    return over(values, axis=tuple(range(1, values.ndim)))
 
 
 def _deviation(backend: Backend[Any], std: Any, sample: Any, dtype: Any) -> Any:

@@ -118,6 +118,20 @@ class Backend(Protocol[B]):
             ScheduleError: if the library has no such loop.
         """
 
+    def jvp(self, function: Callable[..., B], at: tuple[B, ...], along: tuple[B, ...]) -> tuple[B, B]:
+        """(function(*at), its derivative there along a direction for each argument).
+
+        Raises:
+            ScheduleError: if the library has no derivatives.
+        """
+
+    def vjp(self, function: Callable[[B], B], at: B, along: B) -> tuple[B, B]:
+        """(function(at), the transpose of its derivative there times an array shaped as the result).
+
+        Raises:
+            ScheduleError: if the library has no derivatives.
+        """
+
     def traced(self, array: B) -> bool:
         """Whether the array has no values yet, since a function is being traced."""
 

@@ -149,6 +149,12 @@ class ArrayAPIBackend(Generic[B]):
     def loop(self, going: Callable[[Any], Any], body: Callable[[Any], Any], state: Any) -> Any:
         raise ScheduleError(f"{self.name} has no loop that ends by itself inside what it compiles; call this outside.")
 
+    def jvp(self, function: Callable[..., B], at: tuple[B, ...], along: tuple[B, ...]) -> tuple[B, B]:
+        raise ScheduleError(f"{self.name} has no derivatives of its own; take torch, JAX or MLX for them.")
+
+    def vjp(self, function: Callable[[B], B], at: B, along: B) -> tuple[B, B]:
+        raise ScheduleError(f"{self.name} has no derivatives of its own; take torch, JAX or MLX for them.")
+
     def traced(self, array: B) -> bool:
         return False
 

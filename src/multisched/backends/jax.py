@@ -115,6 +115,18 @@ class JaxBackend(ArrayAPIBackend[jax.Array]):
     def loop(self, going: Callable[[Any], Any], body: Callable[[Any], Any], state: Any) -> Any:
         return jax.lax.while_loop(going, body, state)
 
+    def jvp(
+        self, function: Callable[..., jax.Array], at: tuple[jax.Array, ...], along: tuple[jax.Array, ...]
+    ) -> tuple[jax.Array, jax.Array]:
+        value, found = jax.jvp(function, at, along)
+        return value, found
+
+    def vjp(
+        self, function: Callable[[jax.Array], jax.Array], at: jax.Array, along: jax.Array
+    ) -> tuple[jax.Array, jax.Array]:
+        value, back = jax.vjp(function, at)
+        return value, back(along)[0]
+
     def traced(self, array: jax.Array) -> bool:
         return isinstance(array, jax.core.Tracer)
 

@@ -74,6 +74,16 @@ class MLXBackend(ArrayAPIBackend[mx.array]):
         found: Callable[..., Any] = mx.compile(function)
         return found
 
+    def jvp(
+        self, function: Callable[..., mx.array], at: tuple[mx.array, ...], along: tuple[mx.array, ...]
+    ) -> tuple[mx.array, mx.array]:
+        (value,), (found,) = mx.jvp(lambda *given: [function(*given)], list(at), list(along))
+        return value, found
+
+    def vjp(self, function: Callable[[mx.array], mx.array], at: mx.array, along: mx.array) -> tuple[mx.array, mx.array]:
+        (value,), (found,) = mx.vjp(lambda given: [function(given)], [at], [along])
+        return value, found
+
     def unreadable(self, array: mx.array) -> bool:
         return self.replayed(array)
 

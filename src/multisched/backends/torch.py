@@ -160,6 +160,18 @@ class TorchBackend(ArrayAPIBackend[torch.Tensor]):
     def normal_from(self, state: Any, shape: tuple[int, ...], address: tuple[Any, Any] | None) -> torch.Tensor:
         return torch.randn(shape, generator=state, device=state.device, dtype=torch.float32)
 
+    def jvp(
+        self, function: Callable[..., torch.Tensor], at: tuple[torch.Tensor, ...], along: tuple[torch.Tensor, ...]
+    ) -> tuple[torch.Tensor, torch.Tensor]:
+        found: Any = torch.func.jvp(function, at, along)  # which may be three, by its types
+        return found[0], found[1]
+
+    def vjp(
+        self, function: Callable[[torch.Tensor], torch.Tensor], at: torch.Tensor, along: torch.Tensor
+    ) -> tuple[torch.Tensor, torch.Tensor]:
+        found: Any = torch.func.vjp(function, at)
+        return found[0], found[1](along)[0]
+
     def repeat(
         self,
         count: int,

@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, Any, Literal, overload
 from multisched import backends
 from multisched.backends import B
 from multisched.errors import ScheduleError
-from multisched.noise.addresses import START
-from multisched.noise.base import NoiseSource, Source
+from multisched.noise.addresses import START, UNIFORM, purpose
+from multisched.noise.base import NoiseSource, Source, below
 from multisched.noise.brownian import BrownianNoise
 from multisched.noise.framework import FrameworkNoise
 from multisched.noise.host import HostNoise, source
@@ -40,6 +40,7 @@ __all__ = [
     "draw_row",
     "normal",
     "source",
+    "uniform",
 ]
 
 AXES, ELEMENTS = 32, 1 << 34
@@ -83,14 +84,47 @@ def normal(shape: tuple[int, ...], rng: Any = 0, backend: Any = "numpy", device:
         ScheduleError: if the shape is empty, the backend, device, dtype or rng is unknown, or the seeds are not as
             many as the samples.
     """
-    if not isinstance(shape, (tuple, list)) or not shape:
-        raise ScheduleError(f"the shape of noise begins with the number of samples; given {shown(shape)}.")
-    if min(shape := tuple(whole("an axis of the noise's shape", axis) for axis in shape)) < 0:
-        raise ScheduleError(f"the shape of noise has no negative axis; given {shown(shape)}.")
-    if len(shape) > AXES or math.prod(max(axis, 1) for axis in shape) > ELEMENTS:
-        raise ScheduleError(f"noise has at most {AXES} axes and {ELEMENTS} elements; given the shape {shown(shape)}.")
+    shape = _checked(shape)
     found = backends.resolve(backend)
     drawn = _drawn(source(rng), found, device, START, 0, shape)
+    array = drawn if dtype is None else found.astype(drawn, found.dtype(dtype))
+    found.compute_dtype(array.dtype)
+    return array
+
+
+def uniform(
+    shape: tuple[int, ...],
+    rng: Any = 0,
+    step: Any = 0,
+    draw: Any = 0,
+    backend: Any = "numpy",
+    device: Any = None,
+    dtype: Any = None,
+) -> Any:
+    """Uniforms in (0, 1) by address, apart from the normals of that address: of a seed the same bits on every backend,
+    multiples of 2^-23 and a half, so that 0 and 1 are never among them.
+
+    Args:
+        shape, rng, backend, device, dtype: as `normal`. Of a source that has no words of its own, such as a key of JAX,
+            they are the shares of the normal law below its normals.
+        step, draw: their address. With a `traceable` source (`PhiloxNoise`, a key) the step may be a traced integer
+            array of the backend.
+
+    Raises:
+        ScheduleError: as `normal`, or if the step is traced and the source is drawn on the host.
+
+    Example:
+        >>> import multisched as ms
+        >>> ms.noise.uniform((3,), rng=0, step=5).astype(float).round(3).tolist()
+        [0.297, 0.665, 0.967]
+    """
+    shape, found = _checked(shape), backends.resolve(backend)
+    origin, place = source(rng), purpose(UNIFORM, draw)
+    if isinstance(origin, Source):
+        origin.check_batch(shape[0])
+        drawn = origin.uniform_on(found, device, range(shape[0]), step, place, shape[1:])
+    else:
+        drawn = below(found, _drawn(origin, found, device, step, place, shape))
     array = drawn if dtype is None else found.astype(drawn, found.dtype(dtype))
     found.compute_dtype(array.dtype)
     return array
@@ -133,6 +167,17 @@ def draw_row(source: NoiseSource, plan: Any, row: int, sample: B) -> tuple[B, ..
     interval = plan.rows.interval(row) if getattr(source, "wants_interval", False) else None
     step, draws = plan.noise_address(row)
     return draw(source, step, draws, sample, interval)
+
+
+def _checked(shape: Any) -> tuple[int, ...]:
+    if not isinstance(shape, (tuple, list)) or not shape:
+        raise ScheduleError(f"the shape of noise begins with the number of samples; given {shown(shape)}.")
+    sizes = tuple([whole("an axis of the noise's shape", axis) for axis in shape])  # torch.compile reads no generator
+    if min(sizes) < 0:
+        raise ScheduleError(f"the shape of noise has no negative axis; given {shown(shape)}.")
+    if len(sizes) > AXES or math.prod([max(axis, 1) for axis in sizes]) > ELEMENTS:
+        raise ScheduleError(f"noise has at most {AXES} axes and {ELEMENTS} elements; given the shape {shown(shape)}.")
+    return sizes
 
 
 def _drawn(source: NoiseSource, backend: Any, device: Any, step: Any, draw: Any, shape: tuple[int, ...]) -> Any:

@@ -23,7 +23,7 @@ START = -1
 DRAWS = 1 << 16
 """Draws that a step may have."""
 
-OFFSET, BROWNIAN, PYRAMID = 1, 2, 16
+OFFSET, BROWNIAN, UNIFORM, PROBE, PYRAMID = 1, 2, 3, 4, 16
 """What a draw is for, beside the noise itself (0). A pyramid's level k is PYRAMID + k."""
 
 _WORD = 1 << 32

@@ -8,7 +8,11 @@ import numpy as np
 
 from multisched.backends import Backend
 from multisched.errors import ScheduleError
+from multisched.noise import gaussian
 from multisched.noise.addresses import check_place
+
+UNIT = 2.0**-23
+"""What uniforms in (0, 1) lie apart: they are whole multiples of it and a half, so that float32 holds u and 1 - u."""
 
 Ids = Sequence[int]
 """Numbers of samples."""
@@ -51,6 +55,30 @@ class Source(ABC):
         Raises:
             ScheduleError: if the step or draw is traced, and the source is not `traceable`.
         """
+        self.check_host(step, draw)
+        return backend.asarray(self.normal(sample_ids, int(step), int(draw), shape), "float32", device)
+
+    def uniform_on(
+        self, backend: Backend[Any], device: Any, sample_ids: Ids, step: Any, draw: Any, shape: Shape
+    ) -> Any:
+        """float32 uniforms in (0, 1) at an address, as an array of a backend: here the shares of the normal law below
+        the normals of that address.
+
+        Raises:
+            ScheduleError: as `normal_on`.
+        """
+        return below(backend, self.normal_on(backend, device, sample_ids, step, draw, shape))
+
+    def increment(self, sample_ids: Ids, start: float, end: float, path: int, shape: Shape) -> np.ndarray:
+        """float32 normals: the path's increment over an interval, divided by its deviation."""
+        raise ScheduleError(f"{type(self).__name__} is no path and has no increments.")
+
+    def check_host(self, step: Any, draw: Any) -> None:
+        """Refuse an address that is drawn on the host, and that the host does not know.
+
+        Raises:
+            ScheduleError: if the step or draw is traced, or has no address.
+        """
         check_place(step, draw)
         for number in (step, draw):
             if not isinstance(number, (int, np.integer)):
@@ -58,11 +86,6 @@ class Source(ABC):
                     f"{type(self).__name__} is drawn on the host, where a traced step is not known: "
                     "take PhiloxNoise inside jit, scan or compile, or draw the noise beforehand."
                 )
-        return backend.asarray(self.normal(sample_ids, int(step), int(draw), shape), "float32", device)
-
-    def increment(self, sample_ids: Ids, start: float, end: float, path: int, shape: Shape) -> np.ndarray:
-        """float32 normals: the path's increment over an interval, divided by its deviation."""
-        raise ScheduleError(f"{type(self).__name__} is no path and has no increments.")
 
     def check_batch(self, samples: int) -> None:  # noqa: B027  # most sources serve any batch
         """Refuse a batch of another size than the source is for.
@@ -70,3 +93,8 @@ class Source(ABC):
         Raises:
             ScheduleError: if it is.
         """
+
+
+def below(backend: Backend[Any], normals: Any) -> Any:
+    """The share of the normal law below each of float32 normals, kept within (0, 1)."""
+    return backend.xp.clip(gaussian.cdf(backend.xp, normals), UNIT / 2, 1 - UNIT / 2)

@@ -9,9 +9,10 @@ from typing import Any
 import numpy as np
 
 from multisched import backends
+from multisched.backends import Backend
 from multisched.errors import ScheduleError
 from multisched.noise.addresses import check_place, check_seed, keys
-from multisched.noise.base import Ids, NoiseSource, Shape, Source
+from multisched.noise.base import UNIT, Ids, NoiseSource, Shape, Source
 from multisched.noise.words import blocks, normals
 from multisched.values import shown
 
@@ -32,6 +33,15 @@ class Seeded(Source):
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "seed", check_seed(self.seed))
+
+    def uniform_on(
+        self, backend: Backend[Any], device: Any, sample_ids: Ids, step: Any, draw: Any, shape: Shape
+    ) -> Any:
+        """(w + 1/2) / 2^23 of the 23 high bits w of each word: the same numbers on every backend."""
+        self.check_host(step, draw)
+        words = HostNoise(self.seed).words(sample_ids, int(step), int(draw), math.prod(shape))
+        drawn = ((words >> 9).astype(np.float32) + np.float32(0.5)) * np.float32(UNIT)
+        return backend.asarray(drawn.reshape((len(sample_ids), *shape)), "float32", device)
 
     def check_batch(self, samples: int) -> None:
         if isinstance(self.seed, tuple) and len(self.seed) != samples:

@@ -17,7 +17,7 @@ import numpy as np
 from multisched import backends
 from multisched.backends import Backend
 from multisched.noise.addresses import check_place, keys
-from multisched.noise.base import Ids, Shape
+from multisched.noise.base import UNIT, Ids, Shape
 from multisched.noise.host import Seeded
 from multisched.noise.words import MULTIPLIERS, ROUNDS, WEYL
 
@@ -43,6 +43,15 @@ class PhiloxNoise(Seeded):
         size = math.prod(shape)
         found = normals(backend, self.words_on(backend, device, sample_ids, step, draw, size))
         return backend.xp.reshape(found[:, :size], (len(sample_ids), *shape))
+
+    def uniform_on(
+        self, backend: Backend[Any], device: Any, sample_ids: Ids, step: Any, draw: Any, shape: Shape
+    ) -> Any:
+        """The numbers of `HostNoise`, bit for bit."""
+        size, float32 = math.prod(shape), backend.dtype("float32")
+        words = backend.xp.stack(self.words_on(backend, device, sample_ids, step, draw, size), axis=-1)
+        flat = backend.xp.reshape((words >> 9) & 0x7FFFFF, (len(sample_ids), -1))[:, :size]
+        return backend.xp.reshape((backend.astype(flat, float32) + 0.5) * UNIT, (len(sample_ids), *shape))
 
     def words_on(self, backend: Backend[Any], device: Any, sample_ids: Ids, step: Any, draw: Any, count: int) -> Words:
         """The words of each sample: four int32 arrays (samples, blocks) with the bits of the unsigned words."""

@@ -11,7 +11,7 @@ from multisched import backends
 from multisched.backends import Backend
 from multisched.errors import ScheduleError
 from multisched.noise.addresses import purpose
-from multisched.noise.base import Ids, Shape, Source
+from multisched.noise.base import Ids, Shape, Source, below
 from multisched.noise.host import source
 from multisched.values import check_options, shown
 
@@ -67,6 +67,13 @@ class Select(Around):
         if not isinstance(self.source, Source):
             return super().normal_on(backend, device, sample_ids, step, draw, shape)
         return self.source.normal_on(backend, device, self._chosen(sample_ids), step, draw, shape)
+
+    def uniform_on(
+        self, backend: Backend[Any], device: Any, sample_ids: Ids, step: Any, draw: Any, shape: Shape
+    ) -> Any:
+        if not isinstance(self.source, Source):
+            return super().uniform_on(backend, device, sample_ids, step, draw, shape)
+        return self.source.uniform_on(backend, device, self._chosen(sample_ids), step, draw, shape)
 
     def increment(self, sample_ids: Ids, start: float, end: float, path: int, shape: Shape) -> np.ndarray:
         return np.asarray(self.source.increment(self._chosen(sample_ids), start, end, path, shape))
@@ -137,6 +144,16 @@ class Wrapper(Around):
             return np.asarray(self._white.increment(sample_ids, start, end, path + kind * PATHS, size), np.float64)
 
         return self._on_host(self.source.increment(sample_ids, start, end, path, shape), more, shape)
+
+    def uniform_on(
+        self, backend: Backend[Any], device: Any, sample_ids: Ids, step: Any, draw: Any, shape: Shape
+    ) -> Any:
+        """The source's own, which are not correlated."""
+        white = self._white
+        if isinstance(white, Source):
+            return white.uniform_on(backend, device, sample_ids, step, draw, shape)
+        normals = white.normal(sample_ids, step, draw, shape)
+        return below(backend, backend.asarray(normals, "float32", device))
 
     def check_batch(self, samples: int) -> None:
         if isinstance(self.source, Source):

@@ -8,6 +8,7 @@ from typing import Any, ClassVar, NamedTuple
 import numpy as np
 
 from multisched.backends import Backend
+from multisched.errors import ScheduleError
 from multisched.paths.lookup import numbers
 
 
@@ -90,6 +91,19 @@ class Path(ABC):
     def read_ratios(self, ratios: Any, end: tuple[float, float]) -> Points:
         """The points where sigma / alpha is `ratios` (steps,), decreasing and above 0."""
         return Points(noise=self.of_ratio(ratios))
+
+    def time_of(self, share: Any) -> Any:
+        """The time that is a share in (0, 1) of the training time, from the cleanest: numbers, or on the paths that
+        override this an array of another library, whose values are not read.
+
+        Raises:
+            ScheduleError: if the share is an array of a device, on a path that places times on the host alone.
+        """
+        if hasattr(share, "dtype") and not isinstance(share, (np.ndarray, np.generic)):
+            raise ScheduleError(
+                f"{type(self).__name__} places training times on the host: draw them there, by a seed, outside of jit."
+            )
+        return self.at(self.trained((self.training - 1) * np.asarray(share, np.float64))).timestep
 
     def place(self, number: Any) -> Points:
         """Training timesteps 0..T-1, counted from the cleanest, as points of a run."""

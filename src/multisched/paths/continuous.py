@@ -48,6 +48,9 @@ class _Timed(Path):
         alpha, sigma = self._levels(np, first + (np.asarray(number) + 1) / 1001 * (last - first))
         return sigma / alpha
 
+    def time_of(self, share: Any) -> Any:
+        return self.top * numbers(share)[1]
+
     def levels(self, timesteps: Any, backend: Backend[Any] | None = None) -> tuple[Any, Any]:
         if backend is not None:
             single = str(timesteps.dtype).endswith(("float32", "float64"))

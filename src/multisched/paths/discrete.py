@@ -209,6 +209,13 @@ class Discrete(Path):
         alpha, sigma = variance_preserving(ratio) if self.space == "vp" else (xp.ones_like(ratio), ratio)
         return Point(timestep, alpha, sigma, self.scale(alpha, sigma))
 
+    def time_of(self, share: Any) -> Any:
+        """Whole times 0..T-1, each of a part 1 / T of the shares."""
+        if self.timestep_type == "continuous":
+            return super().time_of(share)
+        xp, share = numbers(share)
+        return xp.clip(xp.floor(share * self.num_train_timesteps), 0.0, self.num_train_timesteps - 1.0)
+
     def place(self, number: Any) -> Points:
         return Points(times=number) if self.timestep_type == "discrete" else Points(noise=self.trained(number))
 

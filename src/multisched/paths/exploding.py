@@ -76,6 +76,12 @@ class VarianceExploding(Path):
             return 1.0 + 0.0 * sigma
         return (sigma * sigma + (alpha * self.sigma_data) ** 2) ** -0.5
 
+    def time_of(self, share: Any) -> Any:
+        """Of levels that are even in log(sigma)."""
+        xp, share = numbers(share)
+        low, high = math.log(self.sigma_min), math.log(self.sigma_max)
+        return TIMESTEPS[self.timestep][0](xp, xp.exp(low + share * (high - low)))
+
     def levels(self, timesteps: Any, backend: Backend[Any] | None = None) -> tuple[Any, Any]:
         back = TIMESTEPS[self.timestep][1]
         if backend is None:

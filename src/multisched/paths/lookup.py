@@ -6,13 +6,12 @@ import numpy as np
 
 from multisched import backends
 from multisched.backends import Backend
-from multisched.values import namespace
 
 
 def numbers(values: Any) -> tuple[Any, Any]:
     """(array-API namespace, array) of numbers: in float64 on the host, or an array of another library as it is."""
     if hasattr(values, "dtype") and not isinstance(values, (np.ndarray, np.generic)):
-        return namespace(values), values
+        return backends.of(values).xp, values
     return np, np.asarray(values, dtype=np.float64)
 
 

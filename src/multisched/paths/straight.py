@@ -62,6 +62,9 @@ class Straight(Path):
         """What is passed to the model at levels."""
         return ((1 - sigma) if self.inverted else sigma) * self.num_train_timesteps
 
+    def time_of(self, share: Any) -> Any:
+        return self.times(numbers(share)[1])
+
     def levels(self, timesteps: Any, backend: Backend[Any] | None = None) -> tuple[Any, Any]:
         if backend is None:
             timesteps = checks.times(timesteps, self.num_train_timesteps)

@@ -109,7 +109,7 @@ class Forward(ABC):
             ScheduleError: if arrays do not go together, timesteps are of no shape named there or could be read in two
                 ways, or numbers of the host lie outside the path.
         """
-        return self._mixed(sample, noise, timesteps, lambda alpha, sigma: (alpha, sigma))
+        return mixed(self, sample, noise, timesteps, lambda alpha, sigma: (alpha, sigma))
 
     def target(self, x0: B, noise: B, timesteps: Any) -> B:
         """The training target: the output that a perfect model of the recipe's prediction type gives where it sees the
@@ -127,7 +127,7 @@ class Forward(ABC):
         def weights(alpha: Any, sigma: Any) -> tuple[Any, Any]:
             return solver.target(prediction, alpha, sigma, path.scale(alpha, sigma))
 
-        return self._mixed(x0, noise, timesteps, weights)
+        return mixed(self, x0, noise, timesteps, weights)
 
     def get_velocity(self, sample: B, noise: B, timesteps: Any) -> B:
         """The velocity of the path. Arguments and result as of `add_noise`.
@@ -150,28 +150,34 @@ class Forward(ABC):
                 )
             return found
 
-        return self._mixed(sample, noise, timesteps, weights)
+        return mixed(self, sample, noise, timesteps, weights)
 
-    @np.errstate(over="ignore")  # a sample may be infinite, as may what it makes
-    def _mixed(self, sample: B, noise: B, timesteps: Any, rule: Rule) -> B:
-        """a * sample + b * noise with the weights that a rule has for the levels."""
-        backend = backends.of(sample)
-        dtype: Any = backend.compute_dtype(sample.dtype)
-        values, on = _placed(timesteps, backend)
-        shape, device = aligned(tuple(values.shape), tuple(sample.shape)), backend.device(sample)
-        with np.errstate(all="ignore"):
-            pair = rule(*self._made.path.levels(values, on))
-        if on is not None:
-            a, b = (one if isinstance(one, float) else _moved(backend, one, dtype, shape, device) for one in pair)
-            return mix(a, sample, b, noise)
-        if not all(np.all(np.isfinite(one)) for one in pair):
-            raise ScheduleError(f"what is asked for is not finite at timesteps {shown(timesteps)}.")
-        if values.size == 1:
-            a, b = (float(np.reshape(one, ())) for one in pair)
-            return mix(a, sample, b, noise)
-        wide = (np.reshape(np.broadcast_to(one, values.shape), shape) for one in pair)
-        a, b = (backend.asarray(one, dtype, device) for one in wide)
+
+def made(recipe: Forward) -> Parts:
+    """The parts of a recipe, as its quirks have changed them."""
+    return recipe._made
+
+
+@np.errstate(over="ignore")  # a sample may be infinite, as may what it makes
+def mixed(recipe: Forward, sample: B, noise: B, timesteps: Any, rule: Rule) -> B:
+    """a * sample + b * noise with the weights that a rule has for the levels."""
+    backend = backends.of(sample)
+    dtype: Any = backend.compute_dtype(sample.dtype)
+    values, on = _placed(timesteps, backend)
+    shape, device = aligned(tuple(values.shape), tuple(sample.shape)), backend.device(sample)
+    with np.errstate(all="ignore"):
+        pair = rule(*recipe._made.path.levels(values, on))
+    if on is not None:
+        a, b = (one if isinstance(one, float) else _moved(backend, one, dtype, shape, device) for one in pair)
         return mix(a, sample, b, noise)
+    if not all(np.all(np.isfinite(one)) for one in pair):
+        raise ScheduleError(f"what is asked for is not finite at timesteps {shown(timesteps)}.")
+    if values.size == 1:
+        a, b = (float(np.reshape(one, ())) for one in pair)
+        return mix(a, sample, b, noise)
+    wide = (np.reshape(np.broadcast_to(one, values.shape), shape) for one in pair)
+    a, b = (backend.asarray(one, dtype, device) for one in wide)
+    return mix(a, sample, b, noise)
 
 
 def _placed(timesteps: Any, wanted: Any = None) -> tuple[Any, Any]:

@@ -32,8 +32,7 @@ class FlowSDE(Solver):
 
     Order 1 where noise_level = 0: that is Euler's method for v, `Euler` on the straight path. Otherwise the law of the
     samples is of weak order 1, but with "flow_cps" it does not converge: at noise_level = 0.7 the variance of Gaussian
-    data comes out some 30 % too small, however many the steps. Flow-GRPO's log-density is the mean over the elements of
-    a sample, `log_prob` the sum.
+    data comes out some 30 % too small, however many the steps. Flow-GRPO takes `log_prob(..., reduce="mean")`.
 
     Args:
         rule: "flow_grpo", "dance_grpo" or "flow_cps".
