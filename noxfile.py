@@ -6,6 +6,7 @@ nox -s tests -- --device cuda         the same on an accelerator: cuda, mps, gpu
 nox -s peers -- --write-table         parity with diffusers and k-diffusion, and docs/parity.md made anew from it
 nox -s orders                         docs/orders.md made anew: measured orders of convergence and of laws
 nox -s fuzz -- --count 200000         random input, which is no part of the default run
+nox -s onnx                           the network of digits through ONNX Runtime, which is no part of the default run
 nox -s bench                          the benchmarks, which are no part of the default run
 """
 
@@ -162,6 +163,13 @@ def fuzz(session: nox.Session) -> None:
     _install(session, "test")
     environment = {"OMP_NUM_THREADS": "1", "PYTHONPATH": "tests"}
     session.run("python", "tests/fuzz.py", *session.posargs, env=environment)
+
+
+@nox.session(default=False)
+def onnx(session: nox.Session) -> None:
+    """The network of digits as an ONNX graph: its pictures by ONNX Runtime are NumPy's."""
+    _install(session, "onnx")
+    session.run("python", "examples/pipeline/export.py", *session.posargs)
 
 
 @nox.session(default=False)

@@ -83,7 +83,7 @@ def train(steps, seed=0, batch=BATCH):
             group["lr"] = RATE * warm * cooled + 1e-6
         chosen = torch.tensor(random.integers(0, len(images), batch))
         dropped = torch.tensor(random.random(batch) < DROPPED)
-        found = loss(weights, images[chosen], torch.where(dropped, CLASSES, labels[chosen]), random)
+        found = loss(weights, images[chosen], torch.where(dropped, digits.NONE, labels[chosen]), random)
         optimizer.zero_grad()
         found.backward()
         optimizer.step()

@@ -1,7 +1,7 @@
 """The network: a convolutional U-Net of two sizes, 8 x 8 and 4 x 4, its forward pass in operations of the array-API
 standard alone.
 
-    x (samples, 1, 8, 8) -> convolution -> block ---------------------------------- + -> block -> convolution -> velocity
+    x (samples, 1, 8, 8) -> convolution -> block -------------------------------- + -> block -> convolution -> velocity
                                              |                                      |
                                              2 x 2 pixels -> block -> attention -> block -> 2 x 2 pixels
 
@@ -22,6 +22,8 @@ SIDE, HALF, CLASSES = 8, 4, 10
 WIDE, DEEP, TOLD, FREQUENCIES = 32, 64, 128, 24  # channels at 8 x 8 and 4 x 4; numbers that a block is conditioned on
 GROUPS, HEADS = 8, 4
 TRAINING = 1000.0  # timesteps
+ANGLES = np.exp(np.linspace(0.0, math.log(100.0), FREQUENCIES))
+LABELS = np.arange(CLASSES + 1)
 BLOCKS = {"first": WIDE, "second": DEEP, "third": DEEP, "fourth": WIDE}
 """The blocks and their channels."""
 
@@ -92,10 +94,9 @@ class _Layers:
         xp, like = self.xp, self.weights["label"]
         device = self.backend.device(like)
         share = xp.reshape(self.backend.astype(t, like.dtype), (-1, 1)) * (1.0 / TRAINING)
-        frequencies = np.exp(np.linspace(0.0, math.log(100.0), FREQUENCIES))
-        angles = share * self.backend.constant(frequencies, like.dtype, device)
+        angles = share * self.backend.constant(ANGLES, like.dtype, device)
         features = xp.concat([share, xp.sin(angles), xp.cos(angles)], axis=1)
-        classes = self.backend.constant(np.arange(CLASSES + 1), "int32", device)
+        classes = self.backend.constant(LABELS, "int32", device)
         chosen = xp.reshape(self.backend.astype(condition, classes.dtype), (-1, 1)) == classes
         label = xp.matmul(self.backend.astype(chosen, like.dtype), like)
         return self.silu(self.linear("told", self.silu(self.linear("time", features))) + label)
@@ -117,7 +118,7 @@ class _Layers:
         return self.linear(name, xp.concat(views, axis=3), side, side)
 
     def normal(self, h: Any, side: int, width: int) -> Any:
-        """Group normalisation (arXiv 1803.08494, eq. 1): mean 0 and variance 1 over the places and a group's
+        """Group normalisation (arXiv 1803.08494): mean 0 and variance 1 over the places and a group's
         channels."""
         xp = self.xp
         grouped = xp.reshape(h, (-1, side * side, GROUPS, width // GROUPS))
@@ -138,7 +139,7 @@ class _Layers:
         return h + self.convolve(f"{name}.outer", self.silu(inner), side)
 
     def attention(self, h: Any) -> Any:
-        """Self-attention between all places of a small image (arXiv 1706.03762, eq. 1)."""
+        """Self-attention between all places of a small image (arXiv 1706.03762)."""
         xp, places, part = self.xp, HALF * HALF, DEEP // HEADS
         parts = xp.reshape(self.linear("query", self.normal(h, HALF, DEEP)), (-1, places, 3, HEADS, part))
         query, key, value = (xp.permute_dims(parts[:, :, k, :, :], (0, 2, 1, 3)) for k in range(3))
