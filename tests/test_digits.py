@@ -62,22 +62,15 @@ def test_pictures_are_those_of_numpy_and_of_the_digit(backend, device, net, name
 
 
 def test_img2img_and_inpainting(backend):
-    here, numpy = (draw.draw(one, count=COUNT) for one in (backend, ms.backends.get("numpy")))
+    here, numpy = (draw.draw(one, steps=8, count=COUNT) for one in (backend, ms.backends.get("numpy")))
     threes, eights, completed = map(backend.to_numpy, here)
     for found, expected in zip((threes, eights, completed), numpy, strict=True):
         assert np.abs(found - expected).max() < 1e-3
     for found, digit in ((threes, 3), (eights, 8), (completed, 8)):
         assert judge.accuracy(found, digit) >= 0.95
     np.testing.assert_array_equal(completed[..., 4:], threes[..., 4:])
-    fresh = _drawn_eights(backend)
-    same = np.sqrt(np.mean((eights - threes) ** 2))
-    assert same < np.sqrt(np.mean((fresh[:COUNT] - threes) ** 2))  # img2img stays near to what it begins from
-
-
-def _drawn_eights(backend):
-    noise = ms.noise.normal((COUNT, 1, 8, 8), rng=1, backend=backend)
-    plan = draw.recipe_of("auto", 12, 2.0).plan(12)
-    return backend.to_numpy(ms.sample(digits.guided(digits.load(backend), 8, 2.0), plan, noise))
+    others = np.roll(threes, 1, axis=0)  # each picture is nearer to the one that it was made from
+    assert np.mean((eights - threes) ** 2) < 0.8 * np.mean((eights - others) ** 2)
 
 
 @pytest.mark.parametrize("name", ["ddim", "euler", "edm-euler"])
@@ -188,11 +181,12 @@ def test_the_weights_are_those_of_the_network_and_small():
     assert all(values.dtype == np.float32 and np.all(np.isfinite(values)) for values in shipped().values())
 
 
-def test_a_short_training_is_that_of_its_seed(backend):
+def test_a_short_training_is_that_of_its_seed(backend, monkeypatch):
     if backend.name != "torch":
         pytest.skip("the network is trained with torch")
-    train = _script("train").train
-    first, again, other = (train(25, seed, batch=48) for seed in (0, 0, 1))
+    train = _script("train")
+    monkeypatch.setattr(train, "ROUNDS", 1)
+    first, again, other = (train.train(30, seed, batch=32) for seed in (0, 0, 1))
     assert first.last < 0.75 * first.first
     assert first.hash == again.hash != other.hash and first == again._replace(weights=first.weights)
     assert first.first == pytest.approx(1.6, rel=0.2)  # at first the output is 0: the loss is E|x0|^2 + 1
@@ -203,7 +197,9 @@ def test_the_script_that_trains_says_how_it_went(backend, monkeypatch, capsys, t
         pytest.skip("the network is trained with torch")
     out = tmp_path / "weights.npz"
     monkeypatch.setattr(sys, "argv", ["train.py", "--steps", "3", "--out", str(out)])
-    _script("train").main()
+    train = _script("train")
+    monkeypatch.setattr(train, "ROUNDS", 1)
+    train.main()
     assert re.search(r"3 steps in \d+ s: .* held out [\d.]+; hash \w{16}\n", capsys.readouterr().out)
     with np.load(out) as file:
         assert {name: file[name].shape for name in file.files} == network.shapes()

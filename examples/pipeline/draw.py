@@ -13,7 +13,7 @@ import numpy as np
 import multisched as ms
 from multisched import digits, pictures
 
-STRENGTH, COUNT = 0.6, 10  # of img2img; pictures of each kind
+STRENGTH, COUNT = 0.7, 10  # of img2img; pictures of each kind
 
 
 def recipe_of(name, steps, guidance):

@@ -20,6 +20,7 @@ from multisched import digits, pictures
 from multisched.digits.network import forward, initial
 
 BATCH, RATE, DECAY, DROPPED = 128, 2e-3, 0.02, 0.15
+ROUNDS = 8  # levels and noises of each image that a loss is measured at
 
 
 class Trained(NamedTuple):
@@ -62,10 +63,10 @@ def loss(weights, images, labels, random):
 
 
 def measured(weights, images, labels):
-    """The loss at eight levels and noises of each image."""
+    """The mean loss of images, the noise and the levels of each round drawn from the same seed."""
     random = np.random.default_rng(1)
     with torch.no_grad():
-        return sum(loss(weights, images, labels, random).item() for _ in range(8)) / 8
+        return sum(loss(weights, images, labels, random).item() for _ in range(ROUNDS)) / ROUNDS
 
 
 def train(steps, seed=0, batch=BATCH):
@@ -76,10 +77,10 @@ def train(steps, seed=0, batch=BATCH):
     weights = {name: torch.tensor(values, requires_grad=True) for name, values in initial(seed).items()}
     mean = {name: values.detach().clone() for name, values in weights.items()}
     optimizer = torch.optim.AdamW(weights.values(), RATE, weight_decay=DECAY)
-    losses = []
+    losses, rising = [], max(1, min(50, steps // 5))
     for step in range(steps):
         for group in optimizer.param_groups:
-            warm, cooled = min(1.0, (step + 1) / 50), 0.5 + 0.5 * math.cos(math.pi * step / steps)
+            warm, cooled = min(1.0, (step + 1) / rising), 0.5 + 0.5 * math.cos(math.pi * step / steps)
             group["lr"] = RATE * warm * cooled + 1e-6
         chosen = torch.tensor(random.integers(0, len(images), batch))
         dropped = torch.tensor(random.random(batch) < DROPPED)

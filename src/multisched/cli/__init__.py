@@ -86,7 +86,11 @@ def _sample(options: argparse.Namespace) -> None:
     pictures.check_writable(options.out)
     progress = sys.stderr is not None and sys.stderr.isatty()
     if options.model is None:
-        points = pictures.digits() if options.data is None else pictures.folder(options.data, options.size or SIZE)
+        points = (
+            pictures.digits()
+            if options.data is None
+            else pictures.folder(options.data, SIZE if options.size is None else options.size)
+        )
         drawn = run.draw(points, progress)
         distance = pictures.nearest_distance(drawn.images, points)
         told = f"mean distance to the nearest training image {distance:.2g} (RMS per pixel)"

@@ -103,6 +103,8 @@ def conditions(digits: Any, backend: Any = "numpy", device: Any = None) -> Any:
     Raises:
         ScheduleError: if they are no such numbers.
     """
+    if type(digits) is int and 0 <= digits <= NONE:  # also while a compiler reads this, as for guidance
+        return backends.resolve(backend).asarray(digits, "int32", device)
     try:
         values = np.asarray(digits)
         good = values.dtype.kind in "iu" and values.ndim <= 1 and bool(np.all((values >= 0) & (values <= NONE)))

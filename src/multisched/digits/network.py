@@ -22,8 +22,8 @@ SIDE, HALF, CLASSES = 8, 4, 10
 WIDE, DEEP, TOLD, FREQUENCIES = 32, 64, 128, 24  # channels at 8 x 8 and 4 x 4; numbers that a block is conditioned on
 GROUPS, HEADS = 8, 4
 TRAINING = 1000.0  # timesteps
-ANGLES = np.exp(np.linspace(0.0, math.log(100.0), FREQUENCIES))
-LABELS = np.arange(CLASSES + 1)
+ANGLES = np.exp(np.linspace(0.0, math.log(100.0), FREQUENCIES)).tolist()  # lists, which compilers read
+LABELS = list(range(CLASSES + 1))
 BLOCKS = {"first": WIDE, "second": DEEP, "third": DEEP, "fourth": WIDE}
 """The blocks and their channels."""
 
@@ -94,9 +94,9 @@ class _Layers:
         xp, like = self.xp, self.weights["label"]
         device = self.backend.device(like)
         share = xp.reshape(self.backend.astype(t, like.dtype), (-1, 1)) * (1.0 / TRAINING)
-        angles = share * self.backend.constant(ANGLES, like.dtype, device)
+        angles = share * self.backend.asarray(ANGLES, like.dtype, device)
         features = xp.concat([share, xp.sin(angles), xp.cos(angles)], axis=1)
-        classes = self.backend.constant(LABELS, "int32", device)
+        classes = self.backend.asarray(LABELS, "int32", device)
         chosen = xp.reshape(self.backend.astype(condition, classes.dtype), (-1, 1)) == classes
         label = xp.matmul(self.backend.astype(chosen, like.dtype), like)
         return self.silu(self.linear("told", self.silu(self.linear("time", features))) + label)
