@@ -16,7 +16,7 @@ from multisched.digits.model import WEIGHTS, shipped
 
 ROOT = Path(__file__).parent.parent
 PIPELINE = ROOT / "examples" / "pipeline"
-COUNT = 100  # pictures of a run, ten of each digit
+COUNT, FEW = 100, 10  # pictures of a run; no other number, since JAX compiles anew for each
 CLASSES = np.arange(COUNT) % 10
 
 
@@ -37,37 +37,43 @@ def net(backend, device):
     return digits.load(backend, device)
 
 
-def _drawn(net, name, steps, guidance, like, device=None):
+def _drawn(net, count, name, steps, guidance, like, device=None):
     """Pictures of all digits, on the network's backend."""
     recipe = draw.recipe_of(name, steps, guidance)
-    noise = ms.noise.normal((COUNT, 1, 8, 8), rng=5, backend=like, device=device)
-    model = digits.guided(net, digits.conditions(CLASSES, like, device), guidance)
+    noise = ms.noise.normal((count, 1, 8, 8), rng=5, backend=like, device=device)
+    model = digits.guided(net, digits.conditions(CLASSES[:count], like, device), guidance)
     return like.to_numpy(ms.sample(model, recipe.plan(steps), noise, rng=5))
 
 
 @pytest.mark.parametrize(
-    ("name", "steps", "guidance"),
-    [("auto", 12, 2.0), ("dpmpp_2m", 10, 2.0), ("heun", 6, 1.5), ("euler_ancestral", 10, 1.0), ("uni_pc", 10, 0.0)],
+    ("count", "name", "steps", "guidance"),
+    [
+        (COUNT, "auto", 10, 2.0),
+        (FEW, "dpmpp_2m", 10, 2.0),
+        (FEW, "heun", 6, 1.5),
+        (FEW, "euler_ancestral", 10, 1.5),
+        (COUNT, "uni_pc", 6, 0.0),
+    ],
 )
-def test_pictures_are_those_of_numpy_and_of_the_digit(backend, device, net, name, steps, guidance):
+def test_pictures_are_those_of_numpy_and_of_the_digit(backend, device, net, count, name, steps, guidance):
     numpy = ms.backends.get("numpy")
-    found = _drawn(net, name, steps, guidance, backend, device)
-    expected = _drawn(digits.load(numpy), name, steps, guidance, numpy)
+    found = _drawn(net, count, name, steps, guidance, backend, device)
+    expected = _drawn(digits.load(numpy), count, name, steps, guidance, numpy)
     assert np.abs(found - expected).max() < 1e-3
     if guidance:
-        assert judge.accuracy(found, CLASSES) >= 0.95
+        assert judge.accuracy(found, CLASSES[:count]) >= 0.95
     else:  # of no class, so of any
         seen = judge.classifier().predict(judge.flat(found))
         assert np.mean(seen == CLASSES) < 0.4 and len(set(seen.tolist())) >= 8
 
 
 def test_img2img_and_inpainting(backend):
-    here, numpy = (draw.draw(one, steps=8, count=COUNT) for one in (backend, ms.backends.get("numpy")))
+    here, numpy = (draw.draw(one, steps=8, count=FEW) for one in (backend, ms.backends.get("numpy")))
     threes, eights, completed = map(backend.to_numpy, here)
     for found, expected in zip((threes, eights, completed), numpy, strict=True):
         assert np.abs(found - expected).max() < 1e-3
     for found, digit in ((threes, 3), (eights, 8), (completed, 8)):
-        assert judge.accuracy(found, digit) >= 0.95
+        assert judge.accuracy(found, digit) >= 0.9
     np.testing.assert_array_equal(completed[..., 4:], threes[..., 4:])
     others = np.roll(threes, 1, axis=0)  # each picture is nearer to the one that it was made from
     assert np.mean((eights - threes) ** 2) < 0.8 * np.mean((eights - others) ** 2)
@@ -77,13 +83,13 @@ def test_img2img_and_inpainting(backend):
 def test_recipes_of_other_paths_draw_with_it(backend, device, net, name):
     """Samples scaled otherwise, other predictions: by the estimate of x0."""
     recipe = cli.recipe_of(name, ["clip_sample=false"] if name == "ddim" else [])[1]
-    model = digits.Denoiser(digits.guided(net, digits.conditions(CLASSES, backend, device), 1.0))
-    found = cli.Run(recipe, 15, backend.name, device, count=COUNT).draw_by(model, (1, 8, 8)).images
-    assert judge.accuracy(found, CLASSES) >= 0.95
+    model = digits.Denoiser(digits.guided(net, digits.conditions(CLASSES[:FEW], backend, device), 1.0))
+    found = cli.Run(recipe, 15, backend.name, device, count=FEW).draw_by(model, (1, 8, 8)).images
+    assert judge.accuracy(found, CLASSES[:FEW]) >= 0.95
 
 
 def test_the_estimate_of_x0_is_that_of_the_velocity(backend, make, net):
-    x0, noise = (make(values) for values in np.random.default_rng(0).standard_normal((2, 3, 1, 8, 8)))
+    x0, noise = (make(values) for values in np.random.default_rng(0).standard_normal((2, FEW, 1, 8, 8)))
     t = 300.0
     x = digits.RECIPE.add_noise(x0, noise, t)
     expected = x - 0.3 * net(x, t, 4)
@@ -126,17 +132,17 @@ def test_layers_are_their_formulas(backend, make):
 
 
 def test_each_sample_has_its_class_and_time(backend, make, net):
-    x = make(np.random.default_rng(2).standard_normal((COUNT, 1, 8, 8)))
-    times = np.linspace(0, 1000, COUNT)
-    whole = backend.to_numpy(net(x, make(times), CLASSES))
-    for k in (0, 57, 99):
+    x = make(np.random.default_rng(2).standard_normal((FEW, 1, 8, 8)))
+    times = np.linspace(0, 1000, FEW)
+    whole = backend.to_numpy(net(x, make(times), CLASSES[:FEW]))
+    for k in (0, 5, 9):
         alone = backend.to_numpy(net(x, float(times[k]), int(CLASSES[k])))
         np.testing.assert_allclose(whole[k], alone[k], atol=1e-5)
-    assert np.abs(whole[57] - backend.to_numpy(net(x, make(times), digits.NONE))[57]).max() > 0.01
+    assert np.abs(whole[5] - backend.to_numpy(net(x, make(times), digits.NONE))[5]).max() > 0.01
 
 
 def test_half_precision_is_computed_in_float32(backend, make, net):
-    values = np.random.default_rng(3).standard_normal((COUNT, 1, 8, 8))
+    values = np.random.default_rng(3).standard_normal((FEW, 1, 8, 8))
     half = make(values, "float16") if hasattr(backend.xp, "float16") else make(values)
     found = net(half, 500.0, 3)
     assert found.dtype == half.dtype
@@ -147,8 +153,8 @@ def test_half_precision_is_computed_in_float32(backend, make, net):
 def test_it_compiles(backend, make, net):
     if backend.name not in ("torch", "jax", "mlx"):
         pytest.skip(f"{backend.name} has no compiler")
-    x, t = make(np.random.default_rng(4).standard_normal((4, 1, 8, 8))), make(400.0)
-    chosen = digits.conditions([1, 2, 3, 10], x)
+    x, t = make(np.random.default_rng(4).standard_normal((FEW, 1, 8, 8))), make(400.0)
+    chosen = digits.conditions([*range(1, 10), digits.NONE], x)
     compile_ = backend.compile
     if backend.name == "torch":  # the graph alone: building its kernels takes half a minute
         compile_ = lambda one: importlib.import_module("torch").compile(one, backend="eager", fullgraph=True)  # noqa: E731
