@@ -41,11 +41,11 @@ def draw(backend, sampler="auto", guidance=2.0, steps=12, seed=0, count=COUNT):
     """3s; 8s from them; and 8s that share their right halves."""
     net, recipe = digits.load(backend), recipe_of(sampler, steps, guidance)
     threes, eights = (digits.guided(net, digit, guidance) for digit in (3, 8))
-    noise = ms.noise.normal((count, 1, 8, 8), rng=seed, backend=backend)
+    noise, other = (ms.noise.normal((count, 1, 8, 8), rng=seed + k, backend=backend) for k in range(2))
     drawn = ms.sample(threes, recipe.plan(steps), noise, rng=seed)
-    changed = ms.sample(eights, recipe.plan(steps, strength=STRENGTH), noise, rng=seed, x0=drawn)
+    changed = ms.sample(eights, recipe.plan(steps, strength=STRENGTH), other, rng=seed, x0=drawn)
     known = backend.asarray(np.broadcast_to(np.arange(8) >= 4, (1, 1, 8, 8)), "float32")
-    completed = inpainted(eights, recipe.plan(steps), noise, drawn, known, rng=seed)
+    completed = inpainted(eights, recipe.plan(steps), other, drawn, known, rng=seed)
     return drawn, changed, completed
 
 
