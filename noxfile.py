@@ -7,6 +7,7 @@ nox -s peers -- --write-table         parity with diffusers and k-diffusion, and
 nox -s orders                         docs/orders.md made anew: measured orders of convergence and of laws
 nox -s fuzz -- --count 200000         random input, which is no part of the default run
 nox -s terrain                        a published network through ONNX Runtime, which is no part of the default run
+nox -s onnx                           the network of digits through ONNX Runtime, which is no part of the default run
 nox -s bench                          the benchmarks, which are no part of the default run
 """
 
@@ -175,6 +176,13 @@ def terrain(session: nox.Session) -> None:
     session.install("onnxruntime")
     session.install("--no-deps", TERRAIN)
     session.run("pytest", "tests/terrain.py", *session.posargs)
+
+
+@nox.session(default=False)
+def onnx(session: nox.Session) -> None:
+    """The network of digits as an ONNX graph: its pictures by ONNX Runtime are NumPy's."""
+    _install(session, "onnx")
+    session.run("python", "examples/pipeline/export.py", *session.posargs)
 
 
 @nox.session(default=False)

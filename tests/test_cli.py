@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from PIL import Image
+from sklearn.datasets import load_digits
 
 import multisched as ms
 from multisched import cli, pictures
@@ -246,12 +247,49 @@ def test_plot_refuses(refuse, tmp_path, monkeypatch):
         (["--out", "no_such_folder/grid.png"], "folder 'no_such_folder' of --out does not exist"),
         (["--data", "no_such_folder"], "the folder 'no_such_folder' does not exist"),
         (["--data", ".", "--size", "0"], "--size must be at least 1"),
+        (["--class", "7"], "--class is for a network; give --model digits too"),
+        (["--guidance", "2"], "--guidance is for a network; give --model digits too"),
+        (["--model", "digit"], "--model must be one of 'digits'; given 'digit'"),
+        (["--model", "digits", "--class", "10"], "--class must be a digit, 0 to 9; given 10"),
+        (["--model", "digits", "--guidance", "-1"], r"--guidance must be a number in 0\.\.100; given -1"),
+        (["--model", "digits", "--guidance", "nan"], r"--guidance must be a number in 0\.\.100; given nan"),
+        (["--model", "digits", "--data", "."], "--data is for a data set of your own"),
+        (["--model", "digits", "--size", "9"], "--size is for a data set of your own"),
+        (["--model", "digits", "--scheduler", "piflow"], "asks its model for more than flow_prediction"),
+        (["--model", "digits", "--backend", "no_such_library"], "unknown backend 'no_such_library'"),
+        (["--sampler", "nope"], "the name of a sampler is one of .*; given 'nope'"),
+        (["--sampler", "auto", "--spacing", "karras"], "--sampler auto chooses its spacing itself"),
     ],
 )
 def test_refusals(refuse, arguments, says, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     assert re.search(says, refuse(*arguments))
     assert list(tmp_path.iterdir()) == []
+
+
+def test_the_network_draws_the_digit_that_is_asked_for(run, digits, monkeypatch):
+    """Without scikit-learn."""
+    classes = load_digits().target
+    pictures_of = {digit: digits[classes == digit] for digit in range(10)}
+    monkeypatch.setitem(sys.modules, "sklearn.datasets", None)
+    asked = ("--model", "digits", "--steps", "8", "--count", "5", "--sampler", "auto")
+    picture, line = run(*asked, "--class", "7", "--guidance", "3")
+    assert picture.size == (3 * 68 + 4, 2 * 68 + 4)
+    times = r"[\d.]+ s, [\d.]+ s in the scheduler alone"
+    assert re.fullmatch(rf"auto: 8 steps, 8 model calls, {times}; digit 7, guidance 3\n", line)
+    tile = np.asarray(picture, dtype=np.float32)[4:68, 4:68] / 127.5 - 1
+    means = {digit: pictures_of[digit].mean(axis=(0, 1)) for digit in range(10)}
+    assert min(means, key=lambda digit: np.mean((means[digit] - tile[::8, ::8]) ** 2)) == 7
+    assert run(*asked, "--force")[1].endswith("digits 0 to 9 in turn, guidance 1.5\n")
+    assert run(*asked, "--force", "--guidance", "0")[1].endswith("digits of any class\n")
+
+
+def test_a_sampler_takes_the_path_of_the_scheduler(run):
+    assert run("--sampler", "dpmpp_2m", "--steps", "6", "--count", "2")[1].startswith(
+        "dpmpp_2m: 6 steps, 6 model calls"
+    )
+    line = run("--scheduler", "edm-euler", "--sampler", "auto", "--steps", "6", "--count", "2", "--force")[1]
+    assert line.startswith("auto: 6 steps, 6 model calls")
 
 
 def test_folders_without_images_are_refused(refuse, tmp_path):

@@ -71,9 +71,11 @@ ALLOWED = {
     "interop": GROUND
     | PARTS
     | {"schedulers", "recommended", "table.plan", "table.state", "variants", "noise", "adaptive"},
+    "digits": GROUND | {"schedulers"},
     "pictures": BASE | {"table.plan"},
     "cli": GROUND
-    | {"options", "predictions", "table.plan", "noise", "sampling", "schedulers", "analysis", "interop", "pictures"},
+    | {"options", "predictions", "table.plan", "noise", "sampling", "schedulers", "analysis", "interop", "digits"}
+    | {"pictures"},
 }
 FACES = {f"interop/diffusers/{name}.py" for name in ("composed", "drawing", "face", "run", "steps", "traced")}
 """What stands in for a framework's own classes, and is imported when it is asked for."""

@@ -1,4 +1,4 @@
-"""The command `multisched`: lists, shows and plots schedulers, and samples from the exact model of a small data set."""
+"""The command `multisched`: lists, shows and plots schedulers, and samples from a data set or a small network."""
 
 import argparse
 import contextlib
@@ -11,6 +11,7 @@ from pathlib import Path
 import numpy as np
 
 from multisched import pictures
+from multisched.cli.models import GUIDANCE, check_alone, model_of, sampled
 from multisched.cli.recipes import described, explained, named, recipe_of, recipes
 from multisched.cli.runs import SOURCES, Run
 from multisched.errors import ScheduleError
@@ -22,6 +23,8 @@ __all__ = ["Run", "main", "recipe_of", "recipes"]
 SPACING = "another spacing, such as karras, beta57 or bong_tangent (default: that of the scheduler)"
 FRAMES = 10
 """Rows of a trajectory's picture, at most."""
+SIZE = 32
+"""Pixels that the images of --data are resized to."""
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -74,22 +77,33 @@ def _plot(options: argparse.Namespace) -> None:
 
 
 def _sample(options: argparse.Namespace) -> None:
-    name, recipe = _chosen(options)
+    check_alone(options)
+    name, recipe = sampled(*_chosen(options), options)
     frames = FRAMES if options.trajectory else 0
     place, asked = (options.backend, options.device), (options.seed, options.count, frames)
     run = Run(recipe, options.steps, *place, *asked, options.mu, options.noise, options.spacing)
     steps, calls = len(run.plan.grid), len(run.plan)
     pictures.check_writable(options.out)
-    points = pictures.digits() if options.data is None else pictures.folder(options.data, options.size)
-    drawn = run.draw(points, progress=sys.stderr is not None and sys.stderr.isatty())
+    progress = sys.stderr is not None and sys.stderr.isatty()
+    if options.model is None:
+        points = (
+            pictures.digits()
+            if options.data is None
+            else pictures.folder(options.data, SIZE if options.size is None else options.size)
+        )
+        drawn = run.draw(points, progress)
+        distance = pictures.nearest_distance(drawn.images, points)
+        told = f"mean distance to the nearest training image {distance:.2g} (RMS per pixel)"
+    else:
+        model, shape, told = model_of(options)
+        drawn = run.draw_by(model, shape, progress)
     images, columns = drawn.images, math.ceil(math.sqrt(options.count))
     if options.trajectory:
         images, columns = np.concatenate(drawn.frames), options.count
     _save(pictures.grid(images, columns).save, options)
-    distance = pictures.nearest_distance(drawn.images, points)
     sys.stdout.write(
         f"{name}: {steps} steps, {calls} model calls, {drawn.seconds:.3f} s, {drawn.scheduler_seconds:.3f} s in the "
-        f"scheduler alone; mean distance to the nearest training image {distance:.2g} (RMS per pixel)\n"
+        f"scheduler alone; {told}\n"
     )
 
 
@@ -116,6 +130,22 @@ def _version() -> str:
     return multisched.__version__
 
 
+def _sampling(add: Callable[..., object]) -> None:
+    add("--backend", default="numpy", help="numpy, torch, jax, mlx or another array library (default: %(default)s)")
+    add("--device", help="device of that library, such as cpu or cuda")
+    add("--seed", type=int, default=0, help="seed of the noise (default: %(default)s)")
+    add("--noise", default="host", help=f"source of the noise: {', '.join(SOURCES)} (default: %(default)s)")
+    add("--count", type=int, default=16, help="number of images (default: %(default)s)")
+    add("--data", type=Path, metavar="FOLDER", help="folder of images to use in place of the digits")
+    add("--size", type=int, help=f"pixels that the images of --data are resized to (default: {SIZE})")
+    add("--model", metavar="digits", help="draw with the network of digits that multisched ships")
+    add("--class", dest="digit", type=int, metavar="DIGIT", help="that --model draws (default: 0 to 9 in turn)")
+    add("--guidance", type=float, help=f"classifier-free guidance of --model (default: {GUIDANCE:g}; 0: no class)")
+    add("--out", type=Path, default=Path("grid.png"), help="picture to write (default: %(default)s)")
+    add("--force", action="store_true", help="overwrite an existing file")
+    add("--trajectory", action="store_true", help="show the steps in rows, the images in columns")
+
+
 def _plotting(parser: argparse.ArgumentParser) -> None:
     add = parser.add_argument
     add("names", nargs="+", metavar="NAME", help="as `multisched list` names it")
@@ -138,7 +168,11 @@ def _parser() -> argparse.ArgumentParser:
     command("list", _list, "list every scheduler: order, model calls a step, noise, options and their defaults")
     for name, act, text in (
         ("show", _show, "print the table of a scheduler: one row per model call"),
-        ("sample", _sample, "draw images with the exact denoiser of a data set: digits, or your own images"),
+        (
+            "sample",
+            _sample,
+            "draw images with the exact denoiser of a data set, digits or your own images, or with a network of digits",
+        ),
     ):
         add = command(name, act, text).add_argument
         if name == "show":
@@ -147,21 +181,12 @@ def _parser() -> argparse.ArgumentParser:
         else:
             add("--scheduler", help="as `multisched list` names it (default: flow-match-euler)")
             add("--shift", type=float, help="the same as --set shift=...")
+            add("--sampler", help="by the name of ms.sampler, auto too, in place of the scheduler's solver and spacing")
         add("--set", nargs="+", action="extend", default=[], metavar="OPTION=VALUE", help="options of the scheduler")
         add("--from-config", type=Path, metavar="PATH", help="scheduler_config.json of diffusers, or its folder")
         add("--steps", type=int, default=20 if name == "show" else 28, help="number of steps (default: %(default)s)")
         add("--spacing", help=SPACING)
         add("--mu", type=float, help="dynamic shift of a flow recipe")
-    add("--backend", default="numpy", help="numpy, torch, jax, mlx or another array library (default: %(default)s)")
-    add("--device", help="device of that library, such as cpu or cuda")
-    add("--seed", type=int, default=0, help="seed of the noise (default: %(default)s)")
-    add("--noise", default="host", help=f"source of the noise: {', '.join(SOURCES)} (default: %(default)s)")
-    add("--count", type=int, default=16, help="number of images (default: %(default)s)")
-    add("--data", type=Path, metavar="FOLDER", help="folder of images to use in place of the digits")
-    add("--size", type=int, default=32, help="pixels that the images of --data are resized to (default: %(default)s)")
-    add("--out", type=Path, default=Path("grid.png"), help="picture to write (default: %(default)s)")
-    add("--force", action="store_true", help="overwrite an existing file")
-    add("--trajectory", action="store_true", help="show the steps in rows, the images in columns")
-
+    _sampling(add)
     _plotting(command("plot", _plot, "draw noise levels and timesteps of schedulers"))
     return parser

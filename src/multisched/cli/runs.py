@@ -1,15 +1,16 @@
-"""Runs of a scheduler with the exact denoiser of a data set."""
+"""Runs of a scheduler with the exact denoiser of a data set, or with a network."""
 
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, Protocol
 
 import numpy as np
 
 from multisched import backends, noise
 from multisched.analysis import DataSet
+from multisched.backends import Backend
 from multisched.errors import ScheduleError
 from multisched.predictions import Prediction
 from multisched.sampling import sample
@@ -34,6 +35,13 @@ SOURCES: dict[str, Callable[[int], noise.NoiseSource]] = {
 """The noise sources by their names on the command line."""
 
 
+class Denoising(Protocol):
+    """What draws: a distribution, or a network."""
+
+    def denoised(self, backend: Backend[Any], x: Any, alpha: Any, sigma: Any) -> Any:
+        """The estimate of x0 in x = alpha * x0 + sigma * noise."""
+
+
 class Drawn(NamedTuple):
     """The result of a run.
 
@@ -53,7 +61,7 @@ class Drawn(NamedTuple):
 
 @dataclass(frozen=True)
 class Run:
-    """A run of a scheduler with the exact denoiser of a data set.
+    """A run of a scheduler with the exact denoiser of a data set, or with a network.
 
     Args:
         recipe: the scheduler.
@@ -93,18 +101,22 @@ class Run:
         return self.recipe.plan(self.steps, mu=self.mu, spacing=self.spacing)
 
     def draw(self, points: np.ndarray, progress: bool = False) -> Drawn:
-        """Draw images of the data set `points`, float32 (points, channels, h, w).
+        """Draw images of the data set `points`, float32 (points, channels, h, w). Errors as of `draw_by`."""
+        data = DataSet(backends.get(self.backend).asarray(points, "float32", self.device))
+        return self.draw_by(data, points.shape[1:], progress)
+
+    def draw_by(self, data: Denoising, shape: tuple[int, ...], progress: bool = False) -> Drawn:
+        """Draw images (channels, h, w) = shape by estimates of x0, with arrays on the run's backend and device.
 
         Raises:
-            ScheduleError: if a backend, device, seed or package is not available, or the scheduler needs more than an
-                exact denoiser to lead from noise to images.
+            ScheduleError: if a backend, device, seed or package is not available, or the scheduler needs more than a
+                denoiser to lead from noise to images.
         """
         prediction = self.recipe.parts().prediction
         check_drawable(self.plan, prediction)
         backend = backends.get(self.backend)
         source = SOURCES[self.noise](self.seed)
-        start = noise.normal((self.count, *points.shape[1:]), source, backend, self.device)
-        data = DataSet(backend.asarray(points, "float32", self.device))
+        start = noise.normal((self.count, *shape), source, backend, self.device)
         # By rows, not by timesteps, which some recipes round.
         levels = _seen(self.plan)
         in_model = 0.0
@@ -159,7 +171,7 @@ def check_drawable(plan: Plan, prediction: Prediction) -> None:
         a, b = prediction.weights(*level)
         if len(q) > 1 or not max(abs(p * alpha + q[0] * a - 1), abs(p * sigma + q[0] * b)) < CLOSE:
             raise ScheduleError(
-                f"{plan.name} asks its model for more than {prediction.name}, which is all an exact denoiser gives."
+                f"{plan.name} asks its model for more than {prediction.name}, which is all a denoiser gives."
             )
 
 
