@@ -240,4 +240,4 @@ def test_options_of_recipes_that_no_class_of_diffusers_has():
 
 
 def test_where_the_best_sampler_has_no_corrector():
-    assert {kind: rule.most for kind, rule in recommended.RULES.items()} == {"vp": 15.0, "flow": 10.0, "edm": 10.0}
+    assert {kind: rule.most for kind, rule in recommended.RULES.items()} == {"vp": 8.0, "flow": 10.0, "edm": 10.0}

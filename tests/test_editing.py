@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from test_invertible import CASES, _model
-from test_readme import _run as _run_page
+from test_readme import run_page
 from zoo import composed
 
 import multisched as ms
@@ -463,7 +463,7 @@ def test_what_cannot_be_edited_is_refused(make, said):
 @pytest.mark.host
 def test_the_page_runs(capsys):
     page = Path(__file__).parent.parent / "docs" / "editing.md"
-    names = _run_page(page.read_text(encoding="utf-8"), ms.backends.get("numpy"), capsys)
+    names = run_page(page.read_text(encoding="utf-8"), ms.backends.get("numpy"), capsys)
     np.testing.assert_array_equal(names["filled"][..., :4], names["image"][..., :4])
     assert names["large"].shape == (4, 1, 16, 16) and np.abs(names["back"] - names["image"]).max() < 0.02
     assert abs(names["edited"].mean() - 0.75) < 0.05

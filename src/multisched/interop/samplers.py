@@ -133,7 +133,7 @@ NAMES: Mapping[str, Sampler] = {
     "uni_pc_bh2": _same(solvers.ExponentialAdams, True, 3, 4, "bh2"),
     "plms": _same(solvers.Adams, "even", "heun"),
     "pndm": _same(solvers.Adams, "even", "runge_kutta"),
-    "angle_adams": Sampler(_of(solvers.AngleAdams), _of(solvers.AngleAdams, reach=1.0, far=50.0)),
+    "angle_adams": Sampler(_of(solvers.AngleAdams), _of(solvers.AngleAdams, reach=1.0, far=8.0)),
     "rk4": _same(solvers.RungeKutta),
     "res_2s": Sampler(_of(solvers.ExponentialRK)),
     "res_3s": Sampler(_of(solvers.ExponentialRK, "res_3s")),
@@ -211,7 +211,7 @@ def sampler(
         >>> len(sampler("Restart").plan(20))  # Heun's method, with 9 of the steps a restart
         39
         >>> sampler("auto", like=Straight(), calls=4).plan(4).sigmas.round(2).tolist()
-        [1.0, 0.7, 0.42, 0.2, 0.0]
+        [1.0, 0.72, 0.44, 0.2, 0.0]
     """
     if name == "auto":
         return _auto(like, spacing, calls, guidance, options)
