@@ -35,7 +35,9 @@ for step in range(12):
     ratio = backend.to_numpy(ms.rl.ratio(new.log_probs, run.log_probs))
     loss = ms.rl.ppo_clip(new.log_probs, run.log_probs, advantage, clip=1e-3)
     if step == 0:
-        print(f"{backend.name}: ratio on policy {ratio.min()} to {ratio.max()}, loss {float(loss.mean()):.3f}")
+        print(
+            f"{backend.name}: ratio on policy {ratio.min()} to {ratio.max()}, loss {float(backend.xp.mean(loss)):.3f}"
+        )
     states, means, stds = (backend.to_numpy(one) for one in (run.states, run.means, run.stds))
     apart = np.stack([states[row + 1] for row in rows]) - means
     score = -(apart.mean(axis=2) / stds[:, None] ** 2) * gain[:, None]  # d log-probability / d shift
