@@ -1,6 +1,7 @@
 """How time is taken on an accelerator, for each library: what the host and the device spend, and the floor."""
 
 import time
+from abc import ABC, abstractmethod
 from collections.abc import Callable
 from typing import Any
 
@@ -13,7 +14,7 @@ CALLS = 20  # steps that are handed to the device before anything waits
 Arrays = Callable[[], Any]
 
 
-class Board:
+class Board(ABC):
     """A library on a device.
 
     Attributes:
@@ -65,9 +66,9 @@ class Board:
 
         return best(some, seconds) / CALLS * 1e6
 
+    @abstractmethod
     def copies(self, array: Any) -> list[Arrays]:
         """Ways to write an array into another."""
-        raise NotImplementedError
 
     def per_byte(self, array: Any, seconds: float) -> float:
         """Microseconds for each byte moved, of the fastest copy."""

@@ -1,4 +1,4 @@
-"""Guidance against closed forms and identities, in a loop of one's own and through `ms.sample`."""
+"""Guidance against closed forms and identities, in a custom loop and through `ms.sample`."""
 
 from collections.abc import Hashable
 from dataclasses import replace

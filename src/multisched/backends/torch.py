@@ -2,7 +2,6 @@
 
 import contextlib
 from collections.abc import Callable, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from types import FunctionType
 from typing import Any
 
@@ -16,11 +15,9 @@ from torch.fx.experimental.proxy_tensor import get_proxy_mode
 from multisched.backends.base import Terms
 from multisched.backends.generic import ArrayAPIBackend
 from multisched.backends.torch_memory import check_out
+from multisched.backends.torch_sums import BLOCK, divisible, in_blocks, outside_modes, sum_into, sum_of
 from multisched.errors import ScheduleError
 from multisched.values import shown
-
-BLOCK = 1 << 16
-"""Elements of a piece of large arrays on the CPU that all sums are taken of at once, in cache."""
 
 
 class TorchBackend(ArrayAPIBackend[torch.Tensor]):
@@ -73,7 +70,7 @@ class TorchBackend(ArrayAPIBackend[torch.Tensor]):
         return array if array.dtype is dtype else array.to(dtype)
 
     def weighted_sum(self, weights: Sequence[Any], arrays: Sequence[torch.Tensor]) -> torch.Tensor:
-        return _sum(weights, range(len(arrays)), arrays, arrays[0].dtype, None)
+        return sum_of(weights, range(len(arrays)), arrays, arrays[0].dtype, None)
 
     def weighted_sums(
         self,
@@ -83,14 +80,14 @@ class TorchBackend(ArrayAPIBackend[torch.Tensor]):
         out: Sequence[torch.Tensor] | None = None,
     ) -> tuple[torch.Tensor, ...]:
         wide = dtype if dtype is torch.float32 else self.compute_dtype(dtype)
-        if arrays[0].numel() > BLOCK and arrays[0].is_cpu and _divisible(sums, arrays, wide, dtype):
+        if arrays[0].numel() > BLOCK and arrays[0].is_cpu and divisible(sums, arrays, wide, dtype):
             with contextlib.suppress(RuntimeError):  # under vmap, where what is written to has no batch
-                return _in_blocks(sums, arrays, wide, dtype, out)
+                return in_blocks(sums, arrays, wide, dtype, out)
         if out is not None:
-            return tuple(_sum_into(*one, arrays, wide, given) for one, given in zip(sums, out, strict=True))
+            return tuple(sum_into(*one, arrays, wide, given) for one, given in zip(sums, out, strict=True))
         found = []
         for weights, chosen in sums:
-            total = _sum(weights, chosen, arrays, wide, None) if weights else torch.zeros_like(arrays[0], dtype=dtype)
+            total = sum_of(weights, chosen, arrays, wide, None) if weights else torch.zeros_like(arrays[0], dtype=dtype)
             found.append(total if total.dtype is dtype else total.to(dtype))
         return tuple(found)
 
@@ -110,12 +107,10 @@ class TorchBackend(ArrayAPIBackend[torch.Tensor]):
         check_out(out, like, taken)
 
     def constant(self, values: Any, dtype: Any = None, device: Any = None) -> torch.Tensor:
-        # Modes, such as those of export, torch.func and inference, are a thread's own: in a new one none is on.
         place = torch.device("cpu") if device is None else self._device(device)
         if place == torch.device("cuda"):
             place = torch.device("cuda", torch.cuda.current_device())
-        with ThreadPoolExecutor(1) as alone:
-            return alone.submit(self.asarray, values, dtype, place).result()
+        return outside_modes(lambda: self.asarray(values, dtype, place))
 
     def beside(self, constant: torch.Tensor, array: torch.Tensor) -> torch.Tensor:
         # Fake tensors are not computed with real ones, and what is made of this one is not kept.
@@ -218,91 +213,4 @@ def _unwrapped(array: torch.Tensor) -> torch.Tensor:
     return array
 
 
-def _sum(
-    weights: Sequence[Any],
-    chosen: Sequence[int],
-    arrays: Sequence[torch.Tensor],
-    wide: torch.dtype,
-    out: torch.Tensor | None,
-) -> torch.Tensor:
-    """The sum in the dtype `wide`. One fused kernel a term and no temporary: it rounds once, where a product and a sum
-    would round twice. A single array of weight 1 in that dtype is returned as it is."""
-    first, total = weights[0], arrays[chosen[0]]
-    owned = total.dtype is not wide
-    if owned:
-        total = total.to(wide)
-    if type(first) is not float or first != 1.0:
-        if owned:
-            total = total.mul_(first)
-        elif type(first) is float and total.is_cpu and type(total) is torch.Tensor:
-            # torch makes a tensor of a number that it multiplies with, which takes longer than a small product does.
-            total = torch.add(_ZERO, total, alpha=first, out=out)
-        else:
-            total = torch.mul(total, first, out=out)
-        owned = True
-    for k in range(1, len(weights)):
-        weight, array = weights[k], arrays[chosen[k]]
-        if owned:
-            try:
-                total = total.add_(array, alpha=weight) if type(weight) is float else total.addcmul_(array, weight)
-                continue
-            except RuntimeError:  # under vmap, where the sum so far has no batch and this array has one
-                out = None
-        if type(weight) is float:
-            total = torch.add(total, array, alpha=weight, out=out)
-        else:
-            total = torch.addcmul(total, array.to(wide), weight, out=out)
-        owned = True
-    return total
-
-
-def _divisible(sums: Sequence[Terms], arrays: Sequence[torch.Tensor], wide: torch.dtype, dtype: torch.dtype) -> bool:
-    """Whether sums are better taken piece by piece, those of many terms and in half precision, and can be."""
-    return (
-        (wide is not dtype or any(len(weights) > 2 for weights, _ in sums))
-        and not torch.compiler.is_compiling()
-        and all(array.is_contiguous() for array in arrays)
-        and not (torch.is_grad_enabled() and any(array.requires_grad for array in arrays))
-        and all(type(weight) is float for weights, _ in sums for weight in weights)
-    )
-
-
-def _in_blocks(
-    sums: Sequence[Terms],
-    arrays: Sequence[torch.Tensor],
-    wide: torch.dtype,
-    dtype: torch.dtype,
-    out: Sequence[torch.Tensor] | None,
-) -> tuple[torch.Tensor, ...]:
-    """The sums, piece by piece, so that each array is read from memory once and none is widened as a whole."""
-    copies = [out is None and weights == (1.0,) and arrays[chosen[0]].dtype is dtype for weights, chosen in sums]
-    found = tuple(
-        arrays[chosen[0]] if copy else torch.empty_like(arrays[0], dtype=dtype) if out is None else out[k]
-        for k, (copy, (_, chosen)) in enumerate(zip(copies, sums, strict=True))
-    )
-    into = [(*one, result.view(-1)) for one, result, copy in zip(sums, found, copies, strict=True) if not copy]
-    flat = {k: arrays[k].view(-1) for _, chosen, _ in into for k in chosen}
-    for first in range(0, arrays[0].numel(), BLOCK) if into else ():
-        block = slice(first, first + BLOCK)
-        pieces: Any = {k: array[block].to(wide) for k, array in flat.items()}
-        for weights, chosen, result in into:
-            _sum_into(weights, chosen, pieces, wide, result[block])
-    return found
-
-
-def _sum_into(
-    weights: Sequence[Any],
-    chosen: Sequence[int],
-    arrays: Sequence[torch.Tensor],
-    wide: torch.dtype,
-    out: torch.Tensor,
-) -> torch.Tensor:
-    """`_sum`, written to `out`."""
-    if not weights:
-        return out.zero_()
-    total = _sum(weights, chosen, arrays, wide, out if out.dtype is wide else None)
-    return out if total is out else out.copy_(total)
-
-
 BACKEND = TorchBackend()
-_ZERO = BACKEND.constant(np.zeros((), np.float32), "float32")

@@ -147,3 +147,14 @@ def kept_dtype(backend: Backend[Any], dtype: Any) -> Any:
         if isinstance(error, ScheduleError):
             raise
         raise ScheduleError(f"dtype must be a floating dtype of {backend.name}; given {shown(dtype)}.") from None
+
+
+def draws_of(name: str, layout: Layout, state: State[Any], noise: Any) -> tuple[Any, ...]:
+    """The noise operands of a row of the plan `name` that adds noise."""
+    draws: tuple[Any, ...] = noise if isinstance(noise, tuple) else () if noise is None else (noise,)
+    if len(draws) != layout.draws:
+        row = f"row {state.index}" if isinstance(state.index, int) else "a row"
+        raise ScheduleError(
+            f"{row} of {name} adds noise: give noise= as {layout.draws} array(s) of unit normals; given {len(draws)}."
+        )
+    return draws

@@ -11,7 +11,7 @@ from multisched.backends import B, Backend
 from multisched.errors import ScheduleError
 from multisched.table.kernel import advance, compiled, deviation, estimate, following, scaled
 from multisched.table.packed import Layout, Terms, Weights, gather
-from multisched.table.state import State, check_all, check_donated, check_out
+from multisched.table.state import State, check_all, check_donated, check_out, draws_of
 from multisched.values import FLOAT32, Value
 
 
@@ -226,7 +226,7 @@ class Stepper(Value, ABC):
         if compile:
             return self._step_compiled(backend, state, output, noise, out)
         layout, (weights, after) = self.layout, self._weights_at(backend, state)
-        draws = self._draws(state, noise) if weights.noisy else ()
+        draws = draws_of(self.name, layout, state, noise) if weights.noisy else ()
         check_all(backend, layout, state, output, draws)
         if out is not None:
             check_out(backend, state, out, output, draws)
@@ -238,7 +238,7 @@ class Stepper(Value, ABC):
     ) -> State[Any]:
         number = self._row_number(state)
         noisy = self.layout.noisy if number is None else self.needs_noise(number)
-        draws = self._draws(state, noise) if noisy else ()
+        draws = draws_of(self.name, self.layout, state, noise) if noisy else ()
         check_all(backend, self.layout, state, output, draws)
         sample = state.sample
         if number is None:
@@ -288,17 +288,6 @@ class Stepper(Value, ABC):
         mean = weights._replace(sums=(Terms(tuple(factors[k] for k in still), tuple(operands[k] for k in still)),))
         variance = sum(factor**2 for factor in factors[len(still) :])
         return advance(backend, layout, mean, state, output, ())[0], deviation(backend, variance)
-
-    def _draws(self, state: State[Any], noise: Any) -> tuple[Any, ...]:
-        """The noise operands."""
-        draws: tuple[Any, ...] = noise if isinstance(noise, tuple) else () if noise is None else (noise,)
-        if len(draws) != self.layout.draws:
-            row = f"row {state.index}" if isinstance(state.index, int) else "a row"
-            raise ScheduleError(
-                f"{row} of {self.name} adds noise: give noise= as {self.layout.draws} array(s) of unit normals; "
-                f"given {len(draws)}."
-            )
-        return draws
 
     def _check_memory(self, state: State[Any]) -> None:
         """The state has as many memory registers as the table."""
