@@ -21,6 +21,13 @@ FLOAT32_NOISE = _classes(
     "DPMSolverMultistepInverse DPMSolverMultistep FlowMatchEulerDiscrete FlowMatchHeunDiscrete FlowMatchLCM SCM"
 )
 """Classes that draw noise in float32; the others draw it in the dtype of the model's output."""
+AS_SAMPLE = _classes("LTXEulerAncestralRF MiniMaxH3 SASolver UniPCMultistep")
+"""Classes that return the next sample in the dtype of the sample."""
+AS_OUTPUT = _classes(
+    "DDPMWuerstchen EDMEuler EulerAncestralDiscrete EulerDiscrete FlowMapEulerDiscrete FlowMatchEulerDiscrete "
+    "FlowMatchHeunDiscrete FlowMatchLCM Helios"
+)
+"""Classes that return it in the dtype of the model's output; the others in the wider of the two."""
 NO_INTEGERS = _classes(
     "CMStochasticIterative EDMEuler EulerAncestralDiscrete EulerDiscrete FlowMatchEulerDiscrete "
     "FlowMatchHeunDiscrete FlowMatchLCM"
@@ -32,6 +39,12 @@ LEARNED = ("learned", "learned_range")
 COGVIDEO = "CogVideoXDPMScheduler"
 COSINE = {"CosineDPMSolverMultistepScheduler"}
 BROWNIAN = COSINE | {"DPMSolverSDEScheduler"}
+
+
+def dtypes(peer: str, sample: Any, output: Any) -> tuple[Any, Any]:
+    """The dtypes of the next sample and of what is returned beside it, for a sample and an output of two dtypes."""
+    wide = (sample[:0] + output[:0]).dtype  # promoted, as diffusers' sums are
+    return (output.dtype if peer in AS_OUTPUT else sample.dtype if peer in AS_SAMPLE else wide), wide
 
 
 def without_variance(output: Any, sample: Any) -> Any:

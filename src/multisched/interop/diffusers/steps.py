@@ -182,20 +182,20 @@ class Steps:
         wanted = {name: value for name, value in options.items() if name in STEP_OPTIONS}
         if any(value != getattr(run.recipe, name, value) for name, value in wanted.items()):
             raise ScheduleError(f"inside torch.compile a step of {self._peer} has the options of its configuration.")
-        row = None
-        if run.looked:
-            row = (run.times.to(timestep.device) - timestep.reshape(-1)[0]).abs().argmin()
+        row = (run.times.to(timestep.device) - timestep.reshape(-1)[0]).abs().argmin() if run.looked else None
         state, after = run.traced.step(row, sample, output, noise, options)
         return self._given(run.traced.plan, state, output, after, return_dict)
 
     def _given(self, plan: Plan, state: State[Any], output: torch.Tensor, after: State[Any], return_dict: bool) -> Any:
-        """What a step returns, in the dtype of the model's output."""
-        dtype, found = output.dtype, after.sample
+        """What a step returns, in the dtypes that diffusers has."""
+        dtype, wide, found = output.dtype, output.dtype, after.sample
+        if state.sample.dtype is not dtype:
+            dtype, wide = manners.dtypes(self._peer, state.sample, output)
         given: tuple[Any, ...] = (found if found.dtype is dtype else found.to(dtype),)
         if len(self._names) > 1:
             estimated = self._names[1] != "pred_noised_sample"
             found = plan.denoised(state, output) if estimated else plan.transition(state, output)[0]
-            given += (found if found.dtype is dtype else found.to(dtype),)
+            given += (found if found.dtype is wide else found.to(wide),)
         return self._output(*given) if return_dict else given
 
     def _place(self, run: Run, timestep: Any, options: dict[str, Any]) -> tuple[Plan, int]:
