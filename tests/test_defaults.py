@@ -209,6 +209,35 @@ def test_deviation_of_pure_noise():
     assert priors == {paths.LinearVP: 1.0, paths.VarianceExploding: 1.0, straight.Exploding: 0.0}
 
 
+def test_a_run_starts_at_its_level():
+    """Runs of the models that take no data into account there start as sigma times noise, to the last bit."""
+    for recipe in (ms.CMStochasticIterative(), ms.ConsistencyDecoder(), ms.ScoreSdeVe(), ms.KarrasVe()):
+        plan = recipe.plan(2)
+        np.testing.assert_allclose(plan.start(np.ones((1, 1))).sample[0, 0], plan.sigmas[0], rtol=1e-15)
+
+
+def test_flow_of_a_multistep_solver_starts_below_pure_noise():
+    """Where lambda is finite: diffusers' levels end 1e-6 below 1."""
+    recipe = ms.UniPCMultistep(use_flow_sigmas=True, prediction_type="flow_prediction")
+    np.testing.assert_allclose(recipe.plan(5).alphas[0], 1e-6, rtol=1e-9)
+
+
+def test_helios_cuts_as_imagen_does():
+    """It has no option for the share and the limit, which are those of the other recipes then."""
+    found = ms.Helios(thresholding=True).parts().denoised_transform
+    assert found == ms.DDPM(thresholding=True).parts().denoised_transform == ms.transforms.DynamicThreshold(0.995, 1.0)
+
+
+def test_limits_of_spaced_levels():
+    """Flow models have levels to 1, the wider path of those that begin above it has them to 1e6."""
+    made = {"use_karras_sigmas": True}
+    assert ms.FlowMatchEuler(**made, spaced_min=1.0).spaced_min == 1
+    assert ms.FlowMatchEuler(**made, spaced_min=0.1, spaced_max=1e6).spaced_max == 1e6
+    for given in ({"spaced_min": 1.0002}, {"spaced_min": 0.1, "spaced_max": 1.0002e6}):
+        with pytest.raises(ms.ScheduleError, match="must be in"):
+            ms.FlowMatchEuler(**made, **given)
+
+
 def test_sa_solver_adds_noise_in_the_middle():
     """ComfyUI's: from 20 to 80 % of the run's times."""
     for name in ("sa_solver", "sa_solver_pece"):
