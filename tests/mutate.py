@@ -77,7 +77,8 @@ CHOSEN = [
     "training",
 ]
 EARLY = ["defaults", "peers/test_configs", "coefficients", "comfy", "paths", "recommended", "samplers"]
-MORE = ("zoo", "runs", "properties", "orders_page", "peers/test_k_diffusion")
+TABLES = "adams,consistency,ddim,dpm,dpm_other,edm,flow_match,flow_other,helios,k_diffusion,multistep,score,sigma,vp"
+MORE = ("zoo", "runs", "properties", "orders_page", *(f"peers/test_{name}" for name in TABLES.split(",")))
 SLOW = ("every_number_of_steps", "told_its_own_level", "zoo_runs_on_every_name")
 COUNTING = {"order", "order_after", "_order", "weak_order", "draws", "memory", "outputs"}
 LIMIT = 60  # seconds of one mutant

@@ -114,6 +114,28 @@ def test_langevin_steps_and_a_prediction(norms, make, backend):
         np.testing.assert_allclose(found, wanted, rtol=1e-4, atol=1e-4)
 
 
+@pytest.mark.parametrize("omega", [-1e5, -8.0, 0.0, 10.0, 300.0])
+def test_an_output_scaled_about_its_mean(omega, make, backend):
+    """ACE-Step's logistic function between 0.9 and 1.1 (arXiv 2506.00045), which is a hyperbolic tangent."""
+    x = np.random.default_rng(2).normal(size=(2, 3, 4)) + 1.0
+    mean = x.mean(axis=(1, 2), keepdims=True)
+    wanted = mean + (1 + 0.1 * math.tanh(0.05 * omega)) * (x - mean)
+    found = backend.to_numpy(ms.transforms.MeanShift(omega)(backend, make(x)))
+    np.testing.assert_allclose(found, wanted, rtol=2e-6, atol=1e-6)
+
+
+@pytest.mark.parametrize("share", [-1.0, 0.0, 0.6, 1.0])
+def test_a_variance_that_the_model_learned(share, make, backend):
+    """Between its two bounds, even in the logarithm (arXiv 2102.09672, eq. 15)."""
+    small, large = 0.01, 0.04
+    output = make(np.stack([np.full((2, 3), 0.7), np.full((2, 3), share)], axis=1))
+    logs = math.log(small), math.log(large)
+    prediction, (drawn,) = ms.transforms.LearnedVariance()(backend, logs, output, (make(np.ones((2, 1, 3))),))
+    np.testing.assert_allclose(backend.to_numpy(prediction), np.full((2, 1, 3), 0.7), rtol=1e-6)
+    wanted = math.sqrt(large ** ((1 + share) / 2) * small ** ((1 - share) / 2))
+    np.testing.assert_allclose(backend.to_numpy(drawn), np.full((2, 1, 3), wanted), rtol=2e-6)
+
+
 @pytest.mark.host
 @pytest.mark.parametrize(("s_churn", "gamma"), [(2.0, 0.4), (9.0, math.sqrt(2) - 1)])
 def test_heun_with_churn_before_the_call(s_churn, gamma):

@@ -129,6 +129,11 @@ def test_every_number_of_calls_runs(kind, guidance):
         assert len(plan) == calls and np.all(np.isfinite(plan.folded.weights)) and np.all(np.diff(plan.sigmas) < 0)
 
 
+@pytest.mark.parametrize("kind", list(LIKE))
+def test_a_run_ends_at_the_clean_sample(kind):
+    assert best(LIKE[kind], 8).plan(8).sigmas[-1] == 0
+
+
 @pytest.mark.parametrize("kind", LIKE)
 def test_it_beats_euler_on_an_exact_model(kind):
     """On the flow of a Gaussian, which is known, at ten calls."""
