@@ -1,4 +1,4 @@
-"""What a reader of the API pages finds under each public name: a docstring, an example that runs, a line for each option."""
+"""What a reader of the API pages finds under each public name: a docstring, an example that runs, lines of options."""
 
 import contextlib
 import doctest
@@ -13,10 +13,27 @@ import pytest
 import multisched as ms
 from multisched.options import options_of
 
-ROOMS = (
-    "analysis backends digits editing guidance noise paths pictures predictions rl schedulers solvers spacings training "
-    "transforms interop.diffusers interop.flax interop.k_diffusion interop.mflux"
-).split()
+ROOMS = [
+    "analysis",
+    "backends",
+    "digits",
+    "editing",
+    "guidance",
+    "noise",
+    "paths",
+    "pictures",
+    "predictions",
+    "rl",
+    "schedulers",
+    "solvers",
+    "spacings",
+    "training",
+    "transforms",
+    "interop.diffusers",
+    "interop.flax",
+    "interop.k_diffusion",
+    "interop.mflux",
+]
 
 # Packages that an example needs, by its room.
 NEEDED = {"interop.diffusers": "diffusers", "interop.flax": "jax", "interop.mflux": "mlx", "pictures": "matplotlib"}
