@@ -28,23 +28,43 @@ class Transform(Protocol):
 
 
 def numbers_of(transform: Transform | None) -> tuple[float, ...]:
-    """The numbers of a transform that a step takes as operands."""
+    """The numbers of a transform that a step takes as operands.
+
+    Example:
+        >>> ms.transforms.numbers_of(ms.transforms.Clip(3.0)), ms.transforms.numbers_of(None)
+        ((3.0,), ())
+    """
     return getattr(transform, "numbers", ())
 
 
 def kind_of(transform: Transform) -> Transform:
-    """What is left of a transform without them."""
+    """What is left of a transform without them.
+
+    Example:
+        >>> ms.transforms.kind_of(ms.transforms.Clip(3.0)) == ms.transforms.kind_of(ms.transforms.Clip(1.0))
+        True
+    """
     return getattr(transform, "kind", transform)
 
 
 def apply(transform: Transform, backend: Backend[Any], array: Any, numbers: tuple[Any, ...]) -> Any:
-    """The array changed by a transform of this kind with these numbers, each a float or an array that broadcasts."""
+    """The array changed by a transform of this kind with these numbers, each a float or an array that broadcasts.
+
+    Example:
+        >>> ms.transforms.apply(ms.transforms.Clip(), ms.backends.get("numpy"), np.array([2.0]), (1.0,)).tolist()
+        [1.0]
+    """
     called: Any = transform
     return called(backend, array, numbers) if numbers else called(backend, array)
 
 
 class NoiseTransform(Protocol):
-    """A change made to the output and the noise of a row together, on the device; hashable, without state."""
+    """A change made to the output and the noise of a row together, on the device; hashable, without state.
+
+    Example:
+        >>> isinstance(ms.transforms.Langevin(), object)
+        True
+    """
 
     def __call__(
         self, backend: Backend[Any], parameters: tuple[Any, ...], output: Any, noise: tuple[Any, ...]
@@ -57,6 +77,11 @@ def split(backend: Backend[Any], output: Any, parts: int) -> tuple[Any, ...]:
 
     Raises:
         ScheduleError: if the axis does not divide into them.
+
+    Example:
+        >>> prediction, variance = ms.transforms.split(ms.backends.get("numpy"), np.zeros((1, 6, 8, 8)), 2)
+        >>> prediction.shape, variance.shape
+        ((1, 3, 8, 8), (1, 3, 8, 8))
     """
     if output.ndim < 2 or output.shape[1] % parts:
         raise ScheduleError(
@@ -75,6 +100,10 @@ class Clip:
 
     Raises:
         ScheduleError: limit is not positive.
+
+    Example:
+        >>> ms.transforms.Clip(1.0)(ms.backends.get("numpy"), np.array([-3.0, 0.5])).tolist()
+        [-1.0, 0.5]
     """
 
     limit: float = 1.0
@@ -114,6 +143,11 @@ class DynamicThreshold:
 
     Raises:
         ScheduleError: if the ratio is outside [0, 1], or the maximum not positive.
+
+    Example:
+        >>> x0 = np.array([[0.5, 1.0, 2.0, 4.0]])
+        >>> ms.transforms.DynamicThreshold(ratio=1.0, maximum=10.0)(ms.backends.get("numpy"), x0).tolist()
+        [[0.125, 0.25, 0.5, 1.0]]
     """
 
     ratio: float = 0.995
@@ -165,6 +199,13 @@ class LearnedVariance:
     Nichol and Dhariwal 2021 (arXiv 2102.09672, eq. 15). The output reaches from -1 to 1.
 
     The parameters of a row are (log small, log large); none where the output is the variance itself.
+
+    Example:
+        >>> output, z = np.array([[[0.7], [1.0]]]), np.ones((1, 1, 1))
+        >>> logs = float(np.log(0.01)), float(np.log(0.04))
+        >>> x, (noise,) = ms.transforms.LearnedVariance()(ms.backends.get("numpy"), logs, output, (z,))
+        >>> x.ravel().tolist(), noise.ravel().round(3).tolist()
+        ([0.7], [0.2])
     """
 
     def __call__(
@@ -197,6 +238,12 @@ class Langevin:
 
     Args:
         over: "sample" for the norms of each sample, "batch" for their means over the batch.
+
+    Example:
+        >>> backend, score, z = ms.backends.get("numpy"), np.array([[3.0, 4.0]]), np.array([[0.0, 10.0]])
+        >>> output, (noise,) = ms.transforms.Langevin()(backend, (0.5,), score, (z,))
+        >>> output.tolist(), noise.tolist()
+        ([[3.0, 4.0]], [[0.0, 10.0]])
     """
 
     over: Over = "sample"
@@ -240,6 +287,11 @@ class MeanShift:
 
     Raises:
         ScheduleError: omega is not finite, or `over` is another word.
+
+    Example:
+        >>> shifted = ms.transforms.MeanShift(omega=10.0)(ms.backends.get("numpy"), np.array([[0.0, 2.0]]))
+        >>> shifted.round(3).tolist(), round(ms.transforms.MeanShift(10.0).scale, 3)
+        ([[-0.046, 2.046]], 1.046)
     """
 
     omega: float

@@ -19,6 +19,11 @@ class Moments(NamedTuple):
     Attributes:
         mean: float64 (d,).
         covariance: float64 (d, d).
+
+    Example:
+        >>> moments = ms.analysis.moments(ms.FlowMatchEuler().plan(200), ms.analysis.Gaussian(1.0, 0.5))
+        >>> moments.mean.round(2).tolist(), moments.covariance.round(2).tolist()
+        ([1.0], [[0.25]])
     """
 
     mean: np.ndarray
@@ -37,6 +42,13 @@ class MultivariateGaussian(Distribution):
 
     Raises:
         ScheduleError: if they are of other shapes, not finite, or no covariance.
+
+    Example:
+        >>> target = ms.analysis.MultivariateGaussian([0.0, 0.0], [[1.0, 0.8], [0.8, 1.0]])
+        >>> model = ms.analysis.model_of(ms.DDIM(clip_sample=False), target)
+        >>> x = ms.sample(model, ms.DDIM(clip_sample=False).plan(50), ms.noise.normal((2000, 2), rng=0))
+        >>> np.cov(x.T).round(1).tolist()
+        [[1.0, 0.8], [0.8, 1.0]]
     """
 
     mean: Any

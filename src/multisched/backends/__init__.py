@@ -32,7 +32,12 @@ _static: list[type] = []  # classes whose values are constants of what is compil
 
 
 class Availability(NamedTuple):
-    """One line of `available()`: `version` and `devices` where it works, else `reason` says why not."""
+    """One line of `available()`: `version` and `devices` where it works, else `reason` says why not.
+
+    Example:
+        >>> ms.backends.Availability(name="numpy", version="2.0", devices=("cpu",), reason=None).devices
+        ('cpu',)
+    """
 
     name: str
     version: str | None
@@ -45,6 +50,10 @@ def get(name: str) -> Backend[Any]:
 
     Raises:
         ScheduleError: if the library is not installed, or does not speak the standard.
+
+    Example:
+        >>> ms.backends.get("numpy").name
+        'numpy'
     """
     if not isinstance(name, str):
         raise ScheduleError(f"a backend has a name, such as 'numpy'; given {shown(name)}.")
@@ -60,6 +69,10 @@ def of(array: Any) -> Backend[Any]:
 
     Raises:
         ScheduleError: `array` is no array of a known library.
+
+    Example:
+        >>> ms.backends.of(np.zeros(3)).name
+        'numpy'
     """
     kind = type(array)
     found = _by_type.get(kind)
@@ -85,7 +98,12 @@ def _of_type(kind: type, array: Any) -> Backend[Any]:
 
 
 def of_random(state: Any) -> Backend[Any] | None:
-    """The backend whose random state (a key, a generator) this is; None for anything else."""
+    """The backend whose random state (a key, a generator) this is; None for anything else.
+
+    Example:
+        >>> ms.backends.of_random(7) is None
+        True
+    """
     module = type(state).__module__.partition(".")[0]
     name = _MODULE_TO_NAME.get(module, module)
     if name not in BUILTIN or name == "numpy":
@@ -95,7 +113,12 @@ def of_random(state: Any) -> Backend[Any] | None:
 
 
 def resolve(backend: Any) -> Backend[Any]:
-    """A backend from its name, from itself, or from one of its arrays."""
+    """A backend from its name, from itself, or from one of its arrays.
+
+    Example:
+        >>> ms.backends.resolve("numpy") is ms.backends.resolve(ms.backends.get("numpy"))
+        True
+    """
     if isinstance(backend, str):
         return get(backend)
     return backend if hasattr(backend, "weighted_sum") else of(backend)
@@ -120,7 +143,12 @@ def _register(name: str, backend: Backend[Any], kinds: list[type]) -> None:
 
 
 def available() -> dict[str, Availability]:
-    """Every built-in and plugged-in backend by name: version and devices, or the reason why it is not to be had."""
+    """Every built-in and plugged-in backend by name: version and devices, or the reason why it is not to be had.
+
+    Example:
+        >>> ms.backends.available()["numpy"].devices
+        ('cpu',)
+    """
     return {name: _availability(name) for name in dict.fromkeys((*BUILTIN, *(point.name for point in _plugins())))}
 
 

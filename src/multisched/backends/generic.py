@@ -21,6 +21,12 @@ class ArrayAPIBackend(Generic[B]):
         name: top-level module of the library.
         xp: its array-API namespace.
         version: its version, for reports.
+
+    Example:
+        >>> import array_api_compat.numpy as xp
+        >>> backend = ms.backends.ArrayAPIBackend("plain", xp)
+        >>> backend.name, backend.asarray(np.ones(2), "float32", None).dtype.name
+        ('plain', 'float32')
     """
 
     mutable = True

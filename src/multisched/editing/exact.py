@@ -21,6 +21,10 @@ class Pair(NamedTuple):
         sample: the noise, or the image.
         partner: what is coupled with it: EDICT's other sample, or for BDIA that at the next point.
         low, partner_low: what is below their last bits.
+
+    Example:
+        >>> ms.editing.Pair._fields
+        ('sample', 'partner', 'low', 'partner_low')
     """
 
     sample: Any

@@ -164,6 +164,11 @@ class Chain(Guidance):
 
     Raises:
         ScheduleError: if one of them is no guidance.
+
+    Example:
+        >>> chain = ms.guidance.cfg(3.5) | ms.guidance.rescale(0.7)
+        >>> isinstance(chain, ms.guidance.Chain), len(chain.parts)
+        (True, 2)
     """
 
     parts: tuple[Guidance, ...]

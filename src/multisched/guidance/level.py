@@ -86,6 +86,11 @@ class Levels(Value):
         steps: of the whole schedule.
         prediction: of the plan.
         scales: (rows,) of the model's input; None where it is the sample itself.
+
+    Example:
+        >>> levels = ms.guidance.levels(ms.FlowMatchEuler().plan(4))
+        >>> levels.sigmas.round(3).tolist(), levels.steps
+        ([1.0, 0.667, 0.334, 0.001], 4)
     """
 
     alphas: Any

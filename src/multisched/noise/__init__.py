@@ -83,6 +83,13 @@ def normal(shape: tuple[int, ...], rng: Any = 0, backend: Any = "numpy", device:
     Raises:
         ScheduleError: if the shape is empty, the backend, device, dtype or rng is unknown, or the seeds are not as
             many as the samples.
+
+    Example:
+        >>> noise = ms.noise.normal((2, 2), rng=0)
+        >>> noise.astype(float).round(3).tolist()
+        [[0.047, -1.355], [0.326, -1.281]]
+        >>> bool(np.all(ms.noise.normal((3, 2), rng=0)[:2] == noise))
+        True
     """
     shape = _checked(shape)
     found = backends.resolve(backend)
@@ -144,6 +151,12 @@ def draw(
     Raises:
         ScheduleError: if the sample has no axis that counts samples, the source is for another number of them, or it
             is a path and the row crosses no interval.
+
+    Example:
+        >>> like = np.zeros((2, 3), np.float32)
+        >>> first, second = ms.noise.draw(ms.noise.PhiloxNoise(0), 5, (0, 1), like)
+        >>> first.shape, bool(np.any(first == second))
+        ((2, 3), False)
     """
     shape = tuple(sample.shape)
     if not shape:
@@ -161,7 +174,14 @@ def draw(
 
 
 def draw_row(source: NoiseSource, plan: Any, row: int, sample: B) -> tuple[B, ...] | None:
-    """`draw` for a row of a plan; None for a row that adds no noise."""
+    """`draw` for a row of a plan; None for a row that adds no noise.
+
+    Example:
+        >>> plan = ms.EulerAncestral().plan(4)
+        >>> (z,) = ms.noise.draw_row(ms.noise.HostNoise(0), plan, 0, np.zeros((2, 3), np.float32))
+        >>> z.shape, ms.noise.draw_row(ms.noise.HostNoise(0), plan, 3, np.zeros((2, 3), np.float32)) is None
+        ((2, 3), True)
+    """
     if not plan.needs_noise(row):
         return None
     interval = plan.rows.interval(row) if getattr(source, "wants_interval", False) else None

@@ -25,6 +25,14 @@ class NoiseSource(Protocol):
     """Unit normals by address; no state, so nothing is carried along and resuming is free.
 
     This one method is all that a custom source needs. The sources here are `Source`s, which may draw on a device.
+
+    Example:
+        >>> class Zeros:
+        ...     def normal(self, sample_ids, step, draw, shape):
+        ...         return np.zeros((len(sample_ids), *shape), np.float32)
+        >>> plan = ms.EulerAncestral().plan(4)
+        >>> ms.sample(lambda x, t: 0.0 * x, plan, np.ones((1, 2), np.float32), rng=Zeros()).shape
+        (1, 2)
     """
 
     def normal(self, sample_ids: Sequence[int], step: int, draw: int, shape: tuple[int, ...]) -> np.ndarray:
@@ -39,6 +47,12 @@ class Source(ABC):
         traceable: whether `normal_on` takes a step and a draw that are integer arrays of the backend: traced numbers
             inside jit, scan or compile.
         wants_interval: whether the noise of a row is a path's `increment` over the interval that the row crosses.
+
+    Example:
+        >>> issubclass(ms.noise.HostNoise, ms.noise.Source)
+        True
+        >>> ms.noise.HostNoise(0).traceable, ms.noise.PhiloxNoise(0).traceable
+        (False, True)
     """
 
     on_device: ClassVar[bool] = False

@@ -40,6 +40,14 @@ class BrownianNoise(Seeded):
     Raises:
         ScheduleError: if the depth is another, or the interval does not lead towards the clean sample (the noise of a
             corrector or of a step back belongs to no path), lies outside [0, 1] or within one leaf.
+
+    Example:
+        >>> source = ms.noise.BrownianNoise(0)
+        >>> whole = source.increment([0], 1.0, 0.2, 0, (4,))
+        >>> parts = [source.increment([0], *ends, 0, (4,)) for ends in ((1.0, 0.5), (0.5, 0.2))]
+        >>> joined = (0.5**0.5 * parts[0] + 0.3**0.5 * parts[1]) / 0.8**0.5
+        >>> whole.shape, bool(np.allclose(whole, joined, atol=1e-4))
+        ((1, 4), True)
     """
 
     wants_interval = True

@@ -32,6 +32,13 @@ class FrameworkNoise(Source):
 
     Raises:
         ScheduleError: if a part of the batch is asked for.
+
+    Example:
+        >>> try:
+        ...     ms.noise.FrameworkNoise(np.random.default_rng(0))
+        ... except ms.ScheduleError as error:
+        ...     print(error)
+        FrameworkNoise takes a key of JAX or MLX, or a torch.Generator.
     """
 
     state: Any

@@ -55,6 +55,12 @@ class HostNoise(Seeded):
     The bits are the same on every machine. Uniforms have 24 bits, which `PhiloxNoise` shares; no normal exceeds 5.9.
 
     Takes the arguments of `Seeded`.
+
+    Example:
+        >>> z = ms.noise.HostNoise(0).normal([0, 1], step=3, draw=0, shape=(2,))
+        >>> again = ms.noise.HostNoise(0).normal([1], step=3, draw=0, shape=(2,))
+        >>> z.shape, z.dtype.name, bool(np.all(z[1] == again[0]))
+        ((2, 2), 'float32', True)
     """
 
     def normal(self, sample_ids: Ids, step: int, draw: int, shape: Shape) -> np.ndarray:
@@ -82,6 +88,10 @@ def source(rng: Any) -> NoiseSource:
 
     Raises:
         ScheduleError: if it is anything else, or a seed is none.
+
+    Example:
+        >>> type(ms.noise.source(7)).__name__, type(ms.noise.source(np.random.default_rng(0))).__name__
+        ('HostNoise', 'HostNoise')
     """
     if isinstance(rng, np.random.Generator):
         return HostNoise(int(rng.integers(2**63)))

@@ -23,6 +23,11 @@ class NativeNoise(Seeded):
     seed is a hash (BLAKE2b) of the address, cut to 63 bits, so that two addresses may in principle meet.
 
     Takes the arguments of `Seeded`.
+
+    Example:
+        >>> z = ms.noise.draw(ms.noise.NativeNoise(0), 0, (0,), np.zeros((2, 3), np.float32))[0]
+        >>> z.shape, z.dtype.name
+        ((2, 3), 'float32')
     """
 
     on_device = True

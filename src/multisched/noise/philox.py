@@ -31,6 +31,12 @@ class PhiloxNoise(Seeded):
     Inside jit, scan and compile the step may be a traced integer array, 0-d or one per sample.
 
     Takes the arguments of `Seeded`.
+
+    Example:
+        >>> one = ms.noise.PhiloxNoise(0).normal([0], 0, 0, (1000,))
+        >>> other = ms.noise.HostNoise(0).normal([0], 0, 0, (1000,))
+        >>> bool(np.allclose(one, other, atol=1e-5)), round(float(one.std()), 1)
+        (True, 1.0)
     """
 
     on_device = True

@@ -27,6 +27,12 @@ class OffsetNoise(Wrapper):
 
     Raises:
         ScheduleError: if the strength is negative, or the shape does not have that axis.
+
+    Example:
+        >>> z = ms.noise.OffsetNoise(0, strength=1.0).normal([0, 1], 0, 0, (1, 64, 64))
+        >>> means = z.mean(axis=(1, 2, 3))
+        >>> bool(np.all(np.abs(means) > 0.03)), z.shape
+        (True, (2, 1, 64, 64))
     """
 
     strength: float = 0.1
@@ -61,6 +67,11 @@ class PyramidNoise(Wrapper):
 
     Raises:
         ScheduleError: if the discount or the number of levels is outside these, or the shape does not have that axis.
+
+    Example:
+        >>> z = ms.noise.PyramidNoise(0, discount=0.9).normal([0], 0, 0, (1, 32, 32))
+        >>> z.shape, bool(np.corrcoef(z[0, 0, :, :-1].ravel(), z[0, 0, :, 1:].ravel())[0, 1] > 0.2)
+        ((1, 1, 32, 32), True)
     """
 
     discount: float = 0.9
@@ -106,6 +117,12 @@ class ColouredNoise(Wrapper):
 
     Raises:
         ScheduleError: beta or axes outside these, or a sample of fewer axes.
+
+    Example:
+        >>> pink = ms.noise.ColouredNoise(0, beta=1.0).normal([0], 0, 0, (3, 32, 32))
+        >>> power = np.abs(np.fft.fft2(pink)) ** 2
+        >>> pink.shape, bool(power[:, 0, 1].mean() > 4 * power[:, 0, 16].mean())
+        ((1, 3, 32, 32), True)
     """
 
     beta: float = 1.0

@@ -38,6 +38,11 @@ class TorchCudaNoise(Seeded):
     Raises:
         ScheduleError: if a wave or number of calls is below 1, the batch has more than `wave` elements, or a draw is
             beyond `calls`.
+
+    Example:
+        >>> z = ms.noise.normal((1, 2, 2), rng=ms.noise.TorchCudaNoise(0))
+        >>> z.astype(float).round(4).tolist()  # of torch.randn(1, 2, 2, device="cuda") after torch.manual_seed(0)
+        [[[-0.9247, -0.4253], [-2.6438, 0.1452]]]
     """
 
     wave: int = 40_960

@@ -45,6 +45,12 @@ class Select(Around):
 
     Raises:
         ScheduleError: if an id is no whole number >= 0, or the batch has another number of samples.
+
+    Example:
+        >>> request = ms.noise.Select(ms.noise.HostNoise(0), ids=(7,))
+        >>> alone = request.normal([0], 0, 0, (3,))
+        >>> bool(np.all(alone == ms.noise.HostNoise(0).normal([7], 0, 0, (3,))))
+        True
     """
 
     source: Any

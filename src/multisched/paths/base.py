@@ -13,7 +13,12 @@ from multisched.paths.lookup import numbers
 
 
 class Point(NamedTuple):
-    """A point of a path: what is passed to the model there, the level, and the scale of what the model sees."""
+    """A point of a path: what is passed to the model there, the level, and the scale of what the model sees.
+
+    Example:
+        >>> ms.paths.Point(timestep=250.0, alpha=0.75, sigma=0.25, scale=1.0).alpha
+        0.75
+    """
 
     timestep: Any
     alpha: Any
@@ -28,6 +33,10 @@ class Points(NamedTuple):
         noise: (steps,) the `noise` of a path.
         times: (steps,) what is passed to the model, where it is not that of the levels.
         levels: (alphas, sigmas), (steps,) each.
+
+    Example:
+        >>> ms.paths.Points(noise=np.array([1.0, 0.5])).noise.tolist()
+        [1.0, 0.5]
     """
 
     noise: Any = None
@@ -53,6 +62,11 @@ class Path(ABC):
 
     Attributes:
         prior: weight of unit-variance data in the first sample of a run, see `Grid`.
+
+    Example:
+        >>> path = ms.paths.Straight()
+        >>> isinstance(path, ms.paths.Path), [float(one[0]) for one in path.levels(np.array([250.0]))]
+        (True, [0.75, 0.25])
     """
 
     num_train_timesteps: int

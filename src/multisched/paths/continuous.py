@@ -100,6 +100,12 @@ class Cosine(_Timed):
 
     Raises:
         ScheduleError: if a number is out of range.
+
+    Example:
+        >>> path = ms.paths.Cosine(s=0.0)
+        >>> alpha, sigma = path.levels(np.array([0.0, 0.5, 1.0]))
+        >>> alpha.round(3).tolist(), sigma.round(3).tolist()
+        ([1.0, 0.707, 0.01], [0.01, 0.707, 1.0])
     """
 
     prior: ClassVar[float | None] = None
@@ -153,6 +159,11 @@ class TrigFlow(_Timed):
 
     Args:
         sigma_data: standard deviation of the data.
+
+    Example:
+        >>> alpha, sigma = ms.paths.TrigFlow(sigma_data=0.5).levels(np.array([0.0, np.pi / 4]))
+        >>> alpha.round(4).tolist(), sigma.round(4).tolist()
+        ([1.0, 0.7071], [0.0, 0.3536])
     """
 
     top = 1.5708
@@ -186,6 +197,11 @@ class LinearVP(_Timed):
     Args:
         beta_min: the rate at t = 0.
         beta_max: the rate at t = 1.
+
+    Example:
+        >>> alpha, sigma = ms.paths.LinearVP(0.1, 20.0).levels(np.array([1.0]))
+        >>> round(float(alpha[0]), 5), round(float(np.exp(-0.25 * (20.0 - 0.1) - 0.5 * 0.1)), 5)
+        (0.00657, 0.00657)
     """
 
     beta_min: float = 0.1
@@ -208,7 +224,13 @@ class LinearVP(_Timed):
 
 @dataclass(frozen=True)
 class Circle(_Timed):
-    """alpha = cos(pi t / 2), sigma = sin(pi t / 2) (Crowson's v-diffusion, its code)."""
+    """alpha = cos(pi t / 2), sigma = sin(pi t / 2) (Crowson's v-diffusion, its code).
+
+    Example:
+        >>> alpha, sigma = ms.paths.Circle().levels(np.array([0.0, 0.5, 1.0]))
+        >>> alpha.round(3).tolist(), sigma.round(3).tolist()
+        ([1.0, 0.707, 0.0], [0.0, 0.707, 1.0])
+    """
 
     def _levels(self, xp: Any, t: Any) -> tuple[Any, Any]:
         return xp.sin(math.pi / 2 * (1 - t)), xp.sin(math.pi / 2 * t)

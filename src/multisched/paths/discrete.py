@@ -39,6 +39,10 @@ class Betas:
 
     Raises:
         ScheduleError: if an option is not one of those named, or the numbers are no betas.
+
+    Example:
+        >>> ms.paths.Betas(5, beta_start=0.1, beta_end=0.5).values.astype(float).round(2).tolist()
+        [0.1, 0.2, 0.3, 0.4, 0.5]
     """
 
     num_train_timesteps: int = 1000
@@ -84,6 +88,12 @@ class Discrete(Path):
 
     Raises:
         ScheduleError: if an option is not one of those named, or the numbers make no path.
+
+    Example:
+        >>> path = ms.paths.Discrete(ms.paths.Betas(1000, 0.0001, 0.02))
+        >>> alpha, sigma = path.levels(np.array([0.0, 999.0]))
+        >>> (alpha**2).round(5).tolist(), (alpha**2 + sigma**2).round(12).tolist()
+        ([0.9999, 4e-05], [1.0, 1.0])
     """
 
     betas: Betas = field(default_factory=Betas)

@@ -40,6 +40,11 @@ class VarianceExploding(Path):
 
     Raises:
         ScheduleError: if an option is not one of those named, or a number is out of range.
+
+    Example:
+        >>> path = ms.paths.VarianceExploding()
+        >>> float(path.levels(np.array([0.25 * np.log(80.0)]))[1].round(3)[0])
+        80.0
     """
 
     prior: ClassVar[float | None] = 1.0

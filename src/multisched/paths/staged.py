@@ -40,6 +40,11 @@ class Staged(Straight):
 
     Raises:
         ScheduleError: if an option is not one of those named, or a number is out of range.
+
+    Example:
+        >>> path = ms.Helios().parts().path
+        >>> path.stages, path.stage_range
+        (3, (0.0, 0.3333333333333333, 0.6666666666666666, 1.0))
     """
 
     shift: float = 1.0
@@ -139,6 +144,11 @@ class Staged(Straight):
 
 
 class CurvedStage(Staged):
-    """The same with its levels taken for sigma / alpha on the variance-preserving path."""
+    """The same with its levels taken for sigma / alpha on the variance-preserving path.
+
+    Example:
+        >>> isinstance(ms.Helios(use_flow_sigmas=False).parts().path, ms.paths.CurvedStage)
+        True
+    """
 
     curved: ClassVar[bool] = True

@@ -33,6 +33,11 @@ class Straight(Path):
 
     Raises:
         ScheduleError: if a number is out of range.
+
+    Example:
+        >>> alpha, sigma = ms.paths.Straight().levels(np.array([0.0, 250.0, 1000.0]))
+        >>> alpha.tolist(), sigma.tolist()
+        ([1.0, 0.75, 0.0], [0.0, 0.25, 1.0])
     """
 
     num_train_timesteps: int = 1000
@@ -125,7 +130,13 @@ def _opened(name: str, values: Any, top: float) -> np.ndarray:
 
 @dataclass(frozen=True)
 class Exploding(Straight):
-    """The times of `Straight` on the path x0 + sigma * noise, for levels above 1."""
+    """The times of `Straight` on the path x0 + sigma * noise, for levels above 1.
+
+    Example:
+        >>> alpha, sigma = ms.paths.Exploding().levels(np.array([100.0, 1000.0, 14000.0]))
+        >>> alpha.tolist(), sigma.tolist()
+        ([1.0, 1.0, 1.0], [0.1, 1.0, 14.0])
+    """
 
     prior: ClassVar[float | None] = 0.0
 

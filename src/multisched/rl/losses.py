@@ -44,7 +44,12 @@ def advantages(rewards: B, group: int, eps: float = 1e-4) -> B:
 
 
 def ratio(log_probs: B, old: B) -> B:
-    """exp(log_probs - old): how much more probable a step is under the policy than under the one that took it."""
+    """exp(log_probs - old): how much more probable a step is under the policy than under the one that took it.
+
+    Example:
+        >>> ms.rl.ratio(np.array([0.0, np.log(2.0)]), np.zeros(2)).round(6).tolist()
+        [1.0, 2.0]
+    """
     backend = backends.of(log_probs)
     check_alike(log_probs, old, "the old log-probabilities", "new ones")
     new: Any = log_probs
@@ -65,6 +70,10 @@ def ppo_clip(log_probs: B, old: B, advantages: Any, clip: float = 0.2) -> B:
 
     Raises:
         ScheduleError: if the arrays do not go together, or clip is not positive.
+
+    Example:
+        >>> ms.rl.ppo_clip(np.log(np.array([1.5, 1.05])), np.zeros(2), np.array([1.0, 1.0]), clip=0.2).round(2).tolist()
+        [-1.2, -1.05]
     """
     _positive("clip", clip)
     backend, r = backends.of(log_probs), ratio(log_probs, old)
@@ -87,6 +96,10 @@ def kl(mean: B, reference: B, std: Any, reduce: Reduce = "sum") -> B:
 
     Raises:
         ScheduleError: if the arrays do not go together, or std is a number that is not positive.
+
+    Example:
+        >>> ms.rl.kl(np.array([[1.0, 0.0]]), np.zeros((1, 2)), np.array([[0.5, 0.5]])).tolist()
+        [2.0]
     """
     option("reduce", reduce, REDUCTIONS)
     check_alike(mean, reference, "the reference", "mean")

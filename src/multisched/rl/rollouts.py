@@ -20,6 +20,12 @@ class Scores(NamedTuple, Generic[B]):
         log_probs: (noisy rows, samples), or with reduce="none" (noisy rows, samples, ...).
         means: (noisy rows, samples, ...).
         stds: (noisy rows,).
+
+    Example:
+        >>> plan, model = ms.rl.plan("flow_grpo", ms.FlowMatchEuler(), 4), lambda x, t: 0.5 * x
+        >>> run = ms.rl.rollout(model, plan, np.ones((2, 3)), rng=0)
+        >>> ms.rl.rescore(model, plan, run).means.shape
+        (4, 2, 3)
     """
 
     log_probs: B
@@ -36,6 +42,12 @@ class Rollout(NamedTuple, Generic[B]):
         memory: of each register of the solver, (rows + 1, samples, ...).
         noises: of each draw, (noisy rows, samples, ...).
         log_probs, means, stds: as of `Scores`.
+
+    Example:
+        >>> plan = ms.rl.plan("flow_grpo", ms.FlowMatchEuler(), 4)
+        >>> run = ms.rl.rollout(lambda x, t: 0.5 * x, plan, np.ones((2, 3)), rng=0)
+        >>> run._fields
+        ('sample', 'states', 'memory', 'noises', 'log_probs', 'means', 'stds')
     """
 
     sample: B
@@ -48,7 +60,12 @@ class Rollout(NamedTuple, Generic[B]):
 
 
 def noisy_rows(plan: Plan) -> tuple[int, ...]:
-    """The rows of a plan that add noise, which are those that have a log-probability."""
+    """The rows of a plan that add noise, which are those that have a log-probability.
+
+    Example:
+        >>> ms.rl.noisy_rows(ms.rl.plan("flow_grpo", ms.FlowMatchEuler(), 4))
+        (0, 1, 2, 3)
+    """
     return tuple(row for row in range(len(plan)) if plan.needs_noise(row))
 
 
@@ -132,6 +149,13 @@ def rescore(
 
     Raises:
         ScheduleError: if a row adds no noise, or the roll-out is not the plan's.
+
+    Example:
+        >>> plan, model = ms.rl.plan("flow_grpo", ms.FlowMatchEuler(), 4), lambda x, t: 0.5 * x
+        >>> run = ms.rl.rollout(model, plan, np.ones((2, 3)), rng=0)
+        >>> scores = ms.rl.rescore(model, plan, run)
+        >>> ms.rl.ratio(scores.log_probs, run.log_probs).tolist()
+        [[1.0, 1.0], [1.0, 1.0], [1.0, 1.0], [1.0, 1.0]]
     """
     every = _checked(plan, reduce)
     chosen = every if rows is None else tuple(rows)

@@ -47,6 +47,12 @@ class Adams(Solver):
 
     Raises:
         ScheduleError: if an option is not one of those named.
+
+    Example:
+        >>> recipe = ms.Scheduler(ms.paths.Straight(), ms.spacings.Even(), "flow_prediction", ms.solvers.Adams())
+        >>> plan = recipe.plan(10)
+        >>> len(plan), plan.order, round(ms.analysis.order(recipe, steps=(24, 48)), 1)
+        (10, 2, 2.0)
     """
 
     weights: Literal["exact", "even"] = "exact"

@@ -30,6 +30,12 @@ class AncestralRF(Solver):
 
     Raises:
         ScheduleError: if a setting is negative or not finite.
+
+    Example:
+        >>> solver = ms.solvers.AncestralRF(eta=1.0)
+        >>> plan = ms.Scheduler(ms.paths.Straight(), ms.spacings.Even(), "flow_prediction", solver).plan(4)
+        >>> [plan.needs_noise(row) for row in range(4)], plan.weak_order
+        ([True, True, True, False], 1)
     """
 
     eta: float = 1.0
@@ -85,6 +91,11 @@ class RescaledSDE(Solver):
 
     Raises:
         ScheduleError: if the noise mode is another, or a number is not positive.
+
+    Example:
+        >>> plan = ms.RFD4Proteina().plan(100)
+        >>> plan.stochastic, plan.weak_order
+        (True, 1)
     """
 
     order: ClassVar[int] = 0

@@ -51,6 +51,12 @@ class AngleAdams(Solver):
 
     Raises:
         ScheduleError: if an option is out of range, or the method cannot go along a grid.
+
+    Example:
+        >>> solver = ms.solvers.AngleAdams()
+        >>> recipe = ms.Scheduler(ms.paths.Straight(), ms.spacings.SoftLog(), "flow_prediction", solver)
+        >>> len(recipe.plan(10)), round(ms.analysis.order(recipe, steps=(24, 48)), 1)
+        (10, 3.0)
     """
 
     predictor: int = 2

@@ -25,6 +25,11 @@ class Estimate(NamedTuple):
         noise: the noise that goes with x0, so that x = alpha * x0 + sigma * noise.
         raw_noise: the noise that the model's output implies by itself. Differs from `noise` only under clipping.
         slope: what x0 gains per unit of x, at the same output and before any clipping.
+
+    Example:
+        >>> estimate = ms.solvers.Estimate(x0=1.0, noise=0.5, raw_noise=0.5)
+        >>> 0.8 * estimate.x0 + 0.6 * estimate.noise
+        1.1
     """
 
     x0: Any
@@ -34,7 +39,12 @@ class Estimate(NamedTuple):
 
 
 class Next(NamedTuple):
-    """What an update leaves behind: the next sample and the memory registers."""
+    """What an update leaves behind: the next sample and the memory registers.
+
+    Example:
+        >>> ms.solvers.Next(sample=1.0, memory=(0.5,))
+        Next(sample=1.0, memory=(0.5,))
+    """
 
     sample: Any
     memory: tuple[Any, ...] = ()
@@ -62,6 +72,10 @@ class Solver(ABC):
             "mask" and "known" among the memory, a row's sample is blended: known where mask is 1.
         outputs: parts that the model's output is split into along its second axis.
         draws: noise draws per row.
+
+    Example:
+        >>> isinstance(ms.solvers.Euler(), ms.solvers.Solver), ms.solvers.Euler().order
+        (True, 1)
     """
 
     @property

@@ -32,6 +32,12 @@ class BDIA(Solver):
 
     Raises:
         ScheduleError: gamma outside [0, 1], or a grid that goes both ways, or to the noise with gamma = 0.
+
+    Example:
+        >>> solver = ms.solvers.BDIA()
+        >>> plan = ms.Scheduler(ms.paths.Straight(), ms.spacings.Even(), "flow_prediction", solver).plan(8)
+        >>> len(plan), plan.order, plan.tableau.registers
+        (8, 2, ('sample', 'before'))
     """
 
     memory: ClassVar[tuple[str, ...]] = ("before",)

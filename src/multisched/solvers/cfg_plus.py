@@ -48,6 +48,12 @@ class CFGPlusPlus(Solver):
 
     Raises:
         ScheduleError: if `solver` is no solver of one output, or another word is given.
+
+    Example:
+        >>> solver = ms.solvers.CFGPlusPlus()
+        >>> plan = ms.Scheduler(ms.paths.Straight(), ms.spacings.Even(), "flow_prediction", solver).plan(4)
+        >>> plan.tableau.operands
+        ('sample', 'output_0', 'output_1', 'x0')
     """
 
     solver: Solver = _EULER

@@ -20,6 +20,11 @@ class PingPong(Solver):
     Exact for a consistency model. It does not follow the probability flow, so it has no order of convergence to it, and
     with the model of such a flow the law of the samples does not converge: half of the variance is lost, however many
     the steps are. With the model's own noise in place of z it is `Euler`.
+
+    Example:
+        >>> plan = ms.FlowMatchPingPong().plan(4)
+        >>> [plan.needs_noise(row) for row in range(4)]
+        [True, True, True, False]
     """
 
     order: ClassVar[int] = 0
@@ -44,6 +49,11 @@ class LCM(PingPong):
 
     Raises:
         ScheduleError: if it is negative.
+
+    Example:
+        >>> plan = ms.LCM().plan(4)
+        >>> plan.noise_draws, [plan.needs_noise(row) for row in range(4)]
+        (1, [True, True, True, False])
     """
 
     timestep_scaling: float = 10.0
@@ -77,6 +87,11 @@ class Consistency(PingPong):
 
     Raises:
         ScheduleError: if a number is out of range.
+
+    Example:
+        >>> plan = ms.CMStochasticIterative(clip_denoised=False).plan(2)
+        >>> [plan.needs_noise(row) for row in range(2)], plan.sigmas.round(3).tolist()
+        ([True, False], [80.0, 2.24, 0.002])
     """
 
     sigma_min: float = 0.002
@@ -116,6 +131,11 @@ class TCD(Euler):
         x_next = renoise(x_s)
 
     With the model of a probability flow the law of the samples is of weak order 1.
+
+    Example:
+        >>> plan = ms.TCD().plan(4)
+        >>> [plan.needs_noise(row) for row in range(4)]
+        [True, True, True, False]
     """
 
     draws: ClassVar[int] = 1

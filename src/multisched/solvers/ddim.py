@@ -64,6 +64,11 @@ class RePaint(DDIM):
     Where the step after this begins at a noisier level (alpha_up, sigma_up), x_next is then noised up to it:
 
         x_up = a * x_next + sqrt(sigma_up^2 - (a * sigma_next)^2) * z',   a = alpha_up / alpha_next
+
+    Example:
+        >>> plan = ms.RePaint().plan(10)
+        >>> plan.inputs
+        ('original', 'mask')
     """
 
     order: ClassVar[int] = 0

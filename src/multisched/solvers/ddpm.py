@@ -34,6 +34,12 @@ class DDPM(Solver):
 
     Raises:
         ScheduleError: if the variance type is none of these.
+
+    Example:
+        >>> plan = ms.DDPM(clip_sample=False).plan(1000)
+        >>> target = ms.analysis.Gaussian(0.0, 0.5)
+        >>> round(float(ms.analysis.moments(plan, target).covariance[0, 0]) ** 0.5, 2)
+        0.5
     """
 
     order: ClassVar[int] = 0

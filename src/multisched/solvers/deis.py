@@ -30,6 +30,11 @@ class DEIS(Solver):
 
     Raises:
         ScheduleError: if a number is out of range, or the method cannot go along the grid.
+
+    Example:
+        >>> recipe = ms.Scheduler(ms.paths.Straight(), ms.spacings.Even(), "flow_prediction", ms.solvers.DEIS(most=3))
+        >>> len(recipe.plan(10)), round(ms.analysis.order(recipe, steps=(24, 48)), 1)
+        (10, 2.0)
     """
 
     most: int = 3

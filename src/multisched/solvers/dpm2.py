@@ -42,6 +42,11 @@ class Midpoint(Solver):
 
     Raises:
         ScheduleError: if `held` or `aim` is another word, eta lies outside [0, 1], or s_noise is negative.
+
+    Example:
+        >>> recipe = ms.sampler("dpm_2")
+        >>> len(recipe.plan(10)), round(ms.analysis.order(recipe, steps=(24, 48)), 1)
+        (19, 2.0)
     """
 
     order: ClassVar[int] = 2
@@ -107,6 +112,13 @@ class ChurnedMidpoint(Churn):
 
     Raises:
         ScheduleError: another word for `held`, a setting that is negative or NaN, or a grid that is not NumPy's.
+
+    Example:
+        >>> solver = ms.solvers.ChurnedMidpoint(s_churn=4.0)
+        >>> recipe = ms.Scheduler(ms.paths.VarianceExploding(), ms.spacings.Ramp() | ms.spacings.End(), "edm", solver)
+        >>> plan = recipe.plan(8)
+        >>> len(plan), plan.stochastic, round(float(plan.sigmas[0]), 3)
+        (15, True, 113.137)
     """
 
     order: ClassVar[int] = 2

@@ -21,6 +21,11 @@ class DPMFast(DPMSinglestep):
     places them, and groups of three fill the run; otherwise of order 2.
 
     Takes the options of `DPMSinglestep`.
+
+    Example:
+        >>> plan = ms.sampler("dpm_fast").plan(7)
+        >>> plan.rows.step.ravel().tolist(), plan.rows.stage.ravel().tolist()
+        ([0, 0, 0, 3, 3, 3, 6], [0, 1, 2, 0, 1, 2, 0])
     """
 
     solver_order: int = 3

@@ -25,6 +25,11 @@ class DPMMultistep(DPM):
 
     Args:
         euler_at_final: whether the last step has order 1 in any case.
+
+    Example:
+        >>> recipe = ms.sampler("dpmpp_2m")
+        >>> recipe.solver.solver_order, round(ms.analysis.order(recipe, steps=(24, 48)), 1)
+        (2, 2.0)
     """
 
     euler_at_final: bool = False

@@ -34,6 +34,12 @@ class DPMMultistepSDE(Solver):
 
     Raises:
         ScheduleError: if a setting is negative or not finite, or `solver_type` is another word.
+
+    Example:
+        >>> recipe = ms.sampler("dpmpp_2m_sde")
+        >>> plan = recipe.plan(10)
+        >>> len(plan), plan.weak_order, plan.noise_draws
+        (10, 2, 1)
     """
 
     most: int = 3

@@ -31,6 +31,12 @@ class DPMSinglestep(DPM):
         noise_k = decay * noise_(k - 1) + std * z_k,   decay and std of the way from grid point k - 1 to k
 
     Takes the options of `DPM`.
+
+    Example:
+        >>> solver = ms.solvers.DPMSinglestep()
+        >>> plan = ms.Scheduler(ms.paths.Straight(), ms.spacings.Even(), "flow_prediction", solver).plan(6)
+        >>> plan.rows.stage.ravel().tolist(), plan.order
+        ([0, 1, 0, 1, 0, 0], 2)
     """
 
     lower_order_final: bool = False

@@ -40,6 +40,12 @@ class EDICT(Solver):
     Raises:
         ScheduleError: p outside (0, 1], another word for `held`, a grid that goes both ways, or one with alpha = 0
             where the noise is held.
+
+    Example:
+        >>> solver = ms.solvers.EDICT(p=0.93, held="velocity")
+        >>> plan = ms.Scheduler(ms.paths.Straight(), ms.spacings.Even(), "flow_prediction", solver).plan(4)
+        >>> len(plan)
+        8
     """
 
     memory: ClassVar[tuple[str, ...]] = ("other",)

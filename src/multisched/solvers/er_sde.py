@@ -41,6 +41,12 @@ class ERSDE(Solver):
 
     Raises:
         ScheduleError: an option that is not one of those named, or a number out of range.
+
+    Example:
+        >>> solver = ms.solvers.ERSDE(phi="ode")
+        >>> recipe = ms.Scheduler(ms.paths.Straight(), ms.spacings.Even(), "flow_prediction", solver)
+        >>> round(ms.analysis.order(recipe, steps=(24, 48)), 1)
+        2.0
     """
 
     most: int = 3

@@ -120,6 +120,16 @@ class Euler(Churn):
 
     Raises:
         ScheduleError: if a setting is negative or NaN, or with churn the grid is not NumPy's.
+
+    Example:
+        >>> solver = ms.solvers.Euler()
+        >>> recipe = ms.Scheduler(ms.paths.Straight(), ms.spacings.Even(bottom=0.5), "flow_prediction", solver)
+        >>> print(recipe.plan(2))
+        Scheduler: 2 steps, 2 model calls, order 1, deterministic
+         row  timestep     alpha     sigma
+           0  1000.000  0.000000  1.000000  sample = +1 sample -0.5 output
+           1   500.000  0.500000  0.500000  sample = +1 sample -0.5 output
+         end            1.000000  0.000000
     """
 
     def _move(self, row: Rows, x: Any, model: Estimate, memory: tuple[Any, ...]) -> Next:

@@ -47,6 +47,12 @@ class ExponentialAdams(Solver):
 
     Raises:
         ScheduleError: if an option is not one of those named, or the method cannot go along the grid.
+
+    Example:
+        >>> unipc = ms.solvers.ExponentialAdams(data=True, predictor=2, corrector=3)
+        >>> recipe = ms.Scheduler(ms.paths.Straight(), ms.spacings.Even(), "flow_prediction", unipc)
+        >>> len(recipe.plan(10)), round(ms.analysis.order(recipe, steps=(24, 48)), 1)
+        (10, 2.0)
     """
 
     data: bool

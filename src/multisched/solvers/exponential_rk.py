@@ -88,6 +88,12 @@ class ExponentialRK(Solver):
 
     Raises:
         ScheduleError: another method, a negative number, or a grid that is not NumPy's.
+
+    Example:
+        >>> solver = ms.solvers.ExponentialRK("res_3s")
+        >>> recipe = ms.Scheduler(ms.paths.Straight(), ms.spacings.Even(), "flow_prediction", solver)
+        >>> len(recipe.plan(10)), round(ms.analysis.order(recipe, steps=(24, 48)), 1)
+        (26, 3.0)
     """
 
     method: Method = "res_2s"

@@ -25,6 +25,15 @@ class GradientEstimation(Solver):
 
     Raises:
         ScheduleError: if gamma is no number.
+
+    Example:
+        >>> print(ms.sampler("gradient_estimation", like=ms.FlowMatchEuler()).plan(timesteps=[1000, 750, 500]))
+        Scheduler: 3 steps, 3 model calls, order 1, deterministic
+         row  timestep     alpha     sigma
+           0  1000.000  0.000000  1.000000  sample = +1 sample -0.25 output; before = +1 output
+           1   750.000  0.250000  0.750000  sample = +1 sample +0.25 before -0.5 output; before = +1 output
+           2   500.000  0.500000  0.500000  sample = +1 sample -0.5 output; before = +1 output
+         end            1.000000  0.000000
     """
 
     memory: ClassVar[tuple[str, ...]] = ("before",)

@@ -30,6 +30,13 @@ class Heun(Churn):
 
     Raises:
         ScheduleError: if a setting is negative or NaN, or the steps of the grid do not join.
+
+    Example:
+        >>> solver = ms.solvers.ChurnedHeun(s_churn=4.0)
+        >>> recipe = ms.Scheduler(ms.paths.VarianceExploding(), ms.spacings.Ramp() | ms.spacings.End(), "edm", solver)
+        >>> plan = recipe.plan(8)
+        >>> len(plan), plan.stochastic, round(float(plan.sigmas[0]), 3)
+        (15, True, 113.137)
     """
 
     order: ClassVar[int] = 2

@@ -28,6 +28,11 @@ class HeunPlus(Solver):
 
     Raises:
         ScheduleError: if the steps of the grid do not join.
+
+    Example:
+        >>> plan = ms.sampler("heunpp2").plan(5)
+        >>> len(plan), plan.rows.stage.ravel().tolist()
+        (12, [0, 1, 2, 0, 1, 2, 0, 1, 2, 0, 1, 0])
     """
 
     memory: ClassVar[tuple[str, ...]] = ("euler", "first", "second")

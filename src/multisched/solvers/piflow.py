@@ -33,6 +33,11 @@ class PiFlow(Solver):
 
     Raises:
         ScheduleError: if a number is not positive, or a step begins at eps or rises.
+
+    Example:
+        >>> plan = ms.Piflow().plan(4)
+        >>> len(plan), plan.sigmas.round(3).tolist()
+        (4, [1.0, 0.926, 0.789, 0.455, 0.0])
     """
 
     n_grid: int = 10

@@ -32,6 +32,11 @@ class RESMultistep(Solver):
 
     Raises:
         ScheduleError: eta outside [0, 1] or a negative s_noise.
+
+    Example:
+        >>> recipe = ms.sampler("res_multistep")
+        >>> len(recipe.plan(10)), round(ms.analysis.order(recipe, steps=(24, 48)), 1)
+        (10, 2.0)
     """
 
     memory: ClassVar[tuple[str, ...]] = ("before",)

@@ -36,6 +36,11 @@ class Restarted(Solver):
 
     Raises:
         ScheduleError: if `solver` is none, s_noise is not positive, or the grid is not NumPy's.
+
+    Example:
+        >>> plan = ms.sampler("restart").plan(40)
+        >>> len(plan), sum(plan.needs_noise(row) for row in range(len(plan)))
+        (79, 2)
     """
 
     draws: ClassVar[int] = 1

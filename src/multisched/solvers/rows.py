@@ -49,6 +49,11 @@ class Rows(Value):
         final: whether the call is the last of its step; bool.
         grid: the grid of the run.
         opened: steps that it begins with and that another solver takes, see `Started`.
+
+    Example:
+        >>> rows = ms.FlowMatchHeun().plan(2).rows
+        >>> rows.stage.ravel().tolist(), rows.step.ravel().tolist(), rows.sigma.ravel().round(3).tolist()
+        ([0, 1, 0], [0, 0, 1], [1.0, 0.001, 0.001])
     """
 
     timestep: Any

@@ -24,6 +24,11 @@ class RungeKutta(Solver):
 
     Raises:
         ScheduleError: if the grid is not NumPy's.
+
+    Example:
+        >>> recipe = ms.sampler("rk4")
+        >>> len(recipe.plan(5)), round(ms.analysis.order(recipe, steps=(24, 48)), 1)
+        (17, 4.0)
     """
 
     order: ClassVar[int] = 4

@@ -37,6 +37,11 @@ class PredictorCorrector(Solver):
 
     Raises:
         ScheduleError: if an option is not one of those named, or a number is out of range.
+
+    Example:
+        >>> plan = ms.ScoreSdeVe(correct_steps=1).plan(3)
+        >>> plan.timesteps.round(2).tolist()
+        [1348.0, 1348.0, 3.67, 3.67, 0.01, 0.01]
     """
 
     order: ClassVar[int] = 0
@@ -94,6 +99,12 @@ class EulerMaruyama(Solver):
 
     Raises:
         ScheduleError: if a rate is negative.
+
+    Example:
+        >>> plan = ms.ScoreSdeVp().plan(1000)
+        >>> target = ms.analysis.Gaussian(0.0, 0.5)
+        >>> round(float(ms.analysis.moments(plan, target).covariance[0, 0]) ** 0.5, 2)
+        0.5
     """
 
     order: ClassVar[int] = 0

@@ -40,6 +40,11 @@ class StochasticAdams(Solver):
 
     Raises:
         ScheduleError: an option out of range, or a grid that the method cannot go along.
+
+    Example:
+        >>> plan = ms.sampler("sa_solver").plan(10)
+        >>> len(plan), plan.weak_order
+        (10, 2)
     """
 
     predictor: int = 3

@@ -30,6 +30,11 @@ class Straightened(Solver):
 
     Raises:
         ScheduleError: if `solver` is none, or the grid is not NumPy's.
+
+    Example:
+        >>> recipe = ms.Scheduler(ms.paths.Straight(), ms.spacings.Even(), "flow_prediction", ms.solvers.Straightened())
+        >>> round(ms.analysis.order(recipe, steps=(24, 48)), 1)
+        2.0
     """
 
     solver: Solver = _MIDPOINT

@@ -18,7 +18,12 @@ TimeShift = Literal["exponential", "linear"]
 
 
 class Asked(NamedTuple):
-    """Which run a plan was asked for, see `Recipe.plan`."""
+    """Which run a plan was asked for, see `Recipe.plan`.
+
+    Example:
+        >>> ms.spacings.Asked(n=4)
+        Asked(n=4, timesteps=None, sigmas=None, ratios=None, mu=None)
+    """
 
     n: int | None = None
     timesteps: Any = None
@@ -72,6 +77,12 @@ class Link(Spacing):
         closing: whether it comes after the end, and changes the whole grid.
         replaced: whether, though closing, it goes where a run is given another spacing than the recipe's own.
         on_given: whether it also acts on the lists that a user gives (`timesteps=`, `sigmas=`).
+
+    Example:
+        >>> isinstance(ms.spacings.Shift(3.0), ms.spacings.Link)
+        True
+        >>> print(ms.spacings.Trailing() | ms.spacings.Reversed())
+        Trailing(lambda_min=-inf) | Reversed()
     """
 
     placing: ClassVar[bool] = False
@@ -105,6 +116,13 @@ class Chain(Spacing):
 
     Raises:
         ScheduleError: if one of them is no link, or they stand in another order.
+
+    Example:
+        >>> chain = ms.spacings.Even() | ms.spacings.Shift(3.0)
+        >>> print(chain)
+        Even(top=1.0, bottom=None, spare=False, last_step=1.0) | Shift(factor=3.0, on_given=False)
+        >>> ms.FlowMatchEuler().plan(4, spacing=chain).sigmas.round(3).tolist()
+        [1.0, 0.857, 0.601, 0.003, 0.0]
     """
 
     parts: tuple[Link, ...]
@@ -205,7 +223,13 @@ def _no_mu(path: Path, asked: Asked) -> str:
 
 @dataclass(frozen=True)
 class Given(Link):
-    """Reads the lists that a user gives, as the path understands them."""
+    """Reads the lists that a user gives, as the path understands them.
+
+    Example:
+        >>> recipe = ms.Scheduler(ms.paths.Straight(), ms.spacings.Given(), "flow_prediction", ms.solvers.Euler())
+        >>> recipe.plan(sigmas=[1.0, 0.6, 0.1]).sigmas.tolist()
+        [1.0, 0.6, 0.1, 0.0]
+    """
 
     on_given: ClassVar[bool] = True
 
@@ -227,6 +251,11 @@ class End(Link):
 
     Raises:
         ScheduleError: if `to` is none of these.
+
+    Example:
+        >>> chain = ms.spacings.Even(bottom=0.2) | ms.spacings.End("last")
+        >>> ms.FlowMatchEuler().plan(3, spacing=chain).sigmas.round(3).tolist()
+        [1.0, 0.6, 0.2, 0.2]
     """
 
     on_given: ClassVar[bool] = True
@@ -267,6 +296,14 @@ class DynamicShift(Link):
     Args:
         kind: the factor is exp(mu) ("exponential") or mu ("linear").
         on_given: whether it acts on given lists too.
+
+    Example:
+        >>> chain = ms.spacings.Even() | ms.spacings.DynamicShift("linear")
+        >>> recipe = ms.Scheduler(ms.paths.Straight(), chain, "flow_prediction", ms.solvers.Euler())
+        >>> recipe.plan(4, mu=1.0).sigmas.round(3).tolist()
+        [1.0, 0.667, 0.334, 0.001, 0.0]
+        >>> recipe.plan(4, mu=3.0).sigmas.round(3).tolist()
+        [1.0, 0.857, 0.601, 0.003, 0.0]
     """
 
     kind: TimeShift = "exponential"

@@ -27,6 +27,10 @@ class Shift(Link):
 
     Raises:
         ScheduleError: if the factor is not positive.
+
+    Example:
+        >>> ms.FlowMatchEuler().plan(4, spacing=ms.spacings.Even() | ms.spacings.Shift(3.0)).sigmas.round(3).tolist()
+        [1.0, 0.857, 0.601, 0.003, 0.0]
     """
 
     factor: float = 1.0
@@ -53,6 +57,10 @@ class Terminal(Link):
 
     Raises:
         ScheduleError: if the level is out of range.
+
+    Example:
+        >>> ms.FlowMatchEuler().plan(4, spacing=ms.spacings.Even() | ms.spacings.Terminal(0.1)).sigmas.round(3).tolist()
+        [1.0, 0.7, 0.4, 0.1, 0.0]
     """
 
     level: float
@@ -86,6 +94,11 @@ class Respace(Link):
 
     Raises:
         ScheduleError: if the kind is not known, or the ends are out of order.
+
+    Example:
+        >>> chain = ms.spacings.Even(bottom=0.01) | ms.spacings.Respace("exponential") | ms.spacings.End()
+        >>> ms.FlowMatchEuler().plan(3, spacing=chain).sigmas.round(3).tolist()
+        [1.0, 0.1, 0.01, 0.0]
     """
 
     kind: levels.Kind
@@ -112,7 +125,14 @@ class Respace(Link):
 
 @dataclass(frozen=True)
 class RespaceRatios(Respace):
-    """`Respace` in sigma / alpha on a straight path too."""
+    """`Respace` in sigma / alpha on a straight path too.
+
+    Example:
+        >>> chain = ms.spacings.Leading(1) | ms.spacings.RespaceRatios("karras") | ms.spacings.End()
+        >>> plan = ms.DDIM().plan(4, spacing=chain)
+        >>> (plan.sigmas / plan.alphas).round(3).tolist()
+        [17.511, 3.304, 0.368, 0.015, 0.0]
+    """
 
     def __call__(self, path: Path, asked: Asked, made: Points) -> Points:
         return Points(path.of_ratio(self.placed(path, made)))
@@ -127,6 +147,13 @@ class Karras(Link):
 
     Raises:
         ScheduleError: if rho is out of range.
+
+    Example:
+        >>> chain = ms.spacings.Named("karras") | ms.spacings.End()
+        >>> ms.EDMEuler().plan(4, spacing=chain).sigmas.round(3).tolist()
+        [80.0, 9.723, 0.47, 0.002, 0.0]
+        >>> ms.EDMEuler().plan(4, spacing="karras") == ms.EDMEuler().plan(4, spacing=chain)
+        True
     """
 
     rho: float = 7.0
@@ -150,6 +177,11 @@ class Cap(Link):
 
     Raises:
         ScheduleError: if it is out of range.
+
+    Example:
+        >>> chain = ms.spacings.Even() | ms.spacings.Cap(0.9)
+        >>> ms.FlowMatchEuler().plan(4, spacing=chain).sigmas.round(3).tolist()
+        [0.9, 0.667, 0.334, 0.001, 0.0]
     """
 
     on_given: ClassVar[bool] = True
@@ -177,6 +209,13 @@ class Round(Link):
 
     Raises:
         ScheduleError: if it is neither.
+
+    Example:
+        >>> chain = ms.spacings.Linspace() | ms.spacings.End() | ms.spacings.Round("down")
+        >>> ms.DDIM().plan(5, spacing=chain).timesteps.tolist()
+        [999.0, 749.0, 500.0, 250.0, 0.0]
+        >>> ms.DDIM().plan(5, spacing=ms.spacings.Linspace()).timesteps.tolist()
+        [999.0, 749.0, 500.0, 250.0, 0.0]
     """
 
     on_given: ClassVar[bool] = True

@@ -21,7 +21,14 @@ from multisched.values import CALLS, STEPS, check_options, count
 @dataclass(frozen=True)
 class Reversed(Link):
     """The steps of a run taken backwards, from data to noise. At each the time that the step leads to is passed to the
-    model, as in DDIM inversion (Mokady et al. 2022, arXiv 2211.09794, section 3.1)."""
+    model, as in DDIM inversion (Mokady et al. 2022, arXiv 2211.09794, section 3.1).
+
+    Example:
+        >>> ms.DDIM().plan(4, spacing=ms.spacings.Trailing()).timesteps.tolist()
+        [999.0, 749.0, 499.0, 249.0]
+        >>> ms.DDIMInverse().plan(4).timesteps.tolist()
+        [0.0, 250.0, 500.0, 750.0]
+    """
 
     on_given: ClassVar[bool] = True
     closing: ClassVar[bool] = True
@@ -45,6 +52,11 @@ class Jumping(Link):
 
     Raises:
         ScheduleError: if one of them is not a count.
+
+    Example:
+        >>> chain = ms.spacings.Leading() | ms.spacings.Jumping(length=2, times=2)
+        >>> ms.RePaint().plan(10, spacing=chain).timesteps[:8].tolist()
+        [900.0, 800.0, 700.0, 600.0, 700.0, 600.0, 500.0, 400.0]
     """
 
     on_given: ClassVar[bool] = True
@@ -103,6 +115,11 @@ class Renoised(Link):
 
     Raises:
         ScheduleError: if it is out of range.
+
+    Example:
+        >>> chain = ms.spacings.Even() | ms.spacings.End() | ms.spacings.Renoised(0.3)
+        >>> ms.FlowMatchEuler().plan(3, spacing=chain).sigmas.round(3).tolist()
+        [1.0, 0.5, 0.001, 0.0]
     """
 
     on_given: ClassVar[bool] = True
@@ -130,6 +147,12 @@ class Inverse(Spacing):
 
     Args:
         down: the spacing of the run to the data.
+
+    Example:
+        >>> ms.DDIMInverse().plan(4).timesteps.tolist()
+        [0.0, 250.0, 500.0, 750.0]
+        >>> print(ms.DPMSolverMultistepInverse().parts().spacing)
+        Inverse(down=Linspace(lambda_min=-inf, spare=False, whole=True) | End(to=0.0, prior=None) | Round(how='down'))
     """
 
     down: Chain

@@ -27,6 +27,10 @@ class Skipping(Numbered):
 
     Raises:
         ScheduleError: if one of them is out of range.
+
+    Example:
+        >>> ms.LCM().plan(4).timesteps.tolist()
+        [999.0, 759.0, 499.0, 259.0]
     """
 
     original_inference_steps: int = 50
@@ -60,7 +64,12 @@ class Skipping(Numbered):
 @dataclass(frozen=True)
 class Decoder(Numbered):
     """16 * min(round(64 * i / n), 63), i = n .. 1 (Betker et al. 2023, the consistency decoder of DALL-E 3, its
-    code)."""
+    code).
+
+    Example:
+        >>> ms.ConsistencyDecoder().plan(2).timesteps.tolist()
+        [1008.0, 512.0]
+    """
 
     def numbers(self, path: Path, n: Any) -> np.ndarray:
         n = checks.steps(n, 32)
@@ -74,6 +83,11 @@ class Ramp(Link):
 
     Args:
         rho: the power.
+
+    Example:
+        >>> chain = ms.spacings.Ramp(rho=7.0) | ms.spacings.End()
+        >>> ms.EDMEuler().plan(4, spacing=chain).sigmas.round(3).tolist()
+        [80.0, 17.498, 2.504, 0.168, 0.0]
     """
 
     placing: ClassVar[bool] = True
@@ -104,6 +118,11 @@ class GivenPlaces(Given):
 
     Args:
         ramp: the levels.
+
+    Example:
+        >>> recipe = ms.CMStochasticIterative()
+        >>> recipe.plan(timesteps=[39, 0]).sigmas.round(3).tolist()
+        [80.0, 0.002, 0.002]
     """
 
     ramp: Ramp = Ramp()
@@ -126,6 +145,10 @@ class TwoTimes(Times):
 
     Raises:
         ScheduleError: if the times are out of order.
+
+    Example:
+        >>> ms.SCM().plan(2).timesteps.round(4).tolist()
+        [1.5708, 1.3]
     """
 
     middle: float | None = None

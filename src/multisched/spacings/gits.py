@@ -135,6 +135,10 @@ class GITS(Link):
 
     Raises:
         ScheduleError: if it is another.
+
+    Example:
+        >>> ms.DDIM().plan(4, spacing=ms.spacings.GITS()).sigmas.round(3).tolist()
+        [0.998, 0.921, 0.678, 0.344, 0.0]
     """
 
     placing: ClassVar[bool] = True

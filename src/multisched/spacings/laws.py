@@ -34,6 +34,10 @@ class Laplace(Link):
 
     Raises:
         ScheduleError: if a number is out of range, or so many steps have two at one end of the levels.
+
+    Example:
+        >>> ms.EDMEuler().plan(4, spacing=ms.spacings.Laplace()).sigmas.round(3).tolist()
+        [80.0, 1.225, 0.817, 0.003, 0.0]
     """
 
     placing: ClassVar[bool] = True
@@ -72,6 +76,10 @@ class VP(Link):
 
     Raises:
         ScheduleError: if a number is out of range.
+
+    Example:
+        >>> ms.EDMEuler().plan(4, spacing=ms.spacings.VP()).sigmas.round(3).tolist()
+        [152.167, 9.403, 1.462, 0.01, 0.0]
     """
 
     placing: ClassVar[bool] = True
@@ -108,6 +116,10 @@ class LogitNormal(Link):
 
     Raises:
         ScheduleError: if a number is out of range.
+
+    Example:
+        >>> ms.FlowMatchEuler().plan(4, spacing=ms.spacings.LogitNormal()).sigmas.round(3).tolist()
+        [1.0, 0.765, 0.5, 0.235, 0.0]
     """
 
     placing: ClassVar[bool] = True

@@ -82,6 +82,11 @@ class Named(Link):
 
     Raises:
         ScheduleError: if it is none of them.
+
+    Example:
+        >>> chain = ms.spacings.Named("karras") | ms.spacings.End()
+        >>> ms.EDMEuler().plan(4, spacing=chain).sigmas.round(3).tolist()
+        [80.0, 9.723, 0.47, 0.002, 0.0]
     """
 
     placing: ClassVar[bool] = True

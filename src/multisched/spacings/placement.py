@@ -65,6 +65,10 @@ class Leading(Clipped):
     Args:
         offset: added to each timestep.
         spare: whether n + 1 points are placed and the lowest is left out.
+
+    Example:
+        >>> ms.DDIM().plan(4, spacing=ms.spacings.Leading(offset=1)).timesteps.tolist()
+        [751.0, 501.0, 251.0, 1.0]
     """
 
     offset: int = 0
@@ -76,7 +80,12 @@ class Leading(Clipped):
 
 @dataclass(frozen=True)
 class Trailing(Clipped):
-    """round(T - i * T / n) - 1, i = 0 .. n-1 (arXiv 2305.08891, table 2)."""
+    """round(T - i * T / n) - 1, i = 0 .. n-1 (arXiv 2305.08891, table 2).
+
+    Example:
+        >>> ms.DDIM().plan(4, spacing=ms.spacings.Trailing()).timesteps.tolist()
+        [999.0, 749.0, 499.0, 249.0]
+    """
 
     def rule(self) -> dict[str, Any]:
         return {"spacing": "trailing"}
@@ -89,6 +98,10 @@ class Linspace(Clipped):
     Args:
         spare: whether n + 1 points are placed and the lowest is left out.
         whole: whether timesteps are rounded.
+
+    Example:
+        >>> ms.DDIM().plan(4, spacing=ms.spacings.Linspace()).timesteps.tolist()
+        [999.0, 666.0, 333.0, 0.0]
     """
 
     spare: bool = False
@@ -100,7 +113,12 @@ class Linspace(Clipped):
 
 @dataclass(frozen=True)
 class Simple(Clipped):
-    """T - 1 - floor(i * T / n), i = 0 .. n-1 (ComfyUI)."""
+    """T - 1 - floor(i * T / n), i = 0 .. n-1 (ComfyUI).
+
+    Example:
+        >>> ms.DDIM().plan(4, spacing=ms.spacings.Simple()).timesteps.tolist()
+        [999.0, 749.0, 499.0, 249.0]
+    """
 
     def rule(self) -> dict[str, Any]:
         return {"spacing": "simple"}
@@ -112,6 +130,10 @@ class SGMUniform(Clipped):
 
     Args:
         whole: whether timesteps are rounded.
+
+    Example:
+        >>> ms.DDIM().plan(4, spacing=ms.spacings.SGMUniform()).timesteps.tolist()
+        [999.0, 749.0, 500.0, 250.0]
     """
 
     whole: bool = True
@@ -122,7 +144,12 @@ class SGMUniform(Clipped):
 
 @dataclass(frozen=True)
 class DDIMUniform(Clipped):
-    """i * (T // n) + 1, i = n-1 .. 0 (the first DDIM code)."""
+    """i * (T // n) + 1, i = n-1 .. 0 (the first DDIM code).
+
+    Example:
+        >>> ms.DDIM().plan(4, spacing=ms.spacings.DDIMUniform()).timesteps.tolist()
+        [751.0, 501.0, 251.0, 1.0]
+    """
 
     def rule(self) -> dict[str, Any]:
         return {"spacing": "ddim_uniform"}
@@ -166,6 +193,12 @@ class Even(Link):
 
     Raises:
         ScheduleError: if the ends are out of order, or the share is out of range.
+
+    Example:
+        >>> ms.FlowMatchEuler().plan(4, spacing=ms.spacings.Even()).sigmas.round(3).tolist()
+        [1.0, 0.667, 0.334, 0.001, 0.0]
+        >>> ms.FlowMatchEuler().plan(4, spacing=ms.spacings.Even(bottom=0.1)).sigmas.round(3).tolist()
+        [1.0, 0.7, 0.4, 0.1, 0.0]
     """
 
     placing: ClassVar[bool] = True
@@ -197,7 +230,14 @@ class Even(Link):
 
 @dataclass(frozen=True)
 class Trained(Link):
-    """n levels between the noisiest and the cleanest that the model is trained on, to be spaced by a later link."""
+    """n levels between the noisiest and the cleanest that the model is trained on, to be spaced by a later link.
+
+    Example:
+        >>> print(ms.ScoreSdeVp().parts().spacing)
+        Times(top=1.0, bottom=0.001, spare=False) | End(to=0.0, prior=None)
+        >>> ms.ScoreSdeVp().plan(4).timesteps.round(3).tolist()
+        [1.0, 0.667, 0.334, 0.001]
+    """
 
     placing: ClassVar[bool] = True
 
@@ -214,6 +254,12 @@ class Times(Link):
         top: the latest; None for that of the path.
         bottom: the earliest.
         spare: whether n + 1 times are placed and the earliest is left out.
+
+    Example:
+        >>> ms.Scheduler(
+        ...     ms.paths.TrigFlow(), ms.spacings.Times(), "edm", ms.solvers.Consistency()
+        ... ).plan(2).timesteps.round(4).tolist()
+        [1.5708, 0.7854]
     """
 
     placing: ClassVar[bool] = True
@@ -246,6 +292,10 @@ class LinearQuadratic(Link):
 
     Raises:
         ScheduleError: if the threshold is out of range.
+
+    Example:
+        >>> ms.FlowMatchEuler().plan(8, spacing=ms.spacings.LinearQuadratic()).sigmas.round(3).tolist()
+        [1.0, 0.994, 0.988, 0.981, 0.975, 0.909, 0.725, 0.422, 0.0]
     """
 
     placing: ClassVar[bool] = True

@@ -27,6 +27,11 @@ def align_your_steps(model: str, n: int = 10) -> dict[str, np.ndarray]:
 
     Raises:
         ScheduleError: if the model is unknown, or there are fewer timesteps than steps.
+
+    Example:
+        >>> table = ms.spacings.align_your_steps("sdxl", 4)
+        >>> {name: values.round(3).tolist() for name, values in table.items()}
+        {'timesteps': [999.0, 661.0, 310.0, 80.0]}
     """
     checks.option("model", model, (*_TIMESTEPS, "svd"))
     trained = Discrete(Betas(beta_start=0.00085, beta_end=0.012, beta_schedule="scaled_linear"))

@@ -29,6 +29,10 @@ class Proteina(Link):
 
     Raises:
         ScheduleError: if the mode is another, there are less than 0 finer steps, or the multiplier is below 2.
+
+    Example:
+        >>> ms.RFD4Proteina(tail_steps=0).plan(4).timesteps.round(3).tolist()
+        [0.001, 0.691, 0.909, 0.978]
     """
 
     placing: ClassVar[bool] = True
@@ -60,6 +64,10 @@ class Stage(Link):
 
     Args:
         spare: points placed below those that a run visits.
+
+    Example:
+        >>> print(ms.Helios().parts().spacing)
+        Stage(spare=0) | Shift(factor=1.0, on_given=False) | End(to=0.0, prior=None)
     """
 
     placing: ClassVar[bool] = True
@@ -80,6 +88,10 @@ class SineTimes(Link):
     """Even in arcsin(sqrt(sigma)), on the path `paths.Circle` (Crowson's v-diffusion, its code).
 
     sigma_i = sin(pi / 2 * (1 - i / n))^2,   t_i = 2 / pi * arcsin(sigma_i)
+
+    Example:
+        >>> ms.MiniMaxH3().plan(4).sigmas.round(3).tolist()
+        [1.0, 0.973, 0.923, 0.8, 0.0]
     """
 
     placing: ClassVar[bool] = True
@@ -98,6 +110,12 @@ class OneRun(Link):
 
     Raises:
         ScheduleError: if they are no such list.
+
+    Example:
+        >>> chain = ms.spacings.OneRun((1.0, 0.5))
+        >>> recipe = ms.Scheduler(ms.paths.Straight(), chain, "flow_prediction", ms.solvers.Euler())
+        >>> recipe.plan(2).sigmas.round(4).tolist()
+        [0.001, 0.0003, 0.0]
     """
 
     placing: ClassVar[bool] = True
@@ -133,6 +151,11 @@ class Descent(Link):
 
     Raises:
         ScheduleError: if it is out of range.
+
+    Example:
+        >>> plan = ms.ScoreSdeVe(sampling_eps=0.1).plan(3)
+        >>> plan.timesteps.round(3).tolist()
+        [1348.0, 1348.0, 6.627, 6.627, 0.033, 0.033]
     """
 
     closing: ClassVar[bool] = True

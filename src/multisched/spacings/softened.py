@@ -32,6 +32,10 @@ class SoftLog(Link):
 
     Raises:
         ScheduleError: if a number is out of range, or the ends are out of order or beyond the path.
+
+    Example:
+        >>> ms.FlowMatchEuler().plan(6, spacing=ms.spacings.SoftLog()).sigmas.round(3).tolist()
+        [1.0, 0.779, 0.544, 0.333, 0.17, 0.058, 0.0]
     """
 
     placing: ClassVar[bool] = True

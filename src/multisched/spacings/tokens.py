@@ -104,6 +104,10 @@ class LTX2(Link):
 
     Raises:
         ScheduleError: if a number is out of range, or the path is not straight.
+
+    Example:
+        >>> ms.FlowMatchEuler().plan(4, spacing=ms.spacings.LTX2(tokens=4096)).sigmas.round(3).tolist()
+        [1.0, 0.867, 0.632, 0.1, 0.0]
     """
 
     placing: ClassVar[bool] = True

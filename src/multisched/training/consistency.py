@@ -18,6 +18,10 @@ class Target(NamedTuple, Generic[B]):
     Attributes:
         output: of the model, shaped as the sample.
         target: shaped as it.
+
+    Example:
+        >>> ms.training.Target(output=np.zeros(2), target=np.ones(2)).target.tolist()
+        [1.0, 1.0]
     """
 
     output: B
@@ -106,6 +110,10 @@ def pseudo_huber(one: B, other: B, c: float | None = None) -> B:
 
     Raises:
         ScheduleError: if the arrays do not go together, or c is not positive.
+
+    Example:
+        >>> ms.training.pseudo_huber(np.array([[3.0, 4.0]]), np.zeros((1, 2)), c=1e-3).round(3).tolist()
+        [4.999]
     """
     check_alike(one, other, "the other", "sample")
     chosen = 0.00054 * math.sqrt(math.prod(one.shape[1:])) if c is None else real("c", c)

@@ -29,7 +29,12 @@ from multisched.values import shown
 
 
 class Weight(ABC):
-    """A weight of a loss: frozen, hashable, of no backend. A call gives that of the squared error of an output."""
+    """A weight of a loss: frozen, hashable, of no backend. A call gives that of the squared error of an output.
+
+    Example:
+        >>> isinstance(ms.training.MinSNR(), ms.training.Weight)
+        True
+    """
 
     def __call__(self, recipe: Recipe, timesteps: Any, prediction: PredictionType | Prediction | None = None) -> Any:
         """The weight of a model's squared error at timesteps.
@@ -102,6 +107,11 @@ def log_snr_pdf(density: Density, recipe: Recipe, timesteps: Any) -> Any:
 
     Raises:
         ScheduleError: if it is a density of times, and the path is not straight.
+
+    Example:
+        >>> t = np.array([250.0, 500.0])
+        >>> ms.training.log_snr_pdf(ms.training.Uniform(), ms.FlowMatchEuler(), t).round(4).tolist()
+        [0.0938, 0.125]
     """
     alpha, sigma = recipe.levels(timesteps)
     if density.of == "ratio":

@@ -26,6 +26,10 @@ class Density(ABC):
     Attributes:
         of: what is drawn. "time": a share t in (0, 1) of the training time, from the cleanest; on the straight path t
             is sigma. "ratio": k = sigma / alpha, above 0.
+
+    Example:
+        >>> isinstance(ms.training.Uniform(), ms.training.Density)
+        True
     """
 
     of: ClassVar[Literal["time", "ratio"]] = "time"
@@ -212,6 +216,10 @@ class Shifted(Density):
 
     Raises:
         ScheduleError: if it is no density, or the factor is not positive.
+
+    Example:
+        >>> ms.training.Shifted(ms.training.Uniform(), 3.0).quantile(np.array([0.5])).round(3).tolist()
+        [0.75]
     """
 
     density: Density
@@ -243,6 +251,10 @@ def resolution_shift(tokens: float, base: float) -> float:
 
     Raises:
         ScheduleError: if a number is not positive.
+
+    Example:
+        >>> ms.training.resolution_shift(tokens=4096, base=1024)
+        2.0
     """
     given = {"tokens": real("tokens", tokens), "base": real("base", base)}
     for name, value in given.items():

@@ -20,6 +20,10 @@ class Constant(Weight):
 
     Args:
         of: that prediction type; None for the model's own.
+
+    Example:
+        >>> ms.training.Constant()(ms.FlowMatchEuler(), np.array([100.0, 900.0])).tolist()
+        [1.0, 1.0]
     """
 
     of: PredictionType | None = None
@@ -45,7 +49,12 @@ class Constant(Weight):
 
 @dataclass(frozen=True)
 class TruncatedSNR(Weight):
-    """max(SNR, 1) of x0's error (Salimans and Ho 2022, arXiv 2202.00512, section 4)."""
+    """max(SNR, 1) of x0's error (Salimans and Ho 2022, arXiv 2202.00512, section 4).
+
+    Example:
+        >>> ms.training.TruncatedSNR()(ms.DDPM(), np.array([0, 500])).round(4).tolist()
+        [1.0, 11.854]
+    """
 
     def of_noise(self, xp: Any, p: Any, q: Any) -> Any:
         return xp.maximum(1.0 + 0.0 * p, q / p)
@@ -64,6 +73,13 @@ class MinSNR(Weight):
 
     Args:
         gamma: 5 in the paper.
+
+    Example:
+        >>> recipe = ms.DDPM()
+        >>> recipe.snr(np.array([0, 500])).round(2).tolist()
+        [9997.34, 0.08]
+        >>> ms.training.MinSNR(5.0)(recipe, np.array([0, 500])).round(4).tolist()
+        [0.0005, 1.0]
     """
 
     gamma: float = 5.0
@@ -99,6 +115,10 @@ class SoftMinSNR(_Soft):
 
     Args:
         gamma: 4 in the paper.
+
+    Example:
+        >>> ms.training.SoftMinSNR(4.0)(ms.DDPM(), np.array([0, 500])).round(4).tolist()
+        [0.0004, 0.9793]
     """
 
     gamma: float = 4.0
@@ -121,6 +141,10 @@ class Sigmoid(_Soft):
 
     Args:
         bias: log SNR at which the weight is a half.
+
+    Example:
+        >>> ms.training.Sigmoid(0.0)(ms.FlowMatchEuler(), np.array([500.0])).round(4).tolist()
+        [0.125]
     """
 
     bias: float = 0.0
@@ -142,6 +166,10 @@ class P2(Weight):
     Args:
         k: 1 in the paper.
         gamma: 0.5 or 1 in the paper; 0 is `Constant("epsilon")`.
+
+    Example:
+        >>> ms.training.P2(k=1.0, gamma=1.0)(ms.DDPM(), np.array([0, 500])).round(4).tolist()
+        [0.0001, 0.9222]
     """
 
     k: float = 1.0
@@ -165,6 +193,10 @@ class EDM(Weight):
 
     Args:
         sigma_data: standard deviation of the data, above 0.
+
+    Example:
+        >>> ms.training.EDM(0.5)(ms.EDMEuler(), ms.EDMEuler().plan(3).timesteps).round(4).tolist()
+        [1.0, 1.0, 1.0]
     """
 
     sigma_data: float = 0.5
@@ -184,7 +216,12 @@ class EDM(Weight):
 
 @dataclass(frozen=True)
 class Debiased(Weight):
-    """1 / sqrt(SNR) of the noise's error (Yu et al. 2023, arXiv 2310.08442)."""
+    """1 / sqrt(SNR) of the noise's error (Yu et al. 2023, arXiv 2310.08442).
+
+    Example:
+        >>> ms.training.Debiased()(ms.DDPM(), np.array([0, 500])).round(4).tolist()
+        [0.01, 3.443]
+    """
 
     def of_noise(self, xp: Any, p: Any, q: Any) -> Any:
         return xp.sqrt(q / p)
@@ -203,6 +240,11 @@ class ByDensity(Weight):
 
     Args:
         density: of a time, such as `LogitNormal`, `Mode` or `CosMap`.
+
+    Example:
+        >>> weight = ms.training.ByDensity(ms.training.LogitNormal())
+        >>> weight(ms.FlowMatchEuler(), np.array([100.0, 500.0])).round(4).tolist()
+        [0.3966, 1.5958]
     """
 
     density: Density = field(default_factory=CosMap)
