@@ -97,10 +97,9 @@ def sample_adaptive(
             another library than JAX.
 
     Example:
-        >>> import multisched as ms
         >>> recipe = ms.FlowMatchEuler(shift=3.0)
         >>> model = ms.analysis.model_of(recipe, ms.analysis.Gaussian(mean=0.4, std=0.6))
-        >>> found = sample_adaptive(model, recipe, ms.noise.normal((4, 8)))
+        >>> found = ms.sample_adaptive(model, recipe, ms.noise.normal((4, 8)))
         >>> found.sample.shape, bool(found.accepted.max() < 100)
         ((4, 8), True)
     """

@@ -74,11 +74,10 @@ def log_likelihood(
             an option is not one of those named.
 
     Example:
-        >>> import multisched as ms
         >>> recipe = ms.FlowMatchEuler()
         >>> model = ms.analysis.model_of(recipe, ms.analysis.Gaussian(mean=0.5, std=0.3))
         >>> sample = 0.5 + 0.3 * ms.noise.normal((2, 4)).astype("float64")
-        >>> found = log_likelihood(model, recipe.plan(20), sample, trace="exact", derivative="differences")
+        >>> found = ms.log_likelihood(model, recipe.plan(20), sample, trace="exact", derivative="differences")
         >>> wanted = ms.log_prob(sample, 0.0 * sample + 0.5, 0.3)
         >>> bool((abs(found.log_prob - wanted) < 1e-3).all())
         True

@@ -43,7 +43,6 @@ def order(
             are above rounding.
 
     Example:
-        >>> import multisched as ms
         >>> round(ms.analysis.order(ms.FlowMatchHeun()), 1)
         2.0
     """

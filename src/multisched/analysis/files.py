@@ -33,7 +33,7 @@ def save(plan: Plan, file: str | Path) -> None:
         >>> import tempfile, multisched as ms
         >>> plan = ms.FlowMatchEuler(shift=3.0).plan(4)
         >>> with tempfile.TemporaryDirectory() as folder:
-        ...     save(plan, f"{folder}/plan.json")
+        ...     ms.analysis.save(plan, f"{folder}/plan.json")
         ...     load(f"{folder}/plan.json") == plan
         True
     """

@@ -58,7 +58,6 @@ def fit(
             flow; if a number is out of range; or if the model's output is not finite, or has another shape.
 
     Example:
-        >>> import multisched as ms
         >>> recipe, target = ms.FlowMatchEuler(), ms.analysis.Mixture([[-1.0], [1.0]], 0.3)
         >>> model, noises = ms.analysis.model_of(recipe, target), ms.noise.normal((100, 1))
         >>> plan = recipe.plan(6)

@@ -114,7 +114,6 @@ def moments(
         ScheduleError: if the steps are not linear in the sample, as with clipping, or need more than noise to start.
 
     Example:
-        >>> import multisched as ms
         >>> target = ms.analysis.MultivariateGaussian([1.0, 0.0], [[1.0, 0.5], [0.5, 1.0]])
         >>> ms.analysis.moments(ms.FlowMatchEuler().plan(200), target).covariance.round(1).tolist()
         [[1.0, 0.5], [0.5, 1.0]]

@@ -32,7 +32,6 @@ class Network:
         weights: by name, arrays of one library, see `network.shapes`.
 
     Example:
-        >>> import multisched as ms
         >>> from multisched import digits
         >>> net = digits.load("numpy")
         >>> noise = ms.noise.normal((2, 1, 8, 8), rng=0, backend="numpy")

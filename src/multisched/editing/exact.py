@@ -65,7 +65,6 @@ def exact_sample(model: Callable[[B, Any], B], plan: Any, start: Any) -> Pair:
         ScheduleError: if the solver is another, an option of the plan changes x0, or it is called inside jit.
 
     Example:
-        >>> import numpy as np, multisched as ms
         >>> recipe = ms.Scheduler(ms.paths.Straight(), "simple", "flow_prediction", ms.solvers.BDIA(0.9))
         >>> model, plan = lambda x, t: np.tanh(3 * x + t / 1000), recipe.plan(10)
         >>> image = np.linspace(-1, 1, 4)[None]

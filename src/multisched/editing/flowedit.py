@@ -55,7 +55,6 @@ def flow_edit(
             model.
 
     Example:
-        >>> import numpy as np, multisched as ms
         >>> recipe = ms.FlowMatchEuler()
         >>> low, high = (ms.analysis.model_of(recipe, ms.analysis.Gaussian(m, 0.1)) for m in (0.0, 1.0))
         >>> x0 = np.full((1, 1), 0.05)

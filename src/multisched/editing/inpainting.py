@@ -51,7 +51,6 @@ def inpaint(
         ScheduleError: if arrays do not go together, the loop is unknown, or it is no plan.
 
     Example:
-        >>> import numpy as np, multisched as ms
         >>> recipe = ms.FlowMatchEuler()
         >>> model = ms.analysis.model_of(recipe, ms.analysis.Gaussian(0.5, 0.1))
         >>> noise, image = ms.noise.normal((1, 4), rng=0), np.full((1, 4), 0.25, np.float32)

@@ -107,7 +107,6 @@ def invert(
         ScheduleError: as `inverse`.
 
     Example:
-        >>> import numpy as np, multisched as ms
         >>> recipe = ms.FlowMatchHeun()
         >>> model = ms.analysis.model_of(recipe, ms.analysis.Gaussian(0.5, 0.5))
         >>> noise = ms.editing.invert(model, recipe.plan(40), np.full((1, 1), 1.0))

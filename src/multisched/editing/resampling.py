@@ -51,7 +51,6 @@ def repaint(
         ScheduleError: as `inpaint`, or if the solver looks back, or the noise is that of one path.
 
     Example:
-        >>> import numpy as np, multisched as ms
         >>> recipe = ms.DDIM(clip_sample=False, eta=1.0)
         >>> model = ms.analysis.model_of(recipe, ms.analysis.Gaussian(0.5, 0.1))
         >>> noise, image = ms.noise.normal((1, 4), rng=0), np.full((1, 4), 0.25, np.float32)

@@ -49,7 +49,6 @@ def handover(
         ScheduleError: if the boundary is no number, the loop is unknown, or it is no plan.
 
     Example:
-        >>> import multisched as ms
         >>> recipe, asked = ms.FlowMatchEuler(), []
         >>> models = [lambda x, t, name=name: asked.append(name) or x for name in ("base", "refiner")]
         >>> _ = ms.editing.handover(*models, recipe.plan(4), ms.noise.normal((1, 2)), boundary=500)
@@ -109,7 +108,6 @@ def upscale(
         ScheduleError: if one of them is no plan, or it begins with pure noise, which would forget the base's picture.
 
     Example:
-        >>> import numpy as np, multisched as ms
         >>> recipe = ms.FlowMatchEuler()
         >>> model = ms.analysis.model_of(recipe, ms.analysis.Gaussian(0.5, 0.1))
         >>> half, rest = recipe.plan(8, stop=4), recipe.plan(8, start=3)

@@ -27,7 +27,6 @@ class Interval(Guidance):
         ScheduleError: if it is no guidance, or the interval is empty.
 
     Example:
-        >>> import multisched as ms
         >>> guidance = ms.guidance.interval(ms.guidance.cfg(3.5), 0.2, 0.8)
         >>> [len(guidance.at(level).branches) for level in ms.guidance.levels(ms.FlowMatchEuler().plan(5))]
         [1, 2, 2, 2, 1]

@@ -33,7 +33,7 @@ class Level:
 
     Example:
         >>> from multisched.predictions import Prediction
-        >>> Level(0.25, 0.75, prediction=Prediction("flow_prediction")).weights("x0")
+        >>> ms.guidance.Level(0.25, 0.75, prediction=Prediction("flow_prediction")).weights("x0")
         (1.0, -0.75)
     """
 
@@ -162,8 +162,7 @@ def levels(plan: Any) -> Levels:
         ScheduleError: if the plan's levels are traced, so that they have no values yet.
 
     Example:
-        >>> import multisched as ms
-        >>> [round(one.sigma, 3) for one in levels(ms.FlowMatchEuler().plan(4))]
+        >>> [round(one.sigma, 3) for one in ms.guidance.levels(ms.FlowMatchEuler().plan(4))]
         [1.0, 0.667, 0.334, 0.001]
     """
     if not hasattr(plan, "rows"):

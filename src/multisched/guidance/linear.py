@@ -24,7 +24,6 @@ class ClassifierFree(Scaled):
         ScheduleError: if the scale is no finite number, or not one for each sample.
 
     Example:
-        >>> import multisched as ms
         >>> ms.guidance.interval(ms.guidance.cfg(3.5), 0.2, 0.8) | ms.guidance.rescale(0.7)
         interval(cfg(3.5), low=0.2, high=0.8) | rescale(0.7)
     """

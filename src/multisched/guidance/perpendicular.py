@@ -31,7 +31,6 @@ class Perpendicular(Scaled):
         ScheduleError: if a number is not finite.
 
     Example:
-        >>> import multisched as ms
         >>> ms.guidance.perp_neg(7.5, {"blurry": 0.5, "text": 1.0}).branches
         ('conditional', 'unconditional', 'blurry', 'text')
     """

@@ -20,7 +20,6 @@ class PlusPlus(Guidance):
         ScheduleError: if it is neither.
 
     Example:
-        >>> import multisched as ms
         >>> recipe = ms.Scheduler(ms.paths.Discrete(), "karras", "epsilon", ms.solvers.CFGPlusPlus())
         >>> double = lambda x, t, c: x * c
         >>> noise = ms.noise.normal((2, 3), rng=0)

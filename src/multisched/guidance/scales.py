@@ -98,7 +98,6 @@ class Dynamic:
         ScheduleError: if a number is not finite, or the shape another word.
 
     Example:
-        >>> import multisched as ms
         >>> ramp = ms.guidance.dynamic(4.0, least=1.0)
         >>> [ramp(level) for level in ms.guidance.levels(ms.FlowMatchEuler().plan(4))]
         [1.0, 2.0, 4.0, 6.0]

@@ -54,7 +54,7 @@ def from_config(config: Any, like: Any = None) -> Recipe:
         ScheduleError: if it is none of these, or says what multisched does not have.
 
     Example:
-        >>> recipe = from_config("Steps: 20, Sampler: DPM++ 2M, Schedule type: Karras, CFG scale: 7")
+        >>> recipe = ms.from_config("Steps: 20, Sampler: DPM++ 2M, Schedule type: Karras, CFG scale: 7")
         >>> recipe.plan(20)
         <Scheduler: 20 steps, 20 model calls, order 2, deterministic>
         >>> dict(recipe.report.ignored)["Steps"]

@@ -203,14 +203,14 @@ def sampler(
         ScheduleError: if the name, the spacing or an option is unknown, or `like` is nothing of the kind.
 
     Example:
-        >>> recipe = sampler("dpmpp_2m", spacing="karras")
+        >>> recipe = ms.sampler("dpmpp_2m", spacing="karras")
         >>> recipe.plan(20)
         <Scheduler: 20 steps, 20 model calls, order 2, deterministic>
-        >>> recipe == sampler("DPM++ 2M Karras")
+        >>> recipe == ms.sampler("DPM++ 2M Karras")
         True
-        >>> len(sampler("Restart").plan(20))  # Heun's method, with 9 of the steps a restart
+        >>> len(ms.sampler("Restart").plan(20))  # Heun's method, with 9 of the steps a restart
         39
-        >>> sampler("auto", like=Straight(), calls=4).plan(4).sigmas.round(2).tolist()
+        >>> ms.sampler("auto", like=Straight(), calls=4).plan(4).sigmas.round(2).tolist()
         [1.0, 0.72, 0.44, 0.2, 0.0]
     """
     if name == "auto":

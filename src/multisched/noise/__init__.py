@@ -121,7 +121,6 @@ def uniform(
         ScheduleError: as `normal`, or if the step is traced and the source is drawn on the host.
 
     Example:
-        >>> import multisched as ms
         >>> ms.noise.uniform((3,), rng=0, step=5).astype(float).round(3).tolist()
         [0.297, 0.665, 0.967]
     """

@@ -24,8 +24,7 @@ def advantages(rewards: B, group: int, eps: float = 1e-4) -> B:
         ScheduleError: if the samples are no whole number of groups, or eps is not positive.
 
     Example:
-        >>> import numpy as np
-        >>> advantages(np.array([1.0, 3.0, 5.0, 5.0]), group=2, eps=1e-9).round(6).tolist()
+        >>> ms.rl.advantages(np.array([1.0, 3.0, 5.0, 5.0]), group=2, eps=1e-9).round(6).tolist()
         [-1.0, 1.0, 0.0, 0.0]
     """
     backend, group = backends.of(rewards), count("group", group)

@@ -44,8 +44,7 @@ def plan(
         ScheduleError: if the name is unknown, the window is not within 0..n, or as `Recipe.plan`.
 
     Example:
-        >>> import multisched as ms
-        >>> mixed = plan("flow_grpo", ms.FlowMatchEuler(shift=3.0), 8, window=(2, 4))
+        >>> mixed = ms.rl.plan("flow_grpo", ms.FlowMatchEuler(shift=3.0), 8, window=(2, 4))
         >>> ms.rl.noisy_rows(mixed)
         (2, 3)
     """
@@ -98,7 +97,7 @@ def window(iteration: int, steps: int, size: int = 4, stride: int = 1, every: in
         ScheduleError: if a number is no count, or the window is longer than the plan.
 
     Example:
-        >>> [window(k, steps=10, size=4, every=25) for k in (0, 24, 25, 9999)]
+        >>> [ms.rl.window(k, steps=10, size=4, every=25) for k in (0, 24, 25, 9999)]
         [(0, 4), (0, 4), (1, 5), (6, 10)]
     """
     steps, size = count("steps", steps), count("size", size, steps)

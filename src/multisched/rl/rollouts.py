@@ -94,9 +94,8 @@ def rollout(
         ScheduleError: if no row of the plan adds noise, or as `ms.sample` and `Plan.transition`.
 
     Example:
-        >>> import multisched as ms
         >>> plan = ms.rl.plan("flow_grpo", ms.FlowMatchEuler(), 6)
-        >>> run = rollout(lambda x, t: 0.5 * x, plan, ms.noise.normal((2, 3)), rng=1)
+        >>> run = ms.rl.rollout(lambda x, t: 0.5 * x, plan, ms.noise.normal((2, 3)), rng=1)
         >>> run.states.shape, run.log_probs.shape
         ((7, 2, 3), (6, 2))
         >>> bool((ms.rl.rescore(lambda x, t: 0.5 * x, plan, run).log_probs == run.log_probs).all())

@@ -90,7 +90,7 @@ def named() -> "dict[str, type[Recipe]]":
     """Every named recipe by its name.
 
     Example:
-        >>> named()["DDIM"]().plan(10)
+        >>> ms.schedulers.named()["DDIM"]().plan(10)
         <DDIM: 10 steps, 10 model calls, order 1, deterministic>
     """
     room, others = sys.modules[__name__], ("base", "forward", "quirk")

@@ -263,7 +263,6 @@ class Scheduler(Recipe):
         ScheduleError: if one of them is no such thing.
 
     Example:
-        >>> import multisched as ms
         >>> path, spacing = ms.paths.Straight(), ms.spacings.Even(1.0, 0.25)
         >>> ms.Scheduler(path, spacing, "flow_prediction", ms.solvers.Euler()).plan(4).timesteps.tolist()
         [1000.0, 750.0, 500.0, 250.0]

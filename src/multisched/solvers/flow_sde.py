@@ -46,8 +46,6 @@ class FlowSDE(Solver):
         ScheduleError: if the rule is another, noise_level is out of range, or the times are not in order in [0, 1].
 
     Example:
-        >>> import numpy as np
-        >>> import multisched as ms
         >>> plan = ms.sampler("flow_grpo", like=ms.FlowMatchEuler(shift=3.0), noise_level=0.7).plan(10)
         >>> state, velocity, z = np.ones((3, 1, 4))
         >>> state = plan.start(state)

@@ -43,7 +43,7 @@ class Started(Solver):
 
     Example:
         >>> from multisched.solvers import DPMMultistep, ExponentialRK, Started
-        >>> DPMMultistep(3).order, Started(DPMMultistep(3), ExponentialRK("res_2s")).order
+        >>> DPMMultistep(3).order, ms.solvers.Started(DPMMultistep(3), ExponentialRK("res_2s")).order
         (2, 3)
     """
 

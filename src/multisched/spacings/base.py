@@ -41,7 +41,6 @@ class Spacing(ABC):
     """Where the steps of a run stand on a path; frozen and hashable. Spacings are joined by `|`.
 
     Example:
-        >>> import multisched as ms
         >>> from multisched.spacings import Even, Shift
         >>> ms.FlowMatchEuler().plan(4, spacing=Even(1.0, 0.25) | Shift(3.0)).sigmas.tolist()
         [1.0, 0.9, 0.75, 0.5, 0.0]

@@ -38,10 +38,9 @@ class Restart(Link):
             steps than a run may have.
 
     Example:
-        >>> import multisched as ms
         >>> from multisched.spacings import Even, Restart
         >>> recipe = ms.Scheduler(ms.paths.Straight(), Even(), "flow_prediction", ms.solvers.Restarted())
-        >>> plan = recipe.plan(4, spacing=Even(1.0, 0.25) | Restart(((1.0, 3.0, 2, 1),)))
+        >>> plan = recipe.plan(4, spacing=Even(1.0, 0.25) | ms.spacings.Restart(((1.0, 3.0, 2, 1),)))
         >>> plan.sigmas.round(3).tolist()
         [1.0, 0.75, 0.75, 0.614, 0.5, 0.25, 0.0]
         >>> plan.grid.next_sigmas.round(3).tolist()

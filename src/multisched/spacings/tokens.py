@@ -34,7 +34,7 @@ def flux2_mu(tokens: int, steps: int) -> float:
         ScheduleError: if one is no whole number above 0.
 
     Example:
-        >>> round(flux2_mu(4096, 28), 4), round(flux2_mu(8192, 28), 4)
+        >>> round(ms.spacings.flux2_mu(4096, 28), 4), round(ms.spacings.flux2_mu(8192, 28), 4)
         (2.1514, 1.8433)
     """
     tokens, steps = count("tokens", tokens, TOKENS), count("steps", steps, STEPS)
@@ -56,7 +56,7 @@ def ltx2_mu(tokens: int) -> float:
         ScheduleError: if it is no whole number above 0.
 
     Example:
-        >>> round(ltx2_mu(4096), 12)
+        >>> round(ms.spacings.ltx2_mu(4096), 12)
         2.05
     """
     return 0.95 + (2.05 - 0.95) * (count("tokens", tokens, TOKENS) - 1024) / (4096 - 1024)
@@ -73,8 +73,7 @@ class Flux2(Link):
         ScheduleError: if it is no whole number above 0, or the path is not straight.
 
     Example:
-        >>> import multisched as ms
-        >>> ms.FlowMatchEuler().plan(4, spacing=Flux2(4096)).sigmas.round(4).tolist()
+        >>> ms.FlowMatchEuler().plan(4, spacing=ms.spacings.Flux2(4096)).sigmas.round(4).tolist()
         [1.0, 0.9674, 0.9081, 0.7672, 0.0]
     """
 

@@ -143,7 +143,7 @@ def consistency_steps(iteration: int, total: int, first: int = 10, last: int = 1
         ScheduleError: if a number is no count, or last is below first.
 
     Example:
-        >>> [consistency_steps(k, 8000) for k in (0, 1000, 7999)]
+        >>> [ms.training.consistency_steps(k, 8000) for k in (0, 1000, 7999)]
         [11, 21, 1281]
     """
     k, total = count("iteration", iteration, None, 0), count("total", total)

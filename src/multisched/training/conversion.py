@@ -41,12 +41,10 @@ def convert(
             x0 at alpha = 0; or as `recipe.add_noise`.
 
     Example:
-        >>> import numpy as np
-        >>> import multisched as ms
         >>> recipe = ms.FlowMatchEuler()
         >>> x0, noise = np.ones((1, 2)), np.full((1, 2), 3.0)
         >>> v = recipe.target(x0, noise, 500.0)
-        >>> convert(v, recipe.add_noise(x0, noise, 500.0), 500.0, recipe, to="epsilon")
+        >>> ms.training.convert(v, recipe.add_noise(x0, noise, 500.0), 500.0, recipe, to="epsilon")
         array([[3., 3.]])
     """
     if not isinstance(recipe, Recipe):
