@@ -87,7 +87,11 @@ def test_it_has_an_example_that_runs(room, name, found, monkeypatch, tmp_path):
 def _parameters(found):
     """Names of what a caller gives."""
     with contextlib.suppress(ValueError):
-        return [name for name in inspect.signature(found).parameters if not name.startswith("_") and name != "self"]
+        return [
+            name
+            for name in inspect.signature(found).parameters
+            if not name.startswith("_") and name not in ("self", "args", "kwargs")
+        ]
     return []
 
 
@@ -100,13 +104,9 @@ def _named(text):
 
 @each
 def test_each_option_has_a_line(room, name, found):
+    kinds = found.__mro__ if inspect.isclass(found) else (found,)
+    lines = set().union(*(_named(kind.__doc__ or "") for kind in kinds))
     if inspect.isclass(found) and is_dataclass(found):
-        lines = options_of(found)
-    else:
-        kinds = found.__mro__ if inspect.isclass(found) else (found,)
-        texts = [kind.__doc__ or "" for kind in kinds] + [
-            getattr(kind.__init__, "__doc__", None) or "" for kind in kinds
-        ]
-        lines = set().union(*map(_named, texts))
+        lines |= set(options_of(found))
     missing = [one for one in _parameters(found) if one not in lines]
     assert not missing, f"{name} has no line for {missing}"

@@ -28,6 +28,12 @@ class Adapted(NamedTuple, Generic[B]):
         rejected: (samples,) steps that were too long and were tried again.
         arrived: (samples,) whether a sample has come to the end. Inside jit nothing can be raised: one that has not
             arrived in `most` tries, or whose steps are not finite, says so here, and is x0 as estimated on the way.
+
+    Example:
+        >>> model = ms.analysis.model_of(ms.FlowMatchEuler(), ms.analysis.Gaussian(1.0, 0.5))
+        >>> run = ms.sample_adaptive(model, ms.FlowMatchEuler(), ms.noise.normal((2, 1), rng=0))
+        >>> run.sample.shape, bool(np.all(run.arrived))
+        ((2, 1), True)
     """
 
     sample: B

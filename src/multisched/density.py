@@ -31,6 +31,10 @@ def log_prob(sample: B, mean: B, std: Any, reduce: Reduce = "sum") -> B:
 
     Raises:
         ScheduleError: if std is negative, infinite or NaN, the arrays do not go together, or `reduce` is another.
+
+    Example:
+        >>> round(float(ms.log_prob(np.zeros((1, 1)), np.zeros((1, 1)), 1.0)[0]), 4)
+        -0.9189
     """
     option("reduce", reduce, REDUCTIONS)
     backend = backends.of(sample)

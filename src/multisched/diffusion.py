@@ -34,6 +34,15 @@ class DiffusionScheduler(Generic[B]):
         backend: where `sigmas()` and `timesteps()` put their arrays.
         device: of that backend; its default.
         rng: seed, sequence of seeds or source of the noise that a stochastic step draws when none is given.
+
+    Example:
+        >>> scheduler = ms.FlowMatchEuler(shift=3.0).on("numpy")
+        >>> scheduler.set_timesteps(3)
+        >>> x = np.ones((1, 2), np.float32)
+        >>> for t in scheduler.timesteps():
+        ...     x = scheduler.step(0.5 * x, t, x)
+        >>> x.astype(float).round(3).tolist()
+        [[0.547, 0.547]]
     """
 
     def __init__(self, recipe: "Recipe", backend: Backend[B], device: Any = None, rng: Any = 0) -> None:

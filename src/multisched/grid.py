@@ -26,6 +26,11 @@ class Grid(Value):
 
     Raises:
         ScheduleError: shapes that do not fit, or a value that is not finite or is negative.
+
+    Example:
+        >>> grid = ms.Grid(timesteps=[1000.0, 500.0, 0.0], alphas=[0.0, 0.5, 1.0], sigmas=[1.0, 0.5, 0.0])
+        >>> len(grid), grid.next_sigmas.tolist()
+        (2, [0.5, 0.0])
     """
 
     timesteps: Any

@@ -75,6 +75,11 @@ class Prediction:
 
     Raises:
         ScheduleError: if the name is unknown, or the deviation is not positive.
+
+    Example:
+        >>> prediction = ms.Prediction("v_prediction")
+        >>> prediction.target(x0=1.0, noise=0.5, alpha=0.6, sigma=0.8)
+        -0.5
     """
 
     name: PredictionType
@@ -112,7 +117,13 @@ class Prediction:
 
 
 class Opposite(Prediction):
-    """The same with the other sign."""
+    """The same with the other sign.
+
+    Example:
+        >>> prediction = ms.predictions.Opposite("epsilon")
+        >>> prediction.target(x0=1.0, noise=0.5, alpha=0.6, sigma=0.8)
+        -0.5
+    """
 
     def weights(self, alpha: Any, sigma: Any) -> tuple[Any, Any]:
         a, b = super().weights(alpha, sigma)

@@ -72,6 +72,12 @@ def sample(
     Raises:
         ScheduleError: if the loop is unknown, an output has another shape or library, tqdm is missing, or the guidance
             fits neither the plan nor the conditions.
+
+    Example:
+        >>> plan = ms.FlowMatchEuler(shift=3.0).plan(28)
+        >>> image = ms.sample(lambda x, t: 0.9 * x, plan, ms.noise.normal((2, 3, 8, 8), rng=0))
+        >>> image.shape
+        (2, 3, 8, 8)
     """
     option("loop", loop, LOOPS)
     if not isinstance(plan, Plan):

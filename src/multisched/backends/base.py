@@ -26,7 +26,13 @@ B = TypeVar("B", bound=Array)
 
 
 class Backend(Protocol[B]):
-    """One array library. `ArrayAPIBackend` implements all of it; a subclass overrides what differs."""
+    """One array library. `ArrayAPIBackend` implements all of it; a subclass overrides what differs.
+
+    Example:
+        >>> backend = ms.backends.get("numpy")
+        >>> backend.name, backend.asarray([1.0, 2.0], "float32", None).dtype.name
+        ('numpy', 'float32')
+    """
 
     name: str
     mutable: bool

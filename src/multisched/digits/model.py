@@ -84,6 +84,13 @@ def load(backend: Any = "numpy", device: Any = None) -> Network:
 
     Raises:
         ScheduleError: if the backend or the device is unknown.
+
+    Example:
+        >>> network = ms.digits.load("numpy")
+        >>> sum(one.size for one in network.weights.values()) < 300_000
+        True
+        >>> network(np.zeros((1, 1, 8, 8), np.float32), 500.0, condition=3).shape
+        (1, 1, 8, 8)
     """
     found = backends.resolve(backend)
     return Network({name: found.asarray(values, "float32", device) for name, values in shipped().items()})
@@ -101,6 +108,10 @@ def conditions(digits: Any, backend: Any = "numpy", device: Any = None) -> Any:
 
     Raises:
         ScheduleError: if they are no such numbers.
+
+    Example:
+        >>> ms.digits.conditions([3, 7, ms.digits.NONE]).tolist()
+        [3, 7, 10]
     """
     if type(digits) is int and 0 <= digits <= NONE:  # also while a compiler reads this, as for guidance
         return backends.resolve(backend).asarray(digits, "int32", device)
@@ -126,6 +137,12 @@ def guided(network: Network, condition: Any, guidance: Any = 1.0) -> Callable[[A
 
     Raises:
         ScheduleError: if the guidance is no number from 0 to 100.
+
+    Example:
+        >>> model = ms.digits.guided(ms.digits.load(), [3, 7], guidance=2.0)
+        >>> images = ms.sample(model, ms.digits.RECIPE.plan(8), ms.noise.normal((2, 1, 8, 8), rng=0))
+        >>> images.shape
+        (2, 1, 8, 8)
     """
     guidance = real("guidance", guidance)
     if not 0 <= guidance <= 100:
@@ -150,6 +167,11 @@ class Denoiser:
 
     Args:
         model: model(x, t), such as `guided` makes.
+
+    Example:
+        >>> denoiser = ms.digits.Denoiser(ms.digits.guided(ms.digits.load(), 3, 2.0))
+        >>> denoiser.denoised(ms.backends.get("numpy"), np.zeros((1, 1, 8, 8), np.float32), 0.5, 0.5).shape
+        (1, 1, 8, 8)
     """
 
     model: Callable[[Any, Any], Any]

@@ -96,6 +96,14 @@ def exact_invert(model: Callable[[B, Any], B], plan: Any, end: Any) -> Pair:
 
     Raises:
         ScheduleError: as `exact_sample`.
+
+    Example:
+        >>> plan = ms.sampler("bdia", like=ms.FlowMatchEuler()).plan(8)
+        >>> model, image = lambda x, t: 0.5 * x, np.array([[0.3, -0.7]])
+        >>> pair = ms.editing.exact_invert(model, plan, image)
+        >>> back = ms.editing.exact_sample(model, plan, pair)
+        >>> bool(np.all(back.sample == image))
+        True
     """
     chain = _Chain(model, plan, end)
     if isinstance(end, Pair):

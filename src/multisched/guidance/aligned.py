@@ -27,6 +27,10 @@ class Tangential(Scaled):
 
     Raises:
         ScheduleError: as `cfg`.
+
+    Example:
+        >>> ms.guidance.tangential(4.0)
+        tangential(4.0)
     """
 
     on: On = "output"
@@ -65,6 +69,10 @@ class MagnitudeAware(Scaled):
 
     Raises:
         ScheduleError: as `cfg`, or if the damping is negative.
+
+    Example:
+        >>> ms.guidance.magnitude_aware(4.0)
+        magnitude_aware(4.0)
     """
 
     damping: float = 8.0

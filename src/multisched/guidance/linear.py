@@ -59,6 +59,13 @@ class Autoguidance(Scaled):
 
     Raises:
         ScheduleError: as `cfg`.
+
+    Example:
+        >>> plan, noise = ms.FlowMatchEuler().plan(4), np.ones((1, 2))
+        >>> models = {"conditional": lambda x, t: 0.9 * x, "weak": lambda x, t: 0.8 * x}
+        >>> guided = ms.sample(None, plan, noise, guidance=ms.guidance.autoguidance(2.0), models=models)
+        >>> bool(np.allclose(guided, ms.sample(lambda x, t: 1.0 * x, plan, noise)))
+        True
     """
 
     branch: Hashable = "weak"
@@ -92,6 +99,13 @@ class Perturbed(Scaled):
 
     Raises:
         ScheduleError: as `cfg`.
+
+    Example:
+        >>> plan, noise = ms.FlowMatchEuler().plan(4), np.ones((1, 2))
+        >>> models = {"conditional": lambda x, t: 0.9 * x, "perturbed": lambda x, t: 0.8 * x}
+        >>> guided = ms.sample(None, plan, noise, guidance=ms.guidance.perturbed_attention(1.0), models=models)
+        >>> bool(np.allclose(guided, ms.sample(lambda x, t: 1.0 * x, plan, noise)))
+        True
     """
 
     branch: Hashable = "perturbed"

@@ -35,6 +35,11 @@ class AdaptiveProjected(Scaled):
 
     Raises:
         ScheduleError: if a number is not finite, the threshold not positive, or a word another one.
+
+    Example:
+        >>> guided = ms.guidance.apg(4.0, eta=0.0, momentum=0.0)
+        >>> guided
+        apg(4.0, momentum=0.0)
     """
 
     eta: float = 0.0

@@ -24,6 +24,10 @@ class Rescale(Scaled):
 
     Raises:
         ScheduleError: if the share is outside [0, 1], or `on` another word.
+
+    Example:
+        >>> ms.guidance.cfg(7.5) | ms.guidance.rescale(0.7)
+        cfg(7.5) | rescale(0.7)
     """
 
     on: On = "output"

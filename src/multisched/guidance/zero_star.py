@@ -25,6 +25,10 @@ class ZeroStar(Scaled):
 
     Raises:
         ScheduleError: if the scale is no finite number, `zeros` negative, or `on` another word.
+
+    Example:
+        >>> ms.guidance.cfg_zero_star(4.0, zeros=2)
+        cfg_zero_star(4.0, zeros=2)
     """
 
     zeros: int = 1

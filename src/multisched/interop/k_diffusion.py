@@ -208,7 +208,14 @@ def sample_dpm_fast(
     model: Callable[..., B], x: B, sigma_min: float, sigma_max: float, n: int, extra_args: Any = None, **arguments: Any
 ) -> B:
     """DPM-Solver-fast (Lu et al. 2022, arXiv 2206.00927, appendix D.2), which places its n calls itself, from sigma_max
-    down to sigma_min; other arguments as for the samplers."""
+    down to sigma_min; other arguments as for the samplers.
+
+    Example:
+        >>> from multisched.interop.k_diffusion import sample_dpm_fast
+        >>> x = 80.0 * ms.noise.normal((2, 1), rng=0)
+        >>> sample_dpm_fast(lambda x, sigma: 0.0 * x, x, 0.01, 80.0, 7).shape
+        (2, 1)
+    """
     path = VarianceExploding(sigma_min, sigma_max, sigma_data=None, timestep="sigma")
     recipe = sampler("dpm_fast", like=_like(path, np.array([sigma_max, sigma_min])))
     return _over(recipe.plan(n), model, x, extra_args, **arguments)
@@ -256,6 +263,12 @@ def sample_dpm_adaptive(
 
     Raises:
         ScheduleError: if a number is out of range.
+
+    Example:
+        >>> from multisched.interop.k_diffusion import sample_dpm_adaptive
+        >>> x = 80.0 * ms.noise.normal((2, 1), rng=0)
+        >>> sample_dpm_adaptive(lambda x, sigma: 0.0 * x, x, 0.01, 80.0).shape
+        (2, 1)
     """
     path = VarianceExploding(sigma_min, sigma_max, sigma_data=None, timestep="sigma")
     found = sample_adaptive(

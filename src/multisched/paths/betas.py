@@ -72,6 +72,10 @@ def betas_for_alpha_bar(
 
     Raises:
         ScheduleError: if the count is below 1, max_beta outside (0, 1], or the name unknown.
+
+    Example:
+        >>> ms.betas_for_alpha_bar(4).round(3).tolist()
+        [0.153, 0.417, 0.708, 0.999]
     """
     total = checks.count("num_diffusion_timesteps", num_diffusion_timesteps, TRAINING_TIMESTEPS)
     max_beta = real("max_beta", max_beta)
@@ -110,6 +114,11 @@ def rescale_zero_terminal_snr(betas: Any) -> np.ndarray:
 
     Raises:
         ScheduleError: fewer than two betas, or one outside (0, 1).
+
+    Example:
+        >>> betas = ms.rescale_zero_terminal_snr(np.linspace(0.1, 0.5, 4))
+        >>> float(np.prod(1 - betas))
+        0.0
     """
     single = getattr(betas, "dtype", None) == np.float32
     given: np.ndarray = checks.numbers("betas", betas, TRAINING_TIMESTEPS).astype("float32" if single else "float64")

@@ -28,6 +28,10 @@ class PNDM(Spaced):
 
     Raises:
         ScheduleError: if an option is not one of those named, or a number is out of range.
+
+    Example:
+        >>> len(ms.PNDM().plan(10)), len(ms.PNDM(skip_prk_steps=True).plan(10))
+        (19, 11)
     """
 
     prediction_type: Literal["epsilon", "v_prediction"] = "epsilon"
@@ -50,6 +54,11 @@ class IPNDM(Recipe):
 
     Raises:
         ScheduleError: if they are no such list.
+
+    Example:
+        >>> plan = ms.IPNDM().plan(5)
+        >>> plan.tableau.registers, plan.timesteps.round(3).tolist()
+        (('sample', 'before_1', 'before_2', 'before_3'), [1.0, 0.72, 0.454, 0.225, 0.061])
     """
 
     trained_betas: tuple[float, ...] | None = None

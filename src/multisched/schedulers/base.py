@@ -44,6 +44,12 @@ class Recipe(Forward):
             that are not num_train_timesteps numbers in (0, 1), a sample_max_value below 1, a
             dynamic_thresholding_ratio of 0, and numbers of what is switched off.
         quirks: departures from the papers, see `Quirk`; `parts()` is without them.
+
+    Example:
+        >>> isinstance(ms.DDIM(), ms.Recipe), hash(ms.DDIM()) == hash(ms.DDIM())
+        (True, True)
+        >>> ms.DDIM(prediction_type="v_prediction")
+        DDIM(prediction_type='v_prediction')
     """
 
     report: Any = field(default=None, kw_only=True, repr=False, compare=False)

@@ -80,6 +80,10 @@ class LCM(Distilled, Cut):
 
     Raises:
         ScheduleError: if an option is not one of those named, or a number is out of range.
+
+    Example:
+        >>> ms.LCM().plan(4).timesteps.tolist()
+        [999.0, 759.0, 499.0, 259.0]
     """
 
     clip_sample: bool = False
@@ -98,6 +102,11 @@ class TCD(Distilled):
 
     Raises:
         ScheduleError: if an option is not one of those named, or a number is out of range.
+
+    Example:
+        >>> plan = ms.TCD(eta=0.3).plan(4)
+        >>> plan.timesteps.tolist(), plan.noise_draws
+        ([999.0, 759.0, 499.0, 259.0], 1)
     """
 
     eta: float = 0.3
@@ -118,6 +127,10 @@ class SCM(Recipe):
 
     Raises:
         ScheduleError: if an option is not one of those named, or a number is out of range.
+
+    Example:
+        >>> ms.SCM().plan(2).timesteps.round(4).tolist()
+        [1.5708, 1.3]
     """
 
     prediction_type: Literal["trigflow"] = "trigflow"
@@ -146,6 +159,10 @@ class CMStochasticIterative(Recipe):
 
     Raises:
         ScheduleError: if a number is out of range.
+
+    Example:
+        >>> ms.CMStochasticIterative().plan(2).sigmas.round(3).tolist()
+        [80.0, 2.24, 0.002]
     """
 
     num_train_timesteps: int = 40
@@ -175,6 +192,10 @@ class ConsistencyDecoder(Recipe):
 
     Raises:
         ScheduleError: if a number is out of range.
+
+    Example:
+        >>> ms.ConsistencyDecoder().plan(2).timesteps.tolist()
+        [1008.0, 512.0]
     """
 
     num_train_timesteps: int = 1024

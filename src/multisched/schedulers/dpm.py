@@ -65,6 +65,12 @@ class DPMSolverMultistep(Spaced, OnEither):
 
     Raises:
         ScheduleError: if an option is not one of those named, or a number is out of range.
+
+    Example:
+        >>> recipe = ms.DPMSolverMultistep(use_karras_sigmas=True)
+        >>> plan = recipe.plan(20)
+        >>> plan.order, plan.timesteps[:3].tolist()
+        (2, [999.0, 971.0, 940.0])
     """
 
     prediction_type: EitherPredicted = "epsilon"  # type: ignore[assignment]  # wider than on the discrete path
@@ -102,6 +108,11 @@ class DPMSolverSinglestep(Spaced, OnEither):
 
     Raises:
         ScheduleError: if an option is not one of those named, or a number is out of range.
+
+    Example:
+        >>> plan = ms.DPMSolverSinglestep(solver_order=3).plan(6)
+        >>> plan.rows.stage.ravel().tolist(), plan.order
+        ([0, 1, 2, 0, 1, 0], 3)
     """
 
     prediction_type: EitherPredicted = "epsilon"  # type: ignore[assignment]  # wider than on the discrete path
@@ -139,6 +150,10 @@ class DPMSolverMultistepInverse(Spaced, OnEither):
 
     Raises:
         ScheduleError: if an option is not one of those named, or a number is out of range.
+
+    Example:
+        >>> ms.DPMSolverMultistepInverse().plan(4).timesteps.tolist()
+        [0.0, 250.0, 500.0, 749.0]
     """
 
     prediction_type: EitherPredicted = "epsilon"  # type: ignore[assignment]  # wider than on the discrete path
@@ -163,7 +178,13 @@ class DPMSolverMultistepInverse(Spaced, OnEither):
 @dataclass(frozen=True, repr=False)
 class CogVideoXDPM(CogVideoXDDIM):
     """CogVideoX's SDE-DPM-Solver++(2M). The step to the level of timestep 0, with `set_alpha_to_one=False`, has order
-    1."""
+    1.
+
+    Example:
+        >>> plan = ms.CogVideoXDPM().plan(4)
+        >>> plan.stochastic, plan.noise_draws, plan.weak_order
+        (True, 1, 2)
+    """
 
     def parts(self) -> Parts:
         last = not self.set_alpha_to_one
@@ -186,6 +207,11 @@ class EDMDPMSolverMultistep(OnEDM, Thresholded):
 
     Raises:
         ScheduleError: if an option is not one of those named, or a number is out of range.
+
+    Example:
+        >>> plan = ms.EDMDPMSolverMultistep().plan(4)
+        >>> plan.sigmas.round(3).tolist(), plan.order
+        ([80.0, 9.723, 0.47, 0.002, 0.0], 2)
     """
 
     solver_order: int = 2
@@ -220,6 +246,11 @@ class CosineDPMSolverMultistep(OnEDM, Thresholded):
 
     Raises:
         ScheduleError: if an option is not one of those named, or a number is out of range.
+
+    Example:
+        >>> plan = ms.CosineDPMSolverMultistep().plan(4)
+        >>> plan.sigmas.round(2).tolist(), plan.stochastic
+        ([500.0, 42.17, 3.56, 0.3, 0.0], True)
     """
 
     sigma_min: float = 0.3

@@ -59,6 +59,11 @@ class EDMEuler(OnEDM):
 
     Raises:
         ScheduleError: if an option is not one of those named, or a number is out of range.
+
+    Example:
+        >>> plan = ms.EDMEuler().plan(4)
+        >>> plan.sigmas.round(3).tolist(), plan.timesteps.round(3).tolist()
+        ([80.0, 9.723, 0.47, 0.002, 0.0], [1.096, 0.569, -0.189, -1.554])
     """
 
     final_sigmas_type: FinalSigmas = "zero"

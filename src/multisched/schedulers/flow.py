@@ -110,6 +110,12 @@ class FlowMatchEuler(FlowMatch):
 
     Raises:
         ScheduleError: if an option is not one of those named, or a number is out of range.
+
+    Example:
+        >>> ms.FlowMatchEuler(shift=3.0).plan(4).sigmas.round(3).tolist()
+        [1.0, 0.857, 0.601, 0.003, 0.0]
+        >>> ms.FlowMatchEuler(use_dynamic_shifting=True).plan(4, mu=1.15).sigmas.round(3).tolist()
+        [1.0, 0.863, 0.613, 0.003, 0.0]
     """
 
     stochastic_sampling: bool = False
@@ -135,6 +141,11 @@ class FlowMatchHeun(FlowMatch):
 
     Raises:
         ScheduleError: if an option is not one of those named, or a number is out of range.
+
+    Example:
+        >>> plan = ms.FlowMatchHeun(shift=3.0).plan(4)
+        >>> len(plan), plan.order
+        (7, 2)
     """
 
     s_churn: float = 0.0
@@ -151,7 +162,13 @@ class FlowMatchHeun(FlowMatch):
 
 @dataclass(frozen=True, repr=False)
 class FlowMatchPingPong(FlowMatch):
-    """Denoise, then add fresh Gaussian noise: (1 - sigma_next) * x0 + sigma_next * z. For few-step models."""
+    """Denoise, then add fresh Gaussian noise: (1 - sigma_next) * x0 + sigma_next * z. For few-step models.
+
+    Example:
+        >>> plan = ms.FlowMatchPingPong().plan(4)
+        >>> plan.sigmas.round(3).tolist(), plan.noise_draws
+        ([1.0, 0.667, 0.334, 0.001, 0.0], 1)
+    """
 
     def parts(self) -> Parts:
         return self._flow(solvers.PingPong())
@@ -166,6 +183,11 @@ class FlowMatchLCM(FlowMatch):
 
     Raises:
         ScheduleError: if scale_factors are given, or as `FlowMatchPingPong`.
+
+    Example:
+        >>> plan = ms.FlowMatchLCM().plan(4)
+        >>> [plan.needs_noise(row) for row in range(4)]
+        [True, True, True, False]
     """
 
     scale_factors: tuple[float, ...] | None = None
@@ -188,6 +210,11 @@ class LTXEulerAncestralRF(FlowMatch):
 
     Raises:
         ScheduleError: if an option is not one of those named, or a number is out of range.
+
+    Example:
+        >>> plan = ms.LTXEulerAncestralRF(eta=1.0).plan(4)
+        >>> plan.weak_order, [plan.needs_noise(row) for row in range(4)]
+        (1, [True, True, True, False])
     """
 
     eta: float = 1.0

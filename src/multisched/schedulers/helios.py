@@ -73,6 +73,11 @@ class Helios(OneStage):
 
     Raises:
         ScheduleError: if an option is not one of those named, or a number is out of range.
+
+    Example:
+        >>> recipe = ms.Helios()
+        >>> recipe.stages, recipe.plan(3).sigmas.round(3).tolist()
+        (3, [0.999, 0.5, 0.001, 0.0])
     """
 
     prediction_type: EitherPredicted = "flow_prediction"
@@ -109,6 +114,11 @@ class HeliosDMD(OneStage):
 
     Raises:
         ScheduleError: if an option is not one of those named, or a number is out of range.
+
+    Example:
+        >>> plan = ms.HeliosDMD().plan(2)
+        >>> len(plan), plan.noise_draws
+        (2, 1)
     """
 
     time_shift_type: TimeShift = "linear"

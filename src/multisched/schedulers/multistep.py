@@ -133,6 +133,11 @@ class DEISMultistep(Spaced, OnEither):
 
     Raises:
         ScheduleError: if an option is not one of those named, or a number is out of range.
+
+    Example:
+        >>> recipe = ms.DEISMultistep(solver_order=3)
+        >>> recipe.plan(20).order, recipe.plan(20).timesteps[:3].tolist()
+        (2, [999.0, 949.0, 899.0])
     """
 
     prediction_type: EitherPredicted = "epsilon"  # type: ignore[assignment]  # wider than on the discrete path
@@ -182,6 +187,11 @@ class UniPCMultistep(Spaced, OnEither):
 
     Raises:
         ScheduleError: if an option is not one of those named, or a number is out of range.
+
+    Example:
+        >>> plan = ms.UniPCMultistep(use_flow_sigmas=True, prediction_type="flow_prediction", flow_shift=3.0).plan(4)
+        >>> plan.sigmas.round(3).tolist(), plan.order
+        ([1.0, 0.9, 0.75, 0.501, 0.0], 2)
     """
 
     prediction_type: EitherPredicted = "epsilon"  # type: ignore[assignment]  # wider than on the discrete path
@@ -230,6 +240,11 @@ class SASolver(Spaced, OnEither):
 
     Raises:
         ScheduleError: if an option is not one of those named, or a number is out of range.
+
+    Example:
+        >>> plan = ms.SASolver().plan(10)
+        >>> plan.stochastic, plan.weak_order
+        (True, 2)
     """
 
     prediction_type: EitherPredicted = "epsilon"  # type: ignore[assignment]  # wider than on the discrete path

@@ -20,6 +20,10 @@ class Quirk:
         change: (recipe, parts) -> the parts with the departure, or the same parts where it changes nothing.
         whole: whether it is about a run as a whole, and so none of a single step (`Recipe.between`).
         lasting: whether a recipe has it even where it changes nothing, since an option of a step may let it matter.
+
+    Example:
+        >>> [quirk.name for quirk in ms.from_diffusers({"_class_name": "DDPMScheduler"}).quirks]
+        ['final_noise']
     """
 
     name: str

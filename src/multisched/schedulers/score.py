@@ -32,6 +32,11 @@ class ScoreSdeVe(Recipe):
 
     Raises:
         ScheduleError: if a number is out of range.
+
+    Example:
+        >>> plan = ms.ScoreSdeVe().plan(3)
+        >>> len(plan), plan.timesteps.round(2).tolist()
+        (6, [1348.0, 1348.0, 3.67, 3.67, 0.01, 0.01])
     """
 
     sigma_min: float = 0.01
@@ -61,6 +66,10 @@ class ScoreSdeVp(Recipe):
 
     Raises:
         ScheduleError: if a number is out of range.
+
+    Example:
+        >>> ms.ScoreSdeVp().plan(4).timesteps.round(3).tolist()
+        [1.0, 0.667, 0.334, 0.001]
     """
 
     beta_min: float = 0.1
@@ -90,6 +99,11 @@ class KarrasVe(Recipe):
 
     Raises:
         ScheduleError: if a number is out of range.
+
+    Example:
+        >>> plan = ms.KarrasVe().plan(5)
+        >>> len(plan), plan.stochastic
+        (9, True)
     """
 
     sigma_min: float = 0.02

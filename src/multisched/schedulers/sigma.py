@@ -32,6 +32,11 @@ class Euler(Spaced, Respaced):
 
     Raises:
         ScheduleError: if an option is not one of those named, or a number is out of range.
+
+    Example:
+        >>> plan = ms.Euler(beta_schedule="scaled_linear", beta_start=0.00085, beta_end=0.012).plan(4)
+        >>> (plan.sigmas / plan.alphas).round(3).tolist()
+        [14.615, 2.918, 0.932, 0.029, 0.0]
     """
 
     timestep_spacing: TimestepSpacing = "linspace"
@@ -74,6 +79,11 @@ class EulerAncestral(Spaced):
 
     Raises:
         ScheduleError: if an option is not one of those named, or a number is out of range.
+
+    Example:
+        >>> plan = ms.EulerAncestral().plan(4)
+        >>> [plan.needs_noise(row) for row in range(4)]
+        [True, True, True, False]
     """
 
     timestep_spacing: TimestepSpacing = "linspace"
@@ -96,6 +106,11 @@ class Heun(Spaced, Respaced):
 
     Raises:
         ScheduleError: if an option is not one of those named, or a number is out of range.
+
+    Example:
+        >>> plan = ms.Heun().plan(5)
+        >>> len(plan), plan.order
+        (9, 2)
     """
 
     beta_start: float = 0.00085
@@ -123,6 +138,11 @@ class KDPM2(Spaced, Respaced):
 
     Raises:
         ScheduleError: if an option is not one of those named, or a number is out of range.
+
+    Example:
+        >>> plan = ms.KDPM2().plan(5)
+        >>> len(plan), plan.order
+        (9, 2)
     """
 
     beta_start: float = 0.00085
@@ -145,6 +165,11 @@ class KDPM2Ancestral(Spaced, Respaced):
 
     Raises:
         ScheduleError: if an option is not one of those named, or a number is out of range.
+
+    Example:
+        >>> plan = ms.KDPM2Ancestral().plan(5)
+        >>> len(plan), sum(plan.needs_noise(row) for row in range(len(plan)))
+        (9, 4)
     """
 
     beta_start: float = 0.00085
@@ -169,6 +194,11 @@ class DPMSolverSDE(Spaced, Respaced):
 
     Raises:
         ScheduleError: if an option is not one of those named, or a number is out of range.
+
+    Example:
+        >>> plan = ms.DPMSolverSDE().plan(5)
+        >>> len(plan), plan.stochastic
+        (9, True)
     """
 
     beta_start: float = 0.00085
@@ -191,6 +221,11 @@ class LMS(Spaced, Respaced):
 
     Raises:
         ScheduleError: if an option is not one of those named, or a number is out of range.
+
+    Example:
+        >>> plan = ms.LMS().plan(10)
+        >>> len(plan), plan.order
+        (10, 2)
     """
 
     timestep_spacing: TimestepSpacing = "linspace"

@@ -29,6 +29,11 @@ class FlowMapEuler(Recipe):
 
     Raises:
         ScheduleError: if a number is out of range.
+
+    Example:
+        >>> plan = ms.FlowMapEuler().plan(2)
+        >>> plan.sigmas.round(3).tolist(), plan.order
+        ([1.0, 0.5, 0.0], 1)
     """
 
     num_train_timesteps: int = 1000
@@ -49,6 +54,10 @@ class MiniMaxH3(Recipe):
 
     Raises:
         ScheduleError: if a number is out of range.
+
+    Example:
+        >>> ms.MiniMaxH3().plan(4).sigmas.round(3).tolist()
+        [1.0, 0.973, 0.923, 0.8, 0.0]
     """
 
     shift: float = 12.0
@@ -73,6 +82,11 @@ class Piflow(Recipe):
 
     Raises:
         ScheduleError: if a number is out of range.
+
+    Example:
+        >>> plan = ms.Piflow().plan(4)
+        >>> plan.sigmas.round(3).tolist()
+        [1.0, 0.926, 0.789, 0.455, 0.0]
     """
 
     num_train_timesteps: int = 1000
@@ -109,6 +123,11 @@ class RFD4Proteina(Recipe):
 
     Raises:
         ScheduleError: if an option is not one of those named, or a number is out of range.
+
+    Example:
+        >>> plan = ms.RFD4Proteina().plan(50)
+        >>> plan.stochastic, plan.prediction.name
+        (True, 'flow_to_data')
     """
 
     schedule_mode: Mode = "log"

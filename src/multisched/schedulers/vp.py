@@ -30,6 +30,16 @@ class DDIM(Spaced, Cut):
 
     Raises:
         ScheduleError: if an option is not one of those named, or a number is out of range.
+
+    Example:
+        >>> ms.DDIM(timestep_spacing="trailing").plan(4).timesteps.tolist()
+        [999.0, 749.0, 499.0, 249.0]
+        >>> print(ms.DDIM(clip_sample=False).plan(2))
+        DDIM: 2 steps, 2 model calls, order 1, deterministic
+         row  timestep     alpha     sigma
+           0   500.000  0.278921  0.960314  sample = +3.58507 sample -3.43279 output
+           1     0.000  0.999950  0.010001  sample = +1.00005 sample -0.0100013 output
+         end            1.000000  0.000000
     """
 
     rescale_betas_zero_snr: bool = False
@@ -72,6 +82,10 @@ class DDIMInverse(Spaced):
 
     Raises:
         ScheduleError: if an option is not one of those named, or a number is out of range.
+
+    Example:
+        >>> ms.DDIMInverse().plan(4).timesteps.tolist()
+        [0.0, 250.0, 500.0, 750.0]
     """
 
     rescale_betas_zero_snr: bool = False
@@ -102,6 +116,11 @@ class CogVideoXDDIM(Spaced):
 
     Raises:
         ScheduleError: if an option is not one of those named, or a number is out of range.
+
+    Example:
+        >>> plan = ms.CogVideoXDDIM().plan(4)
+        >>> plan.prediction.name, round(float(plan.sigmas[0]), 6)
+        ('epsilon', 0.990226)
     """
 
     beta_start: float = 0.00085
@@ -131,6 +150,11 @@ class DDPM(Spaced, Cut):
 
     Raises:
         ScheduleError: if an option is not one of those named, or a number is out of range.
+
+    Example:
+        >>> plan = ms.DDPM(beta_schedule="squaredcos_cap_v2").plan(100)
+        >>> len(plan), [plan.needs_noise(row) for row in (0, 99)]
+        (100, [True, False])
     """
 
     rescale_betas_zero_snr: bool = False
@@ -155,6 +179,11 @@ class UnCLIP(Recipe):
 
     Raises:
         ScheduleError: if an option is not one of those named, or a number is out of range.
+
+    Example:
+        >>> plan = ms.UnCLIP().plan(4)
+        >>> plan.timesteps.tolist(), plan.prediction.name
+        ([999.0, 666.0, 333.0, 0.0], 'epsilon')
     """
 
     num_train_timesteps: int = 1000
@@ -180,6 +209,10 @@ class DDPMWuerstchen(Recipe):
 
     Raises:
         ScheduleError: if a number is out of range.
+
+    Example:
+        >>> ms.DDPMWuerstchen().plan(4).timesteps.tolist()
+        [1.0, 0.75, 0.5, 0.25]
     """
 
     scaler: float = 1.0
@@ -202,6 +235,10 @@ class RePaint(Trained):
 
     Raises:
         ScheduleError: if an option is not one of those named, or a number is out of range.
+
+    Example:
+        >>> ms.RePaint().plan(10).inputs
+        ('original', 'mask')
     """
 
     eta: float = 0.0

@@ -26,6 +26,12 @@ class DDIM(Solver):
 
     Raises:
         ScheduleError: eta outside [0, 1], or s_noise is negative.
+
+    Example:
+        >>> path, spacing = ms.DDIM().parts().path, ms.spacings.Trailing()
+        >>> plans = [ms.Scheduler(path, spacing, "epsilon", ms.solvers.DDIM(eta)).plan(10) for eta in (0.0, 1.0)]
+        >>> [(plan.stochastic, plan.order, plan.weak_order) for plan in plans]
+        [(False, 1, 1), (True, 1, 1)]
     """
 
     eta: float = 0.0

@@ -43,6 +43,15 @@ class Plan(Stepper):
         history: steps before the first one, whose outputs its memory holds, see `Recipe.plan_over`.
         path, prediction, solver: that it was made with, for those who need levels between its own or the run the other
             way; None where it was not. They are no part of its numbers: plans that differ in them alone are equal.
+
+    Example:
+        >>> plan = ms.FlowMatchEuler(shift=3.0).plan(4)
+        >>> plan
+        <FlowMatchEuler: 4 steps, 4 model calls, order 1, deterministic>
+        >>> state = plan.start(np.ones((1, 2)))
+        >>> state = plan.step(state, 0.5 * plan.model_input(state))
+        >>> state.sample.round(4).tolist(), state.index
+        ([[0.9287, 0.9287]], 1)
     """
 
     name: str

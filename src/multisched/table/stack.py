@@ -27,6 +27,11 @@ def stack_plans(plans: Sequence[Plan]) -> "Stack":
     Raises:
         ScheduleError: if there are no plans, or one does not step each sample by itself: it has inputs, noise that
             follows the model's output, a mean over the batch, or an output split into other parts than the others'.
+
+    Example:
+        >>> stack = ms.stack_plans([ms.DDIM().plan(4), ms.DDIM().plan(10)])
+        >>> len(stack.plans)
+        2
     """
     try:
         listed = tuple(plans)
@@ -46,6 +51,12 @@ class Stack(Stepper):
 
     Attributes:
         plans: the plans.
+
+    Example:
+        >>> stack = ms.stack_plans([ms.FlowMatchEuler().plan(2), ms.FlowMatchEuler().plan(3)])
+        >>> state = stack.start(np.ones((2, 1), np.float32))
+        >>> state.index.tolist()
+        [0, 3]
     """
 
     plans: tuple[Plan, ...]

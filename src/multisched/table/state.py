@@ -26,6 +26,11 @@ class State(NamedTuple, Generic[B]):
         memory: the solver's registers, each shaped as the sample.
         index: the row that comes next: an int, or an integer array of the library, shaped as the first axes of the
             sample: 0-d for one row, (samples,) for one per sample, (samples, frames) for one per frame or token.
+
+    Example:
+        >>> state = ms.FlowMatchEuler().plan(4).start(np.ones((1, 2)))
+        >>> state.index, state.memory, state.sample.shape
+        (0, (), (1, 2))
     """
 
     sample: B

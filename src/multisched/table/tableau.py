@@ -35,6 +35,11 @@ class Tableau(Value):
 
     Raises:
         ScheduleError: if the shapes do not fit the names, or a coefficient is not finite.
+
+    Example:
+        >>> tableau = ms.FlowMatchEuler().plan(2).tableau
+        >>> tableau.operands, tableau.weights[1].round(3).tolist()
+        (('sample', 'output', 'x0'), [[0.0, 0.0, 1.0]])
     """
 
     weights: Any

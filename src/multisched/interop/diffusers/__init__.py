@@ -38,6 +38,11 @@ class Report:
         defaulted: keys that the configuration lacks, with the values taken.
         reproduced: one sentence for each defect of diffusers that the recipe reproduces.
         accepted: one sentence for each value that is accepted with strict=False alone.
+
+    Example:
+        >>> recipe = ms.from_diffusers({"_class_name": "DDIMScheduler", "clip_sample": False})
+        >>> recipe.report.class_name, sorted(recipe.report.used)
+        ('DDIMScheduler', ['clip_sample'])
     """
 
     class_name: str
@@ -150,6 +155,11 @@ def to_diffusers(recipe: Recipe) -> dict[str, Any]:
 
     Raises:
         ScheduleError: diffusers has no such scheduler.
+
+    Example:
+        >>> config = ms.to_diffusers(ms.FlowMatchEuler(shift=3.0))
+        >>> config["_class_name"], config["shift"]
+        ('FlowMatchEulerDiscreteScheduler', 3.0)
     """
     report = recipe.report
     names = [name for name, peer in PEERS.items() if peer.recipe is type(recipe)]

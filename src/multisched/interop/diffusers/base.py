@@ -22,6 +22,11 @@ class Peer:
         ignored: keys that diffusers accepts and that change nothing, each with the reason.
         convert: the recipe's options from those of the configuration, where values need a change.
         quirks: of the class, each set where it changes a recipe's parts.
+
+    Example:
+        >>> from multisched.interop.diffusers import Peer
+        >>> Peer.__dataclass_fields__["recipe"].name
+        'recipe'
     """
 
     recipe: type[Recipe]
