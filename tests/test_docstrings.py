@@ -6,6 +6,7 @@ import importlib
 import inspect
 import re
 from dataclasses import is_dataclass
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -21,7 +22,6 @@ ROOMS = [
     "guidance",
     "noise",
     "paths",
-    "pictures",
     "predictions",
     "rl",
     "schedulers",
@@ -35,10 +35,15 @@ ROOMS = [
     "interop.mflux",
 ]
 
-# Packages that an example needs, by its room.
-NEEDED = {"interop.diffusers": "diffusers", "interop.flax": "jax", "interop.mflux": "mlx", "pictures": "matplotlib"}
+# Libraries that an example needs, whose session runs it.
+NEEDED = {
+    "multisched.interop.flax.FlaxScheduler": "jax",
+    "multisched.interop.flax.FlaxStep": "jax",
+    "multisched.training.consistency.mean_flow_target": "torch",
+    "multisched.training.consistency.scm_target": "torch",
+}
 
-pytestmark = pytest.mark.host
+SOURCE = Path(ms.__file__).parent
 
 
 def _public():
@@ -55,33 +60,56 @@ def _public():
     return list(seen.values())
 
 
-PUBLIC = _public()
-each = pytest.mark.parametrize(("room", "name", "found"), PUBLIC, ids=[f"{room}.{name}" for room, name, _ in PUBLIC])
+PUBLIC = [pytest.param(*one, id=".".join(one[:2]).lstrip(".")) for one in _public()]
+each = pytest.mark.parametrize(("room", "name", "found"), PUBLIC)
 
 
+@pytest.mark.host
 @each
 def test_it_has_a_docstring(room, name, found):
     text = found.__doc__ or ""
     assert len(text) > 20 and not text.startswith(f"{name}("), text  # a dataclass's own is its signature
 
 
-def _example(found):
-    """The examples of an object itself."""
-    return doctest.DocTestParser().get_examples(found.__doc__ or "")
-
-
+@pytest.mark.host
 @each
-def test_it_has_an_example_that_runs(room, name, found, monkeypatch, tmp_path):
-    """In a session that has `np` and `ms`, and nothing else."""
-    if room in NEEDED:
-        pytest.importorskip(NEEDED[room])
-    examples = _example(found)
+def test_it_has_an_example(room, name, found):
+    examples = doctest.DocTestParser().get_examples(found.__doc__ or "")
     assert any(one.want for one in examples), f"{name} has no example that shows something"
-    monkeypatch.chdir(tmp_path)
-    test = doctest.DocTest(examples, {"np": np, "ms": ms}, name, None, None, found.__doc__)
+
+
+def _fails(test):
+    """What goes wrong in a session that has `np` and `ms`, and nothing else."""
     told = []
-    runner = doctest.DocTestRunner(optionflags=doctest.ELLIPSIS | doctest.NORMALIZE_WHITESPACE)
-    assert runner.run(test, out=told.append).failed == 0, "".join(told)
+    test.globs = {"np": np, "ms": ms}
+    doctest.DocTestRunner(optionflags=doctest.ELLIPSIS).run(test, out=told.append)
+    return "".join(told)
+
+
+# By their texts: what holds diffusers' classes is imported in tests/peers alone.
+DOCUMENTED = sorted(
+    ".".join(path.relative_to(SOURCE.parent).with_suffix("").parts).removesuffix(".__init__")
+    for path in SOURCE.rglob("*.py")
+    if ">>>" in (text := path.read_text(encoding="utf-8")) and "\nfrom diffusers" not in text
+)
+
+
+@pytest.mark.host
+@pytest.mark.parametrize("name", DOCUMENTED)
+def test_examples_run(name, monkeypatch, tmp_path):
+    """Those of methods and of what is not public too."""
+    monkeypatch.chdir(tmp_path)
+    tests = [one for one in doctest.DocTestFinder().find(importlib.import_module(name)) if one.examples]
+    assert tests and not "".join(_fails(one) for one in tests if one.name not in NEEDED)
+
+
+@pytest.mark.parametrize("name", NEEDED)
+def test_an_example_of_another_library_runs(name, backend):
+    if backend.name != NEEDED[name]:
+        pytest.skip(f"it is an example of {NEEDED[name]}")
+    room, _, short = name.rpartition(".")
+    (test,) = doctest.DocTestFinder(recurse=False).find(getattr(importlib.import_module(room), short), short)
+    assert test.examples and not _fails(test)
 
 
 def _parameters(found):
@@ -102,6 +130,7 @@ def _named(text):
     return {one.strip(" *") for line in lines for one in line.partition(":")[0].split(",")}
 
 
+@pytest.mark.host
 @each
 def test_each_option_has_a_line(room, name, found):
     kinds = found.__mro__ if inspect.isclass(found) else (found,)

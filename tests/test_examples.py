@@ -1,7 +1,5 @@
 """The examples run on every backend and show what they promise."""
 
-import doctest
-import importlib
 import runpy
 import subprocess
 import sys
@@ -9,9 +7,6 @@ from pathlib import Path
 
 import pytest
 
-import multisched
-
-SOURCE = Path(multisched.__file__).parent
 EXAMPLES = Path(__file__).parent.parent / "examples"
 PROMISE = {
     "resume": "equal: True",
@@ -70,17 +65,3 @@ def test_a_face_with_a_process_of_its_own(name, library, backend):
     script = EXAMPLES / "faces" / f"{name}.py"
     found = subprocess.run([sys.executable, script], capture_output=True, text=True, check=False)
     assert FACES[name] in found.stdout, found.stderr
-
-
-DOCUMENTED = sorted(
-    ".".join(path.relative_to(SOURCE.parent).with_suffix("").parts).removesuffix(".__init__")
-    for path in SOURCE.rglob("*.py")
-    if ">>>" in (text := path.read_text()) and "\nfrom diffusers" not in text  # tests/peers has those
-)
-
-
-@pytest.mark.host
-@pytest.mark.parametrize("name", DOCUMENTED)
-def test_examples_of_docstrings_run(name):
-    found = doctest.testmod(importlib.import_module(name))
-    assert found.attempted > 0 and found.failed == 0

@@ -6,10 +6,10 @@ class ScheduleError(ValueError):
 
     Example:
         >>> try:
-        ...     ms.DDIM(beta_schedule="linaer")
+        ...     ms.spacings.Round("up")
         ... except ms.ScheduleError as error:
         ...     print(error)
-        beta_schedule must be one of 'linear', 'scaled_linear', 'squaredcos_cap_v2', 'sigmoid', 'laplace', 'exp'; given 'linaer' (did you mean 'linear'?).
+        how must be one of 'nearest', 'down'; given 'up'.
     """
 
 

@@ -18,6 +18,7 @@ def attached(
         own: the names that the package defines itself.
 
     Example:
+        >>> from multisched.lazy import attached
         >>> find, names, public = attached("multisched", {"errors": "ScheduleError", "solvers": ""})
         >>> find("ScheduleError").__name__, names(), public
         ('ScheduleError', ['ScheduleError', 'solvers'], ['ScheduleError', 'solvers'])

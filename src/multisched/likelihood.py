@@ -31,7 +31,8 @@ class Likelihood(NamedTuple, Generic[B]):
 
     Example:
         >>> model = ms.analysis.model_of(ms.FlowMatchEuler(), ms.analysis.Gaussian(0.0, 1.0))
-        >>> found = ms.log_likelihood(model, ms.FlowMatchHeun().plan(50), np.array([[0.0]]), trace="exact", derivative="differences")
+        >>> plan, x = ms.FlowMatchHeun().plan(50), np.array([[0.0]])
+        >>> found = ms.log_likelihood(model, plan, x, trace="exact", derivative="differences")
         >>> round(float(found.log_prob[0]), 2), round(-0.5 * float(np.log(2 * np.pi)), 2)
         (-0.92, -0.92)
     """

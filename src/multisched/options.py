@@ -18,7 +18,7 @@ def options_of(kind: type) -> dict[str, str]:
     line that only names another class is replaced by that class's own.
 
     Example:
-        >>> import multisched as ms
+        >>> from multisched.options import options_of
         >>> options_of(ms.spacings.Shift)["factor"]
         'above 1 for more steps at high noise.'
     """
@@ -48,7 +48,7 @@ def words_of(kind: type) -> dict[str, tuple[str, ...]]:
     """The words of those options that are words, a `typing.Literal`.
 
     Example:
-        >>> import multisched as ms
+        >>> from multisched.options import words_of
         >>> words_of(ms.spacings.Round)
         {'how': ('nearest', 'down')}
     """

@@ -21,6 +21,14 @@ class Transform(Protocol):
 
     One that has `numbers`, a tuple of floats, and `kind`, a transform that is equal for all which differ in their
     numbers alone, is called with such numbers as a third argument, and is compiled once for all of them.
+
+    Example:
+        >>> class Halved:
+        ...     def __call__(self, backend, array):
+        ...         return 0.5 * array
+        >>> recipe = ms.Scheduler(ms.paths.Straight(), ms.spacings.Even(), "sample", ms.solvers.Euler(), Halved())
+        >>> ms.sample(lambda x, t: np.ones((1, 2)), recipe.plan(4), np.zeros((1, 2))).round(3).tolist()
+        [[0.5, 0.5]]
     """
 
     def __call__(self, backend: Backend[Any], array: Any) -> Any:
@@ -29,6 +37,9 @@ class Transform(Protocol):
 
 def numbers_of(transform: Transform | None) -> tuple[float, ...]:
     """The numbers of a transform that a step takes as operands.
+
+    Args:
+        transform: any transform, or None.
 
     Example:
         >>> ms.transforms.numbers_of(ms.transforms.Clip(3.0)), ms.transforms.numbers_of(None)
@@ -40,6 +51,9 @@ def numbers_of(transform: Transform | None) -> tuple[float, ...]:
 def kind_of(transform: Transform) -> Transform:
     """What is left of a transform without them.
 
+    Args:
+        transform: any transform.
+
     Example:
         >>> ms.transforms.kind_of(ms.transforms.Clip(3.0)) == ms.transforms.kind_of(ms.transforms.Clip(1.0))
         True
@@ -49,6 +63,12 @@ def kind_of(transform: Transform) -> Transform:
 
 def apply(transform: Transform, backend: Backend[Any], array: Any, numbers: tuple[Any, ...]) -> Any:
     """The array changed by a transform of this kind with these numbers, each a float or an array that broadcasts.
+
+    Args:
+        transform: the kind of change.
+        backend: of the array.
+        array: what is changed.
+        numbers: those of the transform, see `numbers_of`.
 
     Example:
         >>> ms.transforms.apply(ms.transforms.Clip(), ms.backends.get("numpy"), np.array([2.0]), (1.0,)).tolist()
@@ -62,8 +82,9 @@ class NoiseTransform(Protocol):
     """A change made to the output and the noise of a row together, on the device; hashable, without state.
 
     Example:
-        >>> isinstance(ms.transforms.Langevin(), object)
-        True
+        >>> plan = ms.ScoreSdeVe().plan(3)
+        >>> plan.noise_transform
+        Langevin(over='sample')
     """
 
     def __call__(
@@ -74,6 +95,11 @@ class NoiseTransform(Protocol):
 
 def split(backend: Backend[Any], output: Any, parts: int) -> tuple[Any, ...]:
     """The output cut into equal parts along its second axis.
+
+    Args:
+        backend: of the output.
+        output: (samples, parts * channels, ...).
+        parts: how many there are.
 
     Raises:
         ScheduleError: if the axis does not divide into them.
@@ -241,9 +267,9 @@ class Langevin:
 
     Example:
         >>> backend, score, z = ms.backends.get("numpy"), np.array([[3.0, 4.0]]), np.array([[0.0, 10.0]])
-        >>> output, (noise,) = ms.transforms.Langevin()(backend, (0.5,), score, (z,))
+        >>> output, (noise,) = ms.transforms.Langevin()(backend, (0.5,), score, (0.5 * z,))
         >>> output.tolist(), noise.tolist()
-        ([[3.0, 4.0]], [[0.0, 10.0]])
+        ([[0.75, 1.0]], [[0.0, 2.5]])
     """
 
     over: Over = "sample"

@@ -34,6 +34,12 @@ _static: list[type] = []  # classes whose values are constants of what is compil
 class Availability(NamedTuple):
     """One line of `available()`: `version` and `devices` where it works, else `reason` says why not.
 
+    Attributes:
+        name: of the backend.
+        version: of the installed library; None where it is not installed.
+        devices: what it can compute on here.
+        reason: why it is not to be had; None where it is.
+
     Example:
         >>> ms.backends.Availability(name="numpy", version="2.0", devices=("cpu",), reason=None).devices
         ('cpu',)
@@ -47,6 +53,9 @@ class Availability(NamedTuple):
 
 def get(name: str) -> Backend[Any]:
     """The backend called `name`: a built-in one, a plug-in, or any installed library that speaks the array API.
+
+    Args:
+        name: "numpy", "torch", "jax", "mlx", "cupy", "array_api_strict", or one that an entry point adds.
 
     Raises:
         ScheduleError: if the library is not installed, or does not speak the standard.
@@ -66,6 +75,9 @@ def get(name: str) -> Backend[Any]:
 
 def of(array: Any) -> Backend[Any]:
     """The backend that `array` belongs to.
+
+    Args:
+        array: an array of any known library.
 
     Raises:
         ScheduleError: `array` is no array of a known library.
@@ -100,6 +112,9 @@ def _of_type(kind: type, array: Any) -> Backend[Any]:
 def of_random(state: Any) -> Backend[Any] | None:
     """The backend whose random state (a key, a generator) this is; None for anything else.
 
+    Args:
+        state: a key of JAX or MLX, or a torch.Generator.
+
     Example:
         >>> ms.backends.of_random(7) is None
         True
@@ -114,6 +129,9 @@ def of_random(state: Any) -> Backend[Any] | None:
 
 def resolve(backend: Any) -> Backend[Any]:
     """A backend from its name, from itself, or from one of its arrays.
+
+    Args:
+        backend: a name, a `Backend`, or an array to take it from.
 
     Example:
         >>> ms.backends.resolve("numpy") is ms.backends.resolve(ms.backends.get("numpy"))

@@ -10,7 +10,13 @@ import numpy as np
 
 
 class Array(Protocol):
-    """Any array: what `B` is bound to, so that a string is not taken for one."""
+    """Any array: what `B` is bound to, so that a string is not taken for one.
+
+    Example:
+        >>> state: ms.State[ms.backends.Array] = ms.FlowMatchEuler().plan(4).start(np.ones((1, 2)))
+        >>> state.sample.shape
+        (1, 2)
+    """
 
     @property
     def shape(self) -> Any: ...

@@ -106,6 +106,11 @@ def shipped() -> Mapping[str, np.ndarray]:
 def conditions(digits: Any, backend: Any = "numpy", device: Any = None) -> Any:
     """Digits 0..9, or 10 for no class, as an int32 array of a backend: () or (samples,).
 
+    Args:
+        digits: a number, or a list or an array of them.
+        backend: a name, a `Backend`, or an array to take it from.
+        device: where to put them; the backend's default.
+
     Raises:
         ScheduleError: if they are no such numbers.
 

@@ -34,7 +34,6 @@ def inverse(plan: Any, times: Times = "auto") -> Plan:
             take the steps the other way.
 
     Example:
-        >>> import multisched as ms
         >>> plan = ms.FlowMatchEuler().plan(4)
         >>> plan.timesteps.round().tolist(), ms.editing.inverse(plan).timesteps.round().tolist()
         ([1000.0, 667.0, 334.0, 1.0], [1.0, 334.0, 667.0, 1000.0])

@@ -35,6 +35,12 @@ class FlaxState(NamedTuple):
         index: int32, the row that the next step takes.
         memory: the solver's registers, each shaped as the sample.
         num_inference_steps: number of steps; 0 before `set_timesteps`.
+
+    Example:
+        >>> from multisched.interop.flax import FlaxScheduler
+        >>> state = FlaxScheduler(ms.DDIM()).create_state()
+        >>> state.num_inference_steps, state.plan
+        (0, None)
     """
 
     plan: Plan | None = None
@@ -51,6 +57,15 @@ class FlaxStep(NamedTuple):
     Attributes:
         prev_sample: the sample after it.
         state: the state after it.
+
+    Example:
+        >>> import jax.numpy as jnp
+        >>> from multisched.interop.flax import FlaxScheduler
+        >>> scheduler, x = FlaxScheduler(ms.FlowMatchEuler()), jnp.ones((1, 2))
+        >>> state = scheduler.set_timesteps(scheduler.create_state(), 4, x.shape)
+        >>> step = scheduler.step(state, 0.5 * x, state.timesteps[0], x)
+        >>> step.prev_sample.shape, step.to_tuple()[1] is step.state
+        ((1, 2), True)
     """
 
     prev_sample: Any
@@ -70,6 +85,16 @@ class FlaxScheduler:
 
     Raises:
         ScheduleError: if it is no recipe.
+
+    Example:
+        >>> import jax.numpy as jnp
+        >>> from multisched.interop.flax import FlaxScheduler
+        >>> scheduler, x = FlaxScheduler(ms.FlowMatchEuler(shift=3.0)), jnp.ones((1, 2))
+        >>> state = scheduler.set_timesteps(scheduler.create_state(), 4, x.shape)
+        >>> for t in state.timesteps:
+        ...     x, state = scheduler.step(state, 0.5 * x, t, x)
+        >>> x.shape, int(state.index)
+        ((1, 2), 4)
     """
 
     recipe: Recipe

@@ -210,6 +210,15 @@ def sample_dpm_fast(
     """DPM-Solver-fast (Lu et al. 2022, arXiv 2206.00927, appendix D.2), which places its n calls itself, from sigma_max
     down to sigma_min; other arguments as for the samplers.
 
+    Args:
+        model: denoiser, model(x, sigma, **extra_args) -> x0.
+        x: (samples, ...), noise of deviation sigma_max.
+        sigma_min: where the run ends, before a last step to 0.
+        sigma_max: where it begins.
+        n: model calls.
+        extra_args: keyword arguments of the model.
+        arguments: as for the other samplers.
+
     Example:
         >>> from multisched.interop.k_diffusion import sample_dpm_fast
         >>> x = 80.0 * ms.noise.normal((2, 1), rng=0)

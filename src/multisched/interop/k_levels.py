@@ -29,6 +29,7 @@ def get_sigmas_karras(
         ScheduleError: if a number is out of range, or the library is not installed.
 
     Example:
+        >>> from multisched.interop.k_diffusion import get_sigmas_karras
         >>> get_sigmas_karras(3, 0.1, 10.0, backend="numpy").round(2).astype(float).round(2).tolist()
         [10.0, 1.45, 0.1, 0.0]
     """

@@ -38,6 +38,11 @@ class Steps:
 
     Args:
         config: mflux's, of the run.
+
+    Example:
+        >>> from multisched.interop import mflux
+        >>> mflux.NAMES["DPMpp2M"]
+        'dpmpp_2m'
     """
 
     _sampler: str

@@ -210,7 +210,7 @@ def sampler(
         True
         >>> len(ms.sampler("Restart").plan(20))  # Heun's method, with 9 of the steps a restart
         39
-        >>> ms.sampler("auto", like=Straight(), calls=4).plan(4).sigmas.round(2).tolist()
+        >>> ms.sampler("auto", like=ms.paths.Straight(), calls=4).plan(4).sigmas.round(2).tolist()
         [1.0, 0.72, 0.44, 0.2, 0.0]
     """
     if name == "auto":

@@ -175,6 +175,12 @@ def draw(
 def draw_row(source: NoiseSource, plan: Any, row: int, sample: B) -> tuple[B, ...] | None:
     """`draw` for a row of a plan; None for a row that adds no noise.
 
+    Args:
+        source: where from.
+        plan: whose row it is.
+        row: its number.
+        sample: (samples, ...); sample k takes the noise of sample k.
+
     Example:
         >>> plan = ms.EulerAncestral().plan(4)
         >>> (z,) = ms.noise.draw_row(ms.noise.HostNoise(0), plan, 0, np.zeros((2, 3), np.float32))

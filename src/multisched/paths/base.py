@@ -15,6 +15,11 @@ from multisched.paths.lookup import numbers
 class Point(NamedTuple):
     """A point of a path: what is passed to the model there, the level, and the scale of what the model sees.
 
+    Attributes:
+        timestep: what is passed to the model.
+        alpha, sigma: weights of the clean sample and of the noise.
+        scale: what the sample is multiplied with before the model sees it.
+
     Example:
         >>> ms.paths.Point(timestep=250.0, alpha=0.75, sigma=0.25, scale=1.0).alpha
         0.75

@@ -45,6 +45,10 @@ def advantages(rewards: B, group: int, eps: float = 1e-4) -> B:
 def ratio(log_probs: B, old: B) -> B:
     """exp(log_probs - old): how much more probable a step is under the policy than under the one that took it.
 
+    Args:
+        log_probs: of the steps under the policy that is trained.
+        old: of the same steps under the policy that took them.
+
     Example:
         >>> ms.rl.ratio(np.array([0.0, np.log(2.0)]), np.zeros(2)).round(6).tolist()
         [1.0, 2.0]

@@ -62,6 +62,9 @@ class Rollout(NamedTuple, Generic[B]):
 def noisy_rows(plan: Plan) -> tuple[int, ...]:
     """The rows of a plan that add noise, which are those that have a log-probability.
 
+    Args:
+        plan: from `plan`, or any other.
+
     Example:
         >>> ms.rl.noisy_rows(ms.rl.plan("flow_grpo", ms.FlowMatchEuler(), 4))
         (0, 1, 2, 3)

@@ -152,7 +152,6 @@ class Recipe(Forward):
                 within calls that belong together.
 
         Example:
-            >>> import multisched as ms
             >>> recipe = ms.DPMSolverMultistep()
             >>> grid = recipe.plan(10).grid
             >>> len(recipe.plan_over(grid)), len(recipe.plan_over(grid, history=4))
@@ -179,7 +178,6 @@ class Recipe(Forward):
                 cannot take it.
 
         Example:
-            >>> import multisched as ms
             >>> plan = ms.DDIM(eta=1.0, clip_sample=False).between(601.5, 400)
             >>> plan.timesteps.tolist(), len(plan.grid)
             ([601.5], 1)

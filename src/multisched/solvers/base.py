@@ -41,6 +41,10 @@ class Estimate(NamedTuple):
 class Next(NamedTuple):
     """What an update leaves behind: the next sample and the memory registers.
 
+    Attributes:
+        sample: the next sample.
+        memory: the registers that the next step finds.
+
     Example:
         >>> ms.solvers.Next(sample=1.0, memory=(0.5,))
         Next(sample=1.0, memory=(0.5,))

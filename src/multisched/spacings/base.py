@@ -20,6 +20,13 @@ TimeShift = Literal["exponential", "linear"]
 class Asked(NamedTuple):
     """Which run a plan was asked for, see `Recipe.plan`.
 
+    Attributes:
+        n: the number of steps.
+        timesteps: given times, decreasing.
+        sigmas: given levels, decreasing.
+        ratios: given levels sigma / alpha, decreasing.
+        mu: the shift of the image's size.
+
     Example:
         >>> ms.spacings.Asked(n=4)
         Asked(n=4, timesteps=None, sigmas=None, ratios=None, mu=None)

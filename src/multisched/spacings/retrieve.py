@@ -31,6 +31,11 @@ def retrieve_timesteps(
 
     Raises:
         ScheduleError: levels that are empty, not finite or do not fall, or a count below 1.
+
+    Example:
+        >>> timesteps, count = ms.retrieve_timesteps(None, [1.0, 0.75, 0.5, 0.25, 0.0], 2, 1000)
+        >>> timesteps.tolist(), count
+        ([1000.0, 250.0], 2)
     """
     steps = checks.count("steps", steps, STEPS)
     total = checks.count("num_train_timesteps", num_train_timesteps, TRAINING_TIMESTEPS)

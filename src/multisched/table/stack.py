@@ -24,6 +24,9 @@ def stack_plans(plans: Sequence[Plan]) -> "Stack":
     """Plans of any schedulers and lengths as one table, so that samples at different steps of different plans take
     theirs together. Registers are padded to the widest.
 
+    Args:
+        plans: one plan or more, of the same layout.
+
     Raises:
         ScheduleError: if there are no plans, or one does not step each sample by itself: it has inputs, noise that
             follows the model's output, a mean over the batch, or an output split into other parts than the others'.

@@ -41,6 +41,13 @@ def mean_flow_target(model: Callable[[B, Any, Any], B], z: B, velocity: B, t: B,
 
     Raises:
         ScheduleError: if the arrays do not go together, or the library has no derivatives.
+
+    Example:
+        >>> import torch
+        >>> velocity, one = torch.tensor([[1.0, 2.0]]), torch.tensor([0.8])
+        >>> found = ms.training.mean_flow_target(lambda z, t, r: z * t, torch.zeros(1, 2), velocity, one, one)
+        >>> found.target.tolist()
+        [[1.0, 2.0]]
     """
     check_alike(z, velocity, "the velocity", "sample")
     check_alike(t, r, "r", "time")
@@ -79,6 +86,12 @@ def scm_target(
 
     Raises:
         ScheduleError: if the arrays do not go together, the library has no derivatives, or a number is out of range.
+
+    Example:
+        >>> import torch
+        >>> x, velocity, t = torch.zeros(1, 2), torch.ones(1, 2), torch.tensor([0.5])
+        >>> ms.training.scm_target(lambda x, t: x, x, velocity, t).target.shape
+        torch.Size([1, 2])
     """
     check_alike(x, velocity, "the velocity", "sample")
     numbers = {"sigma_data": sigma_data, **({} if normalize is None else {"normalize": normalize})}

@@ -108,7 +108,6 @@ class Density(ABC):
             ScheduleError: as `noise.uniform`, or if the spread is another.
 
         Example:
-            >>> import multisched as ms
             >>> density = ms.training.LogitNormal().shifted(3.0)
             >>> density.draw((4,), rng=0, spread="stratified").astype(float).round(3).tolist()
             [0.39, 0.625, 0.791, 0.98]
@@ -139,7 +138,6 @@ class Density(ABC):
             ScheduleError: as `draw`.
 
         Example:
-            >>> import multisched as ms
             >>> recipe = ms.FlowMatchEuler()
             >>> t = ms.training.Uniform().timesteps(recipe, (4,), rng=0)
             >>> x0, noise = ms.noise.normal((4, 8), rng=1), ms.noise.normal((4, 8), rng=2)
@@ -248,6 +246,10 @@ class Shifted(Density):
 def resolution_shift(tokens: float, base: float) -> float:
     """The factor sqrt(tokens / base) of a resolution, where levels of an image of `base` pixels or tokens are those of
     one of `tokens` (Esser et al. 2024, arXiv 2403.03206, eq. 23).
+
+    Args:
+        tokens: of an image.
+        base: tokens of the images that no shift is for.
 
     Raises:
         ScheduleError: if a number is not positive.

@@ -105,7 +105,7 @@ def from_diffusers(
             refuses a value.
 
     Example:
-        >>> recipe = from_diffusers({"_class_name": "DDIMScheduler", "sample_max_value": 0.5}, strict=False)
+        >>> recipe = ms.from_diffusers({"_class_name": "DDIMScheduler", "sample_max_value": 0.5}, strict=False)
         >>> recipe.report.accepted
         ('sample_max_value must be at least 1; given 0.5.',)
     """
@@ -152,6 +152,9 @@ def to_diffusers(recipe: Recipe) -> dict[str, Any]:
     """The configuration of diffusers 0.42.1 that says this recipe; `from_diffusers` reads it back.
 
     Options that diffusers has not (those it takes in `step`, and corrections of its defects) are left out.
+
+    Args:
+        recipe: a named recipe, or what `from_diffusers` made.
 
     Raises:
         ScheduleError: diffusers has no such scheduler.

@@ -195,7 +195,6 @@ def as_scheduler(recipe: Recipe) -> RecipeScheduler:
         ScheduleError: if it is no recipe.
 
     Example:
-        >>> import multisched as ms
         >>> scheduler = as_scheduler(ms.sampler("res_multistep", like=ms.FlowMatchEuler(shift=3.0), spacing="simple"))
         >>> scheduler.set_timesteps(4)
         >>> scheduler.timesteps.tolist()
