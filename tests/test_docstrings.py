@@ -103,6 +103,7 @@ def test_examples_run(name, monkeypatch, tmp_path):
     assert tests and not "".join(_fails(one) for one in tests if one.name not in NEEDED)
 
 
+@pytest.mark.filterwarnings("ignore::DeprecationWarning")  # what torch says of itself
 @pytest.mark.parametrize("name", NEEDED)
 def test_an_example_of_another_library_runs(name, backend):
     if backend.name != NEEDED[name]:

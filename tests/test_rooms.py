@@ -152,7 +152,7 @@ def test_a_solver_is_read_in_one_sitting():
     """Its examples aside, which lie beside the text that a reader is after."""
 
     def count(text):
-        return len(re.sub(r"\n *Example:\n(?: +\S.*\n)+?(?= *\"\"\")", "\n", text).splitlines())
+        return len(re.sub(r"\n\n *Example:\n(?: +\S.*\n)+?(?= *\"\"\")", "\n", text).splitlines())
 
     lengths = {path.name: count(path.read_text(encoding="utf-8")) for path in (SOURCE / "solvers").glob("*.py")}
     assert {name: lines for name, lines in lengths.items() if lines > 150} == {}
