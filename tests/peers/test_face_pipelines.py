@@ -147,17 +147,35 @@ def test_a_sampler_by_name_is_saved_and_loaded(tmp_path):
     none = dict.fromkeys(("text_encoder", "tokenizer", "safety_checker", "feature_extractor", "image_encoder"))
     loaded = diffusers.StableDiffusionPipeline.from_pretrained(tmp_path, **none)
     loaded.set_progress_bar_config(disable=True)
-    assert type(loaded.scheduler) is RecipeScheduler
+    assert type(loaded.scheduler) is diffusers.EulerDiscreteScheduler
+    assert isinstance(patch(loaded), RecipeScheduler) and loaded.scheduler.config.spacing == "karras"
     assert torch.equal(latents(loaded, given), mine)
-    without = "**dict.fromkeys(sys.argv[2:])"
-    loads = f"print(type(diffusers.DiffusionPipeline.from_pretrained(sys.argv[1], {without}).scheduler).__name__)"
-    for first, said in (("from multisched.interop.diffusers import patch", "RecipeScheduler"), ("", "")):
-        script = f"import sys, diffusers\n{first}\n{loads}"
-        elsewhere = subprocess.run(
-            [sys.executable, "-c", script, tmp_path, *none], capture_output=True, text=True, check=False
-        )
-        assert elsewhere.stdout.strip() == said, elsewhere.stderr
-    assert "has not been imported" in elsewhere.stderr  # diffusers imports nothing itself
+    again = RecipeScheduler.from_pretrained(tmp_path, subfolder="scheduler")
+    assert again.recipe == pipe.scheduler.recipe and again.config.like == pipe.scheduler.config.like
+    loaded.scheduler = diffusers.DDIMScheduler.from_config(loaded.scheduler.config)  # another since then
+    assert type(patch(loaded)) is ours.DDIMScheduler
+    script = (
+        "import sys, diffusers\n"
+        "loaded = diffusers.DiffusionPipeline.from_pretrained(sys.argv[1], **dict.fromkeys(sys.argv[2:]))\n"
+        "print(type(loaded.scheduler).__module__, 'multisched' in sys.modules)"
+    )
+    found = subprocess.run([sys.executable, "-c", script, tmp_path, *none], capture_output=True, text=True, check=False)
+    assert found.stdout.split() == ["diffusers.schedulers.scheduling_euler_discrete", "False"], found.stderr
+
+
+def test_a_recipe_of_a_class_is_saved_as_it(tmp_path):
+    as_scheduler(ms.FlowMatchEuler(shift=3.0)).save_pretrained(tmp_path)
+    found = diffusers.FlowMatchEulerDiscreteScheduler.from_pretrained(tmp_path)
+    assert found.config.shift == 3.0
+
+
+@pytest.mark.parametrize("like", [None, "scheduler"])
+def test_a_sampler_is_saved_whatever_it_is_like(like, tmp_path):
+    given = scheduler_of("DDIMScheduler", {}) if like else None
+    made = RecipeScheduler("dpmpp_2m", like=given, spacing="karras")
+    made.save_pretrained(tmp_path)
+    assert type(diffusers.DDIMScheduler.from_pretrained(tmp_path)).__name__ == "DDIMScheduler"
+    assert RecipeScheduler.from_pretrained(tmp_path).recipe == made.recipe
 
 
 ROBOT = {"num_train_timesteps": 100, "beta_schedule": "squaredcos_cap_v2"}
@@ -225,13 +243,17 @@ def test_bad_input_of_patch_is_refused():
         patch("pipe")
     with pytest.raises(ms.ScheduleError, match="as_scheduler takes a recipe"):
         as_scheduler("euler")
+    pipe.scheduler = as_scheduler(ms.sampler("angle-adams"))
+    with pytest.raises(ms.ScheduleError, match="does not say which class the model came with"):
+        patch(pipe, "euler")
+    pipe.scheduler = scheduler_of("DDIMScheduler", {})
     with pytest.raises(ms.ScheduleError, match="has no configuration to save"):
-        as_scheduler(ms.FlowMatchEuler()).save_pretrained("anywhere")
+        as_scheduler(ms.sampler("angle-adams", like=ms.FlowMatchEuler())).save_pretrained("anywhere")
     assert type(pipe.scheduler) is diffusers.DDIMScheduler
 
 
 def test_the_examples_run(capsys):
-    found = doctest.testmod(composed)
+    found = doctest.testmod(composed, extraglobs={"ms": ms})
     assert found.attempted > 0 and found.failed == 0
     runpy.run_path(str(Path(__file__).parents[2] / "examples" / "faces" / "diffusers_pipeline.py"))
     said = capsys.readouterr().out.splitlines()

@@ -122,6 +122,17 @@ def test_options_of_a_step_are_diffusers(name):
     assert torch.equal(found[1][1], found[0][1])
 
 
+@pytest.mark.parametrize("orders", [({}, {"order": 2}), ({"order": 2}, {})])
+def test_a_run_has_one_order(orders):
+    scheduler, x = ours.LMSDiscreteScheduler(), torch.ones(1, 2)
+    scheduler.set_timesteps(8)
+    x = scheduler.step(0.5 * x, scheduler.timesteps[0], x, **orders[0]).prev_sample
+    with pytest.raises(ms.ScheduleError, match="each step of a run of LMSDiscreteScheduler has the same order"):
+        scheduler.step(0.5 * x, scheduler.timesteps[1], x, **orders[1])
+    scheduler.set_timesteps(8)  # another run may have another
+    scheduler.step(0.5 * x, scheduler.timesteps[0], x, **orders[1])
+
+
 def test_what_makes_no_plan_is_left_to_diffusers_with_a_warning():
     scheduler = ours.DPMSolverMultistepScheduler()
     with pytest.warns(UserWarning, match="takes diffusers' own steps, since it has no plan: 1000 steps"):

@@ -1,16 +1,20 @@
 """Any recipe as a scheduler of diffusers, and schedulers put into a pipeline."""
 
+import contextlib
+import functools
+import json
 from collections.abc import Callable, Mapping
 from dataclasses import fields
 from typing import Any
 
+import diffusers
 import numpy as np
 import torch
 from diffusers.configuration_utils import ConfigMixin, FrozenDict, register_to_config
 from diffusers.schedulers.scheduling_utils import SchedulerMixin, SchedulerOutput
 
 from multisched.errors import ScheduleError
-from multisched.interop.diffusers import PEERS
+from multisched.interop.diffusers import PEERS, to_diffusers
 from multisched.interop.diffusers.face import face_of
 from multisched.interop.diffusers.run import listed
 from multisched.interop.diffusers.steps import Steps
@@ -19,15 +23,31 @@ from multisched.schedulers import Recipe
 from multisched.spacings import DynamicShift
 from multisched.values import shown
 
+SAVED = "_multisched"
+"""The key of a saved configuration that says which sampler it was, beside those of the class that it is saved as."""
+STABLE_DIFFUSION = {
+    "_class_name": "DDIMScheduler",
+    "beta_start": 0.00085,
+    "beta_end": 0.012,
+    "beta_schedule": "scaled_linear",
+    "clip_sample": False,
+    "set_alpha_to_one": False,
+    "steps_offset": 1,
+}
+"""What a sampler by name is saved as that has no `like`."""
+
 
 class RecipeScheduler(Steps, SchedulerMixin, ConfigMixin):  # type: ignore[misc]
     """A sampler by name, or any recipe (see `as_scheduler`), with the methods of a scheduler of diffusers.
 
     A pipeline's own list of sigmas, even from 1 to 1 / n, stands for n steps: so the recipe's spacing is taken.
 
+    It is saved as the scheduler that the model came with, and so is its class called, so that diffusers loads the
+    pipeline where we are not; `patch(pipe)` or `from_config` makes it again.
+
     Args:
         name: of a sampler, see `multisched.sampler`.
-        like: configuration of the scheduler that the model came with; None for Stable Diffusion's.
+        like: the scheduler that the model came with, or its configuration; None for Stable Diffusion's.
         spacing: name of a spacing, see `multisched.sampler`.
         guidance: for "auto", the weight of classifier-free guidance; None where it is not known.
         options: of the solver.
@@ -40,6 +60,7 @@ class RecipeScheduler(Steps, SchedulerMixin, ConfigMixin):  # type: ignore[misc]
     _output, _names, _cuts = SchedulerOutput, ("prev_sample",), False
     _compatibles: list[str] = []  # noqa: RUF012  (what diffusers calls it)
     _like: Mapping[str, Any] = {}
+    _saved_as: Mapping[str, Any] | None = None
     order = 1
     """Model calls of a step, at most."""
 
@@ -47,21 +68,40 @@ class RecipeScheduler(Steps, SchedulerMixin, ConfigMixin):  # type: ignore[misc]
     def __init__(
         self,
         name: str,
-        like: Mapping[str, Any] | None = None,
+        like: Any = None,
         spacing: str | None = None,
         guidance: float | None = None,
         options: Mapping[str, Any] | None = None,
     ) -> None:
+        if isinstance(like, SchedulerMixin):
+            like = _trained(like)
+            self.register_to_config(like=like)
+
         def make(calls: int) -> Recipe:
             more: dict[str, Any] = {"calls": calls, "guidance": guidance} if name == "auto" else {}
             return sampler(name, like=None if like is None else dict(like), spacing=spacing, **more, **(options or {}))
 
         self._set_up(make, {} if like is None else like)
+        self._stand_for({**STABLE_DIFFUSION, **({} if like is None else like)})
 
     def _set_up(self, make: Callable[[int], Recipe], like: Mapping[str, Any]) -> None:
         self._make, self._like = make, {"num_train_timesteps": 1000, **like}
         self.set_timesteps(20)
         self.num_inference_steps = None
+
+    def _stand_for(self, saved: dict[str, Any]) -> None:
+        """Be known to pipelines as the class of diffusers that this configuration is of."""
+        theirs = getattr(diffusers, saved["_class_name"])
+        self.__class__ = _known_as(theirs.__name__)
+        self.__dict__["__module__"] = theirs.__module__
+        self._saved_as = saved
+
+    @classmethod
+    def from_config(cls, config: Any = None, return_unused_kwargs: bool = False, **kwargs: Any) -> Any:
+        """The sampler that a configuration was saved of, or one of these arguments by name."""
+        kept = dict(config).get(SAVED) if isinstance(config, Mapping) else None
+        found = kept["sampler"] if kept else config
+        return super().from_config(found, return_unused_kwargs, **kwargs)
 
     @property
     def config(self) -> FrozenDict:
@@ -173,13 +213,18 @@ class RecipeScheduler(Steps, SchedulerMixin, ConfigMixin):  # type: ignore[misc]
         """The same, as pipelines of flows call it."""
         return self.add_noise(sample, noise, timestep)
 
-    def save_config(self, *args: Any, **kwargs: Any) -> None:
-        if self._internal_dict.get("name") is None:
+    def to_json_string(self) -> str:
+        """The configuration of the class that this is saved as, with what makes this sampler again."""
+        if self._saved_as is None:
             raise ScheduleError(
-                "a scheduler made of a recipe has no configuration to save; make it by name, "
-                "such as RecipeScheduler('dpmpp_2m', like=pipe.scheduler.config), or pickle the recipe."
+                "a scheduler made of a recipe that is no class of diffusers has no configuration to save; make it by "
+                "name, such as RecipeScheduler('dpmpp_2m', like=pipe.scheduler), or pickle the recipe."
             )
-        super().save_config(*args, **kwargs)
+        said = {**self._saved_as, "_diffusers_version": diffusers.__version__}
+        named = {key: value for key, value in self._internal_dict.items() if key[0] != "_"}
+        if named.get("name") is not None:
+            said[SAVED] = {"class": said["_class_name"], "sampler": named}
+        return json.dumps(said, indent=2, sort_keys=True) + "\n"
 
     def __len__(self) -> int:
         return int(self.config.num_train_timesteps)
@@ -208,8 +253,19 @@ def as_scheduler(recipe: Recipe) -> RecipeScheduler:
     made.register_to_config()
     numbers = {one.name: getattr(recipe, one.name) for one in fields(recipe)}
     kept = {name: value for name, value in numbers.items() if isinstance(value, (bool, int, float, str))}
-    made._set_up(lambda calls: recipe, kept)
+    saved = None
+    with contextlib.suppress(ScheduleError):  # what diffusers has no class for
+        saved = to_diffusers(recipe)
+    made._set_up(lambda calls: recipe, kept if saved is None else saved)
+    if saved is not None:
+        made._stand_for(saved)
     return made
+
+
+@functools.cache
+def _known_as(name: str) -> type[RecipeScheduler]:
+    """`RecipeScheduler` under the name of a class of diffusers, which pipelines write into their files."""
+    return type(name, (RecipeScheduler,), {"__module__": __name__, "__doc__": RecipeScheduler.__doc__})
 
 
 def patch(pipe: Any, sampler: Any = None, **options: Any) -> Any:
@@ -217,8 +273,9 @@ def patch(pipe: Any, sampler: Any = None, **options: Any) -> Any:
 
     Args:
         pipe: a pipeline, whose scheduler says what the model was trained on.
-        sampler: None for the same class of diffusers with our steps; the name of another of its classes; the name of a
-            sampler, see `multisched.sampler`, "auto" among them; or a recipe.
+        sampler: None for the sampler that the pipeline was saved with, or the same class of diffusers with our steps;
+            the name of another of its classes; the name of a sampler, see `multisched.sampler`, "auto" among them; or a
+            recipe.
         options: spacing= and guidance= of a name, and options of the solver; of a class, keys of its configuration.
 
     Returns:
@@ -230,8 +287,15 @@ def patch(pipe: Any, sampler: Any = None, **options: Any) -> Any:
     theirs = getattr(pipe, "scheduler", None)
     if theirs is None or not hasattr(theirs, "config"):
         raise ScheduleError(f"patch takes a pipeline that has a scheduler; given {shown(pipe)}.")
-    like, made = _trained(theirs), None
-    if sampler is None or (isinstance(sampler, str) and sampler in PEERS):
+    like, saved = _trained(theirs), theirs.config.get(SAVED)
+    if not isinstance(sampler, Recipe) and "_class_name" not in like:
+        raise ScheduleError(
+            "the scheduler of this pipeline was made of a recipe that does not say which class the model came with; "
+            "put that scheduler back first, or give a recipe."
+        )
+    if sampler is None and not options and saved and saved["class"] == type(theirs).__name__:
+        made: Any = RecipeScheduler(**saved["sampler"])
+    elif sampler is None or (isinstance(sampler, str) and sampler in PEERS):
         kind: Any = face_of(sampler or like["_class_name"])
         made = kind.from_config(like, **options)
     elif isinstance(sampler, Recipe):

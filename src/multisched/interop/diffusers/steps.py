@@ -38,17 +38,8 @@ class Steps:
     _refused: bool = False
     _read: tuple[Any, Any, Recipe] | None = None
 
-    # What diffusers' classes keep, each some of it.
     counter: Any
-    ets: Any
-    last_sample: Any
-    lower_order_nums: Any
-    mid_point_sigma: Any
-    model_outputs: Any
-    noise_sampler: Any
     num_inference_steps: Any
-    sigmas: Any
-    timesteps: Any
     _begin_index: Any
     _step_index: Any
     if TYPE_CHECKING:
@@ -117,7 +108,13 @@ class Steps:
     def _left(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> bool:
         """Whether a step is left to diffusers."""
         away = any(kwargs.get(name, usual) is not usual for name, usual in self._away.items())
-        if away or (self._run is None and not self._running()):
+        if self._run is None and not self._running():
+            return True
+        if "order" in self._away:  # the outputs of a run are kept where its steps are taken
+            if self._step_index is not None and away != self._run.away:
+                raise ScheduleError(f"each step of a run of {self._peer} has the same order; given another in between.")
+            self._run.away = away
+        if away:
             return True
         if kwargs.get("r_timestep") is not None and not _moves(args, kwargs):
             return True
