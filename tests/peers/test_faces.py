@@ -126,6 +126,7 @@ def test_options_of_a_step_are_diffusers(name):
 def test_a_run_has_one_order(orders):
     scheduler, x = ours.LMSDiscreteScheduler(), torch.ones(1, 2)
     scheduler.set_timesteps(8)
+    scheduler.scale_model_input(x, scheduler.timesteps[0])
     x = scheduler.step(0.5 * x, scheduler.timesteps[0], x, **orders[0]).prev_sample
     with pytest.raises(ms.ScheduleError, match="each step of a run of LMSDiscreteScheduler has the same order"):
         scheduler.step(0.5 * x, scheduler.timesteps[1], x, **orders[1])

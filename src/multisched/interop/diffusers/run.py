@@ -32,7 +32,7 @@ class Run:
         looked: whether the timestep says the row there.
         shows: the attributes of the scheduler that show its history.
         shown: what they had after the last step.
-        away: whether its steps are diffusers' own.
+        away: whether its steps are diffusers' own; None before the first.
         alone: plans of a single row.
     """
 
@@ -51,7 +51,7 @@ class Run:
     looked: bool = False
     shows: frozenset[str] = frozenset()
     shown: tuple[Any, ...] = ()
-    away: bool = False
+    away: bool | None = None
     alone: dict[Any, Plan] = field(default_factory=dict)
 
     def __deepcopy__(self, memo: dict[int, Any]) -> "Run":

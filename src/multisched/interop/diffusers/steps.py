@@ -111,7 +111,7 @@ class Steps:
         if self._run is None and not self._running():
             return True
         if "order" in self._away:  # the outputs of a run are kept where its steps are taken
-            if self._step_index is not None and away != self._run.away:
+            if self._run.away not in (None, away):
                 raise ScheduleError(f"each step of a run of {self._peer} has the same order; given another in between.")
             self._run.away = away
         if away:
