@@ -153,6 +153,14 @@ def types(session: nox.Session) -> None:
     session.run("mypy")
 
 
+@nox.session
+def docs(session: nox.Session) -> None:
+    """The site, in docs/_build/html, from its sources, docstrings and programs; a warning is an error."""
+    _install(session, "docs")
+    env = {"OMP_NUM_THREADS": "1"}
+    session.run("sphinx-build", "--fail-on-warning", "--keep-going", "--fresh-env", "docs", "docs/_build/html", env=env)
+
+
 @nox.session(default=False)
 def orders(session: nox.Session) -> None:
     """The page about orders of convergence and of laws, from measurements."""
