@@ -31,7 +31,7 @@ extensions = [
 ]
 exclude_patterns = ["_build", "jupyter_execute", "auto_gallery/*.py", "auto_gallery/*.zip", "auto_gallery/*.ipynb"]
 exclude_patterns += ["auto_gallery/*.json", "sg_execution_times.rst", "auto_gallery/sg_execution_times.rst"]
-suppress_warnings = ["toc.not_included"]
+suppress_warnings = ["autosummary.import_cycle", "toc.not_included"]
 
 # Docstrings: `options` completes their sections, `napoleon` reads them, `links` makes links of the names in them.
 default_role = "code"
@@ -41,6 +41,7 @@ autodoc_typehints = "description"
 autodoc_typehints_description_target = "documented"
 autodoc_class_signature = "mixed"
 autosummary_generate = False
+autodoc_inherit_docstrings = False
 napoleon_numpy_docstring = False
 napoleon_use_rtype = False
 python_use_unqualified_type_names = True

@@ -23,7 +23,7 @@ def setup(app: Sphinx) -> dict[str, bool]:
     return {"parallel_read_safe": True, "parallel_write_safe": True}
 
 
-def complete(app: Sphinx, what: str, name: str, found: Any, settings: Any, lines: list[str]) -> None:
+def complete(app: Sphinx | None, what: str, name: str, found: Any, settings: Any, lines: list[str]) -> None:
     """Replace the section of options by one of all options; else give each of a group of arguments a line."""
     options = isinstance(found, type) and is_dataclass(found) and _options(found, "\n".join(lines))
     before, section, after = _parted(lines)
@@ -43,9 +43,9 @@ def _prose(lines: list[str]) -> list[str]:
 
 
 def _escaped(line: str) -> str:
-    """A line whose |x| is no substitution, save in code."""
+    """A line whose |x| is no substitution and a * b no emphasis, save in code."""
     parts = re.split(r"(`[^`]*`)", line)
-    return "".join(part if part.startswith("`") else part.replace("|", r"\|") for part in parts)
+    return "".join(part if part.startswith("`") else re.sub(r"([|*])", r"\\\1", part) for part in parts)
 
 
 def _within(made: list[str]) -> bool:
