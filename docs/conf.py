@@ -1,6 +1,7 @@
 """The site: `nox -s docs`. Nothing that it shows is asked of another host when a reader opens it."""
 
 import os
+import re
 import sys
 import tomllib
 from importlib.metadata import distribution
@@ -75,6 +76,8 @@ mathjax_path = "tex-svg.js"
 
 html_theme = "pydata_sphinx_theme"
 html_title = "multisched"
+html_context = {"default_mode": "auto"}
+html_favicon = "_static/favicon.svg"
 html_css_files = ["site.css"]
 html_show_sourcelink = False
 html_copy_source = False
@@ -120,7 +123,8 @@ def setup(app):  # type: ignore[no-untyped-def]
 
     def present(app, name, source):  # type: ignore[no-untyped-def]
         if name == "index":
-            kept = [line for line in source[0].split("\n") if not line.endswith("*") or any(DOCS.glob(f"{line}.md"))]
+            globs = re.compile(r"[\w/]+\*").fullmatch
+            kept = [line for line in source[0].split("\n") if not globs(line) or any(DOCS.glob(f"{line}.md"))]
             source[0] = "\n".join(kept)
 
     app.connect("source-read", present)

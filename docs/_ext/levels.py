@@ -41,7 +41,7 @@ class Room(SphinxDirective):
         names = " ".join(self.content).split()
         text = [f".. automodule:: {place}", "   :no-members:", ""] if "about" in self.options else []
         if "source" not in self.options:
-            text += [".. autosummary::", "", *(f"   ~{place}.{name}" for name in names), ""]
+            text += [".. autosummary::", "   :signatures: none", "", *(f"   ~{place}.{name}" for name in names), ""]
         for name in names:
             if "source" in self.options:
                 text += self._read(place, name)
@@ -58,7 +58,12 @@ class Room(SphinxDirective):
         lines = (ast.get_docstring(found) or "").splitlines()
         options.complete(None, "function", name, None, None, lines)
         lines = GoogleDocstring(lines, self.config, what="function").lines()
-        return [f".. py:function:: {place}.{name}({ast.unparse(found.args)})", "", *(f"   {line}" for line in lines), ""]
+        return [
+            f".. py:function:: {place}.{name}({ast.unparse(found.args)})",
+            "",
+            *(f"   {line}" for line in lines),
+            "",
+        ]
 
 
 def _kind(place: str, name: str) -> str:
@@ -136,6 +141,7 @@ def _drawn(levels: np.ndarray, mark: str, file: Path) -> None:
                 size = np.ptp(levels[finite]) * 0.12
                 to = (steps[end], levels[beside] + up * size)
                 arrow = {"arrowstyle": "->", "color": BLUE, "shrinkA": 2, "shrinkB": 0}
+                axes.update_datalim([to])
                 axes.annotate("", to, (steps[beside], levels[beside]), arrowprops=arrow)
         axes.margins(y=0.15)
         axes.axhline(0, color=GREY, linewidth=0.6, linestyle=":")

@@ -43,9 +43,13 @@ def _prose(lines: list[str]) -> list[str]:
 
 
 def _escaped(line: str) -> str:
-    """A line whose |x| is no substitution and a * b no emphasis, save in code."""
-    parts = re.split(r"(`[^`]*`)", line)
-    return "".join(part if part.startswith("`") else re.sub(r"([|*])", r"\\\1", part) for part in parts)
+    """A line whose |x| is no substitution and a * b no emphasis, save in code, which letters may follow."""
+    parts = re.split(r"(``.*?``|`[^`]*`)", line)
+    shown = [part if part.startswith("`") else re.sub(r"([|*])", r"\\\1", part) for part in parts]
+    return "".join(
+        f"{part}\\ " if re.match(r"`.*`[a-z]", part + after) else part
+        for part, after in zip(shown, [*shown[1:], ""], strict=True)
+    )
 
 
 def _within(made: list[str]) -> bool:
