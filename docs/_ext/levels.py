@@ -6,8 +6,9 @@ from importlib import import_module
 from pathlib import Path
 from typing import Any
 
-import matplotlib
+import matplotlib as mpl
 import numpy as np
+import options
 from docutils import nodes
 from matplotlib.figure import Figure
 from sphinx.application import Sphinx
@@ -16,7 +17,6 @@ from sphinx.util import logging
 from sphinx.util.docutils import SphinxDirective
 
 import multisched as ms
-import options
 
 SOURCE = Path(ms.__file__).parent.parent
 PICTURES = "api/levels"
@@ -130,7 +130,7 @@ def draw(app: Sphinx) -> None:
 def _drawn(levels: np.ndarray, mark: str, file: Path) -> None:
     """log(alpha / sigma) where each step stands; an arrow leads to an infinite one."""
     style = {"svg.fonttype": "none", "svg.hashsalt": file.stem, "font.size": 8, "font.family": "sans-serif"}
-    with matplotlib.rc_context(style):
+    with mpl.rc_context(style):
         figure = Figure(figsize=(3.2, 1.7), layout="constrained")
         axes = figure.add_subplot()
         steps, finite = np.arange(len(levels)), np.isfinite(levels)
@@ -170,6 +170,7 @@ def complete(app: Sphinx, env: Any) -> None:
 
 
 def setup(app: Sphinx) -> dict[str, bool]:
+    """Connect it."""
     app.add_directive("room", Room)
     app.connect("builder-inited", draw)
     app.connect("autodoc-process-docstring", describe, priority=450)  # after `options`, before napoleon

@@ -83,5 +83,6 @@ def _exists(name: str) -> bool:
 
 
 def setup(app: Sphinx) -> dict[str, bool]:
+    """Connect it."""
     app.add_post_transform(Linked)
     return {"parallel_read_safe": True, "parallel_write_safe": True}
