@@ -1,7 +1,7 @@
-"""The built site in headless Chromium, to which every other host is unknown: no request fails and no script complains.
+"""The built site in headless Chromium, to which every other host is unknown: no request fails, no script complains.
 
-Run by `nox -s docs`, once it has built docs/_build/html. CHROMIUM and CHROMEDRIVER name the programs, and screenshots go
-to the folder that SCREENSHOTS names.
+Run by `nox -s docs`, once it has built docs/_build/html. CHROMIUM and CHROMEDRIVER name the programs, and screenshots
+go to the folder that SCREENSHOTS names.
 """
 
 import json
