@@ -1,6 +1,7 @@
 """The directive `room`, which documents public names; the facts and the picture of a recipe's levels."""
 
 import ast
+import pkgutil
 import re
 from importlib import import_module
 from pathlib import Path
@@ -12,7 +13,9 @@ import options
 from docutils import nodes
 from matplotlib.figure import Figure
 from sphinx.application import Sphinx
+from sphinx.ext import autosummary
 from sphinx.ext.napoleon import GoogleDocstring
+from sphinx.pycode import ModuleAnalyzer
 from sphinx.util import logging
 from sphinx.util.docutils import SphinxDirective
 
@@ -47,6 +50,16 @@ class Room(SphinxDirective):
                 text += self._read(place, name)
                 continue
             kind = _kind(place, name)
+            if kind == "data":
+                text += [
+                    f".. py:currentmodule:: {place}",
+                    "",
+                    f".. py:data:: {name}",
+                    "",
+                    *(f"   {line}" for line in _told(place, name)),
+                    "",
+                ]
+                continue
             text += [f".. auto{kind}:: {place}.{name}", *(["   :members:"] if kind == "class" else [])]
             text += ["   :inherited-members: Value", ""] if kind == "class" and "inherited" in self.options else [""]
         return self.parse_text_to_nodes("\n".join(text), allow_section_headings=False)
@@ -71,6 +84,15 @@ def _kind(place: str, name: str) -> str:
     if isinstance(found, type):
         return "exception" if issubclass(found, Exception) else "class"
     return "function" if callable(found) else "data"
+
+
+def _told(place: str, name: str) -> list[str]:
+    """What the module that sets a value says of it."""
+    for one in pkgutil.iter_modules(import_module(place).__path__, f"{place}."):
+        told = ModuleAnalyzer.for_module(one.name).find_attr_docs()
+        if ("", name) in told and getattr(import_module(one.name), name) is getattr(import_module(place), name):
+            return told["", name]
+    return []
 
 
 def describe(app: Sphinx, what: str, name: str, found: Any, settings: Any, lines: list[str]) -> None:
@@ -171,6 +193,7 @@ def complete(app: Sphinx, env: Any) -> None:
 
 def setup(app: Sphinx) -> dict[str, bool]:
     """Connect it."""
+    autosummary.WELL_KNOWN_ABBREVIATIONS += ("eq.", "eqs.", "app.", "sec.", "fig.", "alg.")  # no sentence ends there
     app.add_directive("room", Room)
     app.connect("builder-inited", draw)
     app.connect("autodoc-process-docstring", describe, priority=450)  # after `options`, before napoleon

@@ -22,6 +22,7 @@ ENTRY = re.compile(r"^    (\*{0,2}\w+(?:, \*{0,2}\w+)*): (.*(?:\n {5,}.*)*)", re
 def setup(app: Sphinx) -> dict[str, bool]:
     """Connect it."""
     app.connect("autodoc-process-docstring", complete, priority=400)  # before napoleon reads it
+    app.connect("autodoc-process-docstring", rejoined, priority=600)  # after it
     app.connect("autodoc-skip-member", skipped)
     return {"parallel_read_safe": True, "parallel_write_safe": True}
 
@@ -35,6 +36,14 @@ def complete(app: Sphinx | None, what: str, name: str, found: Any, settings: Any
         section = [f"    {name}: {text}" for name, text in _entries(section)]
     head = ["Args:"] if section else []
     lines[:] = [*_prose(before), *head, *section, "", *after]
+
+
+def rejoined(app: Sphinx, what: str, name: str, found: Any, settings: Any, lines: list[str]) -> None:
+    """Of a property, put what napoleon takes for its type back in front: `(rows,) float64: what they are`."""
+    kind = next((line for line in lines if what == "property" and line.startswith(":type: ")), None)
+    if kind is not None:
+        lines.remove(kind)
+        lines[0] = f"{kind.removeprefix(':type: ')}: {lines[0]}"
 
 
 def skipped(app: Sphinx, what: str, name: str, found: Any, skip: bool, settings: Any) -> bool | None:
