@@ -79,6 +79,7 @@ html_title = "multisched"
 html_context = {"default_mode": "auto"}
 html_favicon = "_static/favicon.svg"
 html_css_files = ["site.css"]
+html_sidebars = {"*": []}  # a page at the top has no section to show
 html_show_sourcelink = False
 html_copy_source = False
 SOURCE = PROJECT.get("urls", {}).get("Source")
