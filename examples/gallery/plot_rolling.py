@@ -26,8 +26,7 @@ def model(x, t):
 
 x, played = ms.noise.normal((1, FRAMES, 32), rng=0), []
 for call in range(CALLS):
-    state = ms.State(x, (), rows)
-    x = plan.step(state, model(x, plan.timestep(state))).sample
+    x = plan.step(state := ms.State(x, (), rows), model(x, plan.timestep(state))).sample
     played.append(x[0, 0])
     x = np.concatenate([x[:, 1:], ms.noise.normal((1, 1, 32), rng=call + 1)], axis=1)
 

@@ -11,7 +11,17 @@ import numpy as np
 
 import multisched as ms
 
-NAMES = ("uniform", "normal", "sgm_uniform", "simple", "beta", "karras", "exponential", "kl_optimal", "align_your_steps")
+NAMES = (
+    "uniform",
+    "normal",
+    "sgm_uniform",
+    "simple",
+    "beta",
+    "karras",
+    "exponential",
+    "kl_optimal",
+    "align_your_steps",
+)
 
 figure, axes = plt.subplots(figsize=(7.5, 4.2), layout="constrained")
 for row, name in enumerate((*NAMES, "auto")):
@@ -23,7 +33,9 @@ for row, name in enumerate((*NAMES, "auto")):
     axes.plot(decibels, np.full(12, row), "|", ms=13, mew=2, color=colour)
 axes.set_yticks(range(len(NAMES) + 1), [*NAMES, '"auto"'])
 axes.invert_yaxis()
-axes.set(xlabel="signal to noise, dB", title="Twelve steps of Stable Diffusion; the last step leads to the clean sample")
+axes.set(
+    xlabel="signal to noise, dB", title="Twelve steps of Stable Diffusion; the last step leads to the clean sample"
+)
 axes.grid(axis="x", color="0.92")
 axes.spines[["top", "right", "left"]].set_visible(False)
 axes.tick_params(left=False)
