@@ -1,6 +1,7 @@
 """Names in code are links: `DDIM` and `Recipe.plan` in a docstring, `ms.sample` in a page."""
 
 import re
+import sys
 from collections.abc import Iterator
 from importlib import import_module
 from typing import Any
@@ -32,8 +33,10 @@ class Linked(SphinxPostTransform):
                 continue
             if (target := self._target(found[2], bool(found[1]), node)) is not None:
                 node.replace_self(self._link(target, node))
-            elif found[1] and self.env.docname not in OLD and not _exists(found[2]):
-                logger.warning("no public name: %s", node.astext(), location=node, type="links")
+            elif self.env.docname in OLD:
+                continue
+            elif (found[1] and not _exists(found[2])) or (_described(node) and _mistyped(found[2])):
+                logger.warning("no such name: %s", node.astext(), location=node, type="links")
 
     def _target(self, name: str, whole: bool, node: nodes.literal) -> str | None:
         """The documented object that a name means where it stands: in the class, its room, the package, any room."""
@@ -48,7 +51,10 @@ class Linked(SphinxPostTransform):
             if (full := f"{place}.{name}") in known and full != scope and (known[full].objtype != "module" or not word):
                 return full
         others = [] if word or whole else [one for one in known if one.endswith(f".{name}") and not known[one].aliased]
-        return others[0] if len(others) == 1 and others[0] != scope else None
+        if len(others) == 1 and others[0] != scope:
+            return others[0]
+        of, _, field = name.rpartition(".")
+        return self._target(of, whole, node) if of and of.rpartition(".")[2][0].isupper() and field.islower() else None
 
     def _link(self, target: str, node: nodes.literal) -> nodes.Node:
         entry = self.env.domains.python_domain.objects[target]
@@ -85,6 +91,14 @@ def _exists(name: str) -> bool:
     except ImportError as error:
         return not (error.name or "").startswith("multisched")
     return True
+
+
+def _mistyped(name: str) -> bool:
+    """Whether a name is written as those of classes are, and no module of the package has it."""
+    first = next((part for part in name.split(".") if part[:1].isupper()), "")
+    if not re.fullmatch(r"[A-Z]+[a-z]\w*", first):
+        return False
+    return not any(hasattr(one, first) for place, one in list(sys.modules.items()) if place.startswith("multisched"))
 
 
 def setup(app: Sphinx) -> dict[str, bool]:
