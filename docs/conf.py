@@ -60,6 +60,7 @@ sphinx_gallery_conf = {
     "abort_on_example_error": True,
     "download_all_examples": False,
     "image_srcset": ["2x"],
+    "min_reported_time": 3600,
     "notebook_images": False,
     "plot_gallery": "True",
     "remove_config_comments": True,

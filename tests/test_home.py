@@ -26,3 +26,18 @@ def test_the_program_draws_the_same_pictures_on_every_library(backend):
 @pytest.mark.host
 def test_there_is_a_tab_for_each_library():
     assert list(TABS) == ["numpy", "torch", "jax", "mlx"]
+
+
+@pytest.mark.host
+@pytest.mark.parametrize(
+    ("claim", "page", "line"),
+    [
+        ("59 of 60", "accuracy", r"best setting of 7 common solvers .*? in (\d+ of \d+) cells"),
+        ("5.8 times", "cpu", r"diffusers takes ([\d.]+ times) as long as ours on torch in the geometric mean"),
+    ],
+)
+def test_a_claim_is_what_was_measured(claim, page, line):
+    measured = re.search(line, (HOME.parents[1] / "benchmarks" / "results" / f"{page}.md").read_text())
+    assert measured is not None
+    assert measured[1] == claim
+    assert f"{{grid-item-card}} {claim}\n" in HOME.read_text()

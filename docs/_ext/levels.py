@@ -99,7 +99,12 @@ def describe(app: Sphinx, what: str, name: str, found: Any, settings: Any, lines
     """Put what a default recipe or solver is below the first paragraph of its docstring, with a picture."""
     recipe = isinstance(found, type) and found in ms.schedulers.named().values()
     if recipe:
-        told = [f".. image:: /{PICTURES}/{found.__name__}.svg", "   :class: levels", f"   :alt: levels of {name}", ""]
+        told = [
+            f".. image:: /{PICTURES}/{found.__name__}.svg",
+            "   :class: levels dark-light",
+            f"   :alt: levels of {name}",
+            "",
+        ]
         told += [_facts(found().plan(STEPS)), ""]
     elif isinstance(found, type) and issubclass(found, ms.solvers.Solver) and found is not ms.solvers.Solver:
         told = [_orders(found()), ""] if _defaults(found) else []
