@@ -1,6 +1,7 @@
 """The site: `nox -s docs`. Nothing that it shows is asked of another host when a reader opens it."""
 
 import os
+import re
 import sys
 import tomllib
 from importlib.metadata import distribution
@@ -31,7 +32,7 @@ extensions = [
 ]
 exclude_patterns = ["_build", "jupyter_execute", "auto_gallery/*.py", "auto_gallery/*.zip", "auto_gallery/*.ipynb"]
 exclude_patterns += ["auto_gallery/*.json", "sg_execution_times.rst", "auto_gallery/sg_execution_times.rst"]
-suppress_warnings = ["toc.not_included"]
+suppress_warnings = ["autosummary.import_cycle", "toc.not_included"]
 
 # Docstrings: `options` completes their sections, `napoleon` reads them, `links` makes links of the names in them.
 default_role = "code"
@@ -41,6 +42,7 @@ autodoc_typehints = "description"
 autodoc_typehints_description_target = "documented"
 autodoc_class_signature = "mixed"
 autosummary_generate = False
+autodoc_inherit_docstrings = False
 napoleon_numpy_docstring = False
 napoleon_use_rtype = False
 python_use_unqualified_type_names = True
@@ -58,6 +60,7 @@ sphinx_gallery_conf = {
     "abort_on_example_error": True,
     "download_all_examples": False,
     "image_srcset": ["2x"],
+    "min_reported_time": 3600,
     "notebook_images": False,
     "plot_gallery": "True",
     "remove_config_comments": True,
@@ -74,7 +77,10 @@ mathjax_path = "tex-svg.js"
 
 html_theme = "pydata_sphinx_theme"
 html_title = "multisched"
+html_context = {"default_mode": "auto"}
+html_favicon = "_static/favicon.svg"
 html_css_files = ["site.css"]
+html_sidebars = {"*": []}  # a page at the top has no section to show
 html_show_sourcelink = False
 html_copy_source = False
 SOURCE = PROJECT.get("urls", {}).get("Source")
@@ -119,7 +125,8 @@ def setup(app):  # type: ignore[no-untyped-def]
 
     def present(app, name, source):  # type: ignore[no-untyped-def]
         if name == "index":
-            kept = [line for line in source[0].split("\n") if not line.endswith("*") or any(DOCS.glob(f"{line}.md"))]
+            globs = re.compile(r"[\w/]+\*").fullmatch
+            kept = [line for line in source[0].split("\n") if not globs(line) or any(DOCS.glob(f"{line}.md"))]
             source[0] = "\n".join(kept)
 
     app.connect("source-read", present)

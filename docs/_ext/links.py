@@ -1,6 +1,8 @@
 """Names in code are links: `DDIM` and `Recipe.plan` in a docstring, `ms.sample` in a page."""
 
 import re
+import sys
+from collections.abc import Iterator
 from importlib import import_module
 from typing import Any
 
@@ -13,12 +15,13 @@ from sphinx.util.nodes import make_refnode
 
 import multisched
 
-NAME = re.compile(r"(?:ms\.)?([A-Za-z_][\w.]*)(?:\(\))?")
+NAME = re.compile(r"(ms\.|multisched\.)?([A-Za-z_][\w.]*)(?:\(\))?")
+OLD = ("changelog",)  # pages that name what is gone
 logger = logging.getLogger(__name__)
 
 
 class Linked(SphinxPostTransform):
-    """Turns code that is a documented name into a link to it."""
+    """Turns code that is a documented name into a link to it; warns of `ms.` and a name that there is not."""
 
     default_priority = 5
 
@@ -28,53 +31,61 @@ class Linked(SphinxPostTransform):
             inside = (nodes.reference, addnodes.pending_xref, nodes.title)
             if found is None or any(isinstance(one, inside) for one in _ancestors(node)):
                 continue
-            target = self._target(found[1], _scope(node))
-            if target is not None:
+            if (target := self._target(found[2], bool(found[1]), node)) is not None:
                 node.replace_self(self._link(target, node))
-            elif self.env.docname != "changelog" and node.astext()[:3] in ("ms.", "mul") and not _exists(found[1]):
-                logger.warning("no public name: %s", node.astext(), location=node, type="links")
+            elif self.env.docname in OLD:
+                continue
+            elif (found[1] and not _exists(found[2])) or (_described(node) and _mistyped(found[2])):
+                logger.warning("no such name: %s", node.astext(), location=node, type="links")
 
-    def _target(self, name: str, scope: str) -> str | None:
+    def _target(self, name: str, whole: bool, node: nodes.literal) -> str | None:
         """The documented object that a name means where it stands: in the class, its room, the package, any room."""
         known = self.env.domains.python_domain.objects
-        name = name.removeprefix("multisched.")
-        places = [scope.rsplit(".", cut)[0] for cut in range(scope.count(".") + 1)] if scope else []
-        for place in [*places, "multisched"]:
-            if (full := f"{place}.{name}") in known and full != scope:
+        scopes = [] if whole else [one for one in _described(node) if one]
+        scope = scopes[0] if scopes else ""
+        places = [scope.rsplit(".", cut)[0] for cut in range(scope.count("."))]
+        word = not whole and name.islower() and "." not in name
+        if word and name in _arguments(node):
+            return None
+        for place in dict.fromkeys([*places, *(["multisched"] if not word or "_" in name else [])]):
+            if (full := f"{place}.{name}") in known and full != scope and (known[full].objtype != "module" or not word):
                 return full
-        if name == name.lower() and "." not in name:
-            return None  # an option or an argument rather than a name of some room
-        others = [one for one in known if one.endswith(f".{name}") and not known[one].aliased]
-        return others[0] if len(others) == 1 and others[0] != scope else None
+        others = [] if word or whole else [one for one in known if one.endswith(f".{name}") and not known[one].aliased]
+        if len(others) == 1 and others[0] != scope:
+            return others[0]
+        of, _, field = name.rpartition(".")
+        return self._target(of, whole, node) if of and of.rpartition(".")[2][0].isupper() and field.islower() else None
 
     def _link(self, target: str, node: nodes.literal) -> nodes.Node:
         entry = self.env.domains.python_domain.objects[target]
         literal = nodes.literal("", node.astext(), classes=["xref", "py", "py-obj"])
-        here, there = self.env.docname, entry.docname
-        return make_refnode(self.app.builder, here, there, entry.node_id, literal, target)
+        return make_refnode(self.app.builder, self.env.docname, entry.docname, entry.node_id, literal, target)
 
 
-def _ancestors(node: nodes.Node) -> Any:
+def _ancestors(node: nodes.Node) -> Iterator[nodes.Node]:
     while (node := node.parent) is not None:
         yield node
 
 
-def _scope(node: nodes.Node) -> str:
-    """The full name of the object whose docstring this is in."""
-    for one in _ancestors(node):
-        if isinstance(one, addnodes.desc):
-            signature = one[0]
-            if "fullname" in signature and signature.get("module"):
-                return f"{signature['module']}.{signature['fullname']}"
-    return ""
+def _described(node: nodes.Node) -> list[str]:
+    """The full names of the objects whose docstring this is in, the innermost first."""
+    heads = [one[0] for one in _ancestors(node) if isinstance(one, addnodes.desc)]
+    return [f"{head['module']}.{head['fullname']}" for head in heads if head.get("module") and "fullname" in head]
+
+
+def _arguments(node: nodes.Node) -> set[str]:
+    """The arguments of those objects."""
+    heads = [one[0] for one in _ancestors(node) if isinstance(one, addnodes.desc)]
+    given = [one for head in heads for one in head.findall(addnodes.desc_parameter)]
+    return {name.astext() for one in given for name in list(one.findall(addnodes.desc_sig_name))[:1]}
 
 
 def _exists(name: str) -> bool:
     """Whether the package has such a name, or cannot say for want of a framework."""
-    place, parts = "multisched", name.removeprefix("multisched.").split(".")
+    place = "multisched"
     try:
         found: Any = multisched
-        for part in parts:
+        for part in name.split("."):
             place = f"{place}.{part}"
             found = getattr(found, part) if hasattr(found, part) else import_module(place)
     except ImportError as error:
@@ -82,6 +93,15 @@ def _exists(name: str) -> bool:
     return True
 
 
+def _mistyped(name: str) -> bool:
+    """Whether a name is written as those of classes are, and no module of the package has it."""
+    first = next((part for part in name.split(".") if part[:1].isupper()), "")
+    if not re.fullmatch(r"[A-Z]+[a-z]\w*", first):
+        return False
+    return not any(hasattr(one, first) for place, one in list(sys.modules.items()) if place.startswith("multisched"))
+
+
 def setup(app: Sphinx) -> dict[str, bool]:
+    """Connect it."""
     app.add_post_transform(Linked)
     return {"parallel_read_safe": True, "parallel_write_safe": True}
