@@ -32,7 +32,7 @@ extensions = [
 ]
 exclude_patterns = ["_build", "jupyter_execute", "auto_gallery/*.py", "auto_gallery/*.zip", "auto_gallery/*.ipynb"]
 exclude_patterns += ["auto_gallery/*.json", "sg_execution_times.rst", "auto_gallery/sg_execution_times.rst"]
-suppress_warnings = ["autosummary.import_cycle", "toc.not_included"]
+suppress_warnings = ["autosummary.import_cycle"]
 
 # Docstrings: `options` completes their sections, `napoleon` reads them, `links` makes links of the names in them.
 default_role = "code"
