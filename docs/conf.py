@@ -70,6 +70,7 @@ sphinx_gallery_conf = {
     "write_computation_times": False,
 }
 os.environ.setdefault("MPLBACKEND", "agg")
+os.environ["PYTHONPATH"] = str(DOCS.parent / "src")  # for the processes that notebooks run in
 
 # One file of MathJax, which draws letters as SVG and so needs no font; of the 24 MB of its package no other is taken.
 MATHJAX = "sphinx-mathjax-offline"
