@@ -29,7 +29,8 @@ logger = logging.getLogger(__name__)
 
 
 class Room(SphinxDirective):
-    """Names of a module, each with all that its docstring says: `.. room:: multisched.paths`, and the names below.
+    """Names of a module, each with all that its docstring says: `.. room:: multisched.paths`, and the names below,
+    or none for all of them.
 
     With `:about:` the docstring of the module stands first; with `:inherited:` methods of private bases are told too;
     with `:source:`, a file below src/, functions are read from it without importing the frameworks that it needs.
@@ -41,7 +42,7 @@ class Room(SphinxDirective):
 
     def run(self) -> list[nodes.Node]:
         place = self.arguments[0]
-        names = " ".join(self.content).split()
+        names = " ".join(self.content).split() or sorted(import_module(place).__all__, key=str.lower)
         text = [f".. automodule:: {place}", "   :no-members:", ""] if "about" in self.options else []
         if "source" not in self.options:
             text += [".. autosummary::", "   :signatures: none", "", *(f"   ~{place}.{name}" for name in names), ""]
