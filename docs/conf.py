@@ -36,7 +36,7 @@ suppress_warnings = ["autosummary.import_cycle"]
 
 # Docstrings: `options` completes their sections, `napoleon` reads them, `links` makes links of the names in them.
 default_role = "code"
-smartquotes = False  # words of options keep the marks that they are typed with
+smartquotes_action = "D"  # dashes alone: words of options keep the marks that they are typed with
 add_module_names = False
 autodoc_member_order = "bysource"
 autodoc_typehints = "description"
@@ -87,7 +87,7 @@ html_show_sourcelink = False
 html_copy_source = False
 SOURCE = PROJECT.get("urls", {}).get("Source")
 html_theme_options = {
-    "header_links_before_dropdown": 7,
+    "header_links_before_dropdown": 6,
     "icon_links": [{"name": "Source", "url": SOURCE, "icon": "fa-brands fa-github"}] if SOURCE else [],
     "navbar_align": "left",
     "navigation_with_keys": False,
@@ -127,8 +127,13 @@ def setup(app):  # type: ignore[no-untyped-def]
 
     def present(app, name, source):  # type: ignore[no-untyped-def]
         if name == "index":
-            globs = re.compile(r"[\w/]+\*").fullmatch
-            kept = [line for line in source[0].split("\n") if not globs(line) or any(DOCS.glob(f"{line}.md"))]
+            entry = re.compile(r"(?:[\w ]+ <)?([a-z_]+(?:/\w+)?)>?").fullmatch
+            told = [(line, entry(line)) for line in source[0].split("\n")]
+            kept = [
+                line
+                for line, one in told
+                if not one or one[1] == "auto_gallery/index" or list(DOCS.glob(f"{one[1]}.*"))
+            ]
             source[0] = "\n".join(kept)
 
     app.connect("source-read", present)

@@ -8,6 +8,8 @@ from dataclasses import MISSING, Field, fields, is_dataclass
 from itertools import pairwise
 from typing import Any, get_args
 
+from docutils import nodes
+from sphinx import addnodes
 from sphinx.application import Sphinx
 
 from multisched.options import options_of
@@ -24,6 +26,7 @@ def setup(app: Sphinx) -> dict[str, bool]:
     app.connect("autodoc-process-docstring", complete, priority=400)  # before napoleon reads it
     app.connect("autodoc-process-docstring", rejoined, priority=600)  # after it
     app.connect("autodoc-skip-member", skipped)
+    app.connect("doctree-read", unloaded)
     return {"parallel_read_safe": True, "parallel_write_safe": True}
 
 
@@ -49,6 +52,21 @@ def rejoined(app: Sphinx, what: str, name: str, found: Any, settings: Any, lines
 def skipped(app: Sphinx, what: str, name: str, found: Any, skip: bool, settings: Any) -> bool | None:
     """Leave out the fields of a named tuple, which its docstring describes."""
     return True if "Alias for field number" in (getattr(found, "__doc__", None) or "") else None
+
+
+def unloaded(app: Sphinx, document: nodes.document) -> None:
+    """Of a function with overloads, show the last signature, without types, as functions without them are shown."""
+    for described in document.findall(addnodes.desc):
+        *others, last = [one for one in described.children if isinstance(one, addnodes.desc_signature)]
+        if others and described["objtype"] in ("function", "method"):
+            for one in (*others, *last.findall(addnodes.desc_returns)):
+                one.parent.remove(one)
+            last["ids"] = last["ids"] or others[0]["ids"]
+            for given in list(last.findall(addnodes.desc_parameter)):
+                name = next((i for i, one in enumerate(given.children) if isinstance(one, addnodes.desc_sig_name)), 0)
+                value = [one for one in given.children if "default_value" in one.get("classes", ())]
+                equal = [addnodes.desc_sig_operator("", "=")] if value else []
+                given.children[:] = [*given.children[: name + 1], *equal, *value]
 
 
 def _parted(lines: list[str]) -> tuple[list[str], list[str], list[str]]:
