@@ -155,15 +155,17 @@ def types(session: nox.Session) -> None:
 
 
 # What a browser of the Chromium kind is called where it is installed.
-CHROMIUM = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable", "chrome")
+CHROMIUM = ("google-chrome", "google-chrome-stable", "chromium", "chromium-browser", "chrome")
 
 
 @nox.session
 def docs(session: nox.Session) -> None:
     """The site, in docs/_build/html: a warning is an error; then its links, and its pages in headless Chromium."""
     _install(session, "docs")
+    for made in ("_build/html", "_build/.doctrees", "auto_gallery", "api/levels"):
+        shutil.rmtree(Path("docs", made), ignore_errors=True)  # a program that ran before may fail now
     env = {"OMP_NUM_THREADS": "1"}
-    session.run("sphinx-build", "--fail-on-warning", "--keep-going", "--fresh-env", "docs", "docs/_build/html", env=env)
+    session.run("sphinx-build", "--fail-on-warning", "--keep-going", "docs", "docs/_build/html", env=env)
     session.run("pytest", "tests/site/links.py")
     browser, driver = next(filter(None, map(shutil.which, CHROMIUM)), None), shutil.which("chromedriver")
     if browser and driver:

@@ -32,10 +32,11 @@ extensions = [
 ]
 exclude_patterns = ["_build", "jupyter_execute", "auto_gallery/*.py", "auto_gallery/*.zip", "auto_gallery/*.ipynb"]
 exclude_patterns += ["auto_gallery/*.json", "sg_execution_times.rst", "auto_gallery/sg_execution_times.rst"]
-suppress_warnings = ["autosummary.import_cycle", "toc.not_included"]
+suppress_warnings = ["autosummary.import_cycle"]
 
 # Docstrings: `options` completes their sections, `napoleon` reads them, `links` makes links of the names in them.
 default_role = "code"
+smartquotes = False  # words of options keep the marks that they are typed with
 add_module_names = False
 autodoc_member_order = "bysource"
 autodoc_typehints = "description"
@@ -49,7 +50,7 @@ python_use_unqualified_type_names = True
 toc_object_entries_show_parents = "hide"
 
 # Notebooks and programs run when the site is built; one that fails fails the build.
-nb_execution_mode = "cache"
+nb_execution_mode = "force"
 nb_execution_raise_on_error = True
 nb_execution_timeout = 120
 myst_enable_extensions = ["amsmath", "attrs_inline", "colon_fence", "deflist", "dollarmath", "substitution"]

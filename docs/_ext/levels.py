@@ -150,7 +150,8 @@ def draw(app: Sphinx) -> None:
         with np.errstate(divide="ignore"):
             levels = np.log(plan.alphas / plan.sigmas)
         mark = re.sub(r"\s+", " ", f"{levels.round(6).tolist()}")
-        if not file.exists() or mark not in file.read_text(encoding="utf-8"):
+        fresh = file.exists() and file.stat().st_mtime > Path(__file__).stat().st_mtime
+        if not fresh or mark not in file.read_text(encoding="utf-8"):
             _drawn(levels, mark, file)
 
 
