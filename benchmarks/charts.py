@@ -15,6 +15,10 @@ ROOT = Path(__file__).parent.parent
 RESULTS, DOCS = ROOT / "benchmarks" / "results", ROOT / "docs"
 KINDS = ("vp", "flow", "edm")
 OURS, PEER, PALE = "#c0392b", "#8795a1", "#d8dee3"
+LINES = {"auto": OURS, "best of the others": "#2c3e50", "DPM++ 2M": "#2980b9", "Euler": PEER}
+USUAL = {"vp": "karras", "flow": "shift 1", "edm": "karras"}
+TITLES = {"vp": "Noise prediction", "flow": "Flow", "edm": "EDM"}
+PANEL = (204, 170)
 WIDE, LEFT, LINE = 760, 190, 19
 
 
@@ -34,7 +38,7 @@ def choice_table(cells: dict[str, Any], kind: str) -> str:
 def _cell(cell: dict[str, Any]) -> str:
     """The winner and its error, then the other: "auto", or the best of all named settings."""
     names = sorted(("auto", cell["best"]["rms"]), key=lambda name: cell["settings"][name]["rms"])
-    first, second = (f"{name} {cell['settings'][name]['rms']:.1e}" for name in names)
+    first, second = (f"{cell['settings'][name]['rms']:.1e} {name}".replace("e-0", "e-") for name in names)
     return f"**{first}**<br>{second}"
 
 
@@ -98,6 +102,47 @@ def dots(title: str, axis: str, rows: Iterable[tuple[str, float]], ticks: Iterab
     return _svg(body, bottom + 26)
 
 
+def panels(cells: dict[str, Any]) -> str:
+    """Error over calls, both logarithmic: a column for a kind of network, a row for a guidance; as SVG."""
+    (wide, high), body = PANEL, []
+    for number, (kind, guidance) in enumerate((kind, g) for g in ("1", "3") for kind in KINDS):
+        left, top = 44 + (number % 3) * (wide + 42), 34 + (number // 3) * (high + 58)
+        body.append(f'<text x="{left}" y="{top - 10}" font-weight="bold">{TITLES[kind]}, guidance {guidance}</text>')
+        body += _panel(cells[f"{kind}@{guidance}"], USUAL[kind], left, top)
+    height = 34 + 2 * (high + 58)
+    for number, (name, colour) in enumerate(LINES.items()):
+        x = 44 + 170 * number
+        body.append(f'<path d="M{x} {height - 4}h26" stroke="{colour}" stroke-width="3"/>')
+        body.append(f'<text x="{x + 32}" y="{height}">{name}</text>')
+    return _svg(body, height + 12)
+
+
+def _panel(cells: dict[str, Any], spacing: str, left: float, top: float) -> list[str]:
+    (wide, high), body = PANEL, []
+    calls = sorted(map(int, cells))
+    low, span = math.log(calls[0]), math.log(calls[-1] / calls[0])
+
+    def place(n: int, power: float) -> str:
+        return f"{left + wide * (math.log(n) - low) / span:.1f} {top + high * -power / 5:.1f}"
+
+    for power in range(-5, 1):
+        x, y = place(calls[0], power).split()
+        body.append(f'<path d="M{x} {y}h{wide}" stroke="{PALE}"/>')
+        body.append(f'<text x="{left - 6}" y="{float(y) + 4:.1f}" text-anchor="end" font-size="10">1e{power}</text>')
+    for n in (5, 10, 20, 50):
+        x, y = place(n, -5).split()
+        body.append(f'<text x="{x}" y="{float(y) + 15:.1f}" text-anchor="middle" font-size="11">{n}</text>')
+    names = {"auto": "auto", "DPM++ 2M": f"DPM++ 2M, {spacing}", "Euler": f"Euler, {spacing}"}
+    for line, colour in reversed(LINES.items()):
+        each = [(n, cells[str(n)]) for n in calls]
+        found = [(n, cell["settings"].get(names.get(line, cell["best"]["rms"]))) for n, cell in each]
+        points = "L".join(place(n, math.log10(one["rms"])) for n, one in found if one)
+        body.append(
+            f'<path d="M{points}" fill="none" stroke="{colour}" stroke-width="{2.6 if line == "auto" else 1.6}"/>'
+        )
+    return body
+
+
 def _svg(body: list[str], height: float) -> str:
     head = f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {WIDE} {height}" width="{WIDE}"'
     ground = f'<rect width="{WIDE}" height="{height}" fill="#fff"/>'
@@ -108,14 +153,15 @@ def _short(value: float) -> str:
     return f"{value:.0f}" if value >= 100 else f"{value:.3g}"
 
 
-def charts(cpu: dict[str, Any], skrample: dict[str, Any]) -> dict[str, str]:
-    """The charts of the page about speed, by the name of their file."""
+def charts(cpu: dict[str, Any], skrample: dict[str, Any], accuracy: dict[str, Any]) -> dict[str, str]:
+    """The charts of the pages, by the name of their file."""
     small = cpu["steps"]["1x4x8x8"]["us_per_step"]
     ratios = [(name.removesuffix("Scheduler"), row["diffusers / torch"]) for name, row in small.items()]
     known = ("FlowMatchEulerDiscrete", "EulerDiscrete", "DDIM", "DPMSolverMultistep", "UniPCMultistep", "DEISMultistep")
     chosen = [(one, small[f"{one}Scheduler"]["diffusers"], small[f"{one}Scheduler"]["torch"]) for one in known]
     beside = skrample["skrample"]["1x4x8x8"]["us_per_step"]
     return {
+        "which_sampler.svg": panels(accuracy["cells"]),
         "speed_ratio.svg": dots(
             "Host time of a step: diffusers over multisched, both on torch",
             "times as long, 1 x 4 x 8 x 8, one class a line; right of 1 multisched is faster",
@@ -140,7 +186,7 @@ def read(name: str) -> dict[str, Any]:
 
 def main() -> None:
     """Write the charts and the tables."""
-    for name, text in charts(read("cpu"), read("skrample")).items():
+    for name, text in charts(read("cpu"), read("skrample"), read("accuracy")).items():
         (DOCS / name).write_text(text, encoding="utf-8")
     page = DOCS / "which_sampler.md"
     page.write_text(which_page(page.read_text(encoding="utf-8"), read("accuracy")), encoding="utf-8")

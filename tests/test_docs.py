@@ -136,9 +136,19 @@ def test_tables_and_charts_are_those_of_the_benchmarks():
     """`python -m benchmarks.charts` would change nothing."""
     page = (DOCS / "which_sampler.md").read_text(encoding="utf-8")
     assert charts.which_page(page, charts.read("accuracy")) == page
-    assert "**auto" in page
-    for name, text in charts.charts(charts.read("cpu"), charts.read("skrample")).items():
+    assert " auto**" in page
+    for name, text in charts.charts(*map(charts.read, ("cpu", "skrample", "accuracy"))).items():
         assert (DOCS / name).read_text(encoding="utf-8") == text, name
+
+
+@pytest.mark.host
+def test_the_page_of_speed_says_what_was_measured():
+    page, results = (path.read_text(encoding="utf-8") for path in (DOCS / "speed.md", charts.RESULTS / "cpu.md"))
+    machine = re.search(r"^python ([^,]+), .*numpy ([^,]+), torch ([^,+]+).*diffusers ([^,]+), ", results, re.MULTILINE)
+    small, large = re.findall(r"diffusers takes (\S+) times as long as ours on torch.*?at least (\d\.\d)", results)
+    plan = re.search(r"A plan of 50 steps takes (\S+) ms in the median, (\S+) times", results)
+    figures = [*machine.groups(), f"{small[0]} times", f"{small[1]} times", f"{large[0]} times", *plan.groups()]
+    assert [one for one in figures if one not in page] == []
 
 
 @pytest.mark.host

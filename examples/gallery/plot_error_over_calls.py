@@ -13,7 +13,7 @@ import multisched as ms
 
 data = ms.analysis.Mixture(means=[[-1.0, 0.4], [0.6, 1.0], [0.8, -0.9]], stds=[0.5, 0.35, 0.45])
 like = ms.FlowMatchEuler()
-model, noise = ms.analysis.model_of(like, data), ms.noise.normal((64, 2), rng=0).astype(np.float64)
+model, noise = ms.analysis.model_of(like, data), ms.noise.normal((32, 2), rng=0).astype(np.float64)
 
 
 def drawn(name, calls):
@@ -24,7 +24,7 @@ def drawn(name, calls):
     return ms.sample(model, plan, noise), len(plan)
 
 
-exact, _ = drawn("rk4", 1000)
+exact, _ = drawn("rk4", 800)
 figure, axes = plt.subplots(figsize=(7.5, 4.6), layout="constrained")
 styles = {"euler": "o", "heun": "s", "dpmpp_2m": "^", "uni_pc_bh2": "D", "ipndm": "v", "rk4": "x", "auto": "o"}
 for name, marker in styles.items():
@@ -33,7 +33,7 @@ for name, marker in styles.items():
     wide = {"color": "crimson", "lw": 2.5} if name == "auto" else {"lw": 1.2}
     axes.loglog([calls for _, calls in found], errors, marker=marker, ms=5, label=name, **wide)
 axes.set_xticks([8, 16, 32, 64], [8, 16, 32, 64])
-axes.set(xlabel="model calls", ylabel="error (RMS)", title="Flow matching, exact model, 64 samples")
+axes.set(xlabel="model calls", ylabel="error (RMS)", title="Flow matching, exact model, 32 samples")
 axes.minorticks_off()
 axes.grid(color="0.9")
 axes.legend(frameon=False, ncols=2)

@@ -17,10 +17,10 @@ found = ms.backends.available().values()
 names = [one.name for one in found if one.name in ("numpy", "torch", "jax", "mlx") and not one.reason]
 drawn = {}
 for name in names:
-    backend = ms.backends.get(name)
+    backend, loop = ms.backends.get(name), "scan" if name == "jax" else "auto"  # one graph there
     noise = ms.noise.normal((8, 1, 8, 8), rng=4, backend=name)
     model = digits.guided(digits.load(name), [3, 1, 4, 1, 5, 9, 2, 6], 2.0)
-    drawn[name] = backend.to_numpy(ms.sample(model, recipe.plan(10), noise))
+    drawn[name] = backend.to_numpy(ms.sample(model, recipe.plan(10), noise, loop=loop))
 
 figure, axes = plt.subplots(len(names), 8, figsize=(7.5, 1.05 * len(names)), squeeze=False, layout="constrained")
 for row, (name, images) in zip(axes, drawn.items(), strict=True):

@@ -11,17 +11,7 @@ import numpy as np
 
 import multisched as ms
 
-NAMES = (
-    "uniform",
-    "normal",
-    "sgm_uniform",
-    "simple",
-    "beta",
-    "karras",
-    "exponential",
-    "kl_optimal",
-    "align_your_steps",
-)
+NAMES = ("normal", "sgm_uniform", "simple", "beta", "karras", "exponential", "kl_optimal", "align_your_steps")
 
 figure, axes = plt.subplots(figsize=(7.5, 4.2), layout="constrained")
 for row, name in enumerate((*NAMES, "auto")):
