@@ -77,6 +77,9 @@ MATHJAX = "sphinx-mathjax-offline"
 html_static_path = ["_static", str(distribution(MATHJAX).locate_file(f"{MATHJAX}/static/mathjax/tex-svg.js"))]
 mathjax_path = "tex-svg.js"
 
+copybutton_prompt_text = r">>> |\.\.\. |\$ "
+copybutton_prompt_is_regexp = True
+
 html_theme = "pydata_sphinx_theme"
 html_title = "multisched"
 html_context = {"default_mode": "auto"}
@@ -85,10 +88,11 @@ html_css_files = ["site.css"]
 html_sidebars = {"*": []}  # a page at the top has no section to show
 html_show_sourcelink = False
 html_copy_source = False
-SOURCE = PROJECT.get("urls", {}).get("Source")
+URLS = PROJECT.get("urls", {})
+html_baseurl = URLS.get("Documentation", "")
 html_theme_options = {
     "header_links_before_dropdown": 6,
-    "icon_links": [{"name": "Source", "url": SOURCE, "icon": "fa-brands fa-github"}] if SOURCE else [],
+    "icon_links": [{"name": "Source", "url": URLS["Source"], "icon": "fa-brands fa-github"}] if URLS else [],
     "navbar_align": "left",
     "navigation_with_keys": False,
     "show_prev_next": True,

@@ -3,6 +3,7 @@
 Run by `nox -s docs`, once it has built docs/_build/html.
 """
 
+import re
 from html.parser import HTMLParser
 from pathlib import Path
 from urllib.parse import unquote, urlsplit
@@ -59,6 +60,13 @@ def test_every_internal_link_leads_somewhere(pages):
             if not target.exists() or (target in pages and place not in pages[target].places):
                 broken.append(f"{file.relative_to(SITE.resolve())}: {link}")
     assert broken == []
+
+
+def test_links_of_the_readme_lead_to_pages(pages):
+    text = (SITE.parents[2] / "README.md").read_text(encoding="utf-8")
+    linked = re.findall(r"\]\(https://[\w.]+\.github\.io/multisched/([^)#]*)(#?[^)]*)\)", text)
+    named = {((SITE / path).resolve(), place.removeprefix("#")) for path, place in linked}
+    assert [path.name for path, place in named if path not in pages or place not in pages[path].places] == []
 
 
 def test_no_page_loads_anything_from_another_host(pages):
