@@ -1,7 +1,7 @@
 """The programs of the documentation run, and print what stands below them; the programs of the gallery draw.
 
 A page says below its title which backend its programs need, as `<!-- backend: torch -->`: one library, "any", "numpy"
-where nothing is said, or "diffusers" and "k_diffusion", which tests/peers runs. A block that is not to be run has a
+where nothing is said, or "diffusers", which tests/peers runs. A block that is not to be run has a
 line `<!-- not run: the reason -->` above it.
 """
 
@@ -22,7 +22,7 @@ PAGES = sorted(path for path in DOCS.rglob("*.md") if "_build" not in path.parts
 BLOCK = re.compile(
     r"(?:^<!-- not run: ([^\n]+) -->\n+)?^```python\n(.*?)^```$\n*((?:^ {4}[^\n]*\n)*)", re.MULTILINE | re.DOTALL
 )
-NEEDS = ("any", "numpy", "torch", "jax", "mlx", "diffusers", "k_diffusion")
+NEEDS = ("any", "numpy", "torch", "jax", "mlx", "diffusers")
 ELSEWHERE = {"guidance": "test_guidance", "editing": "test_editing"}  # the tests that look at what a page leaves behind
 
 
