@@ -1,7 +1,7 @@
 """The programs of the documentation run, and print what stands below them; the programs of the gallery draw.
 
 A page says below its title which backend its programs need, as `<!-- backend: torch -->`: one library, "any", "numpy"
-where nothing is said, or "diffusers" and "k_diffusion", which tests/peers runs. A block that is not to be run has a
+where nothing is said, or "diffusers", which tests/peers runs. A block that is not to be run has a
 line `<!-- not run: the reason -->` above it.
 """
 
@@ -22,7 +22,7 @@ PAGES = sorted(path for path in DOCS.rglob("*.md") if "_build" not in path.parts
 BLOCK = re.compile(
     r"(?:^<!-- not run: ([^\n]+) -->\n+)?^```python\n(.*?)^```$\n*((?:^ {4}[^\n]*\n)*)", re.MULTILINE | re.DOTALL
 )
-NEEDS = ("any", "numpy", "torch", "jax", "mlx", "diffusers", "k_diffusion")
+NEEDS = ("any", "numpy", "torch", "jax", "mlx", "diffusers")
 ELSEWHERE = {"guidance": "test_guidance", "editing": "test_editing"}  # the tests that look at what a page leaves behind
 
 
@@ -106,11 +106,9 @@ def test_the_table_of_names_is_the_code():
     for cells in rows:
         (name,) = re.findall(r"`([^`]+)`", cells[0])
         listed[name] = cells
-        for word in re.findall(r"`([^`]+)`", "|".join(cells[1:4])):
-            if name == "dpm_adaptive":
-                assert samplers.read(word) is None
-            else:
-                assert samplers.read(word) == (name, None), (word, name)
+        words = [name, f"sample_{name}" if cells[2] else name, cells[3] or name]
+        assert {cells[1], cells[2]} <= {"✓", ""}
+        assert [samplers.read(word) for word in words] == 3 * [None if name == "dpm_adaptive" else (name, None)], words
         for word in re.findall(r"`([^`]+)`", cells[4]):
             made = word if word.endswith(")") else f"{word}()"
             assert isinstance(eval(f"ms.{made}", {"ms": ms}), ms.Recipe), word
@@ -118,7 +116,7 @@ def test_the_table_of_names_is_the_code():
             plan = ms.sampler(name).plan(12)
             assert cells[5:] == [str(len(plan)), "yes" if plan.stochastic else "no"], name
     assert set(listed) == {*samplers.NAMES, "dpm_adaptive"}
-    words = {samplers._plain(word) for cells in rows for word in re.findall(r"`([^`]+)`", "|".join(cells))}
+    words = {samplers._plain(cells[3]) for cells in rows}
     assert {samplers._plain(word) for word in samplers.OTHERWISE} <= words
 
 
