@@ -4,6 +4,7 @@ nox -s tests                          the suite on every backend
 nox -s processors                     the same as on processors without fused products, and with other last bits
 nox -s tests -- --device cuda         the same on an accelerator: cuda, mps, gpu, tpu or metal
 nox -s peers -- --write-table         parity with diffusers and k-diffusion, and docs/parity.md made anew from it
+nox -s docs                           the site; `-- --browser` fails where there is no Chromium to open it with
 nox -s orders                         docs/orders.md made anew: measured orders of convergence and of laws
 nox -s fuzz -- --count 200000         random input, which is no part of the default run
 nox -s terrain                        a published network through ONNX Runtime, which is no part of the default run
@@ -151,6 +152,32 @@ def types(session: nox.Session) -> None:
     """The type checker, with every framework there: a tensor in is a tensor out."""
     _install(session, "test", "types", extras=[".[torch,jax,mlx]" if sys.platform != "win32" else ".[torch,jax]"])
     session.run("mypy")
+
+
+# What a browser of the Chromium kind is called where it is installed.
+CHROMIUM = ("google-chrome", "google-chrome-stable", "chromium", "chromium-browser", "chrome")
+
+
+@nox.session
+def docs(session: nox.Session) -> None:
+    """The site, in docs/_build/html: a warning is an error; then its links, and its pages in headless Chromium."""
+    _install(session, "docs")
+    for made in ("_build/html", "_build/.doctrees", "auto_gallery", "api/levels"):
+        shutil.rmtree(Path("docs", made), ignore_errors=True)  # a program that ran before may fail now
+    env = {"OMP_NUM_THREADS": "1"}
+    session.run("sphinx-build", "--fail-on-warning", "--keep-going", "docs", "docs/_build/html", env=env)
+    session.run("pytest", "tests/site/links.py")
+    browser, driver = next(filter(None, map(shutil.which, CHROMIUM)), None), shutil.which("chromedriver")
+    if browser and driver:
+        env = {
+            "CHROMIUM": browser,
+            "CHROMEDRIVER": driver,
+            "SCREENSHOTS": str(Path(session.create_tmp(), "screenshots")),
+        }
+        session.run("pytest", "tests/site/browser.py", env=env)
+    else:
+        reason = "no Chromium with chromedriver is installed; the site is built and its links hold, unseen by a browser"
+        (session.error if "--browser" in session.posargs else session.skip)(reason)
 
 
 @nox.session(default=False)
