@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from multisched import cli, pictures
+from multisched import cli, digits
 from multisched.cli import Run
 
 POINTS = np.random.default_rng(0).random((20, 1, 8, 8)).astype(np.float32)
@@ -12,11 +12,11 @@ POINTS = np.random.default_rng(0).random((20, 1, 8, 8)).astype(np.float32)
 @pytest.mark.parametrize("noise", ["host", "philox"])
 def test_one_picture_per_seed(noise, backend, device, tmp_path, monkeypatch):
     """Of batches of 1 and 16: the bytes of NumPy's, and the first image of the batch is the image alone."""
-    monkeypatch.setattr(pictures, "digits", lambda: POINTS)
+    monkeypatch.setattr(digits, "images", lambda: POINTS)
 
     def picture(name, count, *place):
         out = tmp_path / f"{name}-{count}.png"
-        arguments = f"sample --scheduler euler-ancestral --seed 7 --steps 8 --count {count} --noise {noise} --out {out}"
+        arguments = f"sample --model exact --scheduler euler-ancestral --seed 7 --steps 8 --count {count} --noise {noise} --out {out}"
         assert cli.main([*arguments.split(), "--backend", name, *place]) == 0
         return out.read_bytes()
 
