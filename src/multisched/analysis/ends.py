@@ -35,8 +35,8 @@ def error(plan: Plan, target: Mixture = BUMPS, samples: int = 200) -> float:
         The distance in x / alpha, the scale of the clean samples.
 
     Raises:
-        ScheduleError: if the plan adds noise, clips x0 or takes other arrays, so that it follows no flow, or the target is
-            not on a line.
+        ScheduleError: if the plan adds noise, clips x0 or takes other arrays, so that it follows no flow, or the target
+            is not on a line.
 
     Example:
         >>> import multisched as ms
@@ -75,7 +75,7 @@ def _check(plan: Any, target: Any) -> None:
         raise ScheduleError(f"{plan.name} does not lead from noise to samples with a model alone.")
 
 
-def _denoised(target: Mixture, x: np.ndarray, alpha: float, sigma: float) -> np.ndarray:
+def _denoised(target: Mixture, x: Any, alpha: float, sigma: float) -> Any:
     """`target.denoised` of all samples at once, which is 20 times as fast on a line."""
     means, variances = target.means[:, 0], target.stds**2
     noisy = alpha * alpha * variances + sigma * sigma
@@ -86,14 +86,14 @@ def _denoised(target: Mixture, x: np.ndarray, alpha: float, sigma: float) -> np.
     return np.sum(shares * estimates, axis=1, keepdims=True) / np.sum(shares, axis=1, keepdims=True)
 
 
-def _below(target: Mixture, x: np.ndarray, alpha: float, sigma: float) -> np.ndarray:
+def _below(target: Mixture, x: Any, alpha: float, sigma: float) -> Any:
     """F(x) at a level."""
     deviations = np.sqrt((alpha * target.stds) ** 2 + sigma**2)
     away = (x[:, None] - alpha * target.means[:, 0]) / (deviations * math.sqrt(2))
     return np.sum(target.weights * (1 + _erf(away).astype(np.float64)) / 2, axis=1)
 
 
-def _quantiles(target: Mixture, shares: np.ndarray, alpha: float, sigma: float) -> np.ndarray:
+def _quantiles(target: Mixture, shares: Any, alpha: float, sigma: float) -> Any:
     """Where F is as large as `shares`, by halving."""
     reach = 9 * math.sqrt(float(np.max(alpha * target.stds)) ** 2 + sigma**2)
     low = np.full(shares.shape, alpha * float(np.min(target.means)) - reach)

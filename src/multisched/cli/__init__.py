@@ -13,11 +13,11 @@ from multisched.lazy import attached
 if TYPE_CHECKING:
     import argparse
 
+    from multisched.cli.choosing import recipe_of as recipe_of, recipes as recipes
     from multisched.cli.parser import Parser
-    from multisched.cli.recipes import recipe_of as recipe_of, recipes as recipes
     from multisched.cli.runs import Run as Run
 else:
-    __getattr__, __dir__, __all__ = attached(__name__, {"recipes": "recipe_of recipes", "runs": "Run"}, "main")
+    __getattr__, __dir__, __all__ = attached(__name__, {"choosing": "recipe_of recipes", "runs": "Run"}, "main")
 
 PLACES = {
     "list": "listing",

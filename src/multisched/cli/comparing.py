@@ -2,17 +2,16 @@
 
 import argparse
 import math
-from collections.abc import Callable
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 from multisched import paths, pictures
 from multisched.analysis import error
+from multisched.cli.choosing import Chosen, chosen, meant
 from multisched.cli.parser import CALLS, PATHS
 from multisched.cli.plotting import check_curves, label, unlike
-from multisched.cli.recipes import Chosen, chosen, meant
 from multisched.cli.text import columns, write, write_json
 from multisched.errors import ScheduleError
-from multisched.interop.samplers import STABLE_DIFFUSION
+from multisched.interop.samplers import STABLE_DIFFUSION, read
 from multisched.pictures.files import check_writable
 from multisched.schedulers import Recipe
 from multisched.table.plan import Plan
@@ -83,8 +82,8 @@ def measured(curve: argparse.Namespace, path: str, wanted: list[int], steps: boo
     """
     name = curve.names[0] if curve.names else None
     like = {"flow": paths.Straight(), "vp": STABLE_DIFFUSION, "edm": paths.VarianceExploding()}[path]
-    sampler = name is not None and not meant(name, samplers_first=True)[1]
-    spacing = curve.spacing or (SPACINGS[path] if sampler and name != "auto" and " " not in str(name) else None)
+    unplaced = name is not None and not meant(name, samplers_first=True)[1] and (read(name) or "  ")[1] is None
+    spacing = curve.spacing or (SPACINGS[path] if unplaced else None)
 
     def found(number: int) -> Chosen:
         curve.steps = number
@@ -95,7 +94,7 @@ def measured(curve: argparse.Namespace, path: str, wanted: list[int], steps: boo
     for number in wanted:
         recipe = found(number).recipe if name == "auto" else once.recipe
         try:
-            plan = _run(lambda n, recipe=recipe: recipe.plan(n, spacing=spacing), number, steps)
+            plan = _run(recipe, spacing, number, steps)
             calls.append(len(plan))
             errors.append(error(plan))
         except ScheduleError as reason:
@@ -107,12 +106,12 @@ def measured(curve: argparse.Namespace, path: str, wanted: list[int], steps: boo
     return Curve(calls, errors), once
 
 
-def _run(plan: Callable[[int], Plan], number: int, steps: bool) -> Plan:
+def _run(recipe: Recipe, spacing: str | None, number: int, steps: bool) -> Plan:
     """The longest run of at most so many calls, or the run of so many steps."""
-    found = plan(number)
+    found = recipe.plan(number, spacing=spacing)
     if steps or len(found) <= number:
         return found
     for n in range(max(1, number * number // len(found) + 1), 0, -1):
-        if len(found := plan(n)) <= number:
+        if len(found := recipe.plan(n, spacing=spacing)) <= number:
             return found
     raise ScheduleError(f"no run of {found.name} has {number} model calls or less.")

@@ -24,7 +24,7 @@ def complete(whole: Parser) -> None:
 
 def settings(prefix: str, given: argparse.Namespace) -> Sequence[str]:
     """What may follow --set: the options of the scheduler that was named, or the values of the one that was begun."""
-    from multisched.cli.recipes import options_of_name, words_of_name
+    from multisched.cli.choosing import options_of_name, words_of_name
 
     names = [getattr(given, "scheduler", None), *(getattr(given, "names", None) or [])]
     name = next((one for one in reversed(names) if one), None) or "flow-match-euler"

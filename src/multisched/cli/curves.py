@@ -1,5 +1,5 @@
-"""Command lines of several schedulers, each with options of its own: what stands after a name belongs to it, what stands
-before the first name to all."""
+"""Command lines of several schedulers, each with options of its own: what stands after a name belongs to it, what
+stands before the first name to all."""
 
 from collections.abc import Sequence
 from typing import NamedTuple

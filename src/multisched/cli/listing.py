@@ -6,8 +6,8 @@ from collections import Counter
 from collections.abc import Sequence
 from typing import Any
 
+from multisched.cli.choosing import recipes
 from multisched.cli.names import FAMILIES, SAMPLERS, named
-from multisched.cli.recipes import recipes
 from multisched.cli.text import bold, columns, width, write, write_json
 from multisched.errors import ScheduleError
 from multisched.interop import samplers

@@ -69,7 +69,7 @@ def check_alone(options: argparse.Namespace) -> None:
     """Refuse options that do not go together, and say which model it is.
 
     Raises:
-        ScheduleError: if an option of the network is given beside one of a data set, or a value is none that is allowed.
+        ScheduleError: if an option of the network is given beside one of a data set, or a value is not allowed.
     """
     if options.model is None:
         options.model = "digits" if all(getattr(options, place) is None for _, place in KNOWN) else "exact"
@@ -126,8 +126,8 @@ def _exact(options: argparse.Namespace) -> Model:
     told = (
         f"{len(points)} images with noise of deviation {blur:g} on them, which the model knows by heart"
         if blur
-        else f"an exact denoiser knows its {len(points)} images by heart and draws them again; --blur 0.2 adds noise to "
-        "them, --model digits is a network that has learnt from digits"
+        else f"an exact denoiser knows its {len(points)} images by heart and draws them again; --blur 0.2 adds noise "
+        "to them, --model digits is a network that has learnt from digits"
     )
     return Model(Blurred(data, blur) if blur else data, points.shape[1:], points, told)
 

@@ -1,10 +1,11 @@
 """What the command understands. No array library is imported for it, so that --help is quick."""
 
 import argparse
+import sys
 import textwrap
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any, NoReturn
+from typing import Any, NamedTuple, NoReturn
 
 from multisched.cli.curves import Curves
 from multisched.cli.names import FAMILIES, NAMES, SAMPLERS
@@ -18,7 +19,7 @@ SHELLS = ("bash", "zsh", "fish")
 CALLS = (5, 7, 10, 14, 20, 28, 40, 56, 80)
 
 NAME = "a scheduler as `multisched list` names it, its class here or in diffusers, or a sampler of ComfyUI or A1111"
-SPACING = "another spacing, such as karras, beta57 or bong_tangent (default: that of the scheduler)"
+SPACING = "another spacing, such as karras, beta57 or bong_tangent"
 SET = "options of the scheduler; `multisched show NAME --options` explains them"
 CONFIG = "scheduler_config.json of diffusers, or its folder, in place of a name"
 
@@ -80,6 +81,10 @@ class Parser(argparse.ArgumentParser):
         if words:
             added.completer = words if callable(words) else lambda **_: words
 
+    def print_help(self, file: Any = None) -> None:
+        """Print it; argparse's own says nothing where it cannot be written."""
+        (file or sys.stdout).write(self.format_help())
+
     def unknown(self, argument: str) -> NoReturn:
         """Refuse what is no option, with the one that is meant."""
         from multisched.values import hint, shown
@@ -93,15 +98,16 @@ def parser() -> tuple[Parser, dict[str, Parser]]:
     """The whole command, and its subcommands by name."""
     import multisched
 
-    whole = Parser(prog="multisched", description="Look at diffusion and flow-matching schedulers, and draw with them.",
-                   epilog=_examples(""))  # fmt: skip
+    said = "Look at diffusion and flow-matching schedulers, and draw with them."
+    whole = Parser(prog="multisched", description=said, usage="multisched COMMAND ...", epilog=_examples(""))
     whole.option("--version", action="version", version=f"multisched {multisched.__version__}")
     places = whole.add_subparsers(required=True, metavar="command", dest="command")
     made: dict[str, Parser] = {}
-    for name, (text, usage, fill) in COMMANDS.items():
-        usage = f"multisched {name} {usage}".strip()
+    for name, (text, more, usage, fill) in COMMANDS.items():
+        said = textwrap.fill(f"{text[0].upper()}{text[1:]}. {more}".strip(), 100)
+        prog = f"multisched {name}"
         made[name] = places.add_parser(
-            name, help=text, description=f"{text[0].upper()}{text[1:]}.", usage=usage, epilog=_examples(name)
+            name, help=text, prog=prog, description=said, usage=f"{prog} {usage}", epilog=_examples(name)
         )
         fill(made[name].option)
     return whole, made
@@ -117,11 +123,11 @@ def _list(option: Callable[..., None]) -> None:
     option("--json", action="store_true", help="print JSON")
 
 
-def _chosen(option: Callable[..., None]) -> None:
+def _chosen(option: Callable[..., None], spacing: str = "that of the scheduler") -> None:
     """The options that a scheduler is chosen and planned by."""
     option("--set", nargs="+", action="extend", default=[], metavar="OPTION=VALUE", words=_settings, help=SET)
     option("--from-config", type=Path, metavar="PATH", help=CONFIG)
-    option("--spacing", metavar="SPACING", words=_spacings, help=SPACING)
+    option("--spacing", metavar="SPACING", words=_spacings, help=f"{SPACING} (default: {spacing})")
 
 
 def _settings(prefix: str, parsed_args: argparse.Namespace, **_: Any) -> Sequence[str]:
@@ -161,15 +167,15 @@ def _plot(option: Callable[..., None]) -> None:
     _chosen(option)
     _planned(option, 20)
     option("--axis", default="lam", metavar="AXIS", words=AXES,
-           help="what levels are drawn as: lam, log-snr (on which all paths compare) or sigma (default: %(default)s)")  # fmt: skip
+           help="levels as lam or log-snr, on which all paths compare, or sigma (default: %(default)s)")  # fmt: skip
     option("--title", metavar="TEXT", help="title of the figure")
     _written(option, "plot.png", "svg, pdf or png")
 
 
 def _compare(option: Callable[..., None]) -> None:
     option("names", nargs="*", metavar="NAME", words=tuple(NAMES),
-           help="a sampler, or a scheduler, which keeps its own path; up to 12 (default: eight that are common)")  # fmt: skip
-    _chosen(option)
+           help="a sampler, or a scheduler, which keeps its own path; up to 12 (default: eight samplers)")  # fmt: skip
+    _chosen(option, "simple on the flow path, else karras; that of a scheduler")
     usual = " ".join(map(str, CALLS))
     option("--calls", nargs="+", type=int, metavar="N", help=f"model calls, at most (default: {usual})")
     option("--steps", nargs="+", type=int, metavar="N", help="numbers of steps instead")
@@ -222,37 +228,54 @@ def _completion(option: Callable[..., None]) -> None:
     option("shell", metavar="SHELL", words=SHELLS, help="bash, zsh or fish")
 
 
-COMMANDS: dict[str, tuple[str, str, Callable[[Callable[..., None]], None]]] = {
-    "list": ("list every scheduler and sampler by family", "[--family FAMILY] [--json]", _list),
-    "show": (
-        "show one scheduler: its options, its table with a row for each model call, its levels",
+class Command(NamedTuple):
+    """A subcommand.
+
+    Attributes:
+        text: what it does, in a few words.
+        more: the sentences of its help.
+        usage: what follows its name.
+        fill: adds its options.
+    """
+
+    text: str
+    more: str
+    usage: str
+    fill: Callable[[Callable[..., None]], None]
+
+
+OWN = "What stands after a name belongs to that curve, what stands before the first name to all: --set, --spacing"
+COMMANDS = {
+    "list": Command("list schedulers and samplers by family", "", "[--family FAMILY] [--json]", _list),
+    "show": Command(
+        "show one scheduler: options, table, levels",
+        "The table has a row for each model call: where it stands, and the sums that it does.",
         "NAME [--set OPTION=VALUE ...] [--steps N] [--options | --json] ...",
         _show,
     ),
-    "plot": (
-        "draw noise levels and timesteps of schedulers; --set, --spacing, --steps, --mu after a name are for that "
-        "curve, before the first name for all",
+    "plot": Command(
+        "draw noise levels and timesteps of schedulers",
+        f"{OWN}, --steps and --mu.",
         "NAME [--set OPTION=VALUE ...] [--spacing SPACING] ... [NAME ...] [--axis AXIS] [--out FILE]",
         _plot,
     ),
-    "compare": (
-        "compare samplers: error over model calls, for the perfect model of three Gaussian bumps, where the exact end "
-        "of every run is known; --set and --spacing as for plot",
+    "compare": Command(
+        "compare samplers: error over model calls",
+        "The model is the perfect one of three Gaussian bumps on a line, so that the exact end of every run is known. "
+        f"Trained networks may rank samplers otherwise. {OWN}.",
         "[NAME [--set OPTION=VALUE ...] [--spacing SPACING] ...] [--path PATH] [--calls N ...] [--out FILE]",
         _compare,
     ),
-    "sample": (
-        "draw images with a small network of handwritten digits, or with the exact denoiser of a data set",
+    "sample": Command(
+        "draw images and write a picture of them",
+        "The model is a small trained network of handwritten digits, or the exact denoiser of a data set.",
         "[--scheduler NAME] [--sampler NAME] [--steps N] [--class DIGIT] [--data FOLDER] [--out FILE] ...",
         _sample,
     ),
-    "completion": (
-        "print what makes a shell complete names and options of this command",
-        "bash | zsh | fish",
-        _completion,
+    "completion": Command(
+        "make a shell complete names and options", "Prints code for a shell to run.", "bash | zsh | fish", _completion
     ),
 }
-"""Of each subcommand what it does, its usage, and its options."""
 
 CURVES = {
     "plot": Curves(("--spacing", "--steps", "--mu"), ("--axis", "--title", "--out")),

@@ -3,7 +3,7 @@
 import argparse
 
 from multisched import pictures
-from multisched.cli.recipes import Chosen, chosen, plan_of
+from multisched.cli.choosing import Chosen, chosen, plan_of
 from multisched.cli.text import write
 from multisched.errors import ScheduleError
 from multisched.pictures.figures import AXES, MOST

@@ -9,7 +9,6 @@ from typing import Any, NamedTuple, Protocol
 import numpy as np
 
 from multisched import backends, noise
-from multisched.analysis import DataSet
 from multisched.backends import Backend
 from multisched.errors import ScheduleError
 from multisched.predictions import Prediction
@@ -105,11 +104,6 @@ class Run:
     def plan(self) -> Plan:
         """The plan of the run."""
         return self.recipe.plan(self.steps, mu=self.mu, spacing=self.spacing)
-
-    def draw(self, points: np.ndarray, progress: bool = False) -> Drawn:
-        """Draw images of the data set `points`, float32 (points, channels, h, w). Errors as of `draw_by`."""
-        data = DataSet(backends.get(self.backend).asarray(points, "float32", self.device))
-        return self.draw_by(data, points.shape[1:], progress)
 
     def draw_by(self, data: Denoising, shape: tuple[int, ...], progress: bool = False) -> Drawn:
         """Draw images (channels, h, w) = shape by estimates of x0, with arrays on the run's backend and device.

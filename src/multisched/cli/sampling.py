@@ -5,8 +5,8 @@ import math
 import sys
 
 from multisched import pictures
+from multisched.cli.choosing import DEFAULT, chosen
 from multisched.cli.models import check_alone, model_of, sampled
-from multisched.cli.recipes import DEFAULT, chosen
 from multisched.cli.runs import Drawn, Run
 from multisched.cli.text import write
 from multisched.pictures.files import check_writable

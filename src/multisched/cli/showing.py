@@ -8,8 +8,8 @@ from typing import Any
 
 import numpy as np
 
+from multisched.cli.choosing import Chosen, chosen, lines_of, plan_of, solver_of
 from multisched.cli.names import FAMILIES, SAMPLERS
-from multisched.cli.recipes import Chosen, chosen, lines_of, plan_of, solver_of
 from multisched.cli.text import bold, columns, cut, width, write, write_json
 from multisched.errors import ScheduleError
 from multisched.options import words_of
@@ -34,7 +34,8 @@ def act(options: argparse.Namespace) -> None:
         return
     report = f"{found.recipe.report}\n" if found.recipe.report else ""
     write(
-        f"{_head(found, shown)}\n\n{report}{_options(shown)}\n\n{bold('table')}\n{plan}\n\n{bold('levels')}\n  {_levels(plan)}"
+        f"{_head(found, shown)}\n\n{report}{_options(shown)}\n\n{bold('table')}\n{plan}\n\n"
+        f"{bold('levels')}\n  {_levels(plan)}"
     )
 
 

@@ -5,7 +5,8 @@
     image = ms.pictures.grid(images, columns=4)                                      # samples
 
 A figure is Matplotlib's `Figure`, which a notebook shows and `savefig` writes as svg, pdf or png; an image is Pillow's.
-Both packages come with the extra "cli" and are imported where they are used. No global setting of Matplotlib is changed.
+Both packages come with the extra "cli" and are imported where they are used. No global setting of Matplotlib is
+changed.
 """
 
 from typing import TYPE_CHECKING

@@ -24,9 +24,9 @@ FAINT, DARK = "#B0B0B0", "#333333"
 
 Axis = Literal["lam", "log-snr", "sigma"]
 AXES: Mapping[str, str] = {
-    "lam": "λ = log(α / σ), half the log-SNR",
-    "log-snr": "log-SNR = 2 log(α / σ)",
-    "sigma": "σ, on the scale of each path",
+    "lam": r"$\lambda = \log(\alpha / \sigma)$, half the log-SNR",
+    "log-snr": r"log-SNR $= 2 \log(\alpha / \sigma)$",
+    "sigma": r"$\sigma$, on the scale of each path",
 }
 """What the levels may be drawn over, and what the axis says."""
 
@@ -93,39 +93,43 @@ def _levels(plan: Plan, axis: str) -> np.ndarray:
 
 
 def _edges(axes: Any, levels: Sequence[np.ndarray], axis: str) -> None:
-    """Triangles at the edges where levels are infinite, a line to each, and what they say."""
+    """Triangles at the edges where levels are infinite, a line to each, and what they say; "end" at other ends."""
+    for values in {round(float(one[-1]), 2): one for one in levels if len(one) and np.isfinite(one[-1])}.values():
+        _say(axes, "end", (len(values) - 1, float(values[-1])), (0, 8), "center", "bottom")
     axes.margins(y=0.12)
     axes.autoscale_view()
     low, high = axes.get_ylim()
     axes.set_ylim(low, high)
-    for values in {round(float(one[-1]), 2): one for one in levels if len(one) and np.isfinite(one[-1])}.values():
-        place = (len(values) - 1, float(values[-1]))
-        axes.annotate(
-            "end", place, xytext=(0, 8), textcoords="offset points", ha="center", color=DARK, fontsize="x-small"
-        )
-    for far, edge, marker in ((np.inf, high, "^"), (-np.inf, low, "v")):
+    below = r"$\sigma = 0$: the clean sample" if axis == "sigma" else r"$\alpha = 0$: pure noise"
+    for far, edge, marker, text in (
+        (np.inf, high, "^", r"▲ $\sigma = 0$: the clean sample"),
+        (-np.inf, low, "v", f"▼ {below}"),
+    ):
         found = [(COLOURS[k], values) for k, values in enumerate(levels) if far in values]
         for k, (colour, values) in enumerate(found):
-            for place in np.flatnonzero(values == far):
-                near = place - 1 if place else place + 1
-                if 0 <= near < len(values) and np.isfinite(values[near]):
-                    axes.plot([near, place], [values[near], edge], ":", color=colour, linewidth=1.2)
-                axes.plot([place], [edge], marker, color=colour, clip_on=False, markersize=max(12 - 2 * k, 5))
+            _infinite(axes, values, np.flatnonzero(values == far).tolist(), (edge, marker, colour, max(12 - 2 * k, 5)))
         if found:
-            clean = axis == "sigma" or far > 0
-            place = max(int(np.flatnonzero(values == far)[-1]) for _, values in found)
-            text = "▲ σ = 0: the clean sample" if clean and far > 0 else "▼ σ = 0" if clean else "▼ α = 0: pure noise"
-            left = place < max(map(len, levels)) / 2
-            axes.annotate(
-                text,
-                (place, edge),
-                xytext=(12 if left else -12, -4 if far > 0 else 4),
-                textcoords="offset points",
-                ha="left" if left else "right",
-                va="top" if far > 0 else "bottom",
-                color=DARK,
-                fontsize="small",
-            )
+            last = max(int(np.flatnonzero(values == far)[-1]) for _, values in found)
+            left, up = last < max(map(len, levels)) / 2, far > 0
+            shift = (12 if left else -12, -4 if up else 4)
+            _say(axes, text, (last, edge), shift, "left" if left else "right", "top" if up else "bottom")
+
+
+def _infinite(axes: Any, values: np.ndarray, places: Sequence[int], style: tuple[float, str, str, float]) -> None:
+    """Markers at the edge at some places of a curve, with lines to their neighbours."""
+    edge, marker, colour, size = style
+    for place in places:
+        near = place - 1 if place else place + 1
+        if 0 <= near < len(values) and np.isfinite(values[near]):
+            axes.plot([near, place], [values[near], edge], ":", color=colour, linewidth=1.2)
+        axes.plot([place], [edge], marker, color=colour, clip_on=False, markersize=size)
+
+
+def _say(
+    axes: Any, text: str, place: tuple[float, float], shift: tuple[float, float], across: str, upright: str
+) -> None:
+    axes.annotate(text, place, xytext=shift, textcoords="offset points", ha=across, va=upright, color=DARK,
+                  fontsize="small")  # fmt: skip
 
 
 def compare(
