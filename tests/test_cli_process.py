@@ -114,7 +114,8 @@ def test_a_shell_is_offered_what_may_follow(line, offered, tmp_path):
     pytest.importorskip("argcomplete")
     answer = tmp_path / "answer"
     env = {**os.environ, "_ARGCOMPLETE": "1", "COMP_LINE": line, "COMP_POINT": str(len(line)), "COMP_TYPE": "9",
-           "_ARGCOMPLETE_STDOUT_FILENAME": str(answer), "_ARGCOMPLETE_IFS": "\n", "_ARGCOMPLETE_SUPPRESS_SPACE": "1"}  # fmt: skip
+           "_ARGCOMPLETE_STDOUT_FILENAME": str(answer), "_ARGCOMPLETE_IFS": "\n",
+           "_ARGCOMPLETE_SUPPRESS_SPACE": "1"}  # fmt: skip
     _python("-m", "multisched", env=env)
     assert set(answer.read_text().split("\n")) == offered
 

@@ -139,7 +139,7 @@ def test_compare_prints_the_errors_and_draws_them(run):
     said, figure = run("compare euler heun deis --spacing beta --calls 5 10 20 --out e.svg --path vp")
     head, numbers, *rows, wrote = said.splitlines()
     assert "vp path" in head and numbers.split() == ["5", "10", "20"] and wrote == "wrote e.svg"
-    euler, heun, deis = (row.split() for row in rows)
+    euler, _, deis = (row.split() for row in rows)
     assert euler[0] == "euler" and deis[:2] == ["deis,", "beta"]
     lines = _lines(figure.axes[0])
     assert lines["heun"].get_xdata().tolist() == [5, 9, 19]
