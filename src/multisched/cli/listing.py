@@ -81,4 +81,5 @@ def _cells(one: dict[str, Any]) -> tuple[str, ...]:
     least, most = one["calls_a_step"]
     calls = str(most) if least == most else f"{least} to {most}"
     stochastic = f"yes, weak order {one['weak_order']}" if one["weak_order"] else "yes"
-    return (one["name"], one["class"], str(one["order"]), calls, stochastic if one["stochastic"] else "no")
+    order = str(one["order"] or "-")
+    return (one["name"], one["class"], order, calls, stochastic if one["stochastic"] else "no")
