@@ -7,6 +7,7 @@ import sys
 from pathlib import Path
 
 import matplotlib as mpl
+import matplotlib.figure
 import numpy as np
 import pytest
 from PIL import Image
@@ -102,11 +103,19 @@ def test_no_setting_of_matplotlib_is_changed_and_the_same_picture_is_the_same_fi
             pictures.save(pictures.plot([ms.DDIM().plan(5)]), tmp_path / f"{name}.{ending}")
         assert (tmp_path / f"one.{ending}").read_bytes() == (tmp_path / f"other.{ending}").read_bytes()
     assert dict(mpl.rcParams) == before
+    assert pictures.plot([ms.DDIM().plan(5)])._repr_svg_() == (tmp_path / "one.svg").read_text()  # in notebooks
     with pytest.raises(ms.ScheduleError, match="--force writes over it"):
         pictures.save(pictures.plot([ms.DDIM().plan(6)]), tmp_path / "one.svg")
     pictures.save(pictures.plot([ms.DDIM().plan(6)]), tmp_path / "one.svg", force=True)
-    with pytest.raises(ms.ScheduleError, match=r"no picture .* 'one\.foo'"):
+    with pytest.raises(ms.ScheduleError, match=r"no picture .* ends in '\.foo'"):
         pictures.save(pictures.plot([ms.DDIM().plan(6)]), tmp_path / "one.foo")
+
+
+def test_a_figure_of_pyplot_can_be_drawn_into():
+    figure = mpl.figure.Figure(layout="constrained")
+    assert pictures.plot([ms.DDIM().plan(5)], figure=figure) is figure and len(figure.axes) == 2
+    figure = mpl.figure.Figure(layout="constrained")
+    assert pictures.compare({"a": ([5, 10], [0.1, 0.01])}, figure=figure) is figure and len(figure.axes) == 1
 
 
 def test_plot_takes_options_of_each_curve(run):
@@ -121,7 +130,7 @@ def test_plot_takes_options_of_each_curve(run):
         ms.from_diffusers(CONFIG).plan(7),
     ]
     lines = _lines(figure.axes[1])
-    assert list(lines) == ["euler", "euler, karras", "ddim, eta=1", "euler (2)"]
+    assert list(lines) == ["euler, 7 steps", "euler, karras, 9 steps", "ddim, eta=1, 7 steps", "euler, 7 steps (2)"]
     for plan, line in zip(plans, lines.values(), strict=True):
         np.testing.assert_array_equal(line.get_ydata(), plan.timesteps)
     assert figure.get_suptitle() == "Runs of 7 and 9 steps"

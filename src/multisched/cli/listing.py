@@ -6,7 +6,7 @@ from collections import Counter
 from collections.abc import Sequence
 from typing import Any
 
-from multisched.cli.choosing import recipes
+from multisched.cli.choosing import recipes, solver_of
 from multisched.cli.names import FAMILIES, SAMPLERS, named
 from multisched.cli.text import bold, columns, width, write, write_json
 from multisched.errors import ScheduleError
@@ -45,7 +45,8 @@ def entries(family: str) -> list[dict[str, Any]]:
 
 
 def _entry(name: str, family: str, recipe: Recipe) -> dict[str, Any]:
-    found: dict[str, Any] = {"name": name, "class": type(recipe).__name__, "family": family}
+    kind = type(solver_of(recipe) if family == SAMPLERS else recipe)
+    found: dict[str, Any] = {"name": name, "class": kind.__name__, "family": family}
     try:
         plan = recipe.plan(STEPS)
     except ScheduleError as error:

@@ -21,6 +21,8 @@ def act(options: argparse.Namespace) -> None:
         found = chosen(curve, curve.names[0] if curve.names else None)
         plans.append(plan_of(found.recipe, curve))
         labels.append(label(found, curve))
+    if len({curve.steps for curve in options.curves}) > 1:
+        labels = [f"{name}, {curve.steps} steps" for name, curve in zip(labels, options.curves, strict=True)]
     steps = sorted({len(plan.grid) for plan in plans})
     many = " and ".join(map(str, steps)) if len(steps) < 3 else "several numbers of"
     title = options.title or f"Runs of {many} steps"

@@ -3,12 +3,13 @@
 import math
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
+from functools import cache
 from typing import Any, Literal
 
 import numpy as np
 
 from multisched.errors import ScheduleError
-from multisched.pictures.files import extra
+from multisched.pictures.files import encoded, extra
 from multisched.table.plan import Plan
 from multisched.values import option, shown
 
@@ -38,6 +39,7 @@ def plot(
     labels: Sequence[str] | None = None,
     title: str | None = None,
     size: tuple[float, float] | None = None,
+    figure: Any = None,
 ) -> Any:
     """A Matplotlib figure of plans: on the left the noise level at each step, the end included, on the right the
     timesteps that are passed to the model.
@@ -50,6 +52,8 @@ def plot(
         labels: a name of each curve; None for the names of the recipes.
         title: of the whole figure; None for none.
         size: width and height in inches.
+        figure: an empty figure to draw into, such as `plt.figure(layout="constrained")` of pyplot; None for a new one,
+            which pyplot does not know.
 
     Raises:
         ScheduleError: if there are no plans or more than 12, the labels are of another number, or Matplotlib is not
@@ -64,7 +68,7 @@ def plot(
     plans = list(plans)
     option("axis", axis, tuple(AXES))
     names = _labels([plan.name for plan in plans], labels)
-    figure = _figure(size or (10, 4.6 + 0.25 * (len(plans) > 4) + 0.25 * (len(plans) > 8)), title)
+    figure = _figure(figure, size or (10, 4.6 + 0.25 * (len(plans) > 4) + 0.25 * (len(plans) > 8)), title)
     left, right = figure.subplots(1, 2, width_ratios=(3, 2))
     levels = [_levels(plan, axis) for plan in plans]
     if axis == "sigma":
@@ -138,6 +142,7 @@ def compare(
     title: str | None = None,
     error: str = "error",
     size: tuple[float, float] | None = None,
+    figure: Any = None,
 ) -> Any:
     """A Matplotlib figure of errors over model calls, both on logarithmic axes, on which an order is a slope.
 
@@ -146,6 +151,7 @@ def compare(
         title: of the figure; None for none.
         error: what the errors are, for their axis.
         size: width and height in inches.
+        figure: an empty figure to draw into; None for a new one.
 
     Raises:
         ScheduleError: if there are no curves or more than 12, or Matplotlib is not installed.
@@ -158,7 +164,7 @@ def compare(
         'log'
     """
     names, ticks = _labels(list(curves), None), Counter[float]()
-    figure = _figure(size or (8, 5.4), title)
+    figure = _figure(figure, size or (8, 5.4), title)
     axes = figure.subplots()
     axes.set(xscale="log", yscale="log", xlabel="model calls", ylabel=error)
     for k, name in enumerate(names):
@@ -228,11 +234,23 @@ def _curve(axes: Any, k: int, count: int, x: np.ndarray, y: np.ndarray, name: st
     )
 
 
-def _figure(size: tuple[float, float], title: str | None) -> Any:
-    figure = extra("matplotlib.figure", "Matplotlib").Figure(figsize=size, layout="constrained", facecolor="white")
+def _figure(figure: Any, size: tuple[float, float], title: str | None) -> Any:
+    if figure is None:
+        figure = _shown()(figsize=size, layout="constrained", facecolor="white")
     if title is not None:
         figure.suptitle(title, fontsize="large", fontweight="bold", color=DARK)
     return figure
+
+
+@cache
+def _shown() -> Any:
+    """Matplotlib's class of figures with what a notebook shows. Those of pyplot have it from pyplot."""
+
+    class Figure(extra("matplotlib.figure", "Matplotlib").Figure):  # type: ignore[misc]
+        def _repr_svg_(self) -> str:
+            return encoded(self, ".svg").decode()
+
+    return Figure
 
 
 def _plain(axes: Any) -> None:

@@ -72,7 +72,7 @@ def save(picture: Any, path: str | Path, force: bool = False) -> None:
     """
     path = Path(path)
     try:
-        content = _encoded(picture, path)
+        content = encoded(picture, path.suffix)
         if path.is_file() and not force and path.read_bytes() != content:
             raise ScheduleError(f"{str(path)!r} is there already and is another picture; --force writes over it.")
         path.write_bytes(content)
@@ -82,12 +82,17 @@ def save(picture: Any, path: str | Path, force: bool = False) -> None:
         raise ScheduleError(f"{str(path)!r} cannot be written: {getattr(error, 'strerror', None) or error}.") from None
 
 
-def _encoded(picture: Any, path: Path) -> bytes:
+def encoded(picture: Any, ending: str) -> bytes:
+    """A picture as the bytes of a file whose name ends so.
+
+    Raises:
+        ScheduleError: if no pictures are in such files.
+    """
     memory, figure = io.BytesIO(), hasattr(picture, "savefig")
     known = formats(figure)
-    kind = known.get(path.suffix.lower())
+    kind = known.get(ending.lower())
     if kind is None:
-        raise ScheduleError(f"no picture is written to a file of this name: {path.name!r}.")
+        raise ScheduleError(f"no picture is written to a file that ends in {ending!r}.")
     if figure:
         with extra("matplotlib", "Matplotlib").rc_context({"svg.hashsalt": SALT}):
             picture.savefig(memory, format=kind, metadata=UNDATED.get(kind), dpi=200)
