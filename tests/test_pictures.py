@@ -130,7 +130,12 @@ def test_plot_takes_options_of_each_curve(run):
         ms.from_diffusers(CONFIG).plan(7),
     ]
     lines = _lines(figure.axes[1])
-    assert list(lines) == ["euler, 7 steps", "euler, karras, 9 steps", "ddim, eta=1, 7 steps", "euler, 7 steps (2)"]
+    assert list(lines) == [
+        "euler, 7 steps",
+        "euler, karras, 9 steps",
+        "ddim, eta=1, 7 steps",
+        "euler, sdxl-base-1.0.json, 7 steps",
+    ]
     for plan, line in zip(plans, lines.values(), strict=True):
         np.testing.assert_array_equal(line.get_ydata(), plan.timesteps)
     assert figure.get_suptitle() == "Runs of 7 and 9 steps"
@@ -169,7 +174,7 @@ def test_compare_as_json_by_steps_and_with_what_chooses_by_the_calls(run):
     wanted = [ms.analysis.error(ms.sampler("auto", edm, calls=n).plan(n)) for n in (4, 8)]
     np.testing.assert_allclose(auto["errors"], wanted)
     np.testing.assert_allclose(config["errors"], [ms.analysis.error(ms.from_diffusers(CONFIG).plan(n)) for n in (4, 8)])
-    assert list(found["curves"]) == ["heun", "auto", "euler", "euler (2)"]
+    assert list(found["curves"]) == ["heun", "auto", "euler", "euler, sdxl-base-1.0.json"]
     dashed = run("compare restart --calls 2 30")[0].splitlines()[2].split()
     assert dashed[0] == "restart" and float(dashed[2]) > 0
 

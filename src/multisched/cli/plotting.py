@@ -10,6 +10,8 @@ from multisched.pictures.figures import AXES, MOST
 from multisched.pictures.files import check_writable
 from multisched.values import option
 
+CONFIG = "scheduler_config.json"
+
 
 def act(options: argparse.Namespace) -> None:
     """Draw the figure."""
@@ -39,8 +41,10 @@ def check_curves(options: argparse.Namespace) -> None:
 
 
 def label(found: Chosen, curve: argparse.Namespace) -> str:
-    """What a curve is called: its name, the options that were given, its spacing."""
-    extra = [*found.settings, *([curve.spacing] if curve.spacing else [])]
+    """What a curve is called: its name, the options or the configuration that were given, its spacing."""
+    config = curve.from_config
+    where = [] if config is None else [config.parent.name if config.name == CONFIG else config.name]
+    extra = [*where, *found.settings, *([curve.spacing] if curve.spacing else [])]
     return f"{found.name}, {', '.join(extra)}" if extra else found.name
 
 
