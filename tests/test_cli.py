@@ -224,3 +224,6 @@ def test_what_stands_after_a_name_is_of_that_curve():
         ],
         ["--calls", "5", "10", "--out", "f.svg", "--force"],
     )
+    assert curves.split(["--spacing", "beta"]) == ([], [])
+    usual = curves._replace(usual=("x", "y"))
+    assert usual.split(["--spacing", "beta"]) == ([["--spacing", "beta", "x"], ["--spacing", "beta", "y"]], [])

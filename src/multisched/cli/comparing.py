@@ -17,7 +17,6 @@ from multisched.schedulers import Recipe
 from multisched.table.plan import Plan
 from multisched.values import count, option
 
-USUAL = ("euler", "heun", "dpm_2", "lms", "dpmpp_2m", "deis", "uni_pc", "angle_adams")
 SPACINGS = {"flow": "simple", "vp": "karras", "edm": "karras"}
 """On which the samplers of a path run, unless --spacing says another one."""
 MOST = 1_000  # model calls
@@ -42,18 +41,12 @@ def act(options: argparse.Namespace) -> None:
         raise ScheduleError("give --calls or --steps, not both.")
     wanted = sorted({count("--calls" if options.steps is None else "--steps", one, MOST)
                      for one in options.steps or options.calls or CALLS})  # fmt: skip
-    if not options.curves:
-        options.curves = [argparse.Namespace(names=[one], set=[], from_config=None, spacing=None) for one in USUAL]
     check_curves(options)
     if options.out is not None:
         check_writable(options.out, figure=True)
-    curves: dict[str, Curve] = {}
-    labels = []
-    for one in options.curves:
-        curve, found = measured(one, options.path, wanted, steps=options.steps is not None)
-        labels.append(label(found, one))
-        curves[str(len(curves))] = curve
-    curves = dict(zip(unlike(labels), curves.values(), strict=True))
+    found = [measured(one, options.path, wanted, steps=options.steps is not None) for one in options.curves]
+    labels = [label(what, one) for (_, what), one in zip(found, options.curves, strict=True)]
+    curves = {name: curve for name, (curve, _) in zip(unlike(labels), found, strict=True)}
     title = options.title or f"Error of samplers, {options.path} path"
     if options.out is not None:
         figure = pictures.compare(curves, title=title, error="distance from the exact end (RMS)")

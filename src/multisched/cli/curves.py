@@ -14,11 +14,13 @@ class Curves(NamedTuple):
         own: of a curve, with one value.
         one: of the figure, with one value.
         many: of the figure, with several numbers.
+        usual: the names that are taken where none is given.
     """
 
     own: tuple[str, ...]
     one: tuple[str, ...]
     many: tuple[str, ...] = ()
+    usual: tuple[str, ...] = ()
 
     def split(self, arguments: Sequence[str]) -> tuple[list[list[str]], list[str]]:
         """The arguments of each curve, those of all included, and those of the figure.
@@ -30,13 +32,13 @@ class Curves(NamedTuple):
         everyone, curves, figure = list[str](), list[list[str]](), list[str]()
         left = list(arguments)
         while left:
-            name = left.pop(0).partition("=")
-            word = "".join(name)
-            taken, given = [word], name[0]
+            word = left.pop(0)
+            given, equals, _ = word.partition("=")
+            taken = [word]
             if not word.startswith("-"):
                 curves.append(taken)
                 continue
-            while not name[1] and left and self._takes(given, len(taken) - 1, left[0]):
+            while not equals and left and self._takes(given, len(taken) - 1, left[0]):
                 taken.append(left.pop(0))
             if given == CONFIG:
                 curves.append(taken)
@@ -44,7 +46,7 @@ class Curves(NamedTuple):
                 (curves[-1] if curves else everyone).extend(taken)
             else:
                 figure += taken
-        return [everyone + curve for curve in curves], figure
+        return [everyone + curve for curve in curves or ([name] for name in self.usual)], figure
 
     def _takes(self, option: str, already: int, word: str) -> bool:
         """Whether an option takes another word as its value."""

@@ -16,6 +16,7 @@ AXES = ("lam", "log-snr", "sigma")
 BACKENDS = ("numpy", "torch", "jax", "mlx")
 MODELS = ("digits", "exact")
 SHELLS = ("bash", "zsh", "fish")
+USUAL = ("euler", "heun", "dpm_2", "lms", "dpmpp_2m", "deis", "uni_pc", "angle_adams")
 CALLS = (5, 7, 10, 14, 20, 28, 40, 56, 80)
 
 NAME = "a scheduler as `multisched list` names it, its class here or in diffusers, or a sampler of ComfyUI or A1111"
@@ -279,6 +280,6 @@ COMMANDS = {
 
 CURVES = {
     "plot": Curves(("--spacing", "--steps", "--mu"), ("--axis", "--title", "--out")),
-    "compare": Curves(("--spacing",), ("--path", "--title", "--out"), ("--calls", "--steps")),
+    "compare": Curves(("--spacing",), ("--path", "--title", "--out"), ("--calls", "--steps"), USUAL),
 }
 """The subcommands whose options belong to the name before them."""

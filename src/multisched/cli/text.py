@@ -18,7 +18,7 @@ def write(text: str) -> None:
 
 def write_json(value: Any) -> None:
     """Print it as JSON; infinite numbers as the word "inf"."""
-    write(json.dumps(_plain(value), indent=2, ensure_ascii=False, allow_nan=False))
+    write(json.dumps(_plain(value), indent=2, allow_nan=False))
 
 
 def _plain(value: Any) -> Any:
