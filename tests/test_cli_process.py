@@ -8,7 +8,6 @@ from pathlib import Path
 
 import pytest
 
-import multisched as ms
 from multisched import cli
 
 pytestmark = pytest.mark.host
@@ -35,10 +34,6 @@ def test_importing_the_command_imports_nothing_heavy():
     assert _python("-c", code).stdout.split() == []
     code = "import sys; from multisched.cli import main\ntry: main(['--help'])\nfinally: print('numpy' in sys.modules)"
     assert _python("-c", code).stdout.endswith("False\n")
-
-
-def test_it_runs_as_a_module_and_says_its_version():
-    assert _python("-m", "multisched", "--version").stdout == f"multisched {ms.__version__}\n"
 
 
 @pytest.mark.skipif(not Path("/dev/full").exists(), reason="a device that is full, of Linux")
