@@ -36,7 +36,7 @@ CALLS, LONG = (5, 8, 10, 12, 15, 20), (30, 50)
 GUIDANCE = (1.0, 3.0, 7.0)
 MOST = 12  # peers that are run in long runs too: the best of the longest of CALLS
 KEPT = 5  # peers of a cell that the file has, beside the usual ones
-PACKAGES = ("multisched-diffusion", "numpy", "torch", "scikit-learn")
+PACKAGES = ("multisched-diffusion", "numpy", "torch")
 
 
 def guidances(name: str) -> tuple[float, ...]:

@@ -1,6 +1,6 @@
 """Small networks, trained here from a seed, that samplers are measured on.
 
-Class-conditional networks on scikit-learn's digits (8 x 8, scaled to [-1, 1]): a residual MLP of 1.0 million weights,
+Class-conditional networks on handwritten digits (8 x 8, scaled to [-1, 1]): a residual MLP of 1.0 million weights,
 and a convolutional U-Net of 0.2 million with attention. 15 % of classes are dropped, so that they can be guided.
 Training takes a fixed number of steps, so a seed gives the same network on the same machine however busy that is.
 Weights are kept in benchmarks/weights, or in the folder that MULTISCHED_WEIGHTS names.
@@ -22,6 +22,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 import multisched as ms
+from multisched import digits as scans
 
 CACHE = Path(os.environ.get("MULTISCHED_WEIGHTS") or Path(__file__).parent / "weights")
 CLASSES, PIXELS, SIDE, WIDTH, BLOCKS, FREQUENCIES = 10, 64, 8, 320, 4, 32
@@ -141,10 +142,7 @@ DESIGNS = {
 
 def digits() -> tuple[Tensor, Tensor]:
     """Images (1797, 64) in [-1, 1] and their classes."""
-    from sklearn.datasets import load_digits
-
-    found = load_digits()
-    return torch.tensor(found.data / 8 - 1, dtype=torch.float32), torch.tensor(found.target)
+    return torch.tensor(scans.images().reshape(-1, 64)), torch.tensor(scans.labels())
 
 
 def _times(kind: str, count: int, random: np.random.Generator) -> np.ndarray:

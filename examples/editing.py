@@ -9,16 +9,16 @@ import sys
 import numpy as np
 
 import multisched as ms
-from multisched import editing, pictures
+from multisched import digits, editing, pictures
 from multisched.analysis import DataSet, model_of
 
 backend = ms.backends.get(sys.argv[1] if len(sys.argv) > 1 else "numpy")
 recipe, plan = ms.FlowMatchEuler(shift=2.0), ms.FlowMatchEuler(shift=2.0).plan(12)
-digits, images = pictures.digits()[:240], {}
-every = model_of(recipe, DataSet(digits))
-# scikit-learn's digits begin with 0 to 9, three times over: the threes and the eights among the first 30.
-threes, eights = (model_of(recipe, DataSet(digits[[k, k + 10, k + 20]])) for k in (3, 8))
-x0 = backend.asarray(digits[[3, 13, 23]])
+scans, images = digits.images()[:240], {}
+every = model_of(recipe, DataSet(scans))
+# The digits begin with 0 to 9, three times over: the threes and the eights among the first 30.
+threes, eights = (model_of(recipe, DataSet(scans[[k, k + 10, k + 20]])) for k in (3, 8))
+x0 = backend.asarray(scans[[3, 13, 23]])
 noise = ms.noise.normal(tuple(x0.shape), rng=0, backend=x0)
 top = backend.asarray((np.arange(8) < 4).astype(np.float32)[:, None])
 
@@ -36,7 +36,7 @@ images["inverted and back"] = again
 
 for name, found in images.items():
     print(f"{backend.name}: {name:26} {np.abs(backend.to_numpy(found - x0)).mean():.3f} from the source")
-kept = np.array_equal(backend.to_numpy(images["inpaint"])[:, :, :4], digits[[3, 13, 23], :, :4])
+kept = np.array_equal(backend.to_numpy(images["inpaint"])[:, :, :4], scans[[3, 13, 23], :, :4])
 apart = np.abs(backend.to_numpy(again - x0)).max()
 print(f"what is known is kept: {kept}; exact inversion: {apart < 1e-6}")
 picture = pictures.grid(np.concatenate([backend.to_numpy(one) for one in images.values()]), columns=3)

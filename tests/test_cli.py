@@ -1,310 +1,196 @@
-"""The command line: pictures on every backend, the same as NumPy's, and what it says when it cannot."""
+"""The command: names, list, show, completion, and what it says when it cannot."""
 
-import dataclasses
+import json
 import re
-import subprocess
-import sys
+import shlex
 from pathlib import Path
 
-import numpy as np
 import pytest
-from PIL import Image
-from sklearn.datasets import load_digits
 
 import multisched as ms
-from multisched import cli, pictures
+from multisched import cli
+from multisched.cli import names
+from multisched.cli.curves import Curves
+from multisched.interop import samplers
 from multisched.interop.diffusers import PEERS
-from multisched.schedulers.base import SETTINGS
+from multisched.options import options_of
 
-# Part of the sentence that says why an exact denoiser alone does not draw images with it.
-NOT_DRAWN = {
-    "ddim-inverse": "leads from images to noise",
-    "dpm-solver-multistep-inverse": "leads from images to noise",
-    "piflow": "asks its model for more than flow_prediction",
-    "re-paint": "needs the arrays original, mask too",
-}
-DRAWN = [name for name in cli.recipes() if name not in NOT_DRAWN]
-each_scheduler = pytest.mark.parametrize("name", DRAWN)
-
-
-@pytest.fixture(scope="module")
-def digits():
-    return pictures.digits()
+CONFIG = str(Path(__file__).parent / "configs" / "sdxl-base-1.0.json")
+pytestmark = pytest.mark.host
 
 
 @pytest.fixture
-def run(backend, device, tmp_path, capsys):
-    """run(*arguments): the picture, and the line that was printed, of `multisched sample` on the backend under test."""
+def run(capsys):
+    """run("show ddim"): what is printed."""
 
-    def sample(*arguments):
-        out = tmp_path / "grid.png"
-        place = ["--backend", backend.name, *(["--device", str(device)] if device else [])]
-        assert cli.main(["sample", *place, "--out", str(out), *arguments]) == 0
-        with Image.open(out) as picture:
-            return picture.copy(), capsys.readouterr().out
+    def printed(line):
+        assert cli.main(shlex.split(line)) == 0
+        return capsys.readouterr().out
 
-    return sample
+    return printed
 
 
 @pytest.fixture
 def refuse(capsys):
-    """refuse(*arguments): the sentence that the command ends with, `sample` unless another is named."""
+    """refuse("show nope"): the sentence that the command ends with, and the usage before it."""
 
-    def sample(*arguments, command="sample"):
+    def said(line):
         with pytest.raises(SystemExit) as stop:
-            cli.main([command, *map(str, arguments)])
+            cli.main(shlex.split(line))
         assert stop.value.code == 2
-        last = capsys.readouterr().err.splitlines()[-1]
-        assert last.startswith("multisched: error: ")
-        assert last.endswith(".")
-        return last
+        usage, *_, last = capsys.readouterr().err.splitlines()
+        command = line.split()[0]
+        assert last.startswith((f"multisched {command}: error: ", "multisched: error: ")) and last.endswith(".")
+        assert usage.startswith("usage: multisched")
+        return f"{usage}\n{last}"
 
-    return sample
-
-
-@each_scheduler
-def test_picture_and_report(run, name):
-    steps = "200" if name == "score-sde-vp" else "8"
-    picture, line = run("--scheduler", name, "--steps", steps, "--count", "5")
-    assert picture.size == (3 * 68 + 4, 2 * 68 + 4)
-    assert picture.mode == "L"
-    report = re.fullmatch(
-        rf"{name}: \d+ steps, (\d+) model calls, ([\d.]+) s, ([\d.]+) s in the scheduler alone; "
-        r"mean distance to the nearest training image (\S+) \(RMS per pixel\)\n",
-        line,
-    )
-    calls, seconds, in_scheduler, distance = map(float, report.groups())
-    assert calls == len(cli.recipe_of(name)[1].plan(int(steps)))
-    assert 0 <= in_scheduler <= seconds
-    assert distance < (1e-4 if name in ("ddim", "euler", "flow-match-euler", "flow-match-heun") else 0.3)
-
-
-@each_scheduler
-@pytest.mark.parametrize("seed", [0, 1])
-def test_images_and_their_way_are_those_of_numpy(backend, device, digits, name, seed):
-    _, recipe = cli.recipe_of(name)
-    here = cli.Run(recipe, 28, backend.name, device, seed, count=8, frames=10).draw(digits)
-    numpy = cli.Run(recipe, 28, "numpy", None, seed, count=8, frames=10).draw(digits)
-    # Of the range of the images, which Euler and Maruyama's few steps leave far behind them.
-    assert np.abs(here.images - numpy.images).max() < 1e-4 * max(2, np.abs(numpy.images).max())
-    assert len(here.frames) == len(numpy.frames) == 10
-    for one, other in zip(here.frames, numpy.frames, strict=True):
-        # Where a sample is between two images rounding grows a thousandfold, to vanish at the image that it goes to.
-        assert np.abs(one - other).max() < 1e-2 * 2
-
-
-@each_scheduler
-def test_frames_begin_with_the_noise_and_end_with_the_images(digits, name):
-    _, recipe = cli.recipe_of(name)
-    drawn = cli.Run(recipe, steps=3, count=2, frames=10).draw(digits)
-    assert len(drawn.frames) >= 3
-    np.testing.assert_allclose(drawn.frames[0], ms.noise.normal((2, 1, 8, 8), 0), rtol=0.01)
-    np.testing.assert_allclose(drawn.frames[-1], drawn.images, rtol=0.01)
-
-
-def test_seeds_give_other_images(digits):
-    first, second = (cli.Run(ms.FlowMatchEuler(), 4, seed=seed, count=2).draw(digits).images for seed in (0, 1))
-    assert np.abs(first - second).max() > 0.1
-
-
-@pytest.mark.parametrize(("steps", "rows"), [(1, 2), (4, 5), (9, 10), (28, 10)])
-def test_trajectory_has_steps_in_rows(run, steps, rows):
-    picture, _ = run("--trajectory", "--steps", str(steps), "--count", "3")
-    assert picture.size == (3 * 68 + 4, rows * 68 + 4)
-
-
-def test_trajectory_of_two_calls_a_step_shows_steps(run):
-    picture, _ = run("--trajectory", "--scheduler", "flow-match-heun", "--steps", "4", "--count", "2")
-    assert picture.size == (2 * 68 + 4, 5 * 68 + 4)
-
-
-@pytest.fixture
-def photographs(tmp_path):
-    """A folder of three images of one colour each, of other shapes and formats, and a file that is no image."""
-    folder = tmp_path / "photographs"
-    folder.mkdir()
-    Image.new("RGB", (50, 30), (255, 0, 0)).save(folder / "red.png")
-    Image.new("L", (20, 40), 0).save(folder / "black.jpg")
-    Image.new("RGBA", (7, 7), (0, 0, 255, 255)).save(folder / "blue.PNG")
-    (folder / "notes.txt").write_text("no image")
-    return folder
-
-
-def test_images_of_ones_own(run, photographs):
-    picture, _ = run("--data", str(photographs), "--size", "16", "--steps", "10", "--count", "4")
-    assert picture.size == (2 * 68 + 4, 2 * 68 + 4)
-    assert picture.mode == "RGB"
-    middles = {picture.getpixel((4 + 68 * column + 32, 4 + 68 * row + 32)) for column in range(2) for row in range(2)}
-    assert middles <= {(255, 0, 0), (0, 0, 0), (0, 0, 255)}
-
-
-def test_folder_is_square_rgb_in_the_order_of_names(photographs):
-    images = pictures.folder(photographs, 12)
-    assert images.shape == (3, 3, 12, 12)
-    assert images.dtype == np.float32
-    np.testing.assert_array_equal(images[:, :, 6, 6], [[-1, -1, -1], [-1, -1, 1], [1, -1, -1]])
-
-
-def test_digits_span_the_range(digits):
-    assert digits.shape == (1797, 1, 8, 8)
-    assert (digits.min(), digits.max()) == (-1, 1)
-
-
-def test_nearest_distance(digits):
-    assert pictures.nearest_distance(digits[:3], digits) == 0
-    assert pictures.nearest_distance(digits[:1] + np.float32(0.01), digits[:1]) == pytest.approx(0.01, rel=1e-4)
-
-
-@pytest.mark.parametrize("name", ["flow-match-heun", "FlowMatchHeun", "flowmatchheun", "FLOW-MATCH-HEUN"])
-def test_scheduler_names(name):
-    assert cli.recipe_of(name, ["shift=3"]) == ("flow-match-heun", ms.FlowMatchHeun(shift=3.0))
-
-
-def test_every_named_recipe_is_offered():
-    offered = {kind.__name__ for kind in cli.recipes().values()}
-    named = set(ms.schedulers.named())
-    assert offered == named >= {peer.recipe.__name__ for peer in PEERS.values()} | {"FlowMatchPingPong"}
-    for name in named:
-        assert cli.recipe_of(name)[1] == getattr(ms.schedulers, name)()
-
-
-def test_list_names_every_scheduler_and_option(capsys):
-    assert cli.main(["list"]) == 0
-    listed = " ".join(capsys.readouterr().out.split())
-    for kind in cli.recipes().values():
-        assert f"{kind.__name__}: order {kind().parts().solver.order}, model calls a step: " in listed
-        for option in (one for one in dataclasses.fields(kind) if one.name not in SETTINGS):
-            assert f"{option.name}={option.default!r}" in listed
-    assert "FlowMatchHeun: order 2, model calls a step: 1 to 2, deterministic" in listed
-    assert "FlowMatchPingPong: order 0, model calls a step: 1, noise draws a call: 1" in listed
-
-
-@pytest.mark.parametrize("name", cli.recipes())
-def test_show_prints_the_table(capsys, name):
-    assert cli.main(["show", name, "--steps", "5"]) == 0
-    assert capsys.readouterr().out == f"{cli.recipe_of(name)[1].plan(5)}\n"
-
-
-def test_show_takes_options(capsys):
-    cli.main(["show", "DDIM", "--steps", "3", "--set", "eta=0.5", "clip_sample=false", "--set", "trained_betas=null"])
-    assert capsys.readouterr().out == f"{ms.DDIM(eta=0.5, clip_sample=False).plan(3)}\n"
-    cli.main(["show", "FlowMatchEuler", "--steps", "3", "--set", "use_dynamic_shifting=True", "--mu", "1.1"])
-    assert capsys.readouterr().out == f"{ms.FlowMatchEuler(use_dynamic_shifting=True).plan(3, mu=1.1)}\n"
-
-
-def test_show_and_sample_from_a_configuration(run, capsys):
-    path = str(Path(__file__).parent / "configs" / "sdxl-base-1.0.json")
-    recipe = ms.from_diffusers(path)
-    cli.main(["show", "--steps", "3", "--from-config", path])
-    assert capsys.readouterr().out == f"{recipe.report}\n{recipe.plan(3)}\n"
-    assert run("--from-config", path, "--count", "2")[1].startswith("euler: 28 steps")
-
-
-@pytest.mark.parametrize("name", NOT_DRAWN)
-def test_what_cannot_be_drawn_says_why(refuse, name, tmp_path):
-    assert re.search(NOT_DRAWN[name], refuse("--scheduler", name, "--steps", "8", "--out", tmp_path / "grid.png"))
-    assert list(tmp_path.iterdir()) == []
-
-
-def test_plot_draws_every_scheduler(tmp_path):
-    out = tmp_path / "plot.png"
-    assert cli.main(["plot", *cli.recipes(), "--steps", "8", "--out", str(out)]) == 0
-    with Image.open(out) as picture:
-        assert np.asarray(picture.convert("L")).std() > 10
-
-
-def test_plot_shows_noise_levels_and_timesteps():
-    plan = ms.DDIM().plan(6)
-    left, right = pictures.plot([plan]).axes
-    assert left.get_yscale() == "log"
-    np.testing.assert_array_equal(left.lines[0].get_xydata(), np.stack([np.arange(6), plan.sigmas[:-1]], axis=1))
-    np.testing.assert_array_equal(right.lines[0].get_ydata(), plan.timesteps)
-
-
-def test_plot_refuses(refuse, tmp_path, monkeypatch):
-    assert "given 'nope'" in refuse("nope", command="plot")
-    assert "--out must end in .png" in refuse("ddim", "--out", tmp_path / "plot.foo", command="plot")
-    monkeypatch.setitem(sys.modules, "matplotlib.figure", None)
-    assert "Matplotlib is missing: install" in refuse("ddim", "--out", tmp_path / "plot.png", command="plot")
+    return said
 
 
 @pytest.mark.parametrize(
-    ("arguments", "says"),
+    ("name", "found"),
     [
-        (["--scheduler", "nope"], "the scheduler must be one of .*ddim.*; given 'nope'"),
-        (["--scheduler", "ddim", "--shift", "3"], "ddim has no option 'shift'; it has .*num_train_timesteps, .*eta"),
-        (["--set", "shift"], "--set takes OPTION=VALUE; given 'shift'"),
-        (["--set", "use_dynamic_shifting=true"], "give mu="),
-        (["--from-config", "nowhere"], "there is no scheduler_config.json at 'nowhere'"),
-        (["--from-config", "nowhere", "--shift", "2"], "--from-config says the scheduler and all of its options"),
-        (["--shift", "-1"], "shift must be a positive number"),
-        (["--steps", "0"], "number of steps must be in 1..1000; given 0"),
-        (["--count", "0"], "--count must be at least 1"),
-        (["--seed", "-1"], "a seed is a whole number >= 0"),
-        (["--backend", "no_such_library"], "unknown backend 'no_such_library'"),
-        (["--device", "no_such_device"], "no device 'no_such_device'"),
-        (["--out", "grid.foo"], "--out must end in .png"),
-        (["--out", "no_such_folder/grid.png"], "folder 'no_such_folder' of --out does not exist"),
-        (["--data", "no_such_folder"], "the folder 'no_such_folder' does not exist"),
-        (["--data", ".", "--size", "0"], "--size must be at least 1"),
-        (["--class", "7"], "--class is for a network; give --model digits too"),
-        (["--guidance", "2"], "--guidance is for a network; give --model digits too"),
-        (["--model", "digit"], "--model must be one of 'digits'; given 'digit'"),
-        (["--model", "digits", "--class", "10"], "--class must be a digit, 0 to 9; given 10"),
-        (["--model", "digits", "--guidance", "-1"], r"--guidance must be a number in 0\.\.100; given -1"),
-        (["--model", "digits", "--guidance", "nan"], r"--guidance must be a number in 0\.\.100; given nan"),
-        (["--model", "digits", "--data", "."], "--data is for a data set of your own"),
-        (["--model", "digits", "--size", "9"], "--size is for a data set of your own"),
-        (["--model", "digits", "--scheduler", "piflow"], "asks its model for more than flow_prediction"),
-        (["--model", "digits", "--backend", "no_such_library"], "unknown backend 'no_such_library'"),
-        (["--sampler", "nope"], "the name of a sampler is one of .*; given 'nope'"),
-        (["--sampler", "auto", "--spacing", "karras"], "--sampler auto chooses its spacing itself"),
+        *(
+            (name, "flow-match-heun")
+            for name in ("flow-match-heun", "FlowMatchHeun", "flowmatchheun", "FLOW-MATCH-HEUN")
+        ),
+        ("unipc", "unipc-multistep"),
+        ("UniPCMultistepScheduler", "unipc-multistep"),
+        ("uni-pc-multistep", "unipc-multistep"),
+        ("edm-dpm", "edm-dpm-solver-multistep"),
+        ("cogvideox-ddim", "cogvideox-ddim"),
+        ("dpm++", "dpm-solver-multistep"),
+        ("FlowMatchEulerDiscreteScheduler", "flow-match-euler"),
+        ("DDIMParallelScheduler", "ddim"),
+        ("deis-multistep", "deis-multistep"),
     ],
 )
-def test_refusals(refuse, arguments, says, tmp_path, monkeypatch):
-    monkeypatch.chdir(tmp_path)
-    assert re.search(says, refuse(*arguments))
-    assert list(tmp_path.iterdir()) == []
+def test_a_scheduler_by_the_names_that_people_use(name, found):
+    key, recipe = cli.recipe_of(name)
+    assert key == found and type(recipe) is cli.recipes()[found]
 
 
-def test_the_network_draws_the_digit_that_is_asked_for(run, digits, monkeypatch):
-    """Without scikit-learn."""
-    classes = load_digits().target
-    pictures_of = {digit: digits[classes == digit] for digit in range(10)}
-    monkeypatch.setitem(sys.modules, "sklearn.datasets", None)
-    asked = ("--model", "digits", "--steps", "8", "--count", "5", "--sampler", "auto")
-    picture, line = run(*asked, "--class", "7", "--guidance", "3")
-    assert picture.size == (3 * 68 + 4, 2 * 68 + 4)
-    times = r"[\d.]+ s, [\d.]+ s in the scheduler alone"
-    assert re.fullmatch(rf"auto: 8 steps, 8 model calls, {times}; digit 7, guidance 3\n", line)
-    tile = np.asarray(picture, dtype=np.float32)[4:68, 4:68] / 127.5 - 1
-    means = {digit: pictures_of[digit].mean(axis=(0, 1)) for digit in range(10)}
-    assert min(means, key=lambda digit: np.mean((means[digit] - tile[::8, ::8]) ** 2)) == 7
-    assert run(*asked, "--force")[1].endswith("digits 0 to 9 in turn, guidance 1.5\n")
-    assert run(*asked, "--force", "--guidance", "0")[1].endswith("digits of any class\n")
+def test_every_class_of_diffusers_and_of_ours_has_its_name():
+    assert set(names.NAMES.values()) == set(ms.schedulers.named())
+    for name, peer in PEERS.items():
+        assert cli.recipe_of(name) == (names.named(peer.recipe.__name__), peer.recipe())
+    for name in ms.schedulers.named():
+        assert cli.recipe_of(name)[1] == getattr(ms.schedulers, name)()
 
 
-def test_a_sampler_takes_the_path_of_the_scheduler(run):
-    assert run("--sampler", "dpmpp_2m", "--steps", "6", "--count", "2")[1].startswith(
-        "dpmpp_2m: 6 steps, 6 model calls"
-    )
-    line = run("--scheduler", "edm-euler", "--sampler", "auto", "--steps", "6", "--count", "2", "--force")[1]
-    assert line.startswith("auto: 6 steps, 6 model calls")
+@pytest.mark.parametrize("name", ["dpmpp_2m_sde", "deis", "sample_dpmpp_2m", "DPM++ 2M SDE Karras", "Euler a", "rk4"])
+def test_a_sampler_by_the_names_of_comfyui_k_diffusion_and_a1111(name):
+    assert cli.recipe_of(name) == (name, ms.sampler(name))
 
 
-def test_folders_without_images_are_refused(refuse, tmp_path):
-    (tmp_path / "notes.txt").write_text("no image")
-    assert "has no images" in refuse("--data", tmp_path)
-    (tmp_path / "broken.png").write_bytes(b"no image either")
-    assert "broken.png' is not an image that can be read" in refuse("--data", tmp_path)
+def test_settings_are_the_options_of_a_scheduler_or_of_a_samplers_solver():
+    assert cli.recipe_of("flow-match-heun", ["shift=3"])[1] == ms.FlowMatchHeun(shift=3.0)
+    assert cli.recipe_of("dpmpp_2m_sde", ["eta=0.5"])[1] == ms.sampler("dpmpp_2m_sde", eta=0.5)
+    assert cli.recipe_of("euler_cfg_pp", ["s_churn=1.5"])[1] == ms.sampler("euler_cfg_pp", s_churn=1.5)
 
 
-@pytest.mark.parametrize(("module", "package"), [("PIL.Image", "Pillow"), ("sklearn.datasets", "scikit-learn")])
-def test_missing_extras_are_named(refuse, monkeypatch, tmp_path, module, package):
-    monkeypatch.setitem(sys.modules, module, None)
-    said = refuse("--out", tmp_path / "grid.png")
-    assert package in said
-    assert "install multisched-diffusion[cli]" in said
+def test_the_list_has_a_line_for_each_scheduler_and_the_names_of_the_samplers(run):
+    lines = run("list").splitlines()
+    for name, kind in cli.recipes().items():
+        assert sum(line.split()[:2] == [name, kind.__name__] for line in lines) == 1
+    assert any(line.split() == ["flow-match-heun", "FlowMatchHeun", "2", "1", "to", "2", "no"] for line in lines)
+    assert any(re.fullmatch(r" +ddpm +DDPM +- +1 +yes, weak order 1", line) for line in lines)
+    told = " ".join(lines).split("--family samplers")[1]
+    assert set(re.findall(r"\w+", told)) > set(samplers.NAMES)
+    assert max(map(len, lines)) <= 100
+
+
+def test_a_family_alone_and_as_json(run):
+    one = run("list --family score")
+    assert "score-sde-ve" in one and "ddim" not in one
+    assert len(run("list --family samplers").splitlines()) == 2 + len(samplers.NAMES)
+    listed = json.loads(run("list --json"))
+    assert [one["name"] for one in listed] == [*names.NAMES, *samplers.NAMES]
+    by_name = {one["name"]: one for one in listed if one["family"] != "samplers"}
+    assert by_name["flow-match-heun"] == {
+        "name": "flow-match-heun",
+        "class": "FlowMatchHeun",
+        "family": "flow",
+        "order": 2,
+        "weak_order": 2,
+        "calls_a_step": [1, 2],
+        "stochastic": False,
+        "noise_draws_a_call": 0,
+    }
+    assert by_name["ddpm"]["stochastic"]
+
+
+@pytest.mark.parametrize("name", cli.recipes())
+def test_show_prints_options_table_and_levels(run, name):
+    text = run(f"show {name} --steps 5")
+    recipe = cli.recipe_of(name)[1]
+    assert text.startswith(f"{name}: {type(recipe).__name__}, ")
+    assert f"\ntable\n{recipe.plan(5)}\n\nlevels\n  from sigma " in text
+    listed = text.split("\ntable\n")[0]
+    for option in options_of(type(recipe)):
+        assert option in ("quirks", "report", "strict") or re.search(rf"^[ *] +{option} ", listed, re.MULTILINE)
+
+
+def test_show_marks_what_differs_and_takes_options(run):
+    text = run("show DDIM --steps 3 --set eta=0.5 clip_sample=false --set trained_betas=null")
+    assert f"\n{ms.DDIM(eta=0.5, clip_sample=False).plan(3)}\n" in text
+    assert re.search(r"^\* +eta +0.5 +\(default 0.0\) ", text, re.MULTILINE)
+    assert len(re.findall(r"^\*", text, re.MULTILINE)) == 2
+    text = run("show FlowMatchEuler --steps 3 --set use_dynamic_shifting=True --mu 1.1")
+    assert f"\n{ms.FlowMatchEuler(use_dynamic_shifting=True).plan(3, mu=1.1)}\n" in text
+    assert "sigma 1, pure noise by" in text and "to sigma 0, the clean sample" in text
+    assert re.search(r"^\* +eta +0.25 ", run("show dpmpp_2m_sde --set eta=0.25 --steps 3"), re.MULTILINE)
+    assert "AngleAdams: 4 steps" not in run("show auto --steps 4")
+
+
+def test_show_from_a_configuration(run):
+    recipe = ms.from_diffusers(CONFIG)
+    text = run(f"show --steps 3 --from-config {CONFIG}")
+    assert text.startswith("euler: Euler, ") and f"{recipe.report}\n" in text and f"{recipe.plan(3)}\n" in text
+
+
+def test_show_as_json(run):
+    found = json.loads(run("show euler --steps 4 --set use_karras_sigmas=true --json"))
+    plan = ms.Euler(use_karras_sigmas=True).plan(4)
+    assert found["levels"]["sigma"] == plan.sigmas.tolist()
+    assert [row["timestep"] for row in found["table"]] == plan.timesteps.tolist()
+    assert found["levels"]["lam"][-1] == "inf" and (found["calls"], found["order"]) == (4, 1)
+    karras = next(one for one in found["options"] if one["name"] == "use_karras_sigmas")
+    assert karras["value"] is True and karras["default"] is False and karras["line"] == "even in sigma^(1/7)"
+
+
+@pytest.mark.parametrize(
+    ("line", "says"),
+    [
+        ("shwo ddim", r"there is no command 'shwo' \(did you mean 'show'\?\)"),
+        ("show ddmi", r"there is no scheduler or sampler 'ddmi' \(did you mean ddpm or ddim"),
+        ("show dpmpp_2n", r"did you mean dpmpp_2s or dpmpp_2m"),
+        ("show flow-match", r"did you mean flow-match-euler or flow-match-heun"),
+        ("show nothing-like-it", r"'nothing-like-it'; `multisched list` has all of them"),
+        ("show", "give the name of a scheduler"),
+        (
+            "show ddim --stepz 3",
+            r"usage: multisched show NAME(.|\n)*has no option '--stepz' \(did you mean '--steps'\?\)",
+        ),
+        ("show ddim ddpm", "multisched show has no argument 'ddpm'"),
+        ("show ddim --step 3", "has no option '--step'"),
+        ("show ddim --set clip_sampel=true", r"ddim has no option 'clip_sampel' \(did you mean 'clip_sample'\?\)"),
+        ("show dpmpp_2m_sde --set etta=1", r"dpmpp_2m_sde has no option 'etta' \(did you mean 'eta'\?\); it has most"),
+        ("show unipc --set solver_order=x", "solver_order must be an int; given 'x'"),
+        ("show ddim --set beta_schedule=linaer", r"given 'linaer' \(did you mean 'linear'\?\)"),
+        ("show ddim --set eta", "--set takes OPTION=VALUE; given 'eta'"),
+        ("show ddim --spacing karas", r"did you mean 'karras'\?"),
+        ("show ddim --options --json", "leave out --options"),
+        ("show ddim --from-config nowhere", "--from-config says the scheduler and all of its options"),
+        ("list --family flo", r"--family must be one of 'flow'.*did you mean 'flow'"),
+        ("plot nope", "there is no scheduler or sampler 'nope'"),
+        ("plot", "usage: multisched plot NAME(.|\n)*name 1 to 12 schedulers.*given 0"),
+        ("plot --set eta=1", "name 1 to 12 schedulers.*given 0"),
+        ("completion basch", r"the shell must be one of .*did you mean 'bash'"),
+    ],
+)
+def test_what_is_refused_and_what_may_be_meant(refuse, line, says):
+    assert re.search(says, refuse(line))
 
 
 def test_the_command_needs_a_command(capsys):
@@ -313,54 +199,31 @@ def test_the_command_needs_a_command(capsys):
     assert "multisched: error: the following arguments are required: command" in capsys.readouterr().err
 
 
-def test_importing_the_command_imports_nothing_heavy():
-    heavy = {"PIL", "matplotlib", "sklearn", "tqdm", "torch", "jax", "mlx"}
-    code = f"import sys, multisched.cli; print(*{heavy} & set(sys.modules))"
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
-    assert done.stdout.split() == []
-
-
-def test_another_file_is_written_over_only_by_force(refuse, tmp_path):
-    out = tmp_path / "grid.png"
-    arguments = ("--steps", "2", "--count", "1", "--out", out)
-    out.write_bytes(b"mine")
-    assert "--force writes over it" in refuse(*arguments)
-    assert out.read_bytes() == b"mine"
-    assert cli.main(["sample", *map(str, arguments), "--force"]) == 0
-    written = out.read_bytes()
-    assert cli.main(["sample", *map(str, arguments)]) == 0  # the same again
-    assert out.read_bytes() == written != b"mine"
-
-
-def test_a_decompression_bomb_is_refused(refuse, photographs, monkeypatch):
-    for most in (500, 1000):  # an error from twice the limit on, before that a warning
-        monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", most)
-        assert "more pixels than Pillow takes for safe" in refuse("--data", photographs)
-
-
-def test_bad_folders_sizes_and_options_are_refused(refuse, photographs, tmp_path):
-    (tmp_path / "empty").mkdir()
-    assert "has no images" in refuse("--data", tmp_path / "empty")
-    assert "does not exist" in refuse("--data", photographs / "red.png")
-    assert "--size must be in 1..2048" in refuse("--data", photographs, "--size", 10**9)
-    assert "--count must be in 1..10000" in refuse("--count", 10**9)
-    assert "solver_order must be an int; given 'x'" in refuse(
-        "unipc-multistep", "--set", "solver_order=x", command="show"
+@pytest.mark.parametrize("command", ["", *cli.PLACES])
+def test_every_help_has_examples(command, capsys):
+    with pytest.raises(SystemExit, match="0"):
+        cli.main([*command.split(), "--help"])
+    assert (
+        f"examples:\n  {'eval' if command == 'completion' else f'multisched {command}'.strip()}"
+        in capsys.readouterr().out
     )
-    assert "did you mean 'clip_sample'" in refuse("ddim", "--set", "clip_sampel=true", command="show")
-    assert "did you mean ddim?" in refuse("DDIMScheduler", command="show")
 
 
-def test_no_bar_where_there_is_no_terminal(tmp_path, capsys):
-    assert cli.main(["sample", "--steps", "2", "--count", "1", "--out", str(tmp_path / "grid.png")]) == 0
-    assert capsys.readouterr().err == ""
-
-
-def test_an_interrupt_ends_without_a_traceback(monkeypatch, capsys):
-    def interrupted(*arguments):
-        raise KeyboardInterrupt
-
-    monkeypatch.setattr(cli.os, "dup2", lambda *both: None)
-    monkeypatch.setattr(cli, "described", interrupted)
-    assert cli.main(["list"]) == 130
-    assert capsys.readouterr().err == ""
+def test_what_stands_after_a_name_is_of_that_curve():
+    curves = Curves(("--spacing",), ("--out",), ("--calls",))
+    line = (
+        "--set a=1 b=2 x --spacing karras --calls 5 10 y --set a=3 z --out f.svg --spacing=beta --from-config c --force"
+    )
+    everyone = ["--set", "a=1", "b=2"]
+    assert curves.split(line.split()) == (
+        [
+            [*everyone, "x", "--spacing", "karras"],
+            [*everyone, "y", "--set", "a=3"],
+            [*everyone, "z", "--spacing=beta"],
+            [*everyone, "--from-config", "c"],
+        ],
+        ["--calls", "5", "10", "--out", "f.svg", "--force"],
+    )
+    assert curves.split(["--spacing", "beta"]) == ([], [])
+    usual = curves._replace(usual=("x", "y"))
+    assert usual.split(["--spacing", "beta"]) == ([["--spacing", "beta", "x"], ["--spacing", "beta", "y"]], [])

@@ -160,7 +160,7 @@ def test_a_full_disk_and_a_closed_pipe_end_without_a_traceback():
     assert done.stderr == "multisched: error: No space left on device.\n"
     line = f"{sys.executable} -m multisched list | head -1; exit ${{PIPESTATUS[0]}}"
     done = subprocess.run(["bash", "-c", line], capture_output=True, text=True)
-    assert done.returncode in (0, 141) and done.stderr == "" and done.stdout.startswith("CMStochasticIterative: ")
+    assert done.returncode in (0, 141) and done.stderr == "" and done.stdout.split()[:2] == ["name", "class"]
 
 
 PLUGIN = {

@@ -3,7 +3,8 @@
 import numpy as np
 import pytest
 
-from multisched import cli, pictures
+from multisched import cli, digits
+from multisched.analysis import DataSet
 from multisched.cli import Run
 
 POINTS = np.random.default_rng(0).random((20, 1, 8, 8)).astype(np.float32)
@@ -12,11 +13,12 @@ POINTS = np.random.default_rng(0).random((20, 1, 8, 8)).astype(np.float32)
 @pytest.mark.parametrize("noise", ["host", "philox"])
 def test_one_picture_per_seed(noise, backend, device, tmp_path, monkeypatch):
     """Of batches of 1 and 16: the bytes of NumPy's, and the first image of the batch is the image alone."""
-    monkeypatch.setattr(pictures, "digits", lambda: POINTS)
+    monkeypatch.setattr(digits, "images", lambda: POINTS)
 
     def picture(name, count, *place):
         out = tmp_path / f"{name}-{count}.png"
-        arguments = f"sample --scheduler euler-ancestral --seed 7 --steps 8 --count {count} --noise {noise} --out {out}"
+        asked = f"sample --model exact --scheduler euler-ancestral --seed 7 --steps 8 --count {count}"
+        arguments = f"{asked} --noise {noise} --out {out}"
         assert cli.main([*arguments.split(), "--backend", name, *place]) == 0
         return out.read_bytes()
 
@@ -24,5 +26,7 @@ def test_one_picture_per_seed(noise, backend, device, tmp_path, monkeypatch):
     for count in (1, 16):
         assert picture(backend.name, count, *place) == picture("numpy", count)
     _, recipe = cli.recipe_of("euler-ancestral")
-    one, batch = (Run(recipe, 8, backend.name, device, 7, count, noise=noise).draw(POINTS).images for count in (1, 16))
+    data = DataSet(backend.asarray(POINTS, "float32", device))
+    runs = (Run(recipe, 8, backend.name, device, 7, count, noise=noise) for count in (1, 16))
+    one, batch = (run.draw_by(data, POINTS.shape[1:]).images for run in runs)
     np.testing.assert_allclose(batch[:1], one, atol=2e-5)  # a model's matrix products may add in another order

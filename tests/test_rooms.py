@@ -13,7 +13,7 @@ import multisched
 
 SOURCE = Path(multisched.__file__).parent
 FRAMEWORKS = {"torch", "jax", "jaxlib", "mlx", "cupy", "dask", "tensorflow"}
-OPTIONAL = {"PIL", "huggingface_hub", "sklearn", "tqdm", "ml_dtypes", "matplotlib", "scipy"}
+OPTIONAL = {"PIL", "argcomplete", "huggingface_hub", "sklearn", "tqdm", "ml_dtypes", "matplotlib", "scipy"}
 
 # Each room and the rooms below it that it may import, from the ground up. The modules of table/ are rooms of their own.
 BASE = {"errors", "messages", "values"}
@@ -72,10 +72,10 @@ ALLOWED = {
     | PARTS
     | {"schedulers", "recommended", "table.plan", "table.state", "variants", "noise", "adaptive"},
     "digits": GROUND | {"schedulers"},
-    "pictures": BASE | {"table.plan"},
+    "pictures": BASE | {"lazy", "table.plan"},
     "cli": GROUND
-    | {"options", "predictions", "table.plan", "noise", "sampling", "schedulers", "analysis", "interop", "digits"}
-    | {"pictures"},
+    | {"lazy", "options", "paths", "predictions", "spacings", "table.plan", "noise", "sampling", "schedulers"}
+    | {"analysis", "interop", "digits", "pictures"},
 }
 FACES = {f"interop/diffusers/{name}.py" for name in ("composed", "drawing", "face", "run", "steps", "traced")}
 """What stands in for a framework's own classes, and is imported when it is asked for."""
@@ -182,7 +182,7 @@ PACKAGES = [
     multisched,
     *(
         getattr(multisched, name)
-        for name in ("editing", "guidance", "paths", "rl", "schedulers", "solvers", "spacings", "training")
+        for name in ("editing", "guidance", "paths", "pictures", "rl", "schedulers", "solvers", "spacings", "training")
     ),
 ]
 
@@ -197,6 +197,7 @@ def test_a_package_shows_its_public_names_and_nothing_else(package):
         "editing": ("inpant", "inpaint"),
         "guidance": ("apgs", "apg"),
         "paths": ("Betass", "Betas"),
+        "pictures": ("plots", "plot"),
         "spacings": ("Chian", "Chain"),
         "training": ("MinSRN", "MinSNR"),
         "rl": ("rollot", "rollout"),

@@ -4,16 +4,14 @@ from functools import cache
 
 import numpy as np
 
-from multisched import pictures
+from multisched import digits
 
 
 @cache
 def real():
-    """scikit-learn's digits (1797, 64) in [-1, 1], their classes, and which of them the network was not trained on."""
-    from sklearn.datasets import load_digits
-
-    images = pictures.digits().reshape(-1, 64)
-    return images, load_digits().target, np.arange(len(images)) % 5 == 4
+    """The digits (1797, 64) in [-1, 1], their classes, and which of them the network was not trained on."""
+    images = digits.images().reshape(-1, 64)
+    return images, digits.labels(), np.arange(len(images)) % 5 == 4
 
 
 @cache

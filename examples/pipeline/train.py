@@ -3,7 +3,7 @@ library runs. Under four minutes on two cores; a seed gives the same weights aga
 
 python examples/pipeline/train.py [--steps 1600] [--seed 0] [--out src/multisched/digits/weights.npz]
 
-Every fifth digit of scikit-learn's 1,797 is held out: the loss on those says whether the network generalises.
+Every fifth digit of the 1,797 is held out: the loss on those says whether the network generalises.
 """
 
 import argparse
@@ -16,7 +16,7 @@ from typing import NamedTuple
 import numpy as np
 import torch
 
-from multisched import digits, pictures
+from multisched import digits
 from multisched.digits.network import forward, initial
 
 BATCH, RATE, DECAY, DROPPED = 128, 2e-3, 0.02, 0.15
@@ -46,9 +46,7 @@ class Trained(NamedTuple):
 
 def data():
     """Digits in [-1, 1] and their classes, to train on and held out."""
-    from sklearn.datasets import load_digits
-
-    images, labels = torch.tensor(pictures.digits()), torch.tensor(load_digits().target)
+    images, labels = torch.tensor(digits.images()), torch.tensor(digits.labels())
     held = torch.arange(len(images)) % 5 == 4
     return (images[~held], labels[~held]), (images[held], labels[held])
 

@@ -2,6 +2,7 @@
 that a plan makes of a Gaussian; the order of a solver, measured; and plans fitted to a model."""
 
 from multisched.analysis.convergence import order
+from multisched.analysis.ends import error
 from multisched.analysis.exact import DataSet, Distribution, Gaussian, Mixture, model_of
 from multisched.analysis.files import load, save
 from multisched.analysis.fitted import fit
@@ -14,6 +15,7 @@ __all__ = [
     "Mixture",
     "Moments",
     "MultivariateGaussian",
+    "error",
     "fit",
     "load",
     "model_of",

@@ -9,7 +9,6 @@ from typing import Any, NamedTuple, Protocol
 import numpy as np
 
 from multisched import backends, noise
-from multisched.analysis import DataSet
 from multisched.backends import Backend
 from multisched.errors import ScheduleError
 from multisched.predictions import Prediction
@@ -21,6 +20,9 @@ from multisched.values import option, shown
 CLOSE = 0.05
 """How far x0 of an exact output may be off, relative to x0 and the noise. The boundary conditions of consistency models
 move it a little."""
+
+VISIBLE = (-2.0, 4.0)
+"""log(alpha / sigma) between which one sees an image form."""
 
 IMAGES = 10_000
 """The most images that a run draws."""
@@ -49,12 +51,14 @@ class Drawn(NamedTuple):
         images: float32 (images, channels, h, w), unclipped.
         frames: the noise and the samples after some of the steps, the last included; each as `images`, divided by
             sqrt(alpha^2 + sigma^2), which is about the deviation of the sample.
+        calls: how many model calls were made before each frame.
         seconds: of the whole loop.
         scheduler_seconds: of the loop without the model.
     """
 
     images: np.ndarray
     frames: tuple[np.ndarray, ...]
+    calls: tuple[int, ...]
     seconds: float
     scheduler_seconds: float
 
@@ -69,7 +73,8 @@ class Run:
         backend, device: where to compute, by name.
         seed: of the noise.
         count: number of images.
-        frames: how many states to keep on the way at most, evenly spaced, the noise and the end included.
+        frames: how many states to keep on the way at most, the noise and the end included. Their levels are about even
+            in log(alpha / sigma) where images form.
         mu: dynamic shift of a flow recipe.
         noise: name of the source, one of `SOURCES`; each but "native" is the same on every backend.
         spacing: name of another spacing, one of `spacings.NAMES`; None for the recipe's own.
@@ -99,11 +104,6 @@ class Run:
     def plan(self) -> Plan:
         """The plan of the run."""
         return self.recipe.plan(self.steps, mu=self.mu, spacing=self.spacing)
-
-    def draw(self, points: np.ndarray, progress: bool = False) -> Drawn:
-        """Draw images of the data set `points`, float32 (points, channels, h, w). Errors as of `draw_by`."""
-        data = DataSet(backends.get(self.backend).asarray(points, "float32", self.device))
-        return self.draw_by(data, points.shape[1:], progress)
 
     def draw_by(self, data: Denoising, shape: tuple[int, ...], progress: bool = False) -> Drawn:
         """Draw images (channels, h, w) = shape by estimates of x0, with arrays on the run's backend and device.
@@ -146,15 +146,35 @@ class Run:
         backend.synchronize(drawn)
         seconds = time.perf_counter() - began
         frames = tuple(backend.to_numpy(frame) for frame in kept)
-        return Drawn(backend.to_numpy(drawn), frames, seconds, seconds - in_model)
+        calls = (0, *(row + 1 for row in sorted(self._rows_shown))) if self.frames else ()
+        return Drawn(backend.to_numpy(drawn), frames, calls, seconds, seconds - in_model)
+
+    def label(self, calls: int) -> str:
+        """What stands beside a state of the run: the timestep that the model is given next, and the level."""
+        rows = self.plan.rows
+        sigma = float((rows.next.sigma[calls - 1] if calls else rows.start.sigma[0]).item())
+        time = f"t = {self.plan.timesteps[calls]:.4g}" if calls < len(self.plan) else "end"
+        return f"{time}\nsigma {sigma:.3g}"
 
     @cached_property
     def _rows_shown(self) -> set[int]:
         """The rows after which a state is kept. A two-call solver ends its steps with every other row only."""
         stages = (*self.plan.stages[1:], 0)
         ends = [row for row, stage in enumerate(stages) if stage == 0]
-        places = np.linspace(0, len(ends), min(len(ends) + 1, self.frames))
-        return {ends[round(float(place)) - 1] for place in places[1:]}
+        after = self.plan.rows.next
+        with np.errstate(divide="ignore"):
+            lam = np.log(after.alpha[ends, 0]) - np.log(after.sigma[ends, 0])
+        places = _even(np.clip(lam, *VISIBLE), min(len(ends), self.frames - 1))
+        return {ends[place] for place in places}
+
+
+def _even(values: np.ndarray, count: int) -> list[int]:
+    """As many different places, rising, the last included, about even in the values there."""
+    found: list[int] = []
+    for k, wanted in enumerate(np.linspace(values[0], values[-1], count).tolist()):
+        low, high = found[-1] + 1 if found else 0, len(values) - (count - k)
+        found.append(low + int(np.argmin(np.abs(values[low : high + 1] - wanted))) if k < count - 1 else high)
+    return found
 
 
 def check_drawable(plan: Plan, prediction: Prediction) -> None:
