@@ -12,7 +12,7 @@ nox -s orders                         docs/orders.md made anew: measured orders 
 nox -s fuzz -- --count 200000         random input, which is no part of the default run
 nox -s terrain                        a published network through ONNX Runtime, which is no part of the default run
 nox -s onnx                           the network of digits through ONNX Runtime, which is no part of the default run
-nox -s lowest                         the suite on the oldest versions that are allowed, which is no part of the default run
+nox -s lowest                         the suite on the oldest versions allowed, which is no part of the default run
 nox -s newest                         the suite on the newest versions there are, which is no part of the default run
 nox -s bench                          the benchmarks, which are no part of the default run
 """
@@ -191,7 +191,7 @@ def package(session: nox.Session) -> None:
     session.run("twine", "check", "--strict", *(str(one) for one in made.glob("multisched*")))
     session.run("check-wheel-contents", *(str(one) for one in made.glob("*.whl")))
     if Path(".git").exists():
-        session.run("check-sdist", "--no-isolation", external=False)
+        session.run("check-sdist", "--no-isolation")
     session.run("sp-repo-review", ".")
 
 

@@ -48,6 +48,7 @@ STYLE = """
 
 
 def text(x: float, y: float, words: str, kind: str = "ink", anchor: str = "start", more: str = "") -> str:
+    """Words at a place, of a class of the style."""
     return f'<text x="{x:.1f}" y="{y:.1f}" class="{kind}" text-anchor="{anchor}"{more}>{words}</text>'
 
 
@@ -118,7 +119,7 @@ def rows() -> list[str]:
         y = TOP + row * (SIDE + 2 * GAP)
         apart = np.max(np.abs(images[library] - images["numpy"]))
         parts += [
-            f'<image x="{ROWS + k * (SIDE - 6 + GAP)}" y="{y}" width="{SIDE - 4}" height="{SIDE - 4}" href="{png(one)}"/>'
+            f'<image x="{ROWS + k * (SIDE + 2)}" y="{y}" width="{SIDE - 4}" height="{SIDE - 4}" href="{png(one)}"/>'
             for k, one in enumerate(images[library])
         ]
         parts.append(text(ROWS - 12, y + 24, name, "ink", "end"))
@@ -136,13 +137,16 @@ def cells() -> dict[str, Any]:
 
 
 def figure() -> str:
+    """The whole picture, as SVG."""
     body = "\n".join([f'<rect width="{WIDTH}" height="{HEIGHT}" rx="6" class="ground"/>', *chart(cells()), *rows()])
     head = f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {WIDTH} {HEIGHT}" width="{WIDTH}" height="{HEIGHT}"'
     title = "<title>Error over calls of eight samplers; one seed's digits on NumPy, PyTorch, JAX and MLX</title>"
-    return f'{head} font-family="system-ui, sans-serif" font-size="12.5">\n{title}\n<style>{STYLE}</style>\n{body}\n</svg>\n'
+    fonts = 'font-family="system-ui, sans-serif" font-size="12.5"'
+    return f"{head} {fonts}>\n{title}\n<style>{STYLE}</style>\n{body}\n</svg>\n"
 
 
 def main() -> None:
+    """The command."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--out", type=Path, default=Path("docs/_static/headline.svg"))
     out: Path = parser.parse_args().out

@@ -88,6 +88,12 @@ def test_what_the_readme_points_to_is_there():
 
 
 @pytest.mark.host
+def test_the_citation_is_of_this_version():
+    lines = (ROOT / "CITATION.cff").read_text(encoding="utf-8").splitlines()
+    assert {f"version: {ms.__version__}", f"repository-code: {SOURCE}", f"url: {SITE}/"} <= set(lines)
+
+
+@pytest.mark.host
 def test_the_readme_is_short():
     assert len(README.splitlines()) < 200
 
@@ -95,9 +101,10 @@ def test_the_readme_is_short():
 @pytest.mark.host
 def test_the_claims_are_those_of_the_results():
     results = ROOT / "benchmarks" / "results"
-    speed = re.search(r"46 classes\. diffusers takes ([\d.]+) times as long", (results / "cpu.md").read_text("utf-8"))
+    cpu, accuracy = ((results / name).read_text(encoding="utf-8") for name in ("cpu.md", "accuracy.md"))
+    speed = re.search(r"46 classes\. diffusers takes ([\d.]+) times as long", cpu)
     assert f"**{speed[1]} times less host time a step than diffusers**" in README
-    cells = re.search(r"best setting of (7 common) solvers .* in (\d+ of \d+) cells", (results / "accuracy.md").read_text("utf-8"))
+    cells = re.search(r"best setting of (7 common) solvers .* in (\d+ of \d+) cells", accuracy)
     assert f"best of {cells[1]} samplers" in README and f"in {cells[2]} cells" in README
     quirks = {quirk.name for peer in PEERS.values() for quirk in peer.quirks}
     assert f"of all {len(PEERS)} classes" in README and f"Its {len(quirks)} departures" in README
