@@ -12,8 +12,8 @@ import multisched as ms
 from multisched.interop.diffusers import PEERS
 
 ROOT = Path(__file__).parent.parent
-README, CONTRIBUTING, STATEFUL = (
-    (ROOT / name).read_text(encoding="utf-8") for name in ("README.md", "CONTRIBUTING.md", "docs/faces/stateful.md")
+README, CONTRIBUTING, BURN = (
+    (ROOT / name).read_text(encoding="utf-8") for name in ("README.md", "CONTRIBUTING.md", "docs/faces/burn.md")
 )
 URLS = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]["urls"]
 SOURCE, SITE = URLS["Source"], URLS["Documentation"].rstrip("/")
@@ -42,7 +42,7 @@ def test_the_readmes_code_runs(backend, capsys):
 
 def test_the_rust_examples_twin(backend, capsys):
     """Each line of the Rust example does in Python what it does there."""
-    names = run_page(STATEFUL, backend, capsys)
+    names = run_page(BURN, backend, capsys)
     sigmas, steps = (backend.to_numpy(names[name]) for name in ("sigmas", "t"))
     np.testing.assert_allclose(sigmas, np.append(np.linspace(1, 0.001, 50), 0), rtol=1e-6)
     np.testing.assert_allclose(steps, np.linspace(1000, 1, 50), rtol=1e-6)
