@@ -1,3 +1,7 @@
+#!/usr/bin/env -S uv run --script
+# /// script
+# dependencies = ["nox>=2025.2.9"]
+# ///
 """The matrix: `nox` runs all of it; what a platform cannot have is skipped with its reason in the closing table.
 
 nox -s tests                          the suite on every backend
@@ -9,10 +13,13 @@ nox -s orders                         docs/orders.md made anew: measured orders 
 nox -s fuzz -- --count 200000         random input, which is no part of the default run
 nox -s terrain                        a published network through ONNX Runtime, which is no part of the default run
 nox -s onnx                           the network of digits through ONNX Runtime, which is no part of the default run
+nox -s lowest                         the suite on the oldest versions allowed, which is no part of the default run
+nox -s newest                         the suite on the newest versions there are, which is no part of the default run
 nox -s bench                          the benchmarks, which are no part of the default run
 """
 
 import platform
+import re
 import shutil
 import sys
 from pathlib import Path
@@ -115,11 +122,42 @@ def processors(session: nox.Session, backend: str, last_bits: str) -> None:
     _test(session, [*arguments, "--last-bits", last_bits], env=narrow)
 
 
-@nox.session(python=["3.12", "3.13"])
+@nox.session(python=["3.12", "3.13", "3.14", "3.14t"])
 def newer_python(session: nox.Session) -> None:
     """The suite on NumPy, on the newer Pythons where they are installed."""
     _install(session, "test")
     _test(session, [*BACKENDS["numpy"][1], *BACKEND_ONLY])
+
+
+def _oldest(*extras: str) -> list[str]:
+    """The lower bounds of the core's dependencies and of some extras, each as the one version that is allowed."""
+    project = PROJECT["project"]
+    wanted = [*project["dependencies"], *(one for extra in extras for one in project["optional-dependencies"][extra])]
+    return [re.sub(r">=([\d.]+).*", r"==\1", one) for one in wanted]
+
+
+# What the oldest versions do otherwise: in a user's torch.compile, the scheduler object refuses a timestep that is a
+# number on torch 2.9.
+OLD = {"torch": ("--deselect", "tests/test_traced.py::test_torch_compiles_a_step_with_a_number")}
+
+
+@nox.session(python="3.11", default=False)
+@nox.parametrize("backend", ["numpy", "torch", "jax"], ids=["numpy", "torch", "jax"])
+def lowest(session: nox.Session, backend: str) -> None:
+    """The suite on the oldest versions that pyproject.toml allows. MLX's is the newest too."""
+    extras = ["cli", "hub", *([] if backend == "numpy" else [backend])]
+    # Matplotlib 3.9 calls what pyparsing 3.3 warns of.
+    session.install(".", *_oldest(*extras), "pyparsing<3.3", *nox.project.dependency_groups(PROJECT, "test"))
+    _test(session, [*BACKENDS[backend][1], *OLD.get(backend, ())])
+
+
+@nox.session(default=False)
+@nox.parametrize("backend", ["numpy", "torch", "jax", "mlx"], ids=["numpy", "torch", "jax", "mlx"])
+def newest(session: nox.Session, backend: str) -> None:
+    """The suite on the newest versions there are, whatever constraints.txt pins."""
+    packages = nox.project.dependency_groups(PROJECT, "test")
+    session.install("--upgrade", "--upgrade-strategy", "eager", ".[cli]", *BACKENDS[backend][0], *packages)
+    _test(session, BACKENDS[backend][1])
 
 
 @nox.session
@@ -141,10 +179,26 @@ def peers(session: nox.Session) -> None:
 
 @nox.session
 def lint(session: nox.Session) -> None:
-    """Style and formatting."""
+    """Style and formatting, and the workflows."""
     session.install(*nox.project.dependency_groups(PROJECT, "lint"))
     session.run("ruff", "check")
     session.run("ruff", "format", "--check")
+    session.run("zizmor", "--offline", "--quiet", ".github")
+
+
+@nox.session
+def package(session: nox.Session) -> None:
+    """The wheel and the sdist as they would be published, and what sp-repo-review says about the repository."""
+    session.install(*nox.project.dependency_groups(PROJECT, "package"))
+    made = Path(session.create_tmp())
+    for old in made.glob("multisched*"):
+        old.unlink()
+    session.run("python", "-m", "build", "--outdir", str(made))
+    session.run("twine", "check", "--strict", *(str(one) for one in made.glob("multisched*")))
+    session.run("check-wheel-contents", *(str(one) for one in made.glob("*.whl")))
+    if Path(".git").exists():
+        session.run("check-sdist", "--no-isolation")
+    session.run("sp-repo-review", ".")
 
 
 @nox.session
@@ -224,3 +278,7 @@ def bench_skrample(session: nox.Session) -> None:
     """Time per step on NumPy arrays, beside skrample, which needs Python 3.12."""
     _install(session, "bench-skrample")
     session.run("python", "-m", "benchmarks.against_skrample", *session.posargs)
+
+
+if __name__ == "__main__":
+    nox.main()

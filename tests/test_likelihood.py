@@ -25,7 +25,9 @@ def wide(backend, device, has_float64):
     precise = has_float64 and backend.name != "mlx"  # whose functions of float64 are those of float32
     mode = contextlib.nullcontext()
     if backend.name == "jax":
-        mode, precise = __import__("jax").enable_x64(True), True
+        jax = pytest.importorskip("jax")
+        place = jax if hasattr(jax, "enable_x64") else jax.experimental  # where it was before JAX 0.8
+        mode, precise = place.enable_x64(True), True
     with mode:
         yield lambda values: backend.asarray(np.asarray(values), "float64" if precise else "float32", device), precise
 

@@ -27,6 +27,7 @@ ALLOWED = {
     "values": {"errors", "messages"},
     "lazy": {"values"},
     "printing": set(),
+    "notebook": {"printing"},
     "options": {"values"},
     "backends": BASE,
     "checks": GROUND,
@@ -46,7 +47,7 @@ ALLOWED = {
     "table.plan": GROUND
     | POINTS
     | ARITHMETIC
-    | {"transforms", "printing", "table.tableau", "table.stepper", "table.begin"},
+    | {"transforms", "notebook", "printing", "table.tableau", "table.stepper", "table.begin"},
     "table.stack": GROUND | ARITHMETIC | {"transforms", "table.stepper", "table.begin", "table.plan"},
     "noise": GROUND,
     "guidance": GROUND | {"lazy", "predictions", "transforms"},
@@ -58,7 +59,7 @@ ALLOWED = {
     "diffusion": GROUND | {"table.state", "table.plan", "noise", "variants"},
     "schedulers": GROUND
     | PARTS
-    | {"lazy", "printing", "table.tableau", "table.kernel", "table.plan"}
+    | {"lazy", "notebook", "printing", "table.tableau", "table.kernel", "table.plan"}
     | {"diffusion"},  # inside `Recipe.on` alone
     "editing": GROUND
     | {"lazy", "noise", "solvers", "spacings"}
@@ -70,7 +71,7 @@ ALLOWED = {
     "recommended": GROUND | PARTS | {"schedulers"},
     "interop": GROUND
     | PARTS
-    | {"schedulers", "recommended", "table.plan", "table.state", "variants", "noise", "adaptive"},
+    | {"notebook", "schedulers", "recommended", "table.plan", "table.state", "variants", "noise", "adaptive"},
     "digits": GROUND | {"schedulers"},
     "pictures": BASE | {"lazy", "table.plan"},
     "cli": GROUND

@@ -1,7 +1,6 @@
 """Plans as text for a person."""
 
 from dataclasses import fields
-from html import escape
 from typing import Any
 
 
@@ -20,21 +19,9 @@ def repr_text(plan: Any) -> str:
 def table_text(plan: Any) -> str:
     """A line for the run, and one for each model call: where it stands and what it does."""
     lines = [line_text(plan), " row  timestep     alpha     sigma"]
-    for row, timestep, alpha, sigma, formula in _lines(plan):
+    for row, timestep, alpha, sigma, formula in rows_of(plan):
         lines.append(f"{row:4d} {timestep:9.3f} {alpha:9.6f} {sigma:9.6f}  {formula}")
     return "\n".join([*lines, f" end           {plan.alphas[-1]:9.6f} {plan.sigmas[-1]:9.6f}"])
-
-
-def table_html(plan: Any) -> str:
-    """The same as a table, for notebooks."""
-    head = "".join(f"<th>{name}</th>" for name in ("row", "timestep", "alpha", "sigma", "what it does"))
-    rows = [
-        f"<tr><td>{row}</td><td>{timestep:.3f}</td><td>{alpha:.6f}</td><td>{sigma:.6f}</td><td>{escape(formula)}</td></tr>"
-        for row, timestep, alpha, sigma, formula in _lines(plan)
-    ]
-    end = f"<tr><td>end</td><td></td><td>{plan.alphas[-1]:.6f}</td><td>{plan.sigmas[-1]:.6f}</td><td></td></tr>"
-    caption = f"<caption>{escape(line_text(plan))}</caption>"
-    return f"<table>{caption}<thead><tr>{head}</tr></thead><tbody>{''.join(rows)}{end}</tbody></table>"
 
 
 def options_text(recipe: Any) -> str:
@@ -51,6 +38,7 @@ def _same(value: Any, default: Any) -> bool:
     return type(value) is type(default) and bool(value == default)
 
 
-def _lines(plan: Any) -> Any:
+def rows_of(plan: Any) -> list[tuple[int, float, float, float, str]]:
+    """Per model call: its row, timestep, alpha and sigma, and what it does."""
     levels = zip(plan.timesteps, plan.rows.alpha[:, 0], plan.rows.sigma[:, 0], strict=True)
     return [(row, *level, plan.folded.formula(row)) for row, level in enumerate(levels)]

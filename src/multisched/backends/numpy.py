@@ -92,6 +92,12 @@ class NumPyBackend(ArrayAPIBackend[np.ndarray]):
     def astype(self, array: np.ndarray, dtype: Any) -> np.ndarray:
         return array if array.dtype == dtype else array.astype(dtype)
 
+    def clip(self, array: np.ndarray, low: Any, high: Any) -> np.ndarray:
+        # NumPy's own: that of array-api-compat 1.15 makes a mask and a copy for each bound.
+        low, high = np.asarray(low, array.dtype), np.asarray(high, array.dtype)
+        clipped: np.ndarray = np.clip(array, low, high)
+        return clipped
+
     def weighted_sum(self, weights: Sequence[Any], arrays: Sequence[np.ndarray]) -> np.ndarray:
         return self.weighted_sums([(tuple(weights), tuple(range(len(arrays))))], arrays, arrays[0].dtype)[0]
 

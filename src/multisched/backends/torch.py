@@ -177,7 +177,8 @@ class TorchBackend(ArrayAPIBackend[torch.Tensor]):
             return super().repeat(count, body, state)
 
         # Unrolled, each use of a word is expanded into all that came before it, and compilation does not end.
-        def step(number: torch.Tensor, *one: torch.Tensor) -> tuple[torch.Tensor, ...]:
+        # A type with brackets is in quotes, since the compiler of torch 2.6 cannot read it.
+        def step(number: torch.Tensor, *one: torch.Tensor) -> "tuple[torch.Tensor, ...]":
             return number + 1, *body(one)
 
         first = torch.zeros((), dtype=torch.int64)

@@ -10,6 +10,7 @@ from multisched import backends, checks
 from multisched.backends import B, Backend
 from multisched.errors import ScheduleError
 from multisched.grid import Grid
+from multisched.notebook import recipe_html
 from multisched.paths.base import Path
 from multisched.predictions import Prediction
 from multisched.printing import options_text
@@ -77,6 +78,9 @@ class Recipe(Forward):
 
     def __repr__(self) -> str:
         return options_text(self)
+
+    def _repr_html_(self) -> str:
+        return recipe_html(self, self.parts(), SETTINGS)
 
     def _change(self) -> Transform | None:
         """What the options do to the estimate of x0."""

@@ -145,7 +145,8 @@ class Layout:
             value = coefficients[..., column]
             return backend.xp.reshape(value, shape) if lead else value
 
-        def chosen(entries: tuple[Entry, ...]) -> Terms:
+        # A type with brackets is in quotes, since the compiler of torch 2.6 cannot read it.
+        def chosen(entries: "tuple[Entry, ...]") -> Terms:
             weights = (1.0 if entry.column is None else pick(entry.column) for entry in entries)
             return Terms(tuple(weights), tuple(entry.operand for entry in entries))
 

@@ -11,7 +11,8 @@ from multisched import backends
 from multisched.backends import B, Backend
 from multisched.errors import ScheduleError
 from multisched.grid import Grid
-from multisched.printing import repr_text, table_html, table_text
+from multisched.notebook import plan_html
+from multisched.printing import repr_text, table_text
 from multisched.solvers import Rows
 from multisched.table.begin import begun, resumed
 from multisched.table.kernel import mix
@@ -127,7 +128,7 @@ class Plan(Stepper):
         """Rows, which are model calls."""
         return len(self.tableau)
 
-    __str__, __repr__, _repr_html_ = table_text, repr_text, table_html
+    __str__, __repr__, _repr_html_ = table_text, repr_text, plan_html
 
     @cached_property
     def folded(self) -> Tableau:

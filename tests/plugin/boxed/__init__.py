@@ -8,6 +8,7 @@ import sys
 from types import SimpleNamespace
 
 import numpy as np
+from array_api_compat import numpy as standard  # NumPy 2.0 lacks functions of the standard
 
 FUNCTIONS = """
     abs all any asarray astype atan broadcast_to clip concat cos cumulative_sum exp expm1 floor full_like isfinite log
@@ -74,6 +75,6 @@ for _name in ("eq", "ne", "lt", "le", "gt", "ge", "neg", "abs", "invert"):
 for _kind in (bool, int, float):
     setattr(Array, f"__{_kind.__name__}__", lambda self, kind=_kind: kind(self.inside))
 
-globals().update({name: lifted(getattr(np, name)) for name in FUNCTIONS.split()})
+globals().update({name: lifted(getattr(standard, name)) for name in FUNCTIONS.split()})
 globals().update({name: np.dtype(name) for name in DTYPES.split()})
 fft = SimpleNamespace(rfftn=lifted(np.fft.rfftn), irfftn=lifted(np.fft.irfftn))  # for coloured noise

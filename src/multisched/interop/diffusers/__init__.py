@@ -9,6 +9,7 @@ from typing import Any
 from multisched.errors import ScheduleError
 from multisched.interop.diffusers import adams, distilled, dpm, flow, lenient, multistep, sigma, source, vp
 from multisched.interop.diffusers.base import Peer
+from multisched.notebook import report_html
 from multisched.schedulers import Recipe
 from multisched.values import arithmetic, hint
 
@@ -65,6 +66,8 @@ class Report:
             "accepted": list(self.accepted),
         }
         return "\n".join([self.class_name, *(f"  {name} {line}" for name, lines in parts.items() for line in lines)])
+
+    _repr_html_ = report_html
 
 
 def _report(
