@@ -1,7 +1,6 @@
 """The site: `nox -s docs`. Nothing that it shows is asked of another host when a reader opens it."""
 
 import os
-import re
 import sys
 import tomllib
 from importlib.metadata import distribution
@@ -124,20 +123,3 @@ OTHERS = {
     "torch": "https://docs.pytorch.org/docs/stable/",
 }
 intersphinx_mapping = {key: value for name, url in OTHERS.items() for key, value in _inventory(name, url).items()}
-
-
-def setup(app):  # type: ignore[no-untyped-def]
-    """Until every section is there: leave those out of the contents that have no page."""
-
-    def present(app, name, source):  # type: ignore[no-untyped-def]
-        if name == "index":
-            entry = re.compile(r"(?:[\w ]+ <)?([a-z_]+(?:/\w+)?)>?").fullmatch
-            told = [(line, entry(line)) for line in source[0].split("\n")]
-            kept = [
-                line
-                for line, one in told
-                if not one or one[1] == "auto_gallery/index" or list(DOCS.glob(f"{one[1]}.*"))
-            ]
-            source[0] = "\n".join(kept)
-
-    app.connect("source-read", present)
