@@ -107,15 +107,17 @@ def _loop(
     guided: Guide | None,
 ) -> Any:
     """The sample at the end, row by row."""
-    timesteps = backend.asarray(plan.timesteps, state.sample.dtype, backend.device(state.sample))
+    timesteps = backend.rows(backend.asarray(plan.timesteps, state.sample.dtype, backend.device(state.sample)))
     memory = () if guided is None else guided.guidance.start(state.sample)
+    draws, noisy = None, plan.stochastic
     for row in _shown(len(plan), plan.name, progress):
-        before, seen, t = state, backend.astype(plan.model_input(state), narrow), timesteps[row, ...]
+        before, seen, t = state, backend.astype(plan.model_input(state), narrow), timesteps[row]
         if guided is None:
             output = model(seen, t)
         else:
             output, memory = guided.output(backend, model, row, seen, t, before.sample, memory, compile)
-        draws = noise_sources.draw_row(source, plan, row, before.sample)
+        if noisy:
+            draws = noise_sources.draw_row(source, plan, row, before.sample)
         state = plan.step(before, output, draws, compile=compile)
         backend.flush(state.sample, *state.memory)
         if callback is not None:

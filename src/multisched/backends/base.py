@@ -82,6 +82,9 @@ class Backend(Protocol[B]):
             out: arrays to write to, which `check_out` has let pass.
         """
 
+    def rows(self, array: B) -> Sequence[B]:
+        """The array's rows along its first axis, each an array; views where the library has them."""
+
     def clip(self, array: B, low: Any, high: Any) -> B:
         """The array within bounds: floats, or arrays of its dtype that broadcast against it."""
 

@@ -125,6 +125,9 @@ class ArrayAPIBackend(Generic[B]):
             return self.astype(arrays[chosen[0]], dtype)
         return self.astype(self.weighted_sum(weights, [self.astype(arrays[k], wide) for k in chosen]), dtype)
 
+    def rows(self, array: B) -> Sequence[B]:
+        return [array[k, ...] for k in range(array.shape[0])]  # type: ignore[index]
+
     def clip(self, array: B, low: Any, high: Any) -> B:
         return self.xp.clip(array, low, high)  # type: ignore[no-any-return]
 

@@ -77,6 +77,9 @@ class JaxBackend(ArrayAPIBackend[jax.Array]):
     def astype(self, array: jax.Array, dtype: Any) -> jax.Array:
         return array if array.dtype == dtype else array.astype(dtype)
 
+    def rows(self, array: jax.Array) -> list[jax.Array]:
+        return list(array)  # one call for many rows, where each index is a call
+
     def normal(self, shape: tuple[int, ...], seed: int, dtype: Any = None, device: Any = None) -> jax.Array:
         draws = jax.random.normal(jax.random.key(seed), shape, dtype=self.dtype(dtype or "float32"))
         return draws if device is None else jax.device_put(draws, self._device(device))

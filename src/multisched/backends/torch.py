@@ -91,6 +91,9 @@ class TorchBackend(ArrayAPIBackend[torch.Tensor]):
             found.append(total if total.dtype is dtype else total.to(dtype))
         return tuple(found)
 
+    def rows(self, array: torch.Tensor) -> tuple[torch.Tensor, ...]:
+        return array.unbind(0)
+
     def clip(self, array: torch.Tensor, low: Any, high: Any) -> torch.Tensor:
         return torch.clamp(array, low, high)
 
@@ -122,7 +125,7 @@ class TorchBackend(ArrayAPIBackend[torch.Tensor]):
     compiling = staticmethod(torch.compiler.is_compiling)
 
     def constant_rows(self, values: Any, dtype: Any = None, device: Any = None) -> tuple[torch.Tensor, ...]:
-        return self.constant(values, dtype, device).unbind(0)
+        return self.rows(self.constant(values, dtype, device))
 
     def compile(self, function: Callable[..., Any], donate: tuple[int, ...] = ()) -> Callable[..., Any]:
         def fresh() -> Callable[..., Any]:
