@@ -189,14 +189,18 @@ class TorchBackend(ArrayAPIBackend[torch.Tensor]):
         return found[1:]
 
     def unreadable(self, array: torch.Tensor) -> bool:
-        return torch.compiler.is_compiling() or isinstance(array, FakeTensor) or _is_batched(_unwrapped(array))
+        if torch.compiler.is_compiling() or isinstance(array, FakeTensor):
+            return True
+        return _functorch.is_functorch_wrapped_tensor(array) and _is_batched(_unwrapped(array))
 
     def replayed(self, *arrays: torch.Tensor) -> bool:
         # torch.compile guards Python's state, and compiles anew where it is another.
         if torch.compiler.is_compiling():
             return torch.compiler.is_exporting()
-        captured = any(array.is_cuda for array in arrays) and torch.cuda.is_current_stream_capturing()
-        return captured or _jit.is_tracing() or get_proxy_mode() is not None
+        for array in arrays:
+            if array.is_cuda and torch.cuda.is_current_stream_capturing():
+                return True
+        return _is_tracing() or get_proxy_mode() is not None
 
     def synchronize(self, *arrays: torch.Tensor) -> None:
         for kind in {array.device.type for array in arrays} - {"cpu", "meta"}:
@@ -204,7 +208,7 @@ class TorchBackend(ArrayAPIBackend[torch.Tensor]):
 
 
 _functorch: Any = torch._C._functorch
-_jit: Any = torch.jit
+_is_tracing: Any = torch._C._is_tracing  # by torch.jit
 _is_batched: Any = _functorch.is_batchedtensor  # under torch.func.vmap
 
 
