@@ -92,14 +92,20 @@ class NumPyBackend(ArrayAPIBackend[np.ndarray]):
     def astype(self, array: np.ndarray, dtype: Any) -> np.ndarray:
         return array if array.dtype == dtype else array.astype(dtype)
 
+    def clip(self, array: np.ndarray, low: Any, high: Any) -> np.ndarray:
+        # The standard's function takes bounds of any kind, and longer than a small step.
+        return np.asarray(array.clip(low, high))
+
     def weighted_sum(self, weights: Sequence[Any], arrays: Sequence[np.ndarray]) -> np.ndarray:
         return self.weighted_sums([(tuple(weights), tuple(range(len(arrays))))], arrays, arrays[0].dtype)[0]
 
     def weighted_sums(
         self, sums: Sequence[Terms], arrays: Sequence[np.ndarray], dtype: Any, out: Sequence[np.ndarray] | None = None
     ) -> tuple[np.ndarray, ...]:
-        if not all(type(weight) is float for weights, _ in sums for weight in weights):
-            return self._with_arrays(sums, arrays, dtype, out)
+        for weights, _ in sums:
+            for weight in weights:  # a generator would take as long as a small sum
+                if type(weight) is not float:
+                    return self._with_arrays(sums, arrays, dtype, out)
         like, wide = arrays[0], self.compute_dtype(dtype)
         if like.size > BLOCK and all(array.flags.c_contiguous for array in (*arrays, *(out or ()))):
             return _in_blocks(sums, arrays, wide, dtype, out)
