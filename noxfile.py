@@ -35,7 +35,7 @@ BACKEND_ONLY = ("-m", "not host")
 
 # How each backend is asked for, and the packages it needs beside the core.
 BACKENDS = {
-    "numpy": ([], ["--backend", "numpy"]),
+    "numpy": ([".[numba]"], ["--backend", "numpy"]),
     "torch": ([".[torch]"], ["--backend", "torch", *BACKEND_ONLY]),
     "jax": ([".[jax]"], ["--backend", "jax", *BACKEND_ONLY]),
     "mlx": ([".[mlx]"], ["--backend", "mlx", *BACKEND_ONLY]),

@@ -1,7 +1,8 @@
 """NumPy: the host, and the reference that the other backends are held to."""
 
 import os
-from collections.abc import Sequence
+import sys
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextvars import copy_context
 from functools import cached_property
@@ -21,7 +22,7 @@ BLOCK = 1 << 15
 """Elements of a piece of large arrays that all sums are taken of at once, so that each is read from memory once."""
 
 SHARE = 1 << 22
-"""Elements that a core is given at least."""
+"""Elements that a core is given at least; and those from which on it pays to import numba for them."""
 
 
 class NumPyBackend(ArrayAPIBackend[np.ndarray]):
@@ -189,16 +190,7 @@ def _in_blocks(
 
     size = flat[0].size
     parts = min(os.cpu_count() or 1, size // SHARE)
-    piece = BLOCK if parts < 2 else 4 * BLOCK  # between pieces threads wait for each other, as Python has one at a time
-
-    def fill(first: int, last: int) -> None:
-        scratch = np.empty((1 if dtype == wide else 2, piece), wide)
-        for start in range(first, last, piece):
-            block = slice(start, min(start + piece, last))
-            pieces = [array[block] for array in flat]
-            for one, result in into:
-                _sum_into(*one, pieces, result[block], scratch[:, : block.stop - start])
-
+    fill = _fused(into, flat) or _by_pieces(into, flat, wide, BLOCK if parts < 2 else 4 * BLOCK)
     if into and parts > 1:
         ends = [size * k // parts for k in range(parts + 1)]
         with ThreadPoolExecutor(parts) as pool:
@@ -209,6 +201,41 @@ def _in_blocks(
     elif into:
         fill(0, size)
     return found
+
+
+def _fused(into: Sequence[tuple[Terms, np.ndarray]], flat: Sequence[np.ndarray]) -> Callable[[int, int], None] | None:
+    """What takes some elements of all sums in one compiled pass, which does not warn of an overflow; None where numba
+    is not there, importing it takes longer than it saves on these arrays, or an overflow is to raise."""
+    if not into or (flat[0].size < SHARE and "numba" not in sys.modules):
+        return None
+    sums, outs = zip(*into, strict=True)
+    kinds = {flat[k].dtype for _, chosen in sums for k in chosen} | {outs[0].dtype}
+    served = len(kinds) == 1 and outs[0].dtype.name in ("float32", "float64") and all(weights for weights, _ in sums)
+    if not served or not {*np.geterr().values()} <= {"warn", "ignore"}:
+        return None
+    try:
+        from multisched.backends.fused import filler
+
+        return filler(sums, flat, outs)
+    except ImportError:
+        return None
+
+
+def _by_pieces(
+    into: Sequence[tuple[Terms, np.ndarray]], flat: Sequence[np.ndarray], wide: Any, piece: int
+) -> Callable[[int, int], None]:
+    """What takes some elements of all sums, so many at a time that they stay in cache. Between pieces threads wait for
+    each other, as Python has one at a time."""
+
+    def fill(first: int, last: int) -> None:
+        scratch = np.empty((1 if into[0][1].dtype == wide else 2, piece), wide)
+        for start in range(first, last, piece):
+            block = slice(start, min(start + piece, last))
+            pieces = [array[block] for array in flat]
+            for one, result in into:
+                _sum_into(*one, pieces, result[block], scratch[:, : block.stop - start])
+
+    return fill
 
 
 def _sum_into(

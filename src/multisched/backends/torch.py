@@ -191,7 +191,7 @@ class TorchBackend(ArrayAPIBackend[torch.Tensor]):
     def unreadable(self, array: torch.Tensor) -> bool:
         if torch.compiler.is_compiling() or isinstance(array, FakeTensor):
             return True
-        return _functorch.is_functorch_wrapped_tensor(array) and _is_batched(_unwrapped(array))
+        return bool(_functorch.is_functorch_wrapped_tensor(array) and _is_batched(_unwrapped(array)))
 
     def replayed(self, *arrays: torch.Tensor) -> bool:
         # torch.compile guards Python's state, and compiles anew where it is another.
