@@ -107,6 +107,9 @@ class Backend(Protocol[B]):
             ScheduleError: if the library has no compiler.
         """
 
+    def copies_donated(self, array: B) -> bool:
+        """Whether what is compiled for the device of an array copies donated arguments where it has several results."""
+
     def scan(self, body: Callable[[Any, Any], tuple[Any, Any]], carry: Any, inputs: Any) -> Any:
         """The carry after body(carry, inputs[k]) -> (carry, None) for each k along the first axis, in one graph.
 

@@ -146,6 +146,9 @@ class ArrayAPIBackend(Generic[B]):
     def compile(self, function: Callable[..., Any], donate: tuple[int, ...] = ()) -> Callable[..., Any]:
         raise ScheduleError(f"{self.name} has no compiler; step without compile=True.")
 
+    def copies_donated(self, array: B) -> bool:
+        return False
+
     def scan(self, body: Callable[[Any, Any], tuple[Any, Any]], carry: Any, inputs: Any) -> Any:
         raise ScheduleError(f"{self.name} has no loop of its own; use loop='python'.")
 

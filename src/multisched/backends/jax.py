@@ -112,6 +112,9 @@ class JaxBackend(ArrayAPIBackend[jax.Array]):
     def compile(self, function: Callable[..., Any], donate: tuple[int, ...] = ()) -> Callable[..., Any]:
         return jax.jit(function, donate_argnums=donate)
 
+    def copies_donated(self, array: jax.Array) -> bool:
+        return not self.traced(array) and all(device.platform == "cpu" for device in array.devices())
+
     def scan(self, body: Callable[[Any, Any], tuple[Any, Any]], carry: Any, inputs: Any) -> Any:
         return jax.lax.scan(body, carry, inputs)[0]
 
