@@ -107,6 +107,9 @@ class Backend(Protocol[B]):
             ScheduleError: if the library has no compiler.
         """
 
+    def compiles_early(self, array: B) -> bool:
+        """Whether steps of such arrays are faster compiled from the first run on."""
+
     def copies_donated(self, array: B) -> bool:
         """Whether what is compiled for the device of an array copies donated arguments where it has several results."""
 

@@ -146,6 +146,9 @@ class ArrayAPIBackend(Generic[B]):
     def compile(self, function: Callable[..., Any], donate: tuple[int, ...] = ()) -> Callable[..., Any]:
         raise ScheduleError(f"{self.name} has no compiler; step without compile=True.")
 
+    def compiles_early(self, array: B) -> bool:
+        return False
+
     def copies_donated(self, array: B) -> bool:
         return False
 
