@@ -162,6 +162,10 @@ class Backend(Protocol[B]):
     def dtype(self, dtype: Any) -> Any:
         """The library's dtype for a name such as "int32"; anything else passes as it is."""
 
+    def hosted(self, device: Any) -> bool:
+        """Whether arrays of a device lie in the host's memory and nothing is traced here, so that the host may as well
+        compute what is to be put there."""
+
     def normal(self, shape: tuple[int, ...], seed: int, dtype: Any = None, device: Any = None) -> B:
         """Standard normal draws by the library's own generator, seeded anew."""
 

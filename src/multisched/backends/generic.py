@@ -179,6 +179,9 @@ class ArrayAPIBackend(Generic[B]):
     def beside(self, constant: B, array: B) -> B:
         return constant
 
+    def hosted(self, device: Any) -> bool:
+        return False
+
     def normal(self, shape: tuple[int, ...], seed: int, dtype: Any = None, device: Any = None) -> B:
         return self.asarray(np.random.default_rng(seed).standard_normal(shape), dtype or "float32", device)
 

@@ -80,6 +80,12 @@ class JaxBackend(ArrayAPIBackend[jax.Array]):
     def rows(self, array: jax.Array) -> list[jax.Array]:
         return list(array)  # one call for many rows, where each index is a call
 
+    def hosted(self, device: Any) -> bool:
+        if self.traced(jnp.zeros(())):
+            return False
+        place = self._device(device) or jnp.zeros(()).device
+        return getattr(place, "platform", None) == "cpu"  # of a sharding there is none
+
     def normal(self, shape: tuple[int, ...], seed: int, dtype: Any = None, device: Any = None) -> jax.Array:
         draws = jax.random.normal(jax.random.key(seed), shape, dtype=self.dtype(dtype or "float32"))
         return draws if device is None else jax.device_put(draws, self._device(device))

@@ -131,6 +131,9 @@ class NumPyBackend(ArrayAPIBackend[np.ndarray]):
                 result[k] = one
         return results
 
+    def hosted(self, device: Any) -> bool:
+        return True
+
     def normal(self, shape: tuple[int, ...], seed: int, dtype: Any = None, device: Any = None) -> np.ndarray:
         draws = np.random.default_rng(seed).standard_normal(shape, dtype=np.float32)
         return self.asarray(draws, dtype, device)

@@ -147,6 +147,11 @@ class TorchBackend(ArrayAPIBackend[torch.Tensor]):
 
         return call
 
+    def hosted(self, device: Any) -> bool:
+        if torch.compiler.is_compiling() or self.replayed():
+            return False
+        return (torch.get_default_device() if device is None else self._device(device)).type == "cpu"
+
     def normal(self, shape: tuple[int, ...], seed: int, dtype: Any = None, device: Any = None) -> torch.Tensor:
         device = self._device(device or "cpu")
         generator = torch.Generator(device).manual_seed(seed)
