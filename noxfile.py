@@ -9,6 +9,7 @@ nox -s fuzz -- --count 200000         random input, which is no part of the defa
 nox -s terrain                        a published network through ONNX Runtime, which is no part of the default run
 nox -s onnx                           the network of digits through ONNX Runtime, which is no part of the default run
 nox -s bench                          the benchmarks, which are no part of the default run
+nox -s bench -- --check               whether a ratio is worse by a quarter than in the results that are kept
 """
 
 import platform
