@@ -46,7 +46,9 @@ def measure(quick: bool) -> Section:
         stacks,
         "A batch of 4 samples, each at a row of its own of one of so many plans of 10 to 40 steps that are stacked.",
     )
-    sizes = {size(count): contest(10, shape(count), seconds, rows=3) for count in allowed(quick)}
+    sizes = {
+        size(count): contest(10, shape(count), seconds, rows=3, least=rounds_of(count)) for count in allowed(quick)
+    }
     add(
         section,
         "sample",
@@ -70,12 +72,19 @@ def allowed(quick: bool) -> Iterable[int]:
     return [count for count in BYTES if count <= most]
 
 
+def rounds_of(count: int) -> int:
+    """Rounds at least for samples of so many bytes: one of a gigabyte takes half a minute."""
+    return 3 if count < APART else 1
+
+
 def shape(count: int) -> tuple[int, ...]:
     """A shape of so many bytes of float32."""
     return (1, 4, count // 16)
 
 
-def contest(n: int, shape: tuple[int, ...], seconds: float, rows: int | None = None) -> dict[str, float]:
+def contest(
+    n: int, shape: tuple[int, ...], seconds: float, rows: int | None = None, least: int = 3
+) -> dict[str, float]:
     """Microseconds of each contestant, and the ratio.
 
     Args:
@@ -83,16 +92,17 @@ def contest(n: int, shape: tuple[int, ...], seconds: float, rows: int | None = N
         shape: of the samples.
         seconds: about as long as it may take.
         rows: how many steps of the run to take, all by default.
+        least: rounds, however long they take.
     """
     makers: dict[str, Callable[[], Callable[[], float]]] = {"diffusers": lambda: theirs(n, shape, rows)}
     makers |= {backend: lambda backend=backend: mine(n, shape, rows, backend) for backend in ours.names()}  # type: ignore[misc]
     found: dict[str, float] = {}
     with torch.inference_mode():
         if 4 * math.prod(shape) < APART:
-            found = rounds({name: make() for name, make in makers.items()}, seconds, least=3)
+            found = rounds({name: make() for name, make in makers.items()}, seconds, least=least)
         else:
             for name, make in makers.items():
-                found |= rounds({name: make()}, seconds, least=3)
+                found |= rounds({name: make()}, seconds, least=least)
                 give_back()
     found = {name: took * 1e6 for name, took in found.items()}
     return {**found, RATIO: found["diffusers"] / found["torch"]}
