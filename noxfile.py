@@ -16,6 +16,7 @@ nox -s onnx                           the network of digits through ONNX Runtime
 nox -s lowest                         the suite on the oldest versions allowed, which is no part of the default run
 nox -s newest                         the suite on the newest versions there are, which is no part of the default run
 nox -s bench                          the benchmarks, which are no part of the default run
+nox -s bench -- --check               whether a ratio is worse by a quarter than in the results that are kept
 """
 
 import platform
@@ -43,7 +44,7 @@ BACKEND_ONLY = ("-m", "not host")
 
 # How each backend is asked for, and the packages it needs beside the core.
 BACKENDS = {
-    "numpy": ([], ["--backend", "numpy"]),
+    "numpy": ([".[numba]"], ["--backend", "numpy"]),
     "torch": ([".[torch]"], ["--backend", "torch", *BACKEND_ONLY]),
     "jax": ([".[jax]"], ["--backend", "jax", *BACKEND_ONLY]),
     "mlx": ([".[mlx]"], ["--backend", "mlx", *BACKEND_ONLY]),
@@ -133,9 +134,12 @@ def _oldest(*extras: str) -> list[str]:
     """The lower bounds of the core's dependencies and of some extras, each as the one version that is allowed."""
     project = PROJECT["project"]
     wanted = [*project["dependencies"], *(one for extra in extras for one in project["optional-dependencies"][extra])]
-    return [re.sub(r">=([\d.]+).*", r"==\1", one) for one in wanted]
+    found = [re.sub(r">=([\d.]+).*", r"==\1", one) for one in wanted]
+    return [COMPILING if one.startswith("torch==") else one for one in found]
 
 
+# The oldest torch whose compiler takes a plan that a function closes over; all else goes from 2.6 on.
+COMPILING = "torch==2.9"
 # What the oldest versions do otherwise: in a user's torch.compile, the scheduler object refuses a timestep that is a
 # number on torch 2.9.
 OLD = {"torch": ("--deselect", "tests/test_traced.py::test_torch_compiles_a_step_with_a_number")}

@@ -2,10 +2,12 @@
 
 import gc
 import math
+import time
 from collections.abc import Callable, Iterable
 
 import torch
 
+import multisched as ms
 from benchmarks import ours, peers
 from benchmarks.machine import free_memory
 from benchmarks.page import Section, size
@@ -16,6 +18,7 @@ CLASS = "DPMSolverMultistepScheduler"
 STEPS = (10, 30, 100, 300, 999)  # the class allows no more
 BATCHES = (1, 4, 16, 64)
 SAMPLE = (4, 64, 64)
+STACKED = (1, 10, 100, 1000)
 BYTES = tuple(10**power for power in range(3, 10))
 ARRAYS = 12  # more samples than are alive at once in a contestant
 APART = 10**8  # bytes from which on contestants do not take turns, as memory does not hold all of them
@@ -24,7 +27,7 @@ MOST = 10**7  # bytes of a sample in a quick run
 
 
 def measure(quick: bool) -> Section:
-    """Three tables."""
+    """Four tables."""
     torch.set_num_threads(1)
     seconds = 0.05 if quick else 2.0
     section = Section("Growth")
@@ -36,7 +39,16 @@ def measure(quick: bool) -> Section:
     add(section, "steps", steps, "More steps in a run leave the cost of one as it is: a row is looked up by its index.")
     batches = {str(count): contest(10, (count, *SAMPLE), seconds) for count in BATCHES[: 3 if quick else None]}
     add(section, "batch", batches, f"A batch of samples of {'x'.join(map(str, SAMPLE))}.")
-    sizes = {size(count): contest(10, shape(count), seconds, rows=3) for count in allowed(quick)}
+    stacks = {str(count): stacked(count, seconds) for count in STACKED[: 3 if quick else None]}
+    add(
+        section,
+        "plans in a stack",
+        stacks,
+        "A batch of 4 samples, each at a row of its own of one of so many plans of 10 to 40 steps that are stacked.",
+    )
+    sizes = {
+        size(count): contest(10, shape(count), seconds, rows=3, least=rounds_of(count)) for count in allowed(quick)
+    }
     add(
         section,
         "sample",
@@ -60,12 +72,19 @@ def allowed(quick: bool) -> Iterable[int]:
     return [count for count in BYTES if count <= most]
 
 
+def rounds_of(count: int) -> int:
+    """Rounds at least for samples of so many bytes: one of a gigabyte takes half a minute."""
+    return 3 if count < APART else 1
+
+
 def shape(count: int) -> tuple[int, ...]:
     """A shape of so many bytes of float32."""
     return (1, 4, count // 16)
 
 
-def contest(n: int, shape: tuple[int, ...], seconds: float, rows: int | None = None) -> dict[str, float]:
+def contest(
+    n: int, shape: tuple[int, ...], seconds: float, rows: int | None = None, least: int = 3
+) -> dict[str, float]:
     """Microseconds of each contestant, and the ratio.
 
     Args:
@@ -73,19 +92,44 @@ def contest(n: int, shape: tuple[int, ...], seconds: float, rows: int | None = N
         shape: of the samples.
         seconds: about as long as it may take.
         rows: how many steps of the run to take, all by default.
+        least: rounds, however long they take.
     """
     makers: dict[str, Callable[[], Callable[[], float]]] = {"diffusers": lambda: theirs(n, shape, rows)}
     makers |= {backend: lambda backend=backend: mine(n, shape, rows, backend) for backend in ours.names()}  # type: ignore[misc]
     found: dict[str, float] = {}
     with torch.inference_mode():
         if 4 * math.prod(shape) < APART:
-            found = rounds({name: make() for name, make in makers.items()}, seconds, least=3)
+            found = rounds({name: make() for name, make in makers.items()}, seconds, least=least)
         else:
             for name, make in makers.items():
-                found |= rounds({name: make()}, seconds, least=3)
+                found |= rounds({name: make()}, seconds, least=least)
                 give_back()
     found = {name: took * 1e6 for name, took in found.items()}
     return {**found, RATIO: found["diffusers"] / found["torch"]}
+
+
+def stacked(count: int, seconds: float) -> dict[str, float]:
+    """Microseconds of a step of a batch that is spread over a stack of so many plans."""
+    stack = ms.stack_plans([peers.Peer(CLASS).recipe.plan(10 + k % 31) for k in range(count)])
+    return {
+        name: took * 1e6 for name, took in rounds({name: spread(stack, name) for name in ours.names()}, seconds).items()
+    }
+
+
+def spread(stack: ms.Stack, backend: str) -> Callable[[], float]:
+    """A run of 8 steps of 4 samples, which begin the stack's last plans."""
+    found, last = ms.backends.get(backend), len(stack.plans) - 1
+    x, output = (ours.draw(backend, (4, *SAMPLE), seed) for seed in (0, 2))
+    start = stack.start(x, [max(0, last - k) for k in range(4)])
+
+    def run() -> float:
+        state, began = start, time.perf_counter()
+        for _ in range(8):
+            state = stack.step(state, output)
+            found.synchronize(state.sample, *state.memory)
+        return (time.perf_counter() - began) / 8
+
+    return run
 
 
 def mine(n: int, shape: tuple[int, ...], rows: int | None, backend: str) -> Callable[[], float]:

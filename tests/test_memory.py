@@ -61,7 +61,7 @@ def test_large_arrays_are_summed_in_pieces(share, dtype, make, backend, monkeypa
     """As small ones are, bit for bit, also where they do not lie in one piece; on NumPy by several threads or one."""
     monkeypatch.setattr("multisched.backends.numpy.SHARE", share)
     plan = ms.UniPCMultistep(solver_order=3).plan(6)
-    shape = (3, (1 << 16) + 7)  # more than a piece of either library
+    shape = (3, (1 << 17) + 7)  # more than a piece of either library
     sample, *memory, output = arrays(len(plan.tableau.registers) + 1, shape, seed=4)
 
     def step(cut):

@@ -41,7 +41,8 @@ ALLOWED = {
     "table.tableau": BASE | POINTS,
     "table.packed": GROUND | {"transforms"},
     "table.state": GROUND | {"table.packed"},
-    "table.kernel": GROUND | {"transforms", "table.packed", "table.state"},
+    "table.in_turn": {"backends", "table.packed"},
+    "table.kernel": GROUND | {"transforms", "table.in_turn", "table.packed", "table.state"},
     "table.stepper": GROUND | ARITHMETIC,
     "table.begin": GROUND | ARITHMETIC,
     "table.plan": GROUND

@@ -11,7 +11,7 @@ from multisched.errors import ScheduleError
 from multisched.table.plan import Plan
 from multisched.table.state import State
 from multisched.values import close, number_of, shown
-from multisched.variants import Variants, with_options
+from multisched.variants import Variants, plan_of, with_options
 
 if TYPE_CHECKING:
     from multisched.schedulers.base import Recipe
@@ -93,7 +93,7 @@ class DiffusionScheduler(Generic[B]):
         Raises:
             ScheduleError: if they make no plan; the schedule before stays in force.
         """
-        self._plan = self.recipe.plan(num_inference_steps, **arguments)
+        self._plan = plan_of(self.recipe, num_inference_steps, arguments)
         self._variants = Variants(self.recipe, self._plan, num_inference_steps, arguments)
         # As plain numbers, which torch.compile can look at.
         self._told = tuple(self._plan.timesteps.tolist())
@@ -132,9 +132,10 @@ class DiffusionScheduler(Generic[B]):
         Raises:
             ScheduleError: if the timestep is not in the schedule, or the schedule has ended.
         """
-        self._check_arrays(sample, timestep)
-        memory = (sample,) * (len(self.plan.tableau.registers) - 1)
-        return self.plan.model_input(State(sample, memory, self._find(timestep)))
+        self._check_backend(sample)
+        self._refuse_replayed(sample)
+        plan, row = self.plan, self._find(timestep)
+        return plan.model_input(State(sample, (sample,) * plan._memory_count, row))
 
     def _put(self, values: np.ndarray, device: Any) -> B:
         return self.backend.asarray(values, "float32", self.device if device is None else device)
@@ -174,12 +175,14 @@ class DiffusionScheduler(Generic[B]):
                 runs this code once for many calls (jax.jit, lax.scan, mx.compile, torch.export), or the timestep has
                 no value that can be read (under vmap or torch.compile, too). The scheduler is then as it was.
         """
-        self._check_arrays(sample, model_output, timestep)
+        self._check_backend(sample)
         index = self._find(timestep)
         begins = index != self._index or self._memory is None
         first = self._first_from(index) if begins else self._first
         assert self._variants is not None  # made with the schedule, which `_find` has asked for
-        plan = self._variants.running(with_options(self.recipe, omega=omega, **options), first)
+        changed = omega is not None or options
+        recipe = with_options(self.recipe, omega=omega, **options) if changed else self.recipe
+        plan = self._variants.running(recipe, first)
         if noise is not None and variance_noise is not None:
             raise ScheduleError("give noise or variance_noise, not both: they are one thing under two names.")
         noise = variance_noise if noise is None else noise
@@ -189,7 +192,11 @@ class DiffusionScheduler(Generic[B]):
             memory = self._fresh(plan, sample)
         if noise is None and index < len(self._told):
             noise = noise_sources.draw_row(self._source, plan, row, sample)
-        after = plan.step(State(sample, memory, row), model_output, noise)
+        try:
+            after = plan.step(State(sample, memory, row), model_output, noise)
+        except ScheduleError:
+            self._refuse_replayed(sample, model_output)  # which then is the reason
+            raise
         self._refuse_replayed(after.sample, *after.memory)
         self._index, self._memory, self._begun, self._first = index + 1, after.memory, True, first
         return after.sample
@@ -200,15 +207,13 @@ class DiffusionScheduler(Generic[B]):
             return plan.start(sample, **self._inputs).memory
         return tuple(self.backend.xp.zeros_like(sample) for _ in plan.tableau.registers[1:])
 
-    def _check_arrays(self, sample: Any, *others: Any) -> None:
-        """They may be stepped by what keeps its state in Python."""
+    def _check_backend(self, sample: Any) -> None:
         found = backends.of(sample)
         if found is not self.backend:
             raise ScheduleError(f"this scheduler is on {self.backend.name}; the sample is an array of {found.name}.")
-        arrays = [array for array in others if not isinstance(array, _NUMBERS) and hasattr(array, "shape")]
-        self._refuse_replayed(sample, *(array for array in arrays if backends.of(array) is self.backend))
 
     def _refuse_replayed(self, *arrays: Any) -> None:
+        """They may be stepped by what keeps its state in Python."""
         if self.backend.replayed(*arrays):
             raise ScheduleError(_TRACED)
 
@@ -225,11 +230,13 @@ class DiffusionScheduler(Generic[B]):
         wanted = self._value(timestep)
         if wanted is None:
             return self._index
-        due = [self._index] if self._index < len(self._told) else []
-        for row in (*due, *self._starts):
+        due, running = self._index, self._index < len(self._told)
+        if running and close(self._told[due], wanted):
+            return due
+        for row in self._starts:
             if close(self._told[row], wanted):
                 return row
-        place = f"row {self._index} is due" if due else "the schedule is at its end"
+        place = f"row {due} is due" if running else "the schedule is at its end"
         raise ScheduleError(f"timestep {wanted:g} begins no step of the schedule; {place}.")
 
     def _value(self, timestep: Any) -> float | None:

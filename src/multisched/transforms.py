@@ -293,7 +293,7 @@ class Langevin:
         elif output.ndim:
             shape = (samples, *(1 for _ in output.shape[1:]))
             drawn, score = xp.reshape(drawn, shape), xp.reshape(score, shape)
-        c = snr * drawn / xp.maximum(score, 1e-12 + 0.0 * score)
+        c = snr * drawn / backend.clip(score, 1e-12, math.inf)
         if not given:
             c = xp.where(snr < 0, xp.ones_like(c), c)
         return output * (c * c), tuple(z * c for z in noise)

@@ -143,13 +143,13 @@ def number_of(value: Any) -> float | None:
         except OverflowError:
             return math.inf
     if isinstance(value, (np.ndarray, np.generic)) and value.size == 1 and value.dtype.kind in "biuf":
-        return float(value.reshape(()))
+        return float(value.item())
     return None
 
 
 def close(one: float, other: float) -> bool:
     """Whether two numbers are equal up to the rounding of float32, which what a model is given has been through."""
-    return abs(one - other) <= 1e-6 * max(1.0, abs(one), abs(other))
+    return one == other or abs(one - other) <= 1e-6 * max(1.0, abs(one), abs(other))
 
 
 def flag(name: str, value: Any) -> bool:

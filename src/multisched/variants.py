@@ -3,6 +3,7 @@
 import copy
 import warnings
 from dataclasses import fields, replace
+from threading import Lock
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -13,9 +14,56 @@ from multisched.table.plan import Plan
 if TYPE_CHECKING:
     from multisched.schedulers.base import Recipe
 
+KEPT_PLANS = 32
+"""Plans that are kept for the whole program."""
+
 STEP_OPTIONS = ("omega", "eta", "use_clipped_model_output", "s_churn", "s_tmin", "s_tmax", "s_noise")
 KEPT = 8
 """Plans that are kept."""
+
+
+def plan_of(recipe: "Recipe", steps: int | None, arguments: dict[str, Any]) -> Plan:
+    """`recipe.plan(steps, **arguments)`, or the plan that was made of equal ones before, if it is still kept. Plans of
+    other libraries' arrays are made anew: what is traced or differentiated is of no use later.
+
+    Raises:
+        ScheduleError: as `Recipe.plan`.
+    """
+    try:
+        key = (recipe, _content(steps), *((name, _content(value)) for name, value in arguments.items()))
+        found = _plans.get(key)
+    except TypeError:  # what cannot be compared
+        return recipe.plan(steps, **arguments)
+    if found is None:
+        found = recipe.plan(steps, **arguments)
+        if found._hosted:
+            with _changing:
+                while len(_plans) >= KEPT_PLANS:
+                    _plans.pop(next(iter(_plans)))
+                _plans[key] = found
+    return found
+
+
+_plans: dict[Any, Plan] = {}
+"""By the recipe and the content of the arguments; the oldest first."""
+
+_changing = Lock()
+
+
+def _content(value: Any) -> Any:
+    """A key that is equal for arguments of one kind and content.
+
+    Raises:
+        TypeError: if the argument is an array of another library than NumPy, which is not read.
+    """
+    kind = type(value)
+    if isinstance(value, np.ndarray) and value.dtype.kind in "biuf":
+        return kind, value.dtype.str, value.shape, value.tobytes()
+    if isinstance(value, (list, tuple)):
+        return kind, *map(_content, value)
+    if hasattr(value, "shape") and not isinstance(value, np.generic):
+        raise TypeError
+    return kind, value
 
 
 class Variants:

@@ -94,6 +94,9 @@ class Backend(Protocol[B]):
             out: arrays to write to, which `check_out` has let pass.
         """
 
+    def rows(self, array: B) -> Sequence[B]:
+        """The array's rows along its first axis, each an array; views where the library has them."""
+
     def clip(self, array: B, low: Any, high: Any) -> B:
         """The array within bounds: floats, or arrays of its dtype that broadcast against it."""
 
@@ -115,6 +118,12 @@ class Backend(Protocol[B]):
         Raises:
             ScheduleError: if the library has no compiler.
         """
+
+    def compiles_early(self, array: B) -> bool:
+        """Whether steps of such arrays are faster compiled from the first run on."""
+
+    def copies_donated(self, array: B) -> bool:
+        """Whether what is compiled for the device of an array copies donated arguments where it has several results."""
 
     def scan(self, body: Callable[[Any, Any], tuple[Any, Any]], carry: Any, inputs: Any) -> Any:
         """The carry after body(carry, inputs[k]) -> (carry, None) for each k along the first axis, in one graph.
@@ -164,6 +173,10 @@ class Backend(Protocol[B]):
 
     def dtype(self, dtype: Any) -> Any:
         """The library's dtype for a name such as "int32"; anything else passes as it is."""
+
+    def hosted(self, device: Any) -> bool:
+        """Whether arrays of a device lie in the host's memory and nothing is traced here, so that the host may as well
+        compute what is to be put there."""
 
     def normal(self, shape: tuple[int, ...], seed: int, dtype: Any = None, device: Any = None) -> B:
         """Standard normal draws by the library's own generator, seeded anew."""

@@ -132,6 +132,9 @@ class ArrayAPIBackend(Generic[B]):
             return self.astype(arrays[chosen[0]], dtype)
         return self.astype(self.weighted_sum(weights, [self.astype(arrays[k], wide) for k in chosen]), dtype)
 
+    def rows(self, array: B) -> Sequence[B]:
+        return [array[k, ...] for k in range(array.shape[0])]  # type: ignore[index]
+
     def clip(self, array: B, low: Any, high: Any) -> B:
         return self.xp.clip(array, low, high)  # type: ignore[no-any-return]
 
@@ -149,6 +152,12 @@ class ArrayAPIBackend(Generic[B]):
 
     def compile(self, function: Callable[..., Any], donate: tuple[int, ...] = ()) -> Callable[..., Any]:
         raise ScheduleError(f"{self.name} has no compiler; step without compile=True.")
+
+    def compiles_early(self, array: B) -> bool:
+        return False
+
+    def copies_donated(self, array: B) -> bool:
+        return False
 
     def scan(self, body: Callable[[Any, Any], tuple[Any, Any]], carry: Any, inputs: Any) -> Any:
         raise ScheduleError(f"{self.name} has no loop of its own; use loop='python'.")
@@ -176,6 +185,9 @@ class ArrayAPIBackend(Generic[B]):
 
     def beside(self, constant: B, array: B) -> B:
         return constant
+
+    def hosted(self, device: Any) -> bool:
+        return False
 
     def normal(self, shape: tuple[int, ...], seed: int, dtype: Any = None, device: Any = None) -> B:
         return self.asarray(np.random.default_rng(seed).standard_normal(shape), dtype or "float32", device)

@@ -77,6 +77,15 @@ class JaxBackend(ArrayAPIBackend[jax.Array]):
     def astype(self, array: jax.Array, dtype: Any) -> jax.Array:
         return array if array.dtype == dtype else array.astype(dtype)
 
+    def rows(self, array: jax.Array) -> list[jax.Array]:
+        return list(array)  # one call for many rows, where each index is a call
+
+    def hosted(self, device: Any) -> bool:
+        if self.traced(jnp.zeros(())):
+            return False
+        place = self._device(device) or jnp.zeros(()).device
+        return getattr(place, "platform", None) == "cpu"  # of a sharding there is none
+
     def normal(self, shape: tuple[int, ...], seed: int, dtype: Any = None, device: Any = None) -> jax.Array:
         draws = jax.random.normal(jax.random.key(seed), shape, dtype=self.dtype(dtype or "float32"))
         return draws if device is None else jax.device_put(draws, self._device(device))
@@ -108,6 +117,9 @@ class JaxBackend(ArrayAPIBackend[jax.Array]):
 
     def compile(self, function: Callable[..., Any], donate: tuple[int, ...] = ()) -> Callable[..., Any]:
         return jax.jit(function, donate_argnums=donate)
+
+    def copies_donated(self, array: jax.Array) -> bool:
+        return not self.traced(array) and all(device.platform == "cpu" for device in array.devices())
 
     def scan(self, body: Callable[[Any, Any], tuple[Any, Any]], carry: Any, inputs: Any) -> Any:
         return jax.lax.scan(body, carry, inputs)[0]

@@ -1,7 +1,8 @@
 """NumPy: the host, and the reference that the other backends are held to."""
 
 import os
-from collections.abc import Sequence
+import sys
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextvars import copy_context
 from functools import cached_property
@@ -21,7 +22,7 @@ BLOCK = 1 << 15
 """Elements of a piece of large arrays that all sums are taken of at once, so that each is read from memory once."""
 
 SHARE = 1 << 22
-"""Elements that a core is given at least."""
+"""Elements that a core is given at least; and those from which on it pays to import numba for them."""
 
 
 class NumPyBackend(ArrayAPIBackend[np.ndarray]):
@@ -94,9 +95,7 @@ class NumPyBackend(ArrayAPIBackend[np.ndarray]):
 
     def clip(self, array: np.ndarray, low: Any, high: Any) -> np.ndarray:
         # NumPy's own: that of array-api-compat 1.15 makes a mask and a copy for each bound.
-        low, high = np.asarray(low, array.dtype), np.asarray(high, array.dtype)
-        clipped: np.ndarray = np.clip(array, low, high)
-        return clipped
+        return np.asarray(array.clip(low, high), array.dtype)
 
     def weighted_sum(self, weights: Sequence[Any], arrays: Sequence[np.ndarray]) -> np.ndarray:
         return self.weighted_sums([(tuple(weights), tuple(range(len(arrays))))], arrays, arrays[0].dtype)[0]
@@ -104,8 +103,10 @@ class NumPyBackend(ArrayAPIBackend[np.ndarray]):
     def weighted_sums(
         self, sums: Sequence[Terms], arrays: Sequence[np.ndarray], dtype: Any, out: Sequence[np.ndarray] | None = None
     ) -> tuple[np.ndarray, ...]:
-        if not all(type(weight) is float for weights, _ in sums for weight in weights):
-            return self._with_arrays(sums, arrays, dtype, out)
+        for weights, _ in sums:
+            for weight in weights:  # a generator would take as long as a small sum
+                if type(weight) is not float:
+                    return self._with_arrays(sums, arrays, dtype, out)
         like, wide = arrays[0], self.compute_dtype(dtype)
         if like.size > BLOCK and all(array.flags.c_contiguous for array in (*arrays, *(out or ()))):
             return _in_blocks(sums, arrays, wide, dtype, out)
@@ -129,6 +130,9 @@ class NumPyBackend(ArrayAPIBackend[np.ndarray]):
             for result, one in zip(results, self.weighted_sums(own, [a[k] for a in arrays], dtype), strict=True):
                 result[k] = one
         return results
+
+    def hosted(self, device: Any) -> bool:
+        return True
 
     def normal(self, shape: tuple[int, ...], seed: int, dtype: Any = None, device: Any = None) -> np.ndarray:
         draws = np.random.default_rng(seed).standard_normal(shape, dtype=np.float32)
@@ -189,16 +193,7 @@ def _in_blocks(
 
     size = flat[0].size
     parts = min(os.cpu_count() or 1, size // SHARE)
-    piece = BLOCK if parts < 2 else 4 * BLOCK  # between pieces threads wait for each other, as Python has one at a time
-
-    def fill(first: int, last: int) -> None:
-        scratch = np.empty((1 if dtype == wide else 2, piece), wide)
-        for start in range(first, last, piece):
-            block = slice(start, min(start + piece, last))
-            pieces = [array[block] for array in flat]
-            for one, result in into:
-                _sum_into(*one, pieces, result[block], scratch[:, : block.stop - start])
-
+    fill = _fused(into, flat) or _by_pieces(into, flat, wide, BLOCK if parts < 2 else 4 * BLOCK)
     if into and parts > 1:
         ends = [size * k // parts for k in range(parts + 1)]
         with ThreadPoolExecutor(parts) as pool:
@@ -209,6 +204,41 @@ def _in_blocks(
     elif into:
         fill(0, size)
     return found
+
+
+def _fused(into: Sequence[tuple[Terms, np.ndarray]], flat: Sequence[np.ndarray]) -> Callable[[int, int], None] | None:
+    """What takes some elements of all sums in one compiled pass, which does not warn of an overflow; None where numba
+    is not there, importing it takes longer than it saves on these arrays, or an overflow is to raise."""
+    if not into or (flat[0].size < SHARE and "numba" not in sys.modules):
+        return None
+    sums, outs = zip(*into, strict=True)
+    kinds = {flat[k].dtype for _, chosen in sums for k in chosen} | {outs[0].dtype}
+    served = len(kinds) == 1 and outs[0].dtype.name in ("float32", "float64") and all(weights for weights, _ in sums)
+    if not served or not {*np.geterr().values()} <= {"warn", "ignore"}:
+        return None
+    try:
+        from multisched.backends.fused import filler
+
+        return filler(sums, flat, outs)
+    except ImportError:
+        return None
+
+
+def _by_pieces(
+    into: Sequence[tuple[Terms, np.ndarray]], flat: Sequence[np.ndarray], wide: Any, piece: int
+) -> Callable[[int, int], None]:
+    """What takes some elements of all sums, so many at a time that they stay in cache. Between pieces threads wait for
+    each other, as Python has one at a time."""
+
+    def fill(first: int, last: int) -> None:
+        scratch = np.empty((1 if into[0][1].dtype == wide else 2, piece), wide)
+        for start in range(first, last, piece):
+            block = slice(start, min(start + piece, last))
+            pieces = [array[block] for array in flat]
+            for one, result in into:
+                _sum_into(*one, pieces, result[block], scratch[:, : block.stop - start])
+
+    return fill
 
 
 def _sum_into(

@@ -91,6 +91,9 @@ class TorchBackend(ArrayAPIBackend[torch.Tensor]):
             found.append(total if total.dtype is dtype else total.to(dtype))
         return tuple(found)
 
+    def rows(self, array: torch.Tensor) -> tuple[torch.Tensor, ...]:
+        return array.unbind(0)
+
     def clip(self, array: torch.Tensor, low: Any, high: Any) -> torch.Tensor:
         return torch.clamp(array, low, high)
 
@@ -122,7 +125,7 @@ class TorchBackend(ArrayAPIBackend[torch.Tensor]):
     compiling = staticmethod(torch.compiler.is_compiling)
 
     def constant_rows(self, values: Any, dtype: Any = None, device: Any = None) -> tuple[torch.Tensor, ...]:
-        return self.constant(values, dtype, device).unbind(0)
+        return self.rows(self.constant(values, dtype, device))
 
     def compile(self, function: Callable[..., Any], donate: tuple[int, ...] = ()) -> Callable[..., Any]:
         def fresh() -> Callable[..., Any]:
@@ -143,6 +146,11 @@ class TorchBackend(ArrayAPIBackend[torch.Tensor]):
                 return current[0](*arguments)
 
         return call
+
+    def hosted(self, device: Any) -> bool:
+        if torch.compiler.is_compiling() or self.replayed():
+            return False
+        return (torch.get_default_device() if device is None else self._device(device)).type == "cpu"
 
     def normal(self, shape: tuple[int, ...], seed: int, dtype: Any = None, device: Any = None) -> torch.Tensor:
         device = self._device(device or "cpu")
@@ -187,14 +195,18 @@ class TorchBackend(ArrayAPIBackend[torch.Tensor]):
         return found[1:]
 
     def unreadable(self, array: torch.Tensor) -> bool:
-        return torch.compiler.is_compiling() or isinstance(array, FakeTensor) or _is_batched(_unwrapped(array))
+        if torch.compiler.is_compiling() or isinstance(array, FakeTensor):
+            return True
+        return bool(_functorch.is_functorch_wrapped_tensor(array) and _is_batched(_unwrapped(array)))
 
     def replayed(self, *arrays: torch.Tensor) -> bool:
         # torch.compile guards Python's state, and compiles anew where it is another.
         if torch.compiler.is_compiling():
             return torch.compiler.is_exporting()
-        captured = any(array.is_cuda for array in arrays) and torch.cuda.is_current_stream_capturing()
-        return captured or _jit.is_tracing() or get_proxy_mode() is not None
+        for array in arrays:
+            if array.is_cuda and torch.cuda.is_current_stream_capturing():
+                return True
+        return _is_tracing() or get_proxy_mode() is not None
 
     def synchronize(self, *arrays: torch.Tensor) -> None:
         for kind in {array.device.type for array in arrays} - {"cpu", "meta"}:
@@ -202,7 +214,7 @@ class TorchBackend(ArrayAPIBackend[torch.Tensor]):
 
 
 _functorch: Any = torch._C._functorch
-_jit: Any = torch.jit
+_is_tracing: Any = torch._C._is_tracing  # by torch.jit
 _is_batched: Any = _functorch.is_batchedtensor  # under torch.func.vmap
 
 

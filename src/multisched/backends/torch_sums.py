@@ -86,8 +86,10 @@ def in_blocks(
     )
     into = [(*one, result.view(-1)) for one, result, copy in zip(sums, found, copies, strict=True) if not copy]
     flat = {k: arrays[k].view(-1) for _, chosen, _ in into for k in chosen}
-    for first in range(0, arrays[0].numel(), BLOCK) if into else ():
-        block = slice(first, first + BLOCK)
+    # Half precision has more calls to a piece, each of which takes as long as the sums of some thousand elements.
+    size = BLOCK if wide is dtype else 4 * BLOCK
+    for first in range(0, arrays[0].numel(), size) if into else ():
+        block = slice(first, first + size)
         pieces: Any = {k: array[block].to(wide) for k, array in flat.items()}
         for weights, chosen, result in into:
             sum_into(weights, chosen, pieces, wide, result[block])

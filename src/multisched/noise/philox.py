@@ -19,7 +19,7 @@ from multisched.backends import Backend
 from multisched.noise.addresses import check_place, keys
 from multisched.noise.base import UNIT, Ids, Shape
 from multisched.noise.host import Seeded
-from multisched.noise.words import MULTIPLIERS, ROUNDS, WEYL
+from multisched.noise.words import MULTIPLIERS, ROUNDS, WEYL, blocks
 
 Words = tuple[Any, ...]
 
@@ -46,9 +46,21 @@ class PhiloxNoise(Seeded):
         return np.asarray(self.normal_on(backends.get("numpy"), None, sample_ids, step, draw, shape))
 
     def normal_on(self, backend: Backend[Any], device: Any, sample_ids: Ids, step: Any, draw: Any, shape: Shape) -> Any:
-        size = math.prod(shape)
+        size, whole = math.prod(shape), (len(sample_ids), *shape)
+        if backend.hosted(device) and all(isinstance(number, (int, np.integer)) for number in (step, draw)):
+            return backend.asarray(self._by_pieces(sample_ids, step, draw, size).reshape(whole), "float32", device)
         found = normals(backend, self.words_on(backend, device, sample_ids, step, draw, size))
-        return backend.xp.reshape(found[:, :size], (len(sample_ids), *shape))
+        return backend.xp.reshape(found[:, :size], whole)
+
+    def _by_pieces(self, sample_ids: Ids, step: int, draw: int, size: int) -> np.ndarray:
+        """(samples, size) normals by NumPy, some at a time: hundreds of operations go over what stays in cache."""
+        check_place(step, draw)
+        host, count = backends.get("numpy"), -(-size // 4)
+        out = np.empty((len(sample_ids) * count, 4), np.float32)
+        for place, words in blocks(*keys(self.seed, sample_ids), int(step) + 1, int(draw), count):
+            signed = tuple(word.astype(np.uint32).view(np.int32)[None, :] for word in words)
+            out[place] = np.reshape(normals(host, signed), (-1, 4))
+        return np.ascontiguousarray(out.reshape(len(sample_ids), 4 * count)[:, :size])
 
     def uniform_on(
         self, backend: Backend[Any], device: Any, sample_ids: Ids, step: Any, draw: Any, shape: Shape

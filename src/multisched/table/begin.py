@@ -32,7 +32,8 @@ def begun(plan: "Plan", noise: Any, x0: Any, dtype: Any, inputs: dict[str, Any])
     check_fresh(plan)
     backend = backends.of(noise)
     backend.compute_dtype(noise.dtype)
-    kept: Any = noise.dtype if dtype is None else kept_dtype(backend, dtype)
+    mine: Any = noise.dtype
+    kept = mine if dtype is None or dtype is mine else kept_dtype(backend, dtype)
     wide = backend.compute_dtype(kept)
     if x0 is not None:
         check_alike(noise, x0, "x0", "noise")

@@ -9,6 +9,7 @@ from typing import Any
 
 from multisched import backends
 from multisched.backends import B, Backend
+from multisched.table.in_turn import in_turn, served
 from multisched.table.packed import Layout, Terms, Weights, countable
 from multisched.table.state import State, check_alike
 from multisched.transforms import Transform, apply, split
@@ -122,7 +123,9 @@ def following(backend: Backend[Any], layout: Layout, coefficients: Any, index: A
 
 
 @lru_cache(maxsize=256)
-def compiled(backend: Backend[Any], layout: Layout, ending: bool = False, donate: bool = False) -> Any:
+def compiled(
+    backend: Backend[Any], layout: Layout, ending: bool = False, donate: bool = False, copied: bool = False
+) -> Any:
     """`advance` for coefficients (columns,) or (batch, columns), compiled by the array library once for every plan of
     a layout: f(coefficients, sample, memory, output, noise) -> registers.
 
@@ -130,10 +133,14 @@ def compiled(backend: Backend[Any], layout: Layout, ending: bool = False, donate
         backend, layout: of the arrays and the table.
         ending: whether samples may have ended.
         donate: whether the sample and the memory may be overwritten.
+        copied: whether the library copies what several results overwrite.
 
     Raises:
         ScheduleError: if the library has no compiler.
     """
+
+    if copied and not ending and served(layout):
+        return in_turn(backend, layout)
 
     def function(coefficients: Any, sample: Any, memory: tuple[Any, ...], output: Any, noise: tuple[Any, ...]) -> Any:
         weights = layout.weights_of(backend, coefficients, sample.ndim, ending)

@@ -211,7 +211,8 @@ class Stepper(Value, ABC):
                 where the row adds noise (with an array for index: where any row does), unused elsewhere.
             compile: take the step by a function that the array library has compiled, one for all plans of a layout.
             out: a state that is no longer needed, whose memory may be used again. NumPy and torch write to its arrays,
-                which must not be those of `state`; JAX, with compile=True, takes `state` itself.
+                which must not be those of `state`; JAX, with compile=True, takes `state` itself. (Other large
+                arrays are fastest where glibc keeps memory: MALLOC_MMAP_THRESHOLD_ and MALLOC_TRIM_THRESHOLD_.)
 
         Returns:
             A new state, in the dtype of the given one.
@@ -254,7 +255,8 @@ class Stepper(Value, ABC):
         donated = out is not None and out.sample is sample
         if donated:
             check_donated(state, output, draws)
-        function = compiled(backend, self._of_step, number is None, donated)
+        copied = donated and backend.copies_donated(sample)
+        function = compiled(backend, self._of_step, number is None, donated, copied)
         sample, *memory = function(coefficients, sample, state.memory, output, draws)
         return State(sample, tuple(memory), after)
 
