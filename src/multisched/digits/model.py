@@ -131,7 +131,7 @@ def conditions(digits: Any, backend: Any = "numpy", device: Any = None) -> Any:
 
 
 def guided(network: Network, condition: Any, guidance: Any = 1.0) -> Callable[[Any, Any], Any]:
-    """model(x, t) with classifier-free guidance (arXiv 2207.12598, eq. 6, with guidance = 1 + w):
+    """model(x, t) with classifier-free guidance (arXiv 2207.12598, whose weight w is guidance - 1):
 
         output = without + guidance * (with - without)
 

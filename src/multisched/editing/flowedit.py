@@ -25,7 +25,7 @@ def flow_edit(
     source_scale: float = 1.0,
     target_scale: float = 1.0,
 ) -> B:
-    """Editing without inversion, by two models of a flow (Kulikov et al. 2024, arXiv 2412.08629, algorithm 1). From
+    """Editing without inversion, by two models of a flow (Kulikov et al. 2024, arXiv 2412.08629). From
     z = x0, at each of the last n_max steps but n_min, from sigma to sigma_next,
 
         x = (1 - sigma) * x0 + sigma * noise,   y = x + z - x0

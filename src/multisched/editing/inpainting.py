@@ -22,8 +22,8 @@ def inpaint(
     x0: B | None = None,
     fresh: bool = False,
 ) -> B:
-    """Fill in the unknown part of an image with any model and any plan (Song et al. 2020, arXiv 2011.13456, appendix
-    I.2). After each step to a level (alpha, sigma)
+    """Fill in the unknown part of an image with any model and any plan (Song et al. 2020, arXiv 2011.13456).
+    After each step to a level (alpha, sigma)
 
         x = known * (alpha * image + sigma * noise) + (1 - known) * x
 

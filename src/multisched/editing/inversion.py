@@ -87,7 +87,7 @@ def invert(
     callback: Callable[[int, State[B], B], object] | None = None,
 ) -> B:
     """The noise of which `ms.sample(model, plan, noise)` makes an image, by the solver of the plan: DDIM inversion
-    (Song et al. 2020, arXiv 2010.02502, section 4.3, eq. 14, run to the noise), and on flows Euler's steps to the noise
+    (Song et al. 2020, arXiv 2010.02502, eq. 14 run to the noise), and on flows Euler's steps to the noise
     (Liu et al. 2022, arXiv 2209.03003, eq. 1). It is the run of `inverse(plan, times)`, so that image and noise agree
     up to the solver's order. `exact_invert` is exact.
 

@@ -9,7 +9,7 @@ from multisched.guidance.base import FIRST, Call, Scaled
 
 @dataclass(frozen=True, eq=False, repr=False)
 class ClassifierFree(Scaled):
-    """Classifier-free guidance (Ho and Salimans 2022, arXiv 2207.12598, eq. 6).
+    """Classifier-free guidance (Ho and Salimans 2022, arXiv 2207.12598).
 
         output = unconditional + scale * (conditional - unconditional)
 

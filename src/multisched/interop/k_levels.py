@@ -39,15 +39,47 @@ def get_sigmas_karras(
 def get_sigmas_exponential(
     n: int, sigma_min: float, sigma_max: float, device: Any = None, backend: Any = "torch"
 ) -> Any:
-    """(n + 1,) float32, noise levels even in their logarithm, and 0; arguments as for `get_sigmas_karras`."""
+    """(n + 1,) float32, noise levels even in their logarithm, and 0.
+
+    Args:
+        n: number of steps.
+        sigma_min: the last level above 0.
+        sigma_max: the first level.
+        device: of the levels.
+        backend: a library's name, or an array to take it from.
+
+    Raises:
+        ScheduleError: if a number is out of range, or the library is not installed.
+
+    Example:
+        >>> from multisched.interop.k_diffusion import get_sigmas_exponential
+        >>> get_sigmas_exponential(3, 0.1, 10.0, backend="numpy").astype(float).round(2).tolist()
+        [10.0, 1.0, 0.1, 0.0]
+    """
     return _levels(polyexponential, n, sigma_min, sigma_max, 1.0, device, backend)
 
 
 def get_sigmas_polyexponential(
     n: int, sigma_min: float, sigma_max: float, rho: float = 1.0, device: Any = None, backend: Any = "torch"
 ) -> Any:
-    """(n + 1,) float32, noise levels whose logarithm falls as the power rho of an even ramp, and 0; arguments as for
-    `get_sigmas_karras`."""
+    """(n + 1,) float32, noise levels whose logarithm falls as the power rho of an even ramp, and 0.
+
+    Args:
+        n: number of steps.
+        sigma_min: the last level above 0.
+        sigma_max: the first level.
+        rho: the power; 1 is `get_sigmas_exponential`.
+        device: of the levels.
+        backend: a library's name, or an array to take it from.
+
+    Raises:
+        ScheduleError: if a number is out of range, or the library is not installed.
+
+    Example:
+        >>> from multisched.interop.k_diffusion import get_sigmas_polyexponential
+        >>> get_sigmas_polyexponential(3, 0.1, 10.0, rho=2.0, backend="numpy").astype(float).round(2).tolist()
+        [10.0, 0.32, 0.1, 0.0]
+    """
     return _levels(polyexponential, n, sigma_min, sigma_max, rho, device, backend)
 
 
@@ -72,6 +104,11 @@ def get_sigmas_vp(
 
     Raises:
         ScheduleError: if a number is out of range, or the library is not installed.
+
+    Example:
+        >>> from multisched.interop.k_diffusion import get_sigmas_vp
+        >>> get_sigmas_vp(3, backend="numpy").astype(float).round(2).tolist()
+        [152.17, 3.42, 0.01, 0.0]
     """
     rates = {"beta_d": beta_d, "beta_min": beta_min, "eps_s": eps_s}
     for name, value in rates.items():

@@ -69,7 +69,7 @@ def scm_target(
     normalize: float | None = 0.1,
 ) -> Target[B]:
     """The target F + g of a consistency model f = cos(t) * x - sin(t) * sigma_data * F(x / sigma_data, t) on TrigFlow
-    (Lu and Song 2024, arXiv 2410.11081, algorithm 1).
+    (Lu and Song 2024, arXiv 2410.11081).
 
         g = -cos(t)^2 * (sigma_data * F - v) - r * cos(t) * sin(t) * (x + sigma_data * dF/dt)
         g <- g / (|g| + c)

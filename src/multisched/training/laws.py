@@ -133,7 +133,7 @@ class CosMap(Density):
 
 @dataclass(frozen=True)
 class Beta(Density):
-    """t = low + (high - low) * b, b of the beta law (Black et al. 2024, arXiv 2410.24164, appendix B, with low = 0.001:
+    """t = low + (high - low) * b, b of the beta law (Black et al. 2024, arXiv 2410.24164, with low = 0.001:
     their time runs the other way).
 
     Args:
