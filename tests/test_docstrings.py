@@ -22,6 +22,7 @@ ROOMS = [
     "guidance",
     "noise",
     "paths",
+    "pictures",
     "predictions",
     "rl",
     "schedulers",

@@ -26,6 +26,7 @@ class Curves(NamedTuple):
         """The arguments of each curve, those of all included, and those of the figure.
 
         Example:
+            >>> from multisched.cli.curves import Curves
             >>> Curves(("--spacing",), ("--out",)).split("--set a=1 x --spacing karras y --out f.svg".split())
             ([['--set', 'a=1', 'x', '--spacing', 'karras'], ['--set', 'a=1', 'y']], ['--out', 'f.svg'])
         """

@@ -55,6 +55,7 @@ def named(kind: str) -> str:
     """The name of a class on the command line, as "flow-match-euler" for FlowMatchEuler.
 
     Example:
+        >>> from multisched.cli.names import named
         >>> named("CogVideoXDDIM"), named("UniPCMultistep"), named("LTXEulerAncestralRF")
         ('cogvideox-ddim', 'unipc-multistep', 'ltx-euler-ancestral-rf')
     """
@@ -73,6 +74,7 @@ def found(name: str) -> str | None:
     case, with or without "-"; None where there is none.
 
     Example:
+        >>> from multisched.cli.names import found
         >>> found("DPMSolverMultistepScheduler"), found("FlowMatchEulerDiscreteScheduler"), found("uni-pc-multistep")
         ('dpm-solver-multistep', 'flow-match-euler', 'unipc-multistep')
     """
@@ -84,6 +86,7 @@ def begun(name: str) -> str | None:
     """The only scheduler whose name begins with the words of another one.
 
     Example:
+        >>> from multisched.cli.names import begun
         >>> begun("unipc"), begun("edm-dpm"), begun("flow")
         ('unipc-multistep', 'edm-dpm-solver-multistep', None)
     """

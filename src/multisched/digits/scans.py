@@ -22,7 +22,8 @@ def images() -> np.ndarray:
         float32 (1797, 1, 8, 8) in [-1, 1], -1 where the paper is empty.
 
     Example:
-        >>> images().shape, float(images().min()), float(images().max())
+        >>> images = ms.digits.images()
+        >>> images.shape, float(images.min()), float(images.max())
         ((1797, 1, 8, 8), -1.0, 1.0)
     """
     return _scans()[0][:, None].astype(np.float32) / 8 - 1
@@ -35,7 +36,7 @@ def labels() -> np.ndarray:
         int64 (1797,), 0..9.
 
     Example:
-        >>> labels()[:12].tolist()
+        >>> ms.digits.labels()[:12].tolist()
         [0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 0, 1]
     """
     return _scans()[1].astype(np.int64)

@@ -60,8 +60,7 @@ def plot(
             installed.
 
     Example:
-        >>> import multisched as ms
-        >>> figure = plot([ms.DDIM().plan(20), ms.EDMEuler().plan(20), ms.FlowMatchEuler().plan(20)])
+        >>> figure = ms.pictures.plot([ms.DDIM().plan(20), ms.EDMEuler().plan(20), ms.FlowMatchEuler().plan(20)])
         >>> [axes.get_title() for axes in figure.axes]
         ['Noise level at each step', 'Timestep passed to the model']
     """
@@ -157,10 +156,9 @@ def compare(
         ScheduleError: if there are no curves or more than 12, or Matplotlib is not installed.
 
     Example:
-        >>> import multisched as ms
         >>> calls = [5, 10, 20]
         >>> errors = [ms.analysis.error(ms.sampler("euler", ms.paths.Straight()).plan(n)) for n in calls]
-        >>> compare({"euler": (calls, errors)}).axes[0].get_xscale()
+        >>> ms.pictures.compare({"euler": (calls, errors)}).axes[0].get_xscale()
         'log'
     """
     names, ticks = _labels(list(curves), None), Counter[float]()

@@ -65,10 +65,12 @@ def save(picture: Any, path: str | Path, force: bool = False) -> None:
         ScheduleError: if the file cannot be written, or exists with other content.
 
     Example:
-        >>> import tempfile, multisched as ms
+        >>> import tempfile
         >>> figure = ms.pictures.plot([ms.DDIM().plan(5)])
         >>> with tempfile.TemporaryDirectory() as folder:
-        ...     save(figure, f"{folder}/levels.svg")
+        ...     ms.pictures.save(figure, f"{folder}/levels.svg")
+        ...     open(f"{folder}/levels.svg").readline()
+        '<?xml version="1.0" encoding="utf-8" standalone="no"?>\n'
     """
     path = Path(path)
     try:

@@ -36,7 +36,7 @@ def folder(path: Path, size: int) -> np.ndarray:
             is not installed.
 
     Example:
-        >>> import tempfile, multisched as ms, numpy as np
+        >>> import tempfile
         >>> with tempfile.TemporaryDirectory() as place:
         ...     ms.pictures.grid(np.zeros((1, 3, 8, 8)), columns=1).save(f"{place}/grey.png")
         ...     ms.pictures.folder(place, size=16).shape
@@ -88,8 +88,7 @@ def grid(images: np.ndarray, columns: int) -> Any:
         ScheduleError: if Pillow is not installed.
 
     Example:
-        >>> from multisched import digits
-        >>> grid(digits.images()[:10], columns=5).size
+        >>> ms.pictures.grid(ms.digits.images()[:10], columns=5).size
         (516, 210)
     """
     return extra("PIL.Image", "Pillow").fromarray(_sheet(images, columns))
@@ -106,8 +105,7 @@ def trajectory(frames: Sequence[np.ndarray], labels: Sequence[str]) -> Any:
         ScheduleError: if Pillow is not installed.
 
     Example:
-        >>> import numpy as np
-        >>> picture = trajectory([np.zeros((3, 1, 8, 8)), np.ones((3, 1, 8, 8))], ["noise", "end"])
+        >>> picture = ms.pictures.trajectory([np.zeros((3, 1, 8, 8)), np.ones((3, 1, 8, 8))], ["noise", "end"])
         >>> picture.height
         210
     """
