@@ -253,3 +253,28 @@ def test_a_list_of_timesteps_that_callers_cut_is_still_told_by_its_place():
             x = scheduler.step(model(x, t), t, x, return_dict=False)[0]
         found.append(x)
     assert far(found[1], found[0]) < 1e-5
+
+
+@pytest.mark.parametrize("orders", [(2, 2, 2, 2, 2), (2, 4, 4, 3, 4), (1, 2, 3, 4, 4)])
+def test_orders_of_lms_that_change_give_what_diffusers_gives(orders):
+    def last(kind):
+        scheduler, sample = kind(), torch.ones(1, 3, 4, 4)
+        scheduler.set_timesteps(len(orders))
+        for t, order in zip(scheduler.timesteps, orders, strict=True):
+            output = torch.sin(scheduler.scale_model_input(sample, t))
+            more = {} if order == 4 else {"order": order}
+            sample = scheduler.step(output, t, sample, **more, return_dict=False)[0]
+        return sample
+
+    assert far(last(ours.LMSDiscreteScheduler), last(diffusers.LMSDiscreteScheduler)) < 1e-6
+
+
+def test_an_order_of_lms_in_mid_run_is_refused():
+    scheduler, sample = ours.LMSDiscreteScheduler(), torch.ones(1, 3, 4, 4)
+    scheduler.set_timesteps(5)
+    first, second, *_ = scheduler.timesteps
+    scheduler.scale_model_input(sample, first)
+    sample = scheduler.step(sample, first, sample).prev_sample
+    scheduler.scale_model_input(sample, second)
+    with pytest.raises(ms.ScheduleError, match="takes one order= for a whole run; given 2"):
+        scheduler.step(sample, second, sample, order=2)

@@ -117,7 +117,14 @@ class Steps:
     def _left(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> bool:
         """Whether a step is left to diffusers."""
         away = any(kwargs.get(name, usual) is not usual for name, usual in self._away.items())
-        if away or (self._run is None and not self._running()):
+        if away and self._run is not None:
+            if self._run.memory:
+                raise ScheduleError(
+                    f"{self._peer}.step takes one order= for a whole run; given {kwargs.get('order')} after steps of "
+                    f"order {self._away['order']}. Give it from the first step on, or call set_timesteps again."
+                )
+            self._run.quick = False
+        if away or getattr(self, "derivatives", None) or (self._run is None and not self._running()):
             return True
         if kwargs.get("r_timestep") is not None and not _moves(args, kwargs):
             return True
