@@ -122,18 +122,6 @@ def test_options_of_a_step_are_diffusers(name):
     assert torch.equal(found[1][1], found[0][1])
 
 
-@pytest.mark.parametrize("orders", [({}, {"order": 2}), ({"order": 2}, {})])
-def test_a_run_has_one_order(orders):
-    scheduler, x = ours.LMSDiscreteScheduler(), torch.ones(1, 2)
-    scheduler.set_timesteps(8)
-    scheduler.scale_model_input(x, scheduler.timesteps[0])
-    x = scheduler.step(0.5 * x, scheduler.timesteps[0], x, **orders[0]).prev_sample
-    with pytest.raises(ms.ScheduleError, match="each step of a run of LMSDiscreteScheduler has the same order"):
-        scheduler.step(0.5 * x, scheduler.timesteps[1], x, **orders[1])
-    scheduler.set_timesteps(8)  # another run may have another
-    scheduler.step(0.5 * x, scheduler.timesteps[0], x, **orders[1])
-
-
 def test_what_makes_no_plan_is_left_to_diffusers_with_a_warning():
     scheduler = ours.DPMSolverMultistepScheduler()
     with pytest.warns(UserWarning, match="takes diffusers' own steps, since it has no plan: 1000 steps"):
@@ -265,3 +253,28 @@ def test_a_list_of_timesteps_that_callers_cut_is_still_told_by_its_place():
             x = scheduler.step(model(x, t), t, x, return_dict=False)[0]
         found.append(x)
     assert far(found[1], found[0]) < 1e-5
+
+
+@pytest.mark.parametrize("orders", [(2, 2, 2, 2, 2), (2, 4, 4, 3, 4), (1, 2, 3, 4, 4)])
+def test_orders_of_lms_that_change_give_what_diffusers_gives(orders):
+    def last(kind):
+        scheduler, sample = kind(), torch.ones(1, 3, 4, 4)
+        scheduler.set_timesteps(len(orders))
+        for t, order in zip(scheduler.timesteps, orders, strict=True):
+            output = torch.sin(scheduler.scale_model_input(sample, t))
+            more = {} if order == 4 else {"order": order}
+            sample = scheduler.step(output, t, sample, **more, return_dict=False)[0]
+        return sample
+
+    assert far(last(ours.LMSDiscreteScheduler), last(diffusers.LMSDiscreteScheduler)) < 1e-6
+
+
+def test_an_order_of_lms_in_mid_run_is_refused():
+    scheduler, sample = ours.LMSDiscreteScheduler(), torch.ones(1, 3, 4, 4)
+    scheduler.set_timesteps(5)
+    first, second, *_ = scheduler.timesteps
+    scheduler.scale_model_input(sample, first)
+    sample = scheduler.step(sample, first, sample).prev_sample
+    scheduler.scale_model_input(sample, second)
+    with pytest.raises(ms.ScheduleError, match="takes one order= for a whole run; given 2"):
+        scheduler.step(sample, second, sample, order=2)

@@ -69,8 +69,8 @@ def save(picture: Any, path: str | Path, force: bool = False) -> None:
         >>> figure = ms.pictures.plot([ms.DDIM().plan(5)])
         >>> with tempfile.TemporaryDirectory() as folder:
         ...     ms.pictures.save(figure, f"{folder}/levels.svg")
-        ...     open(f"{folder}/levels.svg").readline()
-        '<?xml version="1.0" encoding="utf-8" standalone="no"?>\n'
+        ...     open(f"{folder}/levels.svg").read(5)
+        '<?xml'
     """
     path = Path(path)
     try:

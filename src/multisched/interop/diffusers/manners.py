@@ -65,6 +65,10 @@ AWAY = ("order", "per_token_timesteps")
 """Arguments of a step that change its order, or lead to levels that are not of the schedule; the step is then
 diffusers' own, as is that of a run of PNDM that begins in mid-schedule, where diffusers asks the model beside the
 levels of the sample."""
+ONE_ORDER = (
+    "{}.step takes one order= for a whole run; given {} after steps of order {}. "
+    "Give it from the first step on, or call set_timesteps again."
+)
 FIXED = {"RePaintScheduler": {"jump_n_sample": 1}}
 """Options of the recipes of classes whose callers jump back themselves."""
 GIVEN = ("prev_sample", "pred_original_sample", "denoised", "pred_noised_sample")

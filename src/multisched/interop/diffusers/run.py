@@ -32,7 +32,6 @@ class Run:
         looked: whether the timestep says the row there.
         shows: the attributes of the scheduler that show its history.
         shown: what they had after the last step.
-        away: whether its steps are diffusers' own; None before the first.
         alone: plans of a single row.
     """
 
@@ -51,7 +50,6 @@ class Run:
     looked: bool = False
     shows: frozenset[str] = frozenset()
     shown: tuple[Any, ...] = ()
-    away: bool | None = None
     alone: dict[Any, Plan] = field(default_factory=dict)
 
     def __deepcopy__(self, memo: dict[int, Any]) -> "Run":
@@ -82,3 +80,10 @@ def with_options(recipe: Recipe, **options: Any) -> Recipe:
     """A recipe with those of these options that it has."""
     known = {one.name for one in fields(recipe)}
     return replace(recipe, **{name: value for name, value in options.items() if name in known})
+
+
+def moves(args: tuple[Any, ...], kwargs: dict[str, Any]) -> bool:
+    """Whether a step leads from one timestep for all samples to another."""
+    t, r = args[1] if len(args) > 1 else kwargs["timestep"], kwargs["r_timestep"]
+    single = all(one.ndim == 0 for one in (t, r) if isinstance(one, torch.Tensor))
+    return single and float(t) != float(r)

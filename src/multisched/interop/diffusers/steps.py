@@ -16,7 +16,7 @@ from diffusers.utils import BaseOutput
 
 from multisched.errors import ScheduleError
 from multisched.interop.diffusers import drawing, from_diffusers, history, manners
-from multisched.interop.diffusers.run import Run, host, listed, row_between, with_options
+from multisched.interop.diffusers.run import Run, host, listed, moves, row_between, with_options
 from multisched.interop.diffusers.traced import Traced
 from multisched.schedulers import Recipe
 from multisched.table.plan import Plan
@@ -108,15 +108,13 @@ class Steps:
     def _left(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> bool:
         """Whether a step is left to diffusers."""
         away = any(kwargs.get(name, usual) is not usual for name, usual in self._away.items())
-        if self._run is None and not self._running():
+        if away and self._run is not None:
+            if self._run.memory:
+                raise ScheduleError(manners.ONE_ORDER.format(self._peer, kwargs.get("order"), self._away.get("order")))
+            self._run.quick = False
+        if away or getattr(self, "derivatives", None) or (self._run is None and not self._running()):
             return True
-        if "order" in self._away:  # the outputs of a run are kept where its steps are taken
-            if self._run.away not in (None, away):
-                raise ScheduleError(f"each step of a run of {self._peer} has the same order; given another in between.")
-            self._run.away = away
-        if away:
-            return True
-        if kwargs.get("r_timestep") is not None and not _moves(args, kwargs):
+        if kwargs.get("r_timestep") is not None and not moves(args, kwargs):
             return True
         if self._peer != "PNDMScheduler" or torch.compiler.is_compiling():
             return False
@@ -288,10 +286,3 @@ class Steps:
             self._step_index += 1
         if run.shows:
             run.shown = history.show(self, run.shows, plan, after)
-
-
-def _moves(args: tuple[Any, ...], kwargs: dict[str, Any]) -> bool:
-    """Whether a step leads from one timestep for all samples to another."""
-    t, r = args[1] if len(args) > 1 else kwargs["timestep"], kwargs["r_timestep"]
-    single = all(one.ndim == 0 for one in (t, r) if isinstance(one, torch.Tensor))
-    return single and float(t) != float(r)
