@@ -66,10 +66,11 @@ def save(picture: Any, path: str | Path, force: bool = False) -> None:
 
     Example:
         >>> import tempfile
+        >>> from pathlib import Path
         >>> figure = ms.pictures.plot([ms.DDIM().plan(5)])
         >>> with tempfile.TemporaryDirectory() as folder:
         ...     ms.pictures.save(figure, f"{folder}/levels.svg")
-        ...     open(f"{folder}/levels.svg").read(5)
+        ...     Path(f"{folder}/levels.svg").read_text()[:5]
         '<?xml'
     """
     path = Path(path)
