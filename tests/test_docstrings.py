@@ -4,6 +4,7 @@ import contextlib
 import doctest
 import importlib
 import inspect
+import pkgutil
 import re
 from dataclasses import is_dataclass
 from pathlib import Path
@@ -141,3 +142,30 @@ def test_each_option_has_a_line(room, name, found):
         lines |= set(options_of(found))
     missing = [one for one in _parameters(found) if one not in lines]
     assert not missing, f"{name} has no line for {missing}"
+
+
+# Not `guidance`, which is an option's name too.
+_ROOMS = "|".join(room for room in ROOMS if room != "guidance" and "." not in room)
+_NAMED = re.compile(rf"`(?:ms\.)?((?:{_ROOMS}|schedules)\.[\w.]+)")
+TEXTS = [
+    pytest.param(path.read_text(encoding="utf-8"), id=str(path.relative_to(SOURCE))) for path in SOURCE.rglob("*.py")
+]
+
+
+@pytest.mark.host
+@pytest.mark.parametrize("text", TEXTS)
+def test_names_of_rooms_in_backticks_are_there(text):
+    missing = []
+    for name in set(_NAMED.findall(text)):
+        try:
+            pkgutil.resolve_name(f"multisched.{name}")
+        except (ImportError, AttributeError):
+            missing.append(name)
+    assert not missing
+
+
+@pytest.mark.host
+@pytest.mark.parametrize("text", TEXTS)
+def test_shapes_have_one_notation(text):
+    """The first axis of arrays is that of the samples."""
+    assert not re.findall(r"\((?:batch|batch_size|b|B|bs),[^()]*\)(?! *[=+*/-])", text)

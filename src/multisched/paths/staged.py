@@ -147,8 +147,10 @@ class CurvedStage(Staged):
     """The same with its levels taken for sigma / alpha on the variance-preserving path.
 
     Example:
-        >>> isinstance(ms.Helios(use_flow_sigmas=False).parts().path, ms.paths.CurvedStage)
-        True
+        >>> path = ms.Helios(use_flow_sigmas=False).parts().path
+        >>> alpha, sigma = path.levels(ms.Helios(use_flow_sigmas=False).plan(3).timesteps)
+        >>> (alpha**2 + sigma**2).round(6).tolist()
+        [1.0, 1.0, 1.0]
     """
 
     curved: ClassVar[bool] = True

@@ -52,7 +52,7 @@ class EDMEuler(OnEDM):
 
     Args:
         final_sigmas_type: where a run ends: at 0 ("zero") or at sigma_min ("sigma_min").
-        s_churn: noise added before each step, see `solvers.Churn`.
+        s_churn: noise added before each step, see `solvers.euler.Churn`.
         s_tmin: the lowest sigma at which it is added.
         s_tmax: the highest.
         s_noise: deviation of the noise added.

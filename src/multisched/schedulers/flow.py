@@ -132,7 +132,7 @@ class FlowMatchHeun(FlowMatch):
     """Heun steps on the flow's velocity, two model calls a step and one on the last; order 2 without churn.
 
     Args:
-        s_churn: noise added before each step, see `solvers.Churn`.
+        s_churn: noise added before each step, see `solvers.euler.Churn`.
         s_tmin: the lowest sigma at which it is added.
         s_tmax: the highest.
         s_noise: deviation of the noise added.

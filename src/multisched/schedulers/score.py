@@ -93,7 +93,7 @@ class KarrasVe(Recipe):
         sigma_min: the lowest noise level.
         sigma_max: the highest.
         s_noise: deviation of the noise added.
-        s_churn: noise added before each step, see `solvers.Churn`.
+        s_churn: noise added before each step, see `solvers.euler.Churn`.
         s_min: the lowest sigma at which it is added.
         s_max: the highest.
 

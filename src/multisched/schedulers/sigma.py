@@ -25,7 +25,7 @@ class Euler(Spaced, Respaced):
         timestep_type: whether the timestep is passed to the model ("discrete") or log(sigma) / 4 ("continuous").
         rescale_betas_zero_snr: whether the last timestep is made (almost) pure noise.
         final_sigmas_type: where a run ends: at x0 ("zero") or at timestep 0 ("sigma_min").
-        s_churn: noise added before each step, see `solvers.Churn`.
+        s_churn: noise added before each step, see `solvers.euler.Churn`.
         s_tmin: the lowest sigma at which it is added.
         s_tmax: the highest.
         s_noise: deviation of the noise added.

@@ -25,7 +25,7 @@ class Restarted(Solver):
 
     That is the paper's x + sqrt(k_up^2 - k^2) * z for x / alpha, with k = sigma / alpha. `spacings.Restart` makes such
     runs; "Restart" of A1111 is both with `Heun`. Between two restarts the solver takes a run of its own: one that looks
-    back begins anew. In the table the noise is added at the end of the step before, as that of `Churn` is.
+    back begins anew. In the table the end of the step before adds the noise, as in `solvers.euler.Churn`.
 
     The order is the solver's, and with restarts the law of the samples is of that weak order, if the steps of each
     restart get as fine as the others. A `noise.BrownianNoise` is refused at restarts, for no path comes that way twice.

@@ -22,7 +22,8 @@ def align_your_steps(model: str, n: int = 10) -> dict[str, np.ndarray]:
     B); for others, log(sigma / alpha) is interpolated linearly.
 
     Args:
-        model: "sd1" or "sdxl", of timesteps of Stable Diffusion's training; or "svd", of sigmas of `schedules.VE`.
+        model: "sd1" or "sdxl", of timesteps of Stable Diffusion's training; or "svd", of sigma / alpha of
+            Stable Video Diffusion.
         n: number of steps.
 
     Raises:

@@ -126,7 +126,7 @@ def following(backend: Backend[Any], layout: Layout, coefficients: Any, index: A
 def compiled(
     backend: Backend[Any], layout: Layout, ending: bool = False, donate: bool = False, copied: bool = False
 ) -> Any:
-    """`advance` for coefficients (columns,) or (batch, columns), compiled by the array library once for every plan of
+    """`advance` for coefficients (columns,) or (samples, columns), compiled by the array library once for every plan of
     a layout: f(coefficients, sample, memory, output, noise) -> registers.
 
     Args:

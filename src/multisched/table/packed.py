@@ -134,7 +134,7 @@ class Layout:
 
         Args:
             backend: of the coefficients.
-            coefficients: (columns,), or (batch, columns) for a row per sample.
+            coefficients: (columns,), or (samples, columns) for a row per sample.
             ndim: axes of the samples.
             ending: whether samples may have ended.
         """

@@ -45,7 +45,7 @@ def stack_plans(plans: Sequence[Plan]) -> "Stack":
 
 @dataclass(frozen=True, eq=False)
 class Stack(Stepper):
-    """Plans whose rows stand in one table, each followed by a row for its end. A state's index is (batch,), counted
+    """Plans whose rows stand in one table, each followed by a row for its end. A state's index is (samples,), counted
     over all of them; a sample whose plan has ended stays as it is until another run takes its place.
 
         state = stack.start(noise)                            sample k runs plans[k]
@@ -196,7 +196,7 @@ class Stack(Stepper):
         return State(sample, memory, backend.asarray([self.first_rows[k] for k in numbers], "int32", device))
 
     def done(self, state: State[B]) -> Any:
-        """(batch,) bool: whether each sample's plan has ended."""
+        """(samples,) bool: whether each sample's plan has ended."""
         backend = self._backend(state.sample)
         self._row_number(state)
         ends = [first + len(plan) for first, plan in zip(self.first_rows, self.plans, strict=True)]

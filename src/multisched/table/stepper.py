@@ -17,8 +17,8 @@ from multisched.values import FLOAT32, Value
 
 class Stepper(Value, ABC):
     """A table and the way through it. A state's index is an int (not for stacks), or an integer array of the samples'
-    library whose dtype can count the rows: 0-d, (batch,) for a row per sample, or (batch, frames) and so on, whatever
-    the sample's shape begins with. The values of an array are not read: a negative one stands for the first row.
+    library whose dtype can count the rows: 0-d, (samples,) for a row per sample, or (samples, frames) and so on, as
+    the sample's shape begins. The values of an array are not read: a negative one stands for the first row.
 
     With an int, coefficients are Python floats. With an array, they are gathered from a table on the device, which is
     put there once: so `model_input`, `step`, `denoised`, `transition` and `timestep` are pure functions of arrays, to

@@ -25,8 +25,8 @@ class Peer:
 
     Example:
         >>> from multisched.interop.diffusers import Peer
-        >>> Peer.__dataclass_fields__["recipe"].name
-        'recipe'
+        >>> Peer(ms.DDIM, ours=frozenset({"eta"})).recipe.__name__
+        'DDIM'
     """
 
     recipe: type[Recipe]

@@ -99,7 +99,7 @@ def _placed(run: Run, n: int, dtype: Any, upward: bool) -> np.ndarray:
 
 
 def between(kind: str, top: float, bottom: float, n: int) -> np.ndarray:
-    """n levels from one to another (`schedules.ratios`), in the order of operations that diffusers has."""
+    """n levels from one to another (`spacings.levels.between`), in the order of operations that diffusers has."""
     ramp = np.linspace(0, 1, n)
     if kind == "karras":
         low, high = (np.float64(end) ** (1 / 7) for end in (bottom, top))

@@ -168,11 +168,12 @@ class LateHeun(Heun):
     """Heun steps whose noise is added after the first call, as ACE-Step has it too. The model is not asked where the
     noise leads, and what of it is too much for the path stays, however small the steps are.
 
-        x_hat = x + s_noise * sqrt(sigma_hat^2 - sigma^2) * z,   sigma_hat as in `Churn`, with 2 * steps - 1 for steps
+        x_hat = x + s_noise * sqrt(sigma_hat^2 - sigma^2) * z
         call 1:  x_next = x_hat + sigma / sigma_hat * d1
         call 2:  x_next = x_hat + (sigma / sigma_hat * d1 + d2) / 2
 
-    Here d is scaled by (sigma_next - sigma_hat) / (sigma_next - sigma).
+    Here sigma_hat is that of `solvers.euler.Churn`, with 2 * steps - 1 for steps, and d is scaled by
+    (sigma_next - sigma_hat) / (sigma_next - sigma).
     """
 
     @property
