@@ -65,12 +65,12 @@ def save(picture: Any, path: str | Path, force: bool = False) -> None:
         ScheduleError: if the file cannot be written, or exists with other content.
 
     Example:
-        >>> import tempfile
+        >>> import pathlib, tempfile
         >>> figure = ms.pictures.plot([ms.DDIM().plan(5)])
         >>> with tempfile.TemporaryDirectory() as folder:
         ...     ms.pictures.save(figure, f"{folder}/levels.svg")
-        ...     open(f"{folder}/levels.svg").read(5)
-        '<?xml'
+        ...     pathlib.Path(f"{folder}/levels.svg").read_bytes()[:5]
+        b'<?xml'
     """
     path = Path(path)
     try:
