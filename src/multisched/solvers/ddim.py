@@ -46,7 +46,7 @@ class DDIM(Solver):
 
     @property
     def weak_order(self) -> int:
-        return 1
+        return int(self.s_noise == 1 or not self.draws)
 
     @property
     def draws(self) -> int:
