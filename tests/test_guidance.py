@@ -11,6 +11,7 @@ import multisched as ms
 from multisched.guidance import (
     Level,
     apg,
+    apg_mix,
     autoguidance,
     cfg,
     cfg_plus_plus,
@@ -46,6 +47,7 @@ EACH = [
     interval(apg(4.0), 0.3, 0.9) | rescale(0.5),
     apg(4.0, eta=0.3, threshold=2.0, momentum=-0.75),
     apg(4.0, momentum=0.0, on="output", base="unconditional"),
+    apg_mix(4.0, threshold=2.0, first=2.0, steps=3),
     cfg_zero_star(3.0, zeros=2),
     perp_neg(3.0, {"negative": 0.5, "weak": 0.25}),
     autoguidance(2.0),
@@ -382,6 +384,29 @@ def test_apg_by_hand(make, backend):
         np.testing.assert_allclose(got, c + 4.0 * change, rtol=1e-3, atol=1e-4)
 
 
+@pytest.mark.parametrize("loop", ["python", "scan"])
+def test_apg_mix_is_cfg_first_and_apg_with_the_memory_of_all_steps(loop, make, backend):
+    if loop == "scan" and backend.name != "jax":
+        pytest.skip(f"{backend.name} has no scan")
+    plan, noise, conditions = FLOW.plan(6), make(_draws(1)[0]), _conditions(make)
+
+    def run(guidance):
+        return backend.to_numpy(ms.sample(_moved, plan, noise, guidance=guidance, conditions=conditions, loop=loop))
+
+    late = apg(3.0, threshold=0.5, on="output", base="unconditional")
+    mix = apg_mix(3.0, threshold=0.5, first=2.0, steps=0)
+    np.testing.assert_allclose(run(mix), run(late), atol=1e-6)
+    np.testing.assert_allclose(run(replace(mix, steps=6)), run(cfg(2.0)), atol=1e-5)
+    memory, ours, level = late.start(noise), mix.start(noise), levels(plan)
+    mix = replace(mix, steps=2)
+    for row in range(4):
+        outputs = _outputs(make, mix, row)
+        wanted, memory = late.step(outputs, level[row], noise, memory)
+        found, ours = mix.step(outputs, level[row], noise, ours)
+        wanted = cfg(2.0)(outputs) if row < 2 else wanted
+        np.testing.assert_allclose(backend.to_numpy(found), backend.to_numpy(wanted), atol=1e-5)
+
+
 def test_cfg_zero_star_projects_and_stands_still_first(make, backend):
     outputs = _outputs(make, cfg(3.0))
     guidance, where = cfg_zero_star(3.0), levels(FLOW.plan(5))
@@ -428,7 +453,9 @@ def test_magnitude_aware_lies_between_no_guidance_and_cfg(make, backend):
     np.testing.assert_allclose(small, u + w * (c - u), atol=1e-5)
 
 
-@pytest.mark.parametrize("make_guidance", [cfg, autoguidance, apg, tangential, perp_neg, cfg_zero_star, rescale])
+@pytest.mark.parametrize(
+    "make_guidance", [cfg, autoguidance, apg, apg_mix, tangential, perp_neg, cfg_zero_star, rescale]
+)
 def test_a_scale_for_each_sample_is_that_of_each_alone(make_guidance, make, backend):
     scales = [0.0, 0.5, 1.0] if make_guidance is rescale else [1.0, 2.5, 6.0]
     plan, conditions, noise = FLOW.plan(4), _conditions(make), make(_draws(1)[0])
@@ -676,6 +703,9 @@ BAD = {
     "must be in \\[0, 1\\]; given 1.5": lambda: rescale(1.5),
     "threshold must be positive": lambda: apg(3.0, threshold=0.0),
     "eta and momentum must be finite": lambda: apg(3.0, eta=float("inf")),
+    "steps must be at least 0": lambda: apg_mix(steps=-1),
+    "first must be finite": lambda: apg_mix(first=float("nan")),
+    "depends on the step: give level=": lambda: apg_mix(momentum=0.0)({"conditional": np.ones((1, 2))}),
     "zeros must be a number of steps from 0 on": lambda: cfg_zero_star(3.0, zeros=-1),
     "damping must be a finite number >= 0": lambda: magnitude_aware(3.0, damping=-1.0),
     "negative must be a finite weight": lambda: perp_neg(3.0, {}),

@@ -13,6 +13,7 @@ import pipelines
 import pytest
 import torch
 from pipelines import STABLE, built, latents
+from test_docstrings import each_option_has_a_line, has_a_docstring, has_an_example
 
 import multisched as ms
 from multisched.interop import diffusers as ours
@@ -250,6 +251,14 @@ def test_bad_input_of_patch_is_refused():
     with pytest.raises(ms.ScheduleError, match="has no configuration to save"):
         as_scheduler(ms.sampler("angle-adams", like=ms.FlowMatchEuler())).save_pretrained("anywhere")
     assert type(pipe.scheduler) is diffusers.DDIMScheduler
+
+
+@pytest.mark.parametrize("name", ["RecipeScheduler", "as_scheduler", "patch"])
+def test_what_a_reader_finds_under_a_name(name):
+    """As of the names that need no diffusers."""
+    found = getattr(ours, name)
+    for asked in (has_a_docstring, has_an_example, each_option_has_a_line):
+        asked(name, found)
 
 
 def test_the_examples_run(capsys):

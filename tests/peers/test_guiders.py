@@ -9,6 +9,7 @@ import multisched as ms
 from multisched.guidance import (
     Level,
     apg,
+    apg_mix,
     autoguidance,
     cfg,
     cfg_zero_star,
@@ -137,6 +138,56 @@ def test_adaptive_projected_guidance(rng, momentum):
         guider.set_state(step, STEPS, torch.tensor(0))
         guider.prepare_inputs({})
         memory = _check(guidance, _level(step), outputs, guider.forward(*outputs).pred, memory=memory)
+
+
+@pytest.mark.parametrize("momentum", [None, -0.75])
+def test_adaptive_projected_mix(rng, momentum):
+    """Through the step at which its halves change places, and both ends of its interval."""
+    scale, original, share = _common(rng)
+    first, eta = _scale(rng, original), float(rng.uniform(0, 1.2))
+    threshold, start_step = float(rng.choice([0.0, 0.5, 3.0, 15.0])), int(rng.integers(-1, 5))
+    start, stop = 0.1, 0.4
+    guider = theirs.AdaptiveProjectedMixGuidance(
+        guidance_scale=first,
+        guidance_rescale=share,
+        adaptive_projected_guidance_scale=scale,
+        adaptive_projected_guidance_momentum=momentum,
+        adaptive_projected_guidance_rescale=threshold,
+        eta=eta,
+        use_original_formulation=original,
+        start=start,
+        stop=stop,
+        adaptive_projected_guidance_start_step=start_step,
+    )
+    ours = apg_mix(
+        scale + original,
+        eta,
+        threshold or np.inf,
+        momentum or 0.0,
+        base="conditional" if original else "unconditional",
+        first=first + original,
+        steps=start_step + 1,
+    )
+    guidance = _rescaled(interval(ours, start, stop, "progress"), share)
+    shape = _outputs(rng, 1)[0].shape
+    memory = guidance.start(torch.zeros(shape, dtype=torch.float64))
+    for step in range(10):
+        outputs = [torch.tensor(rng.standard_normal(shape)) for _ in range(2)]
+        guider.set_state(step, STEPS, torch.tensor(0))
+        guider.prepare_inputs({})
+        memory = _check(guidance, _level(step), outputs, guider.forward(*outputs).pred, memory=memory)
+
+
+def test_what_the_mix_is_by_default():
+    guider = theirs.AdaptiveProjectedMixGuidance()
+    found = apg_mix()
+    assert (found.scale, found.first, found.threshold) == (
+        guider.adaptive_projected_guidance_scale,
+        guider.guidance_scale,
+        guider.adaptive_projected_guidance_rescale,
+    )
+    assert (found.eta, found.momentum) == (guider.eta, guider.adaptive_projected_guidance_momentum)
+    assert found.steps == guider.adaptive_projected_guidance_start_step + 1
 
 
 @pytest.mark.parametrize(

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     )
     from multisched.guidance.perpendicular import perp_neg as perp_neg
     from multisched.guidance.plus_plus import cfg_plus_plus as cfg_plus_plus
-    from multisched.guidance.projected import apg as apg
+    from multisched.guidance.projected import apg as apg, apg_mix as apg_mix
     from multisched.guidance.rescaled import rescale as rescale
     from multisched.guidance.scales import dynamic as dynamic
     from multisched.guidance.zero_star import cfg_zero_star as cfg_zero_star
@@ -37,7 +37,7 @@ PLACES = {
     "linear": "autoguidance cfg perturbed_attention",
     "perpendicular": "perp_neg",
     "plus_plus": "cfg_plus_plus",
-    "projected": "apg",
+    "projected": "apg apg_mix",
     "rescaled": "rescale",
     "scales": "dynamic",
     "zero_star": "cfg_zero_star",

@@ -1,14 +1,16 @@
 """Adaptive projected guidance."""
 
 import math
-from dataclasses import dataclass
-from typing import Any, ClassVar, Literal
+from dataclasses import dataclass, replace
+from typing import Any, ClassVar, Literal, Self
 
 from multisched import backends
 from multisched.errors import ScheduleError
-from multisched.guidance.base import FIRST, Call, Scaled, changed, split_numbers
-from multisched.guidance.level import On
+from multisched.guidance import scales
+from multisched.guidance.base import FIRST, Call, Guidance, Scaled, changed, split_numbers
+from multisched.guidance.level import Level, On
 from multisched.guidance.vectors import along, norm, ratio
+from multisched.values import count
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -86,4 +88,73 @@ class AdaptiveProjected(Scaled):
         return made + (scale - 1.0) * change, memory
 
 
+@dataclass(frozen=True, eq=False, repr=False)
+class AdaptiveProjectedMix(AdaptiveProjected):
+    """Classifier-free guidance in the first steps, `apg` in the others, as HunyuanImage 2.1 is sampled. There is no
+    paper of the mixture; its halves are those of arXiv 2207.12598 and 2410.02416.
+
+        step < steps    output = unconditional + first * (conditional - unconditional)
+        later           that of `apg`
+
+    The memory of `apg` gathers d from the first step on. The defaults are those of diffusers' guider.
+
+    Args:
+        scale: of `apg`: a number, one for each sample, or a function of the level.
+        first: the scale of the first steps, likewise.
+        steps: how many they are, counted in the whole schedule; 0 for `apg` alone.
+        eta: how much is kept of the parallel part; 1 is all.
+        threshold: the longest d that is applied, per sample; inf for no limit. The memory keeps the whole of it.
+        momentum: negative, to push away from the change before; 0 for no memory.
+        on: the quantity that `apg` is applied to.
+        base: where its change starts: "unconditional" for unconditional + scale * change, or "conditional".
+
+    Raises:
+        ScheduleError: if a number is not finite, the threshold not positive, `steps` negative, or a word another one.
+
+    Example:
+        >>> ms.guidance.apg_mix(10.0, first=4.0, steps=8)
+        apg_mix(10.0, first=4.0, steps=8)
+    """
+
+    scale: scales.Scale = 10.0
+    threshold: float = 10.0
+    on: On = "output"
+    base: Literal["conditional", "unconditional"] = "unconditional"
+    first: scales.Scale = 3.5
+    steps: int = 6
+
+    name: ClassVar[str] = "apg_mix"
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        object.__setattr__(self, "first", scales.kept("first", self.first))
+        object.__setattr__(self, "steps", count("steps", self.steps, least=0))
+
+    def at(self, level: Level | None) -> Guidance:
+        """The whole of it, whatever the scales: the memory needs both branches in every row."""
+        if level is None:
+            raise ScheduleError(f"{self!r} depends on the step: give level=, which ms.guidance.levels(plan) has.")
+        return self
+
+    def numbers(self, level: Level | None) -> tuple[Any, ...]:
+        """Those of `apg`, the scale of the first steps, and 1 in these or 0."""
+        assert level is not None
+        left = self.steps - level.step
+        early = float(left > 0) if level.hosted else backends.of(left).clip(left, 0.0, 1.0)
+        return (*super().numbers(level), scales.at("first", self.first, level), early)
+
+    @property
+    def kind(self) -> Self:
+        return replace(self, scale=1.0, first=1.0, steps=0)
+
+    def combine(
+        self, call: Call, numbers: tuple[Any, ...], made: Any, memory: tuple[Any, ...]
+    ) -> tuple[Any, tuple[Any, ...]]:
+        projected, memory = super().combine(call, numbers[:-2], made, memory)
+        first, early = call.number("first", numbers[-2]), call.number("a step", numbers[-1])
+        plain = made + (first - 1.0) * (call.outputs[FIRST] - call.outputs["unconditional"])
+        return early * plain + (1.0 - early) * projected, memory
+
+
 apg = AdaptiveProjected
+apg_mix = AdaptiveProjectedMix

@@ -81,6 +81,13 @@ def sample(
 
     Raises:
         ScheduleError: if the levels do not fall, or the sampler has no such option.
+
+    Example:
+        >>> from multisched.interop.k_diffusion import get_sigmas_karras, sample_dpmpp_2m
+        >>> sigmas = get_sigmas_karras(10, 0.03, 14.6, backend="numpy")
+        >>> x = sigmas[0] * ms.noise.normal((2, 1), rng=0)
+        >>> sample_dpmpp_2m(lambda x, sigma: 0.0 * x + 3.0, x, sigmas).tolist()
+        [[3.0], [3.0]]
     """
     levels = _host(sigmas)
     given = {RENAMED.get((name, key), key): value for key, value in options.items()}

@@ -37,6 +37,8 @@ class Adams(Solver):
     and spacing. Order 2, as steps are seldom even in k = sigma / alpha. "exact" weights are means over k..k_next of
     Lagrange's polynomials through the calls' k: order 3, or 2 from "euler". No order is above `most`.
 
+    Order 2; one call a step. With start="heun": order 3; one call a step.
+
     Args:
         weights: "exact" or "even".
         start: "euler"; "heun", a first step of two calls; or "runge_kutta", three steps of four, their inner calls half

@@ -21,8 +21,10 @@ class AncestralRF(Solver):
         s_down = s_next * (1 + eta * (s_next / s - 1)),   k = s_down / (1 - s_down)
         x_next = alpha_next * (x0 + k * noise) + s_noise * sqrt(sigma_next^2 - (alpha_next * k)^2) * z
 
-    eta = 0 is `Euler`; order 1. With any other eta the law of the samples is of weak order 1 where s_noise = 1. Where
-    that is 0, what a step takes away is not put back, and there is no order.
+    eta = 0 is `Euler`. Where s_noise is not 1, another amount of noise is put back than a step takes away, and the law
+    of the samples has no order.
+
+    No order; weak order 1; one call a step. With eta=0.0: order 1; one call a step.
 
     Args:
         eta: how far below, from 0 to 1 for all of the way.
@@ -80,7 +82,9 @@ class RescaledSDE(Solver):
                  0 outside t_from <= t <= t_to and in the step to sigma = 0
         y_next = y + (v - g * rho / (1 - t) * noise) * dt + sqrt(2 * g * dt) * z
 
-    The law of the samples is of weak order 1 where tsr_k = 1; otherwise it is another one on purpose.
+    Where tsr_k is not 1, the law of the samples is another one on purpose.
+
+    No order; weak order 1; one call a step. With tsr_k=2.0: no order; no weak order; one call a step.
 
     Args:
         noise_mode: "1/t" or "tan".

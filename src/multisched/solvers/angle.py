@@ -32,11 +32,11 @@ _NEAR = 1e-12, math.pi / 2 - 1e-6  # angles between which log k is taken, as it 
 
 @dataclass(frozen=True)
 class AngleAdams(Solver):
-    """One call a step. Order min(predictor, 2), since the first step of a run has one value; with a corrector
-    min(predictor + 1, corrector, 3), since its correction has two. Damping and even weights cost none: on trained
-    networks they lower the error of runs of 5 to 15 steps. Damping 0.25 to 1 is best without guidance and 0.25 to 2 at
+    """Adams on F, which is -v of arXiv 2202.00512 at d = 1. Order min(predictor, 2), as the first step has one value;
+    with a corrector min(predictor + 1, corrector, 3), as its correction has two. Damping and even weights cost none: on
+    trained networks they lower the error of 5 to 15 steps. Damping 0.25 to 1 is best without guidance, and 0.25 to 2 at
     guidance 3. Above 5, and in short guided runs, no corrector is. In longer runs on flow and EDM models, and on exact
-    models, exact weights without damping are better.
+    models, exact weights without damping are. Order 3; one call a step. With corrector=0: order 2; one call a step.
 
     Args:
         predictor: values of F that the predictor's polynomial goes through, 1 to 4.

@@ -24,8 +24,10 @@ class BDIA(Solver):
         inverse = recipe.plan_over(plan.grid.mirrored(), history=1)
         state   = inverse.resume(recipe.solver.turned(state))
 
-    and likewise from there, with `plan.grid`. One call a step. Order 2 with gamma = 1, on grids whose steps change
-    little from one to the next; else 1. Rounding errors of an inverse run grow by 1 / gamma a step.
+    and likewise from there, with `plan.grid`. Order 2 is that of grids whose steps change little from one to the next.
+    Rounding errors of an inverse run grow by 1 / gamma a step.
+
+    Order 2; one call a step. With gamma=0.9: order 1; one call a step.
 
     Args:
         gamma: how much of the step before is corrected, in [0, 1]; 0 for `Euler`, which has no inverse.

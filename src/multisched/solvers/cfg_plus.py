@@ -36,8 +36,10 @@ class CFGPlusPlus(Solver):
     sigma = 0 are those of "x0". For `Euler` and `DDIM` "end" is the same as "x0", while "start" guides less by the
     factor alpha * sigma_next / (alpha_next * sigma).
 
-    The steps follow no probability flow, so the order is 0. Neither do the samples of a stochastic solver have the law
-    of the data.
+    The steps follow no probability flow. Neither do the samples of a stochastic solver have the law of the data. The
+    calls are the solver's, by default those of `Euler`.
+
+    No order; one call a step.
 
     Args:
         solver: of one output.

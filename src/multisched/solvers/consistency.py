@@ -21,6 +21,8 @@ class PingPong(Solver):
     with the model of such a flow the law of the samples does not converge: half of the variance is lost, however many
     the steps are. With the model's own noise in place of z it is `Euler`.
 
+    No order; no weak order; one call a step.
+
     Example:
         >>> plan = ms.FlowMatchPingPong().plan(4)
         >>> [plan.needs_noise(row) for row in range(4)]
@@ -42,7 +44,9 @@ class LCM(PingPong):
         x_next = alpha_next * f + sigma_next * z,   z ~ N(0, I)
         c_skip = 1 / (4 s^2 + 1),   c_out = 2 s / sqrt(4 s^2 + 1),   s = timestep_scaling * t
 
-    `PingPong` as timestep_scaling grows.
+    `PingPong` as timestep_scaling grows. Exact for a consistency model, and as `PingPong` of no order otherwise.
+
+    No order; no weak order; one call a step.
 
     Args:
         timestep_scaling: what the timestep is multiplied with in c_skip and c_out.
@@ -78,7 +82,9 @@ class Consistency(PingPong):
         c_skip = d^2 / ((k - m)^2 + d^2),   c_out = (k - m) * d / sqrt(k^2 + d^2)
 
     Written with x0, which would be f if m were 0: f = (1 - m / k) * x0 + (c_skip - (1 - m / k) * c_0) * x / alpha with
-    c_0 = d^2 / (k^2 + d^2). `PingPong` at m = 0.
+    c_0 = d^2 / (k^2 + d^2). `PingPong` at m = 0. Exact for a consistency model; as `PingPong` of no order otherwise.
+
+    No order; no weak order; one call a step.
 
     Args:
         sigma_min: the level m at which the function is the identity.
@@ -130,7 +136,7 @@ class TCD(Euler):
         x_s    = alpha_s * x0 + sigma_s * noise
         x_next = renoise(x_s)
 
-    With the model of a probability flow the law of the samples is of weak order 1.
+    Order 1; weak order 1; one call a step.
 
     Example:
         >>> plan = ms.TCD().plan(4)

@@ -11,13 +11,14 @@ from multisched.values import check_options, namespace
 
 @dataclass(frozen=True)
 class DDIM(Solver):
-    """Denoising diffusion implicit models (Song et al. 2020, arXiv 2010.02502, eq. 12 and 16); order 1,
-    and where eta > 0 the law of the samples is of weak order 1.
+    """Denoising diffusion implicit models (Song et al. 2020, arXiv 2010.02502, eq. 12 and 16).
 
         s      = eta * sigma_next / sigma * sqrt(sigma^2 - (alpha * sigma_next / alpha_next)^2)
         x_next = alpha_next * x0 + sqrt(sigma_next^2 - s^2) * noise + s_noise * s * z,   z ~ N(0, I)
 
     eta = 0 is `Euler`; eta = 1 is DDPM with the smaller posterior variance (Ho et al. 2020, arXiv 2006.11239, eq. 7).
+
+    Order 1; one call a step. With eta=1.0: order 1; weak order 1; one call a step.
 
     Args:
         eta: share of the posterior's standard deviation that is drawn anew, in [0, 1].
@@ -45,7 +46,7 @@ class DDIM(Solver):
 
     @property
     def weak_order(self) -> int:
-        return 1
+        return int(self.s_noise == 1 or not self.draws)
 
     @property
     def draws(self) -> int:
@@ -70,6 +71,8 @@ class RePaint(DDIM):
     Where the step after this begins at a noisier level (alpha_up, sigma_up), x_next is then noised up to it:
 
         x_up = a * x_next + sqrt(sigma_up^2 - (a * sigma_next)^2) * z',   a = alpha_up / alpha_next
+
+    No order; no weak order; one call a step.
 
     Example:
         >>> plan = ms.RePaint().plan(10)

@@ -26,8 +26,10 @@ class DDPM(Solver):
         learned_range                  between those two, see `transforms.LearnedVariance`
         learned                        the second half of the model's output
 
-    The last step of a run draws nothing. The law of the samples is of weak order 1, whatever the variance; of a learned
-    one nothing is stated.
+    The last step of a run draws nothing. The variance does not change the order of the law; of a learned one nothing is
+    known.
+
+    No order; weak order 1; one call a step. With variance_type="learned": no order; no weak order; one call a step.
 
     Args:
         variance_type: which of these variances the noise has.

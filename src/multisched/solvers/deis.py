@@ -22,6 +22,8 @@ class DEIS(Solver):
     The first step of a run has one value, and so has the step to sigma = 0: both are `Euler`'s. Order min(most, 2).
     `ExponentialAdams` has the polynomial in log(alpha / sigma).
 
+    Order 2; one call a step. With most=1: order 1; one call a step.
+
     Args:
         most: values that p goes through, 1 to 4.
         beta_d: how fast the rate of the process grows with t. The numbers of a process give no other order, and need

@@ -20,6 +20,8 @@ class DPMFast(DPMSinglestep):
     by the rule "heun". It is of order 3 where the calls of a group stand at 0, 1/3 and 2/3 of it in lam, as `ratios`
     places them, and groups of three fill the run; otherwise of order 2.
 
+    Order 2; one call a step. With algorithm_type="sde-dpmsolver++": no order; weak order 2; one call a step.
+
     Takes the options of `DPMSinglestep`.
 
     Example:

@@ -21,6 +21,9 @@ class DPMMultistep(DPM):
     reach order 3) is 1.2 times nearer than all of it. The SDE algorithms follow no probability flow: the law of
     their samples is of weak order min(solver_order, 2).
 
+    Order 2; one call a step. With solver_order=3: order 2; one call a step. With algorithm_type="sde-dpmsolver++": no
+    order; weak order 2; one call a step.
+
     Takes the options of `DPM`; lower_order_final acts in runs of fewer than 15 steps.
 
     Args:

@@ -25,6 +25,8 @@ class DPMMultistepSDE(Solver):
 
     Order min(most, 2) where eta = 0. Else the law of the samples is of weak order min(most, 2).
 
+    No order; weak order 2; one call a step. With eta=0.0: order 2; one call a step.
+
     Args:
         most: estimates that a step uses, 1 to 3.
         eta: amount of noise; 0 for the probability flow, 1 for the SDE of the paper.

@@ -30,6 +30,9 @@ class DPMSinglestep(DPM):
 
         noise_k = decay * noise_(k - 1) + std * z_k,   decay and std of the way from grid point k - 1 to k
 
+    Order 2; one call a step. With solver_order=3: order 3; one call a step. With algorithm_type="sde-dpmsolver++": no
+    order; weak order 2; one call a step.
+
     Takes the options of `DPM`.
 
     Example:

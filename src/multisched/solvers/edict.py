@@ -23,13 +23,15 @@ class EDICT(Solver):
         y' = gain * y + E(x') - gain * x'
         x, y = p * x' + (1 - p) * y', p * y' + (1 - p) * x        between two steps
 
-    Two calls a step; order 1. Both samples begin alike. At the end `state.sample` is one of them, and the memory holds
-    the other's difference from it. They are not mixed after the last step, so that the inverse run begins at them:
+    Both samples begin alike. At the end `state.sample` is one of them, and the memory holds the other's difference from
+    it. They are not mixed after the last step, so that the inverse run begins at them:
 
         inverse = recipe.plan_over(plan.grid.mirrored())
         state   = inverse.resume(recipe.solver.turned(state))
 
     and likewise from there, with `plan.grid`. An image begins an inverse run as `inverse.start(image)`.
+
+    Order 1; two calls a step.
 
     Args:
         p: share of itself that a sample keeps where the two are mixed, in (0, 1].

@@ -30,6 +30,8 @@ class ERSDE(Solver):
 
     Order min(most, 2) for the probability flow. Otherwise the law of the samples is of weak order min(most, 2).
 
+    No order; weak order 2; one call a step. With phi="ode": order 2; one call a step.
+
     Args:
         most: estimates that a step uses, 1 to 3.
         phi: "er_sde" or "ode".

@@ -25,10 +25,11 @@ ORDERS = 10  # values of the model that a step uses at most; published methods u
 
 @dataclass(frozen=True)
 class ExponentialAdams(Solver):
-    """Predictor and corrector. Order min(predictor, 2), since the first step of a run has one value; with a corrector
-    min(predictor + 1, corrector, 3), since its correction has two, and at most 2 where the last step has but one. With
-    noise the law of the samples is of weak order min(predictor + 1, corrector, 2), or min(predictor, 2) without a
-    corrector.
+    """Predictor and corrector, as in UniPC (arXiv 2302.04867). Order min(predictor, 2), since the first step of a run
+    has one value; with a corrector min(predictor + 1, corrector, 3), since its correction has two, and at most 2 where
+    the last step has but one. With noise the weak order is min(predictor + 1, corrector, 2), or min(predictor, 2)
+    without a corrector. With data=True, predictor=2, corrector=3: order 2; one call a step. With data=True,
+    predictor=2, tau=1.0: no order; weak order 2; one call a step.
 
     Args:
         data: whether p goes through values of x0.

@@ -81,6 +81,9 @@ class ExponentialRK(Solver):
 
     Order 2 or 3 where eta = 0. Otherwise the law of the samples is of weak order 2.
 
+    Order 2; two calls a step. With method="res_3s": order 3; three calls a step. With eta=1.0: no order; weak order 2;
+    two calls a step.
+
     Args:
         method: "res_2s", "res_3s", "seeds_2", "seeds_3", "heun" or "heun_phi_1".
         eta: amount of noise; 0 for the probability flow.

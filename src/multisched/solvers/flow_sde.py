@@ -34,6 +34,9 @@ class FlowSDE(Solver):
     samples is of weak order 1, but with "flow_cps" it does not converge: at noise_level = 0.7 the variance of Gaussian
     data comes out some 30 % too small, however many the steps. Flow-GRPO takes `log_prob(..., reduce="mean")`.
 
+    No order; weak order 1; one call a step. With rule="flow_cps": no order; no weak order; one call a step. With
+    noise_level=0.0: order 1; one call a step.
+
     Args:
         rule: "flow_grpo", "dance_grpo" or "flow_cps".
         noise_level: amount of noise; the papers take 0.7 and 0.3. With "flow_cps" at most 1.

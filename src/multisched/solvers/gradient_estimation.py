@@ -11,7 +11,7 @@ from multisched.values import check_options, namespace
 
 @dataclass(frozen=True)
 class GradientEstimation(Solver):
-    """Gradient estimation (Permenter and Yuan 2023, arXiv 2306.04848, section 5); order 1.
+    """Gradient estimation (Permenter and Yuan 2023, arXiv 2306.04848, section 5).
 
         mean   = gamma * noise + (1 - gamma) * noise_before
         x_next = alpha_next / alpha * x + (sigma_next - alpha_next / alpha * sigma) * mean
@@ -19,6 +19,8 @@ class GradientEstimation(Solver):
     The first step and one to sigma = 0 are `Euler`'s. With gamma = 1 all of them are; with gamma = 3/2 it is `Adams` of
     two calls with "even" weights. It is meant for few calls: on Gaussian data its error at 5 to 10 calls is half of
     Euler's and less.
+
+    Order 1; one call a step.
 
     Args:
         gamma: how much of the noise is the last call's; 2 in the paper.

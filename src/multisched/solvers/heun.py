@@ -16,15 +16,16 @@ from multisched.values import namespace
 
 @dataclass(frozen=True)
 class Heun(Churn):
-    """Heun's second-order method (Karras et al. 2022, arXiv 2206.00364, algorithms 1 and 2); order 2, and with churn
-    the law of its samples is of weak order 2.
+    """Heun's second-order method (Karras et al. 2022, arXiv 2206.00364, algorithms 1 and 2).
 
         d(x0, noise) = (alpha_next - alpha) * x0 + (sigma_next - sigma) * noise      what one Euler step adds
         call 1:  x_next = x + d1
         call 2:  x_next = x + (d1 + d2) / 2
 
     On the straight path d is (sigma_next - sigma) * velocity; no division by alpha or sigma, so it holds on any path.
-    The memory holds x and d1: the sample of call 2 is only what the model is evaluated on.
+    A step to sigma = 0 is one call. The memory holds x and d1: the sample of call 2 is what the model is evaluated on.
+
+    Order 2; two calls a step. With s_churn=4.0: order 2; weak order 2; two calls a step.
 
     Takes the options of `Churn`.
 

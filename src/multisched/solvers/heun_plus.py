@@ -15,7 +15,8 @@ from multisched.values import STEPS, namespace
 
 @dataclass(frozen=True)
 class HeunPlus(Solver):
-    """Heun++, as ComfyUI has it under the name "heunpp2", on dy/dk = noise of y = x / alpha in k = sigma / alpha.
+    """Heun++, which Carzit's sd-webui-samplers-scheduler brought and ComfyUI has under the name "heunpp2". It goes by
+    dy/dk = noise of y = x / alpha in k = sigma / alpha (Karras et al. 2022, arXiv 2206.00364, eq. 1).
 
         call 1, at k:         e_1
         call 2, at k_next:    e_2,   of y_2 = y + (k_next - k) * e_1
@@ -24,7 +25,9 @@ class HeunPlus(Solver):
         w_2, w_3 = k_next / (3 k_first), k_after / (3 k_first)
 
     The last step but one has two calls, with w_2 = k_next / (2 k_first); the last has one. k_first is where the run
-    begins. The weights are no quadrature, so the order is 1. `Heun` has order 2 with fewer calls.
+    begins. The weights are no quadrature: `Heun` has a higher order with fewer calls.
+
+    Order 1; three calls a step.
 
     Raises:
         ScheduleError: if the steps of the grid do not join.

@@ -17,13 +17,15 @@ _WEIGHTS = 5_000_000  # of substeps of a run, on their parts of the output, at m
 @dataclass(frozen=True)
 class PiFlow(Solver):
     """A rollout of the DX policy of Chen et al. 2025 (pi-Flow, arXiv 2510.14974): the model gives x0 at `n_grid` times
-    of its step, and Euler substeps are taken on x0 interpolated linearly between them; order 1.
+    of its step, and Euler substeps are taken on x0 interpolated linearly between them.
 
         s_m    share of noise at substep m = 0..M, even in the raw time r of s = shift * r / (1 + (shift - 1) * r)
         w_mj   weight of x0_j there, those of the step's end (j = 0) to its start, even in r
         x_next = s_M / s_0 * x + sum over m, j of  s_M / s_(m + 1) * (1 - s_(m + 1) / s_m) * w_mj * x0_j
 
     which is one step of `Euler` with a weighted mean of the x0_j.
+
+    Order 1; one call a step.
 
     Args:
         n_grid: parts of the model's output.

@@ -26,6 +26,8 @@ class RESMultistep(Solver):
 
     Order 2 where eta = 0. Otherwise the law of the samples is of weak order 2.
 
+    Order 2; one call a step. With eta=1.0: no order; weak order 2; one call a step.
+
     Args:
         eta: share of the noise that is drawn anew, from 0 to 1.
         s_noise: scale of the noise.

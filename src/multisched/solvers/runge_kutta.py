@@ -13,14 +13,16 @@ from multisched.values import namespace
 
 @dataclass(frozen=True)
 class RungeKutta(Solver):
-    """The classical method of fourth order (Kutta 1901), four calls a step, on dy/dk = noise of y = x / alpha in
-    k = sigma / alpha (Karras et al. 2022, arXiv 2206.00364, eq. 1); order 4.
+    """The classical method of fourth order (Kutta 1901) on dy/dk = noise of y = x / alpha in k = sigma / alpha
+    (Karras et al. 2022, arXiv 2206.00364, eq. 1).
 
         call 1, at k, 2 and 3, at (k + k_next) / 2, and 4, at k_next:   y + (k_next - k) * (0, e_1 / 2, e_2 / 2, e_3)
         y_next = y + (k_next - k) * (e_1 + 2 e_2 + 2 e_3 + e_4) / 6
 
     A step from alpha = 0 or to sigma = 0 is one call, `Euler`'s. Flow models have it in their own time with
     `Straightened(RungeKutta())`.
+
+    Order 4; four calls a step.
 
     Raises:
         ScheduleError: if the grid is not NumPy's.

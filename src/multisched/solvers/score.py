@@ -27,8 +27,9 @@ class PredictorCorrector(Solver):
     The norms are those of each sample, or with norms = "batch" their means over the batch, as the paper's code has them
     (samples then depend on their batch mates). score = -noise / sigma. The second line, "reverse diffusion", is `DDPM`
     with the variance "fixed_large"; the last step adds no noise. The model is to predict the score for the corrections.
-    Without corrections the law of the samples is of weak order 1. With them it does not converge, for their size does
-    not fall with the steps.
+    With corrections the law of the samples does not converge, for their size does not fall with the steps.
+
+    No order; no weak order; two calls a step. With correct_steps=0: no order; weak order 1; one call a step.
 
     Args:
         snr: the ratio of noise to score that sizes the corrections.
@@ -89,9 +90,11 @@ class PredictorCorrector(Solver):
 @dataclass(frozen=True)
 class EulerMaruyama(Solver):
     """Euler and Maruyama's method for the reverse process of `paths.LinearVP` (Song et al. 2020, arXiv 2011.13456,
-    eq. 6 and 11), in n steps of 1 / n; the last one adds no noise. The law of the samples is of weak order 1.
+    eq. 6 and 11), in n steps of 1 / n; the last one adds no noise.
 
         x_next = x + (x / 2 + score) * beta / n + sqrt(beta / n) * z,   beta = beta_min + t * (beta_max - beta_min)
+
+    No order; weak order 1; one call a step.
 
     Args:
         beta_min: the rate at t = 0.

@@ -32,6 +32,8 @@ class Started(Solver):
     UniPC of four values and a corrector after 2 steps of `RungeKutta`. This is for long and exact runs: below 50 calls
     the calls are mostly better spent on more steps.
 
+    The calls are the solver's, but for those of the first steps. Order 3; one call a step.
+
     Args:
         solver: a deterministic solver of one model call a step that begins with fewer values than it has later.
         start: the method of the first steps, deterministic.

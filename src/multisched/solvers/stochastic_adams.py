@@ -30,6 +30,9 @@ class StochasticAdams(Solver):
     Order min(predictor + 1, corrector, 3) where tau = 0. Otherwise the law of the samples is of weak order
     min(predictor + 1, corrector, 2).
 
+    No order; weak order 2; two calls a step. With calls=1: no order; weak order 2; one call a step. With tau=0.0: order
+    3; two calls a step.
+
     Args:
         predictor: values that the prediction goes through, at most.
         corrector: those of the correction.

@@ -23,7 +23,10 @@ class Straightened(Solver):
 
     The solver sees the sample y at the level alpha = 1, sigma = s, with the noise v: it follows dy/ds = v (Lipman et
     al. 2022, arXiv 2210.02747, eq. 23). This is how ComfyUI runs the samplers of k-diffusion on flow models. Here s is
-    finite at pure noise, so that the first step of a run is like the others. The order is the solver's.
+    finite at pure noise, so that the first step of a run is like the others. The order and the calls are the
+    solver's, by default those of `Midpoint`.
+
+    Order 2; two calls a step.
 
     Args:
         solver: a deterministic solver of one output.

@@ -212,7 +212,7 @@ class Stepper(Value, ABC):
             compile: take the step by a function that the array library has compiled, one for all plans of a layout.
             out: a state that is no longer needed, whose memory may be used again. NumPy and torch write to its arrays,
                 which must not be those of `state`; JAX, with compile=True, takes `state` itself. (Other large
-                arrays are fastest where glibc keeps memory: MALLOC_MMAP_THRESHOLD_ and MALLOC_TRIM_THRESHOLD_.)
+                arrays are fastest where glibc keeps memory: `MALLOC_MMAP_THRESHOLD_`, `MALLOC_TRIM_THRESHOLD_`.)
 
         Returns:
             A new state, in the dtype of the given one.

@@ -54,6 +54,14 @@ class RecipeScheduler(Steps, SchedulerMixin, ConfigMixin):  # type: ignore[misc]
 
     Raises:
         ScheduleError: if there is no such sampler.
+
+    Example:
+        >>> from diffusers import FlowMatchEulerDiscreteScheduler
+        >>> theirs = FlowMatchEulerDiscreteScheduler(shift=3.0)
+        >>> scheduler = RecipeScheduler("res_multistep", like=theirs, spacing="simple")
+        >>> scheduler.set_timesteps(4)
+        >>> scheduler.timesteps.tolist()
+        [1000.0, 900.0, 750.0, 500.0]
     """
 
     _peer = "RecipeScheduler"
@@ -283,6 +291,12 @@ def patch(pipe: Any, sampler: Any = None, **options: Any) -> Any:
 
     Raises:
         ScheduleError: if there is no such sampler, or the pipeline has no scheduler.
+
+    Example:
+        >>> import diffusers
+        >>> pipe = diffusers.DDPMPipeline(unet=None, scheduler=diffusers.DDPMScheduler())
+        >>> patch(pipe, "dpmpp_2m") is pipe.scheduler, type(pipe.scheduler).__name__
+        (True, 'DDPMScheduler')
     """
     theirs = getattr(pipe, "scheduler", None)
     if theirs is None or not hasattr(theirs, "config"):
