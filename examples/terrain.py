@@ -49,12 +49,10 @@ def main() -> None:
     again = editing.inpaint(terrain, RECIPE.plan(sigmas=[80, 40, 20]), other, one, edge, rng=3)
     for name, found in (("one call", one), ("three calls", three), ("the right half kept", again)):
         slope, apart = np.abs(np.diff(found, axis=-1)).mean(), np.abs(found - one).mean(axis=(0, 1, 2))
-        print(
-            f"{name:20} slope {slope:.4f}, from the first: left {apart[:56].mean():.4f} right {apart[72:].mean():.4f}"
-        )
-    picture = pictures.grid(np.concatenate([one, three, again]), columns=4)
+        left, right = apart[:56].mean(), apart[72:].mean()
+        print(f"{name:20} slope {slope:.4f}, from the first: left {left:.4f} right {right:.4f}")
     if len(sys.argv) > 1:
-        picture.save(sys.argv[1])
+        pictures.grid(np.concatenate([one, three, again]), columns=4).save(sys.argv[1])
 
 
 if __name__ == "__main__":

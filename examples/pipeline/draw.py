@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 
 import multisched as ms
-from multisched import digits, pictures
+from multisched import digits, editing, pictures
 
 STRENGTH, COUNT = 0.7, 10  # of img2img; pictures of each kind
 
@@ -23,20 +23,6 @@ def recipe_of(name, steps, guidance):
     return ms.sampler(name, like=digits.RECIPE, **more)
 
 
-def inpainted(model, plan, noise, image, known, rng=0):
-    """Pictures that agree with `image` where `known` is 1. After each step of the solver what is known there takes the
-    place of the sample, noised to the level that the step ends at (arXiv 2201.09865, eq. 8)."""
-    state, source, step = plan.start(noise), ms.noise.source(rng), 0
-    for row in range(len(plan)):
-        output = model(plan.model_input(state), plan.timestep(state))
-        state = plan.step(state, output, ms.noise.draw_row(source, plan, row, state.sample))
-        if row + 1 == len(plan) or plan.stages[row + 1] == 0:
-            step += 1
-            given = plan.add_noise(image, noise, step)
-            state = state._replace(sample=known * given + (1 - known) * state.sample)
-    return state.sample
-
-
 def draw(backend, sampler="auto", guidance=2.0, steps=12, seed=0, count=COUNT):
     """3s; 8s from them; and 8s that share their right halves."""
     net, recipe = digits.load(backend), recipe_of(sampler, steps, guidance)
@@ -45,7 +31,7 @@ def draw(backend, sampler="auto", guidance=2.0, steps=12, seed=0, count=COUNT):
     drawn = ms.sample(threes, recipe.plan(steps), noise, rng=seed)
     changed = ms.sample(eights, recipe.plan(steps, strength=STRENGTH), other, rng=seed, x0=drawn)
     known = backend.asarray(np.broadcast_to(np.arange(8) >= 4, (1, 1, 8, 8)), "float32")
-    completed = inpainted(eights, recipe.plan(steps), other, drawn, known, rng=seed)
+    completed = editing.inpaint(eights, recipe.plan(steps), other, drawn, known, rng=seed)
     return drawn, changed, completed
 
 

@@ -54,7 +54,9 @@ def exact_sample(model: Callable[[B, Any], B], plan: Any, start: Any) -> Pair:
 
     Args:
         model: model(x, t) -> output, as of `ms.sample`; the same input must give the same output, to the bit. It may be
-            compiled. The sums are not: a compiler that fuses products and sums loses the low parts.
+            compiled. The sums are not: a compiler that fuses products and sums loses the low parts. Under `jax.jit`
+            (x86, float32, 20 steps of BDIA(0.9), tanh model) 706 of 1024 elements came back wrong, by up to 2.4e-7;
+            none did outside it.
         plan: of the run to the data, whose solver is BDIA (also inside Straightened) or EDICT.
         start: noise (samples, ...), or the `Pair` of `exact_invert`. Half precision is kept in float32.
 
