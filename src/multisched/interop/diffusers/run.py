@@ -25,7 +25,7 @@ class Run:
         first: the row that the run began at.
         memory: the solver's registers; None before the first step.
         row: the row after the last step, where timesteps are looked up.
-        quick: whether a step has nothing to draw, show or look up.
+        quick: whether a step has nothing to show or look up.
         draws: draws of noise of a row.
         reads: what the plan is given of a model's output, a function of that and the sample; None for all of it.
         traced: the run as steps inside torch.compile go through it.

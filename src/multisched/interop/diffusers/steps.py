@@ -21,7 +21,7 @@ from multisched.interop.diffusers.traced import Traced
 from multisched.schedulers import Recipe
 from multisched.table.plan import Plan
 from multisched.table.state import State
-from multisched.variants import STEP_OPTIONS, Variants
+from multisched.variants import STEP_OPTIONS, Variants, plan_of
 
 
 class Steps:
@@ -74,7 +74,7 @@ class Steps:
         self._run = self._run_of(recipe, None if lists.keys() - {"mu"} else num_inference_steps, lists)
 
     def _run_of(self, recipe: Recipe, n: int | None, lists: dict[str, Any]) -> Run:
-        plan = recipe.plan(n, **lists)
+        plan = plan_of(recipe, n, lists)
         plan.warm()
         told = {round(t): row for row, t in reversed([*enumerate(plan.timesteps)])}
         times = self.__dict__.get("timesteps")
@@ -88,7 +88,7 @@ class Steps:
         run.looked = self._peer in manners.BY_TIME or (run.memory == () and not any(plan.stages))
         counted = self._peer not in manners.BY_TIME and not self._cuts
         run.shows = manners.HISTORY & self.__dict__.keys()
-        run.quick = counted and not (run.shows or run.draws or run.reads or plan.inputs)
+        run.quick = counted and not (run.shows or run.reads or plan.inputs)
         run.traced = Traced(plan, torch.tensor(0)).like(self._run and self._run.traced)
         return run
 
@@ -158,14 +158,23 @@ class Steps:
         self._keep(run, plan, after)
         return self._given(plan, state, model_output, after, return_dict)
 
-    def _quick(self, run: Run, output: torch.Tensor, timestep: Any, sample: torch.Tensor, return_dict: bool) -> Any:
-        """`_step` of what draws nothing and shows no history, with as little around the sums as there can be."""
+    def _quick(
+        self,
+        run: Run,
+        output: torch.Tensor,
+        timestep: Any,
+        sample: torch.Tensor,
+        generator: Any = None,
+        return_dict: bool = True,
+    ) -> Any:
+        """`_step` of what shows no history, with as little around the sums as there can be."""
         row, memory = self._step_index, run.memory
         if row is None or memory is None or type(timestep) is not torch.Tensor or not timestep.is_floating_point():
-            return self._step(output, timestep, sample, return_dict=return_dict)
+            return self._step(output, timestep, sample, generator, return_dict)
         plan = run.plan if run.first == 0 else run.variants.running(run.recipe, run.first)
         state = State(sample, memory, row - run.first)
-        after = plan.step(state, output)
+        noise = drawing.draws(self, plan, state.index, output, generator, None, 1) if run.draws else None
+        after = plan.step(state, output, noise)
         run.memory, self._step_index = after.memory, row + 1
         return self._given(plan, state, output, after, return_dict)
 
