@@ -24,7 +24,10 @@ def draws(
         return (_brownian(scheduler, plan, row, output, generator),)
     dtype = torch.float32 if scheduler._peer in manners.FLOAT32_NOISE else output.dtype
     for _ in range(times):
-        draw = randn_tensor(output.shape, generator=generator, device=output.device, dtype=dtype)
+        if generator is None:
+            draw = torch.randn(output.shape, device=output.device, dtype=dtype)
+        else:
+            draw = randn_tensor(output.shape, generator=generator, device=output.device, dtype=dtype)
     return (draw,) * plan.noise_draws if needed else None
 
 

@@ -16,7 +16,7 @@ from diffusers.utils import BaseOutput
 
 from multisched.errors import ScheduleError
 from multisched.interop.diffusers import drawing, from_diffusers, history, manners
-from multisched.interop.diffusers.run import Run, host, listed, moves, row_between, with_options
+from multisched.interop.diffusers.run import Run, host, listed, moves, plan_between, with_options
 from multisched.interop.diffusers.traced import Traced
 from multisched.schedulers import Recipe
 from multisched.table.plan import Plan
@@ -90,7 +90,18 @@ class Steps:
         run.shows = manners.HISTORY & self.__dict__.keys()
         run.quick = counted and not (run.shows or run.reads or plan.inputs)
         run.traced = Traced(plan, torch.tensor(0)).like(self._run and self._run.traced)
+        if self._peer == "UnCLIPScheduler":
+            run.below = self._run_below(run)
         return run
+
+    def _run_below(self, run: Run) -> Run:
+        """The run whose rows lead to the training timestep below."""
+        t = np.asarray(run.plan.timesteps)
+        plan = plan_between(run.recipe, run.plan, np.unique([t, t - 1])[::-1])
+        plan.warm()
+        told = {round(t): row for row, t in enumerate(plan.timesteps)}
+        traced = Traced(plan, torch.tensor(0)).like(self._run and self._run.below.traced)
+        return Run(run.recipe, run.variants, plan, told, torch.tensor(plan.timesteps), traced=traced)
 
     def _running(self, **asked: Any) -> bool:
         """Whether there is a plan of what was asked, the training schedule if nothing was. A configuration that makes
@@ -186,7 +197,8 @@ class Steps:
         wanted = {name: value for name, value in options.items() if name in STEP_OPTIONS}
         if any(value != getattr(run.recipe, name, value) for name, value in wanted.items()):
             raise ScheduleError(f"inside torch.compile a step of {self._peer} has the options of its configuration.")
-        row = (run.times.to(timestep.device) - timestep.reshape(-1)[0]).abs().argmin() if run.looked else None
+        looked, run = run.looked, run.below if run.below and options.get("prev_timestep") is None else run
+        row = (run.times.to(timestep.device) - timestep.reshape(-1)[0]).abs().argmin() if looked else None
         state, after = run.traced.step(row, sample, output, noise, options)
         return self._given(run.traced.plan, state, output, after, return_dict)
 
@@ -211,6 +223,8 @@ class Steps:
             row = self._looked_up(run, timestep, options.get("prev_timestep"))
             if row is None:
                 return self._alone(run, recipe, timestep, options), 0
+            if run.below is not None and options.get("prev_timestep") is None:
+                return run.below.plan, run.below.told[round(run.plan.timesteps[row])]
             first = row if options.get("old_pred_original_sample", run) is None else 0
             return run.variants.running(recipe, first), row - first
         if self._peer == "PNDMScheduler":
@@ -240,8 +254,8 @@ class Steps:
         """The row of a timestep, None if it is not in the schedule. Where loops over `timesteps` give a view of it, its
         place in memory tells, without waiting for a device."""
         if self._peer == "UnCLIPScheduler":  # which is told where each step ends
-            row, ends = run.told.get(int(timestep), len(run.plan)), run.plan.timesteps
-            return row if row + 1 < len(ends) and ends[row + 1] == before else None
+            row, ends = run.told.get(int(timestep)), run.plan.timesteps
+            return row if row is None or before is None or [*ends[row + 1 : row + 2]] == [before] else None
         due = run.row
         if self._peer == "DDPMWuerstchenScheduler":  # whose timesteps are shares, one per sample
             return int(np.abs(run.plan.timesteps - float(timestep.reshape(-1)[0])).argmin())
@@ -265,7 +279,7 @@ class Steps:
                 before = t - 1 if self._peer == "UnCLIPScheduler" else self._before(t)
         key = (recipe, float(timestep), float(before))
         if key not in run.alone:
-            run.alone[key] = row_between(recipe, run.plan, *key[1:])
+            run.alone[key] = plan_between(recipe, run.plan, key[1:])
         return run.alone[key]
 
     def _before(self, t: int) -> int:
