@@ -1,6 +1,7 @@
 """Our classes in place of diffusers' schedulers, inside torch.compile."""
 
 import inspect
+import itertools
 import warnings
 
 import pytest
@@ -55,7 +56,7 @@ def calls(name, scheduler):
     scheduler.set_timesteps(50)
     if name == "KarrasVeScheduler":
         levels = [scheduler.schedule[t] for t in scheduler.timesteps] + [torch.tensor(0.0)]
-        return [(a, b) for a, b in zip(levels, levels[1:], strict=False)]
+        return [*itertools.pairwise(levels)]
     return [(t * torch.ones(1),) for t in scheduler.timesteps]
 
 

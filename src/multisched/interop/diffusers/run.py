@@ -9,6 +9,7 @@ import numpy as np
 import torch
 
 from multisched.grid import Grid
+from multisched.interop.diffusers.traced import Traced
 from multisched.schedulers import Recipe
 from multisched.table.plan import Plan
 from multisched.variants import Variants
@@ -76,6 +77,20 @@ def plan_between(recipe: Recipe, plan: Plan, timesteps: Any) -> Plan:
     ends = plan.grid.next_alphas[-1], plan.grid.next_sigmas[-1]
     alpha, sigma = (np.where(times < 0, end, level) for end, level in zip(ends, levels, strict=True))
     return recipe.plan_over(Grid(times, alpha, sigma, total=len(times) - (times[-1] < 0)))
+
+
+def rows_of(plan: Plan) -> dict[int, int]:
+    """The first row of each timestep of a plan."""
+    return {round(t): row for row, t in reversed([*enumerate(plan.timesteps)])}
+
+
+def run_below(run: Run, last: Run | None) -> Run:
+    """The run from each timestep of a run to the training timestep below it, ready for the graphs of the last one."""
+    t = np.asarray(run.plan.timesteps)
+    plan = plan_between(run.recipe, run.plan, np.unique([t, t - 1])[::-1])
+    plan.warm()
+    traced = Traced(plan, torch.tensor(0)).like(last.below.traced if last else None)
+    return Run(run.recipe, run.variants, plan, rows_of(plan), torch.tensor(plan.timesteps), traced=traced)
 
 
 @functools.lru_cache(256)

@@ -16,7 +16,7 @@ from diffusers.utils import BaseOutput
 
 from multisched.errors import ScheduleError
 from multisched.interop.diffusers import drawing, from_diffusers, history, manners
-from multisched.interop.diffusers.run import Run, host, listed, moves, plan_between, with_options
+from multisched.interop.diffusers.run import Run, host, listed, moves, plan_between, rows_of, run_below, with_options
 from multisched.interop.diffusers.traced import Traced
 from multisched.schedulers import Recipe
 from multisched.table.plan import Plan
@@ -76,32 +76,21 @@ class Steps:
     def _run_of(self, recipe: Recipe, n: int | None, lists: dict[str, Any]) -> Run:
         plan = plan_of(recipe, n, lists)
         plan.warm()
-        told = {round(t): row for row, t in reversed([*enumerate(plan.timesteps)])}
         times = self.__dict__.get("timesteps")
         if times is None or len(times) != len(plan):
             times = torch.tensor(plan.timesteps)
-        run = Run(recipe, Variants(recipe, plan, n, lists), plan, told, times)
+        run = Run(recipe, Variants(recipe, plan, n, lists), plan, rows_of(plan), times)
         run.memory = () if len(plan.tableau.registers) == 1 else None
         learned = self._cuts and self._internal_dict.get("variance_type") in manners.LEARNED
         run.reads = manners.without_variance if learned else manners.PARTS.get(self._peer)
         run.draws = plan.noise_draws
         run.looked = self._peer in manners.BY_TIME or (run.memory == () and not any(plan.stages))
-        counted = self._peer not in manners.BY_TIME and not self._cuts
         run.shows = manners.HISTORY & self.__dict__.keys()
-        run.quick = counted and not (run.shows or run.reads or plan.inputs)
+        run.quick = not (self._peer in manners.BY_TIME or self._cuts or run.shows or run.reads or plan.inputs)
         run.traced = Traced(plan, torch.tensor(0)).like(self._run and self._run.traced)
         if self._peer == "UnCLIPScheduler":
-            run.below = self._run_below(run)
+            run.below = run_below(run, self._run)
         return run
-
-    def _run_below(self, run: Run) -> Run:
-        """The run whose rows lead to the training timestep below."""
-        t = np.asarray(run.plan.timesteps)
-        plan = plan_between(run.recipe, run.plan, np.unique([t, t - 1])[::-1])
-        plan.warm()
-        told = {round(t): row for row, t in enumerate(plan.timesteps)}
-        traced = Traced(plan, torch.tensor(0)).like(self._run and self._run.below.traced)
-        return Run(run.recipe, run.variants, plan, told, torch.tensor(plan.timesteps), traced=traced)
 
     def _running(self, **asked: Any) -> bool:
         """Whether there is a plan of what was asked, the training schedule if nothing was. A configuration that makes
@@ -170,13 +159,7 @@ class Steps:
         return self._given(plan, state, model_output, after, return_dict)
 
     def _quick(
-        self,
-        run: Run,
-        output: torch.Tensor,
-        timestep: Any,
-        sample: torch.Tensor,
-        generator: Any = None,
-        return_dict: bool = True,
+        self, run: Run, output: Any, timestep: Any, sample: Any, generator: Any = None, return_dict: bool = True
     ) -> Any:
         """`_step` of what shows no history, with as little around the sums as there can be."""
         row, memory = self._step_index, run.memory
