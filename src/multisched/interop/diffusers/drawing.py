@@ -1,5 +1,6 @@
 """The noise of a step, drawn where diffusers draws it, so that a generator of torch moves on alike."""
 
+import functools
 from typing import Any
 
 import torch
@@ -23,8 +24,9 @@ def draws(
     if scheduler._peer in manners.BROWNIAN:
         return (_brownian(scheduler, plan, row, output, generator),)
     dtype = torch.float32 if scheduler._peer in manners.FLOAT32_NOISE else output.dtype
+    make = torch.randn if generator is None else functools.partial(randn_tensor, generator=generator)
     for _ in range(times):
-        draw = randn_tensor(output.shape, generator=generator, device=output.device, dtype=dtype)
+        draw = make(output.shape, device=output.device, dtype=dtype)
     return (draw,) * plan.noise_draws if needed else None
 
 

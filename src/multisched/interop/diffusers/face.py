@@ -17,7 +17,7 @@ from diffusers.utils import BaseOutput
 from torch.compiler import is_compiling as compiling
 
 from multisched.interop.diffusers import PEERS
-from multisched.interop.diffusers.manners import AWAY, CUTS, GIVEN, UNLIKE
+from multisched.interop.diffusers.manners import AWAY, CUTS, GIVEN, QUICK, UNLIKE
 from multisched.interop.diffusers.steps import Steps
 
 
@@ -95,7 +95,7 @@ def _stepping(theirs: Any) -> Any:
     @functools.wraps(theirs.step)
     def step(self: Any, *args: Any, **kwargs: Any) -> Any:
         run = self._run
-        if run is not None and run.quick and len(args) == 3 and [*kwargs] == ["return_dict"] and not compiling():
+        if run is not None and run.quick and len(args) == 3 and kwargs.keys() <= QUICK and not compiling():
             return self._quick(run, *args, **kwargs)
         if len(args) > 3 or not plain:
             bound = signature.bind(self, *args, **kwargs)

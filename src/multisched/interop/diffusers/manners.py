@@ -65,6 +65,8 @@ AWAY = ("order", "per_token_timesteps")
 """Arguments of a step that change its order, or lead to levels that are not of the schedule; the step is then
 diffusers' own, as is that of a run of PNDM that begins in mid-schedule, where diffusers asks the model beside the
 levels of the sample."""
+QUICK = {"return_dict", "generator"}
+"""Arguments that a step by name may have and still be quick."""
 ONE_ORDER = (
     "{}.step takes one order= for a whole run; given {} after steps of order {}. "
     "Give it from the first step on, or call set_timesteps again."

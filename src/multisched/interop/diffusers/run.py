@@ -9,6 +9,7 @@ import numpy as np
 import torch
 
 from multisched.grid import Grid
+from multisched.interop.diffusers.traced import Traced
 from multisched.schedulers import Recipe
 from multisched.table.plan import Plan
 from multisched.variants import Variants
@@ -25,7 +26,7 @@ class Run:
         first: the row that the run began at.
         memory: the solver's registers; None before the first step.
         row: the row after the last step, where timesteps are looked up.
-        quick: whether a step has nothing to draw, show or look up.
+        quick: whether a step has nothing to show or look up.
         draws: draws of noise of a row.
         reads: what the plan is given of a model's output, a function of that and the sample; None for all of it.
         traced: the run as steps inside torch.compile go through it.
@@ -33,6 +34,7 @@ class Run:
         shows: the attributes of the scheduler that show its history.
         shown: what they had after the last step.
         alone: plans of a single row.
+        below: a run from each timestep to the training timestep below it; None for classes that take no such steps.
     """
 
     recipe: Recipe
@@ -51,6 +53,7 @@ class Run:
     shows: frozenset[str] = frozenset()
     shown: tuple[Any, ...] = ()
     alone: dict[Any, Plan] = field(default_factory=dict)
+    below: Any = None
 
     def __deepcopy__(self, memo: dict[int, Any]) -> "Run":
         kept = {name: copy.deepcopy(getattr(self, name), memo) for name in ("memory", "shown")}
@@ -67,12 +70,27 @@ def host(values: Any) -> np.ndarray:
     return np.asarray(values.detach().cpu() if isinstance(values, torch.Tensor) else values, dtype=np.float64)
 
 
-def row_between(recipe: Recipe, plan: Plan, t: float, before: float) -> Plan:
-    """One row from a timestep to another, up or down, or to the end of the schedule for one below 0."""
-    alpha, sigma = recipe.parts().path.levels(np.asarray([t, max(before, 0.0)]))
-    if before < 0:
-        alpha[1], sigma[1] = plan.grid.next_alphas[-1], plan.grid.next_sigmas[-1]
-    return recipe.plan_over(Grid([t, before], alpha, sigma, total=1 + (before >= 0)))
+def plan_between(recipe: Recipe, plan: Plan, timesteps: Any) -> Plan:
+    """Rows from each of these timesteps to the next, up or down; one below 0 is the end of the plan's schedule."""
+    times = np.asarray(timesteps, dtype=np.float64)
+    levels = recipe.parts().path.levels(np.maximum(times, 0.0))
+    ends = plan.grid.next_alphas[-1], plan.grid.next_sigmas[-1]
+    alpha, sigma = (np.where(times < 0, end, level) for end, level in zip(ends, levels, strict=True))
+    return recipe.plan_over(Grid(times, alpha, sigma, total=len(times) - (times[-1] < 0)))
+
+
+def rows_of(plan: Plan) -> dict[int, int]:
+    """The first row of each timestep of a plan."""
+    return {round(t): row for row, t in reversed([*enumerate(plan.timesteps)])}
+
+
+def run_below(run: Run, last: Run | None) -> Run:
+    """The run from each timestep of a run to the training timestep below it, ready for the graphs of the last one."""
+    t = np.asarray(run.plan.timesteps)
+    plan = plan_between(run.recipe, run.plan, np.unique([t, t - 1])[::-1])
+    plan.warm()
+    traced = Traced(plan, torch.tensor(0)).like(last.below.traced if last else None)
+    return Run(run.recipe, run.variants, plan, rows_of(plan), torch.tensor(plan.timesteps), traced=traced)
 
 
 @functools.lru_cache(256)

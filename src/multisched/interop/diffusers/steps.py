@@ -16,12 +16,12 @@ from diffusers.utils import BaseOutput
 
 from multisched.errors import ScheduleError
 from multisched.interop.diffusers import drawing, from_diffusers, history, manners
-from multisched.interop.diffusers.run import Run, host, listed, moves, row_between, with_options
+from multisched.interop.diffusers.run import Run, host, listed, moves, plan_between, rows_of, run_below, with_options
 from multisched.interop.diffusers.traced import Traced
 from multisched.schedulers import Recipe
 from multisched.table.plan import Plan
 from multisched.table.state import State
-from multisched.variants import STEP_OPTIONS, Variants
+from multisched.variants import STEP_OPTIONS, Variants, plan_of
 
 
 class Steps:
@@ -74,22 +74,22 @@ class Steps:
         self._run = self._run_of(recipe, None if lists.keys() - {"mu"} else num_inference_steps, lists)
 
     def _run_of(self, recipe: Recipe, n: int | None, lists: dict[str, Any]) -> Run:
-        plan = recipe.plan(n, **lists)
+        plan = plan_of(recipe, n, lists)
         plan.warm()
-        told = {round(t): row for row, t in reversed([*enumerate(plan.timesteps)])}
         times = self.__dict__.get("timesteps")
         if times is None or len(times) != len(plan):
             times = torch.tensor(plan.timesteps)
-        run = Run(recipe, Variants(recipe, plan, n, lists), plan, told, times)
+        run = Run(recipe, Variants(recipe, plan, n, lists), plan, rows_of(plan), times)
         run.memory = () if len(plan.tableau.registers) == 1 else None
         learned = self._cuts and self._internal_dict.get("variance_type") in manners.LEARNED
         run.reads = manners.without_variance if learned else manners.PARTS.get(self._peer)
         run.draws = plan.noise_draws
         run.looked = self._peer in manners.BY_TIME or (run.memory == () and not any(plan.stages))
-        counted = self._peer not in manners.BY_TIME and not self._cuts
         run.shows = manners.HISTORY & self.__dict__.keys()
-        run.quick = counted and not (run.shows or run.draws or run.reads or plan.inputs)
+        run.quick = not (self._peer in manners.BY_TIME or self._cuts or run.shows or run.reads or plan.inputs)
         run.traced = Traced(plan, torch.tensor(0)).like(self._run and self._run.traced)
+        if self._peer == "UnCLIPScheduler":
+            run.below = run_below(run, self._run)
         return run
 
     def _running(self, **asked: Any) -> bool:
@@ -158,14 +158,17 @@ class Steps:
         self._keep(run, plan, after)
         return self._given(plan, state, model_output, after, return_dict)
 
-    def _quick(self, run: Run, output: torch.Tensor, timestep: Any, sample: torch.Tensor, return_dict: bool) -> Any:
-        """`_step` of what draws nothing and shows no history, with as little around the sums as there can be."""
+    def _quick(
+        self, run: Run, output: Any, timestep: Any, sample: Any, generator: Any = None, return_dict: bool = True
+    ) -> Any:
+        """`_step` of what shows no history, with as little around the sums as there can be."""
         row, memory = self._step_index, run.memory
         if row is None or memory is None or type(timestep) is not torch.Tensor or not timestep.is_floating_point():
-            return self._step(output, timestep, sample, return_dict=return_dict)
+            return self._step(output, timestep, sample, generator, return_dict)
         plan = run.plan if run.first == 0 else run.variants.running(run.recipe, run.first)
         state = State(sample, memory, row - run.first)
-        after = plan.step(state, output)
+        noise = drawing.draws(self, plan, state.index, output, generator, None, 1) if run.draws else None
+        after = plan.step(state, output, noise)
         run.memory, self._step_index = after.memory, row + 1
         return self._given(plan, state, output, after, return_dict)
 
@@ -177,7 +180,8 @@ class Steps:
         wanted = {name: value for name, value in options.items() if name in STEP_OPTIONS}
         if any(value != getattr(run.recipe, name, value) for name, value in wanted.items()):
             raise ScheduleError(f"inside torch.compile a step of {self._peer} has the options of its configuration.")
-        row = (run.times.to(timestep.device) - timestep.reshape(-1)[0]).abs().argmin() if run.looked else None
+        looked, run = run.looked, run.below if run.below and options.get("prev_timestep") is None else run
+        row = (run.times.to(timestep.device) - timestep.reshape(-1)[0]).abs().argmin() if looked else None
         state, after = run.traced.step(row, sample, output, noise, options)
         return self._given(run.traced.plan, state, output, after, return_dict)
 
@@ -202,6 +206,8 @@ class Steps:
             row = self._looked_up(run, timestep, options.get("prev_timestep"))
             if row is None:
                 return self._alone(run, recipe, timestep, options), 0
+            if run.below is not None and options.get("prev_timestep") is None:
+                return run.below.plan, run.below.told[round(run.plan.timesteps[row])]
             first = row if options.get("old_pred_original_sample", run) is None else 0
             return run.variants.running(recipe, first), row - first
         if self._peer == "PNDMScheduler":
@@ -231,8 +237,8 @@ class Steps:
         """The row of a timestep, None if it is not in the schedule. Where loops over `timesteps` give a view of it, its
         place in memory tells, without waiting for a device."""
         if self._peer == "UnCLIPScheduler":  # which is told where each step ends
-            row, ends = run.told.get(int(timestep), len(run.plan)), run.plan.timesteps
-            return row if row + 1 < len(ends) and ends[row + 1] == before else None
+            row, ends = run.told.get(int(timestep)), run.plan.timesteps
+            return row if row is None or before is None or [*ends[row + 1 : row + 2]] == [before] else None
         due = run.row
         if self._peer == "DDPMWuerstchenScheduler":  # whose timesteps are shares, one per sample
             return int(np.abs(run.plan.timesteps - float(timestep.reshape(-1)[0])).argmin())
@@ -256,7 +262,7 @@ class Steps:
                 before = t - 1 if self._peer == "UnCLIPScheduler" else self._before(t)
         key = (recipe, float(timestep), float(before))
         if key not in run.alone:
-            run.alone[key] = row_between(recipe, run.plan, *key[1:])
+            run.alone[key] = plan_between(recipe, run.plan, key[1:])
         return run.alone[key]
 
     def _before(self, t: int) -> int:
