@@ -236,7 +236,7 @@ def test_a_recipe_in_flux_takes_its_own_spacing_for_the_list_of_the_pipeline():
     assert pipe.scheduler.timesteps.tolist() == pytest.approx(recipe.plan(6).timesteps.tolist())
 
 
-def test_bad_input_of_patch_is_refused():
+def test_bad_input_of_patch_is_refused(tmp_path):
     pipe, _ = built(pipelines.text_to_image, scheduler_of("DDIMScheduler", {}))
     with pytest.raises(ms.ScheduleError, match="the name of a sampler is one of"):
         patch(pipe, "dpmpp_2n")
@@ -249,7 +249,8 @@ def test_bad_input_of_patch_is_refused():
         patch(pipe, "euler")
     pipe.scheduler = scheduler_of("DDIMScheduler", {})
     with pytest.raises(ms.ScheduleError, match="has no configuration to save"):
-        as_scheduler(ms.sampler("angle-adams", like=ms.FlowMatchEuler())).save_pretrained("anywhere")
+        as_scheduler(ms.sampler("angle-adams", like=ms.FlowMatchEuler())).save_pretrained(tmp_path / "new")
+    assert not (tmp_path / "new").exists()
     assert type(pipe.scheduler) is diffusers.DDIMScheduler
 
 

@@ -221,17 +221,20 @@ class RecipeScheduler(Steps, SchedulerMixin, ConfigMixin):  # type: ignore[misc]
         """The same, as pipelines of flows call it."""
         return self.add_noise(sample, noise, timestep)
 
-    def to_json_string(self) -> str:
-        """The configuration of the class that this is saved as, with what makes this sampler again."""
-        if self._saved_as is None:
+    def save_config(self, *args: Any, **kwargs: Any) -> None:
+        if self._saved_as is None:  # before a folder is made
             raise ScheduleError(
                 "a scheduler made of a recipe that is no class of diffusers has no configuration to save; make it by "
                 "name, such as RecipeScheduler('dpmpp_2m', like=pipe.scheduler), or pickle the recipe."
             )
-        said = {**self._saved_as, "_diffusers_version": diffusers.__version__}
+        super().save_config(*args, **kwargs)
+
+    def to_json_string(self) -> str:
+        """The configuration of the class that this is saved as, with what makes this sampler again."""
+        said = {**(self._saved_as or {}), "_diffusers_version": diffusers.__version__}
         named = {key: value for key, value in self._internal_dict.items() if key[0] != "_"}
         if named.get("name") is not None:
-            said[SAVED] = {"class": said["_class_name"], "sampler": named}
+            said[SAVED] = {"class": said.get("_class_name"), "sampler": named}
         return json.dumps(said, indent=2, sort_keys=True) + "\n"
 
     def __len__(self) -> int:
