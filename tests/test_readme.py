@@ -112,7 +112,7 @@ def test_the_claims_are_those_of_the_results():
 
 @pytest.mark.host
 def test_the_picture_is_that_of_the_results():
-    """Its lines, of which the digits are none, are drawn from the file of errors as it is now."""
+    """Its lines are drawn from the file of errors as it is now. The digits are not compared."""
     spec = importlib.util.spec_from_file_location("headline", ROOT / "benchmarks" / "headline.py")
     headline = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(headline)
