@@ -113,8 +113,8 @@ def split(backend: Backend[Any], output: Any, parts: int) -> tuple[Any, ...]:
         raise ScheduleError(
             f"the model's output is to hold {parts} parts along its second axis; given {tuple(output.shape)}."
         )
-    size = output.shape[1] // parts
-    return tuple(output[:, k * size : (k + 1) * size, ...] for k in range(parts))
+    samples, channels, *rest = output.shape
+    return tuple(backend.xp.unstack(backend.xp.reshape(output, (samples, parts, channels // parts, *rest)), axis=1))
 
 
 @dataclass(frozen=True)
@@ -284,15 +284,10 @@ class Langevin:
         given = isinstance(snr, float)
         if not noise or (given and snr < 0) or 0 in tuple(output.shape):
             return output, noise
-        xp = backend.xp
-        samples = output.shape[0] if output.ndim else 1
-        flat = (xp.reshape(array, (samples, -1)) for array in (*noise, output))
-        drawn, score = (xp.sqrt(xp.sum(array * array, axis=1)) for array in flat)
-        if self.over == "batch":
+        xp, axes = backend.xp, tuple(range(1, output.ndim))
+        drawn, score = (xp.sqrt(xp.sum(one * one, axis=axes, keepdims=True)) for one in (*noise, output))
+        if self.over == "batch" and drawn.shape[:1] != (1,):  # the mean of one is itself
             drawn, score = xp.mean(drawn), xp.mean(score)
-        elif output.ndim:
-            shape = (samples, *(1 for _ in output.shape[1:]))
-            drawn, score = xp.reshape(drawn, shape), xp.reshape(score, shape)
         c = snr * drawn / backend.clip(score, 1e-12, math.inf)
         if not given:
             c = xp.where(snr < 0, xp.ones_like(c), c)

@@ -4,7 +4,8 @@ Everything else is the standard, through `Backend.xp`; `ArrayAPIBackend` serves 
 """
 
 from collections.abc import Callable, Sequence
-from typing import Any, Protocol, TypeAlias, TypeVar
+from itertools import compress
+from typing import Any, NamedTuple, Protocol, TypeAlias, TypeVar
 
 import numpy as np
 
@@ -24,7 +25,33 @@ class Array(Protocol):
     def dtype(self) -> Any: ...
 
 
-Terms: TypeAlias = tuple[tuple[Any, ...], tuple[int, ...]]  # weights, and the numbers of the arrays they belong to
+Chain: TypeAlias = tuple[int, int, float, tuple[tuple[int, float], ...] | None]
+
+
+class Terms(NamedTuple):
+    """One weighted sum.
+
+    Attributes:
+        weights: those that are not zero.
+        operands: numbers of the arrays that they belong to.
+        chain: of weights that are floats, the same as calls that each multiply and add: the array to begin with (-1 is
+            zero), the array and the weight of the first call, and those of the others; None in place of the others
+            where the sum is the array to begin with. None where it is not known.
+    """
+
+    weights: tuple[Any, ...]
+    operands: tuple[int, ...]
+    chain: Chain | None = None
+
+
+def nonzero_terms(weights: Sequence[float]) -> Terms:
+    """The terms of a sum, given a weight for each operand."""
+    chosen, numbers = tuple(filter(None, weights)), tuple(compress(range(len(weights)), weights))
+    if not chosen:
+        return Terms(chosen, numbers)
+    whole = chosen[0] == 1.0
+    start, calls = numbers[0] if whole else -1, tuple(zip(numbers, chosen, strict=True))[whole:]
+    return Terms(chosen, numbers, (start, *calls[0], calls[1:]) if calls else (start, start, 1.0, None))
 
 
 B = TypeVar("B", bound=Array)
@@ -87,12 +114,15 @@ class Backend(Protocol[B]):
         """Several sums of the same arrays, each taken in the compute dtype of `dtype` and rounded to it once.
 
         Args:
-            sums: (weights, numbers of the arrays that they belong to); no terms make zeros, and one of weight 1 the
-                array itself.
+            sums: no terms make zeros, and one of weight 1 the array itself.
             arrays: of floating dtypes and one shape.
             dtype: of the results.
             out: arrays to write to, which `check_out` has let pass.
         """
+
+    def chained(self, sums: Sequence[Terms], arrays: Sequence[Any]) -> tuple[B, ...] | None:
+        """`weighted_sums` for small steps, most of whose time would go into checks. None where the arrays are not small
+        ones of one kind, shape, dtype and device, a sum has no chain, or the library has no quicker way."""
 
     def rows(self, array: B) -> Sequence[B]:
         """The array's rows along its first axis, each an array; views where the library has them."""

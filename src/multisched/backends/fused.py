@@ -66,9 +66,9 @@ def filler(sums: Sequence[Terms], arrays: Sequence[np.ndarray], outs: Sequence[n
     """
     dtype = outs[0].dtype
     call, _ = _compiled(dtype.name)
-    chosen = [arrays[k] for _, numbers in sums for k in numbers]
-    weights = np.asarray([weight for own, _ in sums for weight in own], dtype)
-    ends = np.asarray(list(accumulate(len(own) for own, _ in sums)), np.int64)
+    chosen = [arrays[k] for _, numbers, _ in sums for k in numbers]
+    weights = np.asarray([weight for own, *_ in sums for weight in own], dtype)
+    ends = np.asarray(list(accumulate(len(own) for own, *_ in sums)), np.int64)
     places = [_addresses(chosen), weights.ctypes.data, ends.ctypes.data, _addresses(outs)]
 
     def fill(first: int, last: int) -> None:

@@ -120,7 +120,10 @@ class ArrayAPIBackend(Generic[B]):
         self, sums: Sequence[Terms], arrays: Sequence[B], dtype: Any, out: Sequence[B] | None = None
     ) -> tuple[B, ...]:
         wide = self.compute_dtype(dtype)
-        return tuple(self._rounded_sum(*one, arrays, wide, dtype) for one in sums)
+        return tuple(self._rounded_sum(*one[:2], arrays, wide, dtype) for one in sums)
+
+    def chained(self, sums: Sequence[Terms], arrays: Sequence[Any]) -> tuple[B, ...] | None:
+        return None
 
     def _rounded_sum(
         self, weights: Sequence[Any], chosen: Sequence[int], arrays: Sequence[B], wide: Any, dtype: Any

@@ -98,19 +98,19 @@ class NumPyBackend(ArrayAPIBackend[np.ndarray]):
         return np.asarray(array.clip(low, high), array.dtype)
 
     def weighted_sum(self, weights: Sequence[Any], arrays: Sequence[np.ndarray]) -> np.ndarray:
-        return self.weighted_sums([(tuple(weights), tuple(range(len(arrays))))], arrays, arrays[0].dtype)[0]
+        return self.weighted_sums([Terms(tuple(weights), tuple(range(len(arrays))))], arrays, arrays[0].dtype)[0]
 
     def weighted_sums(
         self, sums: Sequence[Terms], arrays: Sequence[np.ndarray], dtype: Any, out: Sequence[np.ndarray] | None = None
     ) -> tuple[np.ndarray, ...]:
-        for weights, _ in sums:
+        for weights, *_ in sums:
             for weight in weights:  # a generator would take as long as a small sum
                 if type(weight) is not float:
                     return self._with_arrays(sums, arrays, dtype, out)
         like, wide = arrays[0], self.compute_dtype(dtype)
         if like.size > BLOCK and all(array.flags.c_contiguous for array in (*arrays, *(out or ()))):
             return _in_blocks(sums, arrays, wide, dtype, out)
-        found = tuple([_sum(weights, chosen, arrays, wide, dtype) for weights, chosen in sums])
+        found = tuple([_sum(weights, chosen, arrays, wide, dtype) for weights, chosen, _ in sums])
         if out is None:
             return found
         for result, one in zip(out, found, strict=True):
@@ -121,12 +121,12 @@ class NumPyBackend(ArrayAPIBackend[np.ndarray]):
         self, sums: Sequence[Terms], arrays: Sequence[np.ndarray], dtype: Any, out: Sequence[np.ndarray] | None
     ) -> tuple[np.ndarray, ...]:
         """Sums whose weights are arrays, of one number or of one to a sample: those of each sample by itself."""
-        if not any(np.size(weight) != 1 for weights, _ in sums for weight in weights):
-            plain = [(tuple([np.asarray(w).item() for w in weights]), chosen) for weights, chosen in sums]
+        if not any(np.size(weight) != 1 for weights, *_ in sums for weight in weights):
+            plain = [Terms(tuple([np.asarray(w).item() for w in weights]), chosen) for weights, chosen, _ in sums]
             return self.weighted_sums(plain, arrays, dtype, out)
         results = tuple(np.empty(arrays[0].shape, dtype) for _ in sums) if out is None else tuple(out)
         for k in range(arrays[0].shape[0]):
-            own = [(tuple([_of_sample(w, k) for w in weights]), chosen) for weights, chosen in sums]
+            own = [Terms(tuple([_of_sample(w, k) for w in weights]), chosen) for weights, chosen, _ in sums]
             for result, one in zip(results, self.weighted_sums(own, [a[k] for a in arrays], dtype), strict=True):
                 result[k] = one
         return results
@@ -183,10 +183,10 @@ def _in_blocks(
     out: Sequence[np.ndarray] | None,
 ) -> tuple[np.ndarray, ...]:
     """The sums, piece by piece in cache, on all cores where the arrays are large. The same to the bit as `_sum`."""
-    copies = [out is None and weights == (1.0,) and arrays[chosen[0]].dtype == dtype for weights, chosen in sums]
+    copies = [out is None and weights == (1.0,) and arrays[chosen[0]].dtype == dtype for weights, chosen, _ in sums]
     found = tuple(
         arrays[chosen[0]] if copy else np.empty(arrays[0].shape, dtype) if out is None else out[k]
-        for k, (copy, (_, chosen)) in enumerate(zip(copies, sums, strict=True))
+        for k, (copy, (_, chosen, _)) in enumerate(zip(copies, sums, strict=True))
     )
     flat = [array.reshape(-1) for array in arrays]
     into = [(one, result.reshape(-1)) for one, result, copy in zip(sums, found, copies, strict=True) if not copy]
@@ -212,8 +212,8 @@ def _fused(into: Sequence[tuple[Terms, np.ndarray]], flat: Sequence[np.ndarray])
     if not into or (flat[0].size < SHARE and "numba" not in sys.modules):
         return None
     sums, outs = zip(*into, strict=True)
-    kinds = {flat[k].dtype for _, chosen in sums for k in chosen} | {outs[0].dtype}
-    served = len(kinds) == 1 and outs[0].dtype.name in ("float32", "float64") and all(weights for weights, _ in sums)
+    kinds = {flat[k].dtype for _, chosen, _ in sums for k in chosen} | {outs[0].dtype}
+    served = len(kinds) == 1 and outs[0].dtype.name in ("float32", "float64") and all(weights for weights, *_ in sums)
     if not served or not {*np.geterr().values()} <= {"warn", "ignore"}:
         return None
     try:
@@ -236,7 +236,7 @@ def _by_pieces(
             block = slice(start, min(start + piece, last))
             pieces = [array[block] for array in flat]
             for one, result in into:
-                _sum_into(*one, pieces, result[block], scratch[:, : block.stop - start])
+                _sum_into(*one[:2], pieces, result[block], scratch[:, : block.stop - start])
 
     return fill
 

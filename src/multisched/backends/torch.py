@@ -15,7 +15,7 @@ from torch.fx.experimental.proxy_tensor import get_proxy_mode
 from multisched.backends.base import Terms
 from multisched.backends.generic import ArrayAPIBackend
 from multisched.backends.torch_memory import check_out
-from multisched.backends.torch_sums import BLOCK, divisible, in_blocks, outside_modes, sum_into, sum_of
+from multisched.backends.torch_sums import BLOCK, chained, divisible, in_blocks, outside_modes, sum_into, sum_of
 from multisched.errors import ScheduleError
 from multisched.values import shown
 
@@ -84,12 +84,16 @@ class TorchBackend(ArrayAPIBackend[torch.Tensor]):
             with contextlib.suppress(RuntimeError):  # under vmap, where what is written to has no batch
                 return in_blocks(sums, arrays, wide, dtype, out)
         if out is not None:
-            return tuple(sum_into(*one, arrays, wide, given) for one, given in zip(sums, out, strict=True))
+            return tuple(sum_into(*one[:2], arrays, wide, given) for one, given in zip(sums, out, strict=True))
+        if wide is dtype and (small := chained(sums, arrays)) is not None:
+            return small
         found = []
-        for weights, chosen in sums:
+        for weights, chosen, _ in sums:
             total = sum_of(weights, chosen, arrays, wide, None) if weights else torch.zeros_like(arrays[0], dtype=dtype)
             found.append(total if total.dtype is dtype else total.to(dtype))
         return tuple(found)
+
+    chained = staticmethod(chained)
 
     def rows(self, array: torch.Tensor) -> tuple[torch.Tensor, ...]:
         return array.unbind(0)
@@ -98,11 +102,6 @@ class TorchBackend(ArrayAPIBackend[torch.Tensor]):
         return torch.clamp(array, low, high)
 
     def together(self, array: torch.Tensor, others: Sequence[torch.Tensor]) -> bool:
-        if array.is_cpu:
-            for other in others:  # noqa: SIM110  # a generator takes as long as a small sum
-                if not other.is_cpu:
-                    return False
-            return True
         device = array.device
         return all(other.device == device for other in others)
 

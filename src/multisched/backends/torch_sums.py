@@ -60,14 +60,42 @@ def sum_of(
     return total
 
 
+def chained(sums: Sequence[Terms], arrays: Sequence[Any]) -> tuple[torch.Tensor, ...] | None:
+    """The sums of small tensors on the CPU: the calls of `sum_of`, with as little as there can be around them."""
+    sample = arrays[0]
+    if type(sample) is not torch.Tensor or not sample.is_cpu or sample.numel() > BLOCK:
+        return None
+    shape, dtype = sample.shape, sample.dtype
+    if dtype is not torch.float32 and dtype is not torch.float64:
+        return None
+    for array in arrays[1:]:
+        if type(array) is not torch.Tensor or array.dtype is not dtype or array.shape != shape or not array.is_cpu:
+            return None
+    known, found = (*arrays, _ZERO), []
+    try:
+        for _, _, chain in sums:
+            if chain is None:
+                return None
+            start, first, weight, rest = chain
+            total = known[start]
+            if rest is not None:
+                total = total.add(known[first], alpha=weight)
+                for k, factor in rest:
+                    total.add_(known[k], alpha=factor)
+            found.append(total)
+    except RuntimeError:  # under vmap, where the sum so far has no batch and an array has one
+        return None
+    return tuple(found)
+
+
 def divisible(sums: Sequence[Terms], arrays: Sequence[torch.Tensor], wide: torch.dtype, dtype: torch.dtype) -> bool:
     """Whether sums are better taken piece by piece, those of many terms and in half precision, and can be."""
     return (
-        (wide is not dtype or any(len(weights) > 2 for weights, _ in sums))
+        (wide is not dtype or any(len(weights) > 2 for weights, *_ in sums))
         and not torch.compiler.is_compiling()
         and all(array.is_contiguous() for array in arrays)
         and not (torch.is_grad_enabled() and any(array.requires_grad for array in arrays))
-        and all(type(weight) is float for weights, _ in sums for weight in weights)
+        and all(type(weight) is float for weights, *_ in sums for weight in weights)
     )
 
 
@@ -79,12 +107,12 @@ def in_blocks(
     out: Sequence[torch.Tensor] | None,
 ) -> tuple[torch.Tensor, ...]:
     """The sums, piece by piece, so that each array is read from memory once and none is widened as a whole."""
-    copies = [out is None and weights == (1.0,) and arrays[chosen[0]].dtype is dtype for weights, chosen in sums]
+    copies = [out is None and weights == (1.0,) and arrays[chosen[0]].dtype is dtype for weights, chosen, _ in sums]
     found = tuple(
         arrays[chosen[0]] if copy else torch.empty_like(arrays[0], dtype=dtype) if out is None else out[k]
-        for k, (copy, (_, chosen)) in enumerate(zip(copies, sums, strict=True))
+        for k, (copy, (_, chosen, _)) in enumerate(zip(copies, sums, strict=True))
     )
-    into = [(*one, result.view(-1)) for one, result, copy in zip(sums, found, copies, strict=True) if not copy]
+    into = [(*one[:2], result.view(-1)) for one, result, copy in zip(sums, found, copies, strict=True) if not copy]
     flat = {k: arrays[k].view(-1) for _, chosen, _ in into for k in chosen}
     # Half precision has more calls to a piece, each of which takes as long as the sums of some thousand elements.
     size = BLOCK if wide is dtype else 4 * BLOCK

@@ -5,8 +5,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from multisched import backends
+from multisched.backends.base import Terms, nonzero_terms
 from multisched.errors import ScheduleError
-from multisched.table.packed import Terms, nonzero_terms
 from multisched.table.state import State, check_alike, kept_dtype
 from multisched.values import FLOAT32
 

@@ -10,7 +10,8 @@ from functools import lru_cache
 from typing import Any, NamedTuple
 
 from multisched.backends import Backend
-from multisched.table.packed import Entry, Layout, Terms
+from multisched.backends.base import Terms
+from multisched.table.packed import Entry, Layout
 
 
 class Turn(NamedTuple):
@@ -71,7 +72,7 @@ def _call(backend: Backend[Any], layout: Layout, turn: Turn, dtype: Any) -> Call
     """The register of a turn, compiled: f(coefficients, operand to overwrite, other operands by number)."""
 
     def function(coefficients: Any, over: Any, others: dict[int, Any]) -> Any:
-        weights, chosen = layout.weights_of(backend, coefficients, 0, ending=False).sums[turn.register]
+        weights, chosen, _ = layout.weights_of(backend, coefficients, 0, ending=False).sums[turn.register]
         arrays = [over if operand == turn.over else others[operand] for operand in chosen]
         (found,) = backend.weighted_sums((Terms(weights, tuple(range(len(arrays)))),), arrays, dtype)
         return found

@@ -9,8 +9,9 @@ from typing import Any
 
 from multisched import backends
 from multisched.backends import B, Backend
+from multisched.backends.base import Terms
 from multisched.table.in_turn import in_turn, served
-from multisched.table.packed import Layout, Terms, Weights, countable
+from multisched.table.packed import Layout, Weights, countable
 from multisched.table.state import State, check_alike
 from multisched.transforms import Transform, apply, split
 
@@ -58,6 +59,19 @@ def advance(
     return backend.xp.where(weights.ended, sample, registers[0]), *registers[1:]
 
 
+def chained_by_x0(
+    backend: Backend[Any], layout: Layout, weights: Weights, operands: tuple[Any, ...]
+) -> tuple[Any, ...] | None:
+    """The registers after a row that is `quick` and has an estimate of x0, by `Backend.chained`, or None if it takes
+    none of these operands: the sample, the memory, the model's output and the noise."""
+    place = len(layout.sums)
+    found = backend.chained((weights.x0,), (operands[0], operands[place]))
+    if found is None:
+        return None
+    x0 = apply(layout.denoised_transforms[0], backend, found[0], weights.numbers[1][0])
+    return backend.chained(weights.sums, (*operands[: place + 1], x0, *operands[place + 1 :]))
+
+
 def estimate(backend: Backend[Any], layout: Layout, weights: Weights, sample: Any, output: Any) -> Any:
     """The estimate of x0 that a row makes of the output, in the dtype of the sample."""
     outputs = (output,) if layout.plain else _transformed(backend, layout, weights, sample, output, ())[0]
@@ -78,8 +92,7 @@ def _transformed(
     if layout.outputs == 1 and not changed:
         return (output,), noise
     outputs = (output,) if layout.outputs == 1 else split(backend, output, layout.outputs)
-    for one in outputs:
-        check_alike(sample, one, "the model's output", "sample")
+    check_alike(sample, outputs[0], "the model's output", "sample")  # as are its other parts
     return outputs, noise
 
 

@@ -6,7 +6,6 @@ so that plans of one layout, of whatever schedulers, share one compiled step, wh
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
-from itertools import compress
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -14,20 +13,9 @@ from array_api_compat import device
 
 from multisched import backends
 from multisched.backends import Backend
+from multisched.backends.base import Terms
 from multisched.transforms import NoiseTransform, Transform
 from multisched.values import namespace
-
-
-class Terms(NamedTuple):
-    """One weighted sum: its weights that are not zero, and the operands they belong to."""
-
-    weights: tuple[Any, ...]
-    operands: tuple[int, ...]
-
-
-def nonzero_terms(weights: Sequence[float]) -> Terms:
-    """The terms of a sum, given a weight for each operand."""
-    return Terms(tuple(filter(None, weights)), tuple(compress(range(len(weights)), weights)))
 
 
 class Weights(NamedTuple):
@@ -42,6 +30,8 @@ class Weights(NamedTuple):
         choices: which of the output transforms and of the denoised transforms is meant, from 1; 0 is none of them.
         numbers: of each output transform, and of each denoised transform.
         ended: whether the run has ended, so that the sample stays as it is; None if no sample can have ended.
+        quick: whether `Backend.chained` may take the row: the model's output goes into the sums as it is, and nothing
+            is done to what they give.
     """
 
     scale: Any
@@ -52,6 +42,7 @@ class Weights(NamedTuple):
     choices: tuple[Any, Any] = (1, 1)
     numbers: tuple[tuple[tuple[Any, ...], ...], tuple[tuple[Any, ...], ...]] = ((), ())
     ended: Any = None
+    quick: bool = False
 
 
 class Entry(NamedTuple):

@@ -9,6 +9,7 @@ import numpy as np
 
 from multisched import backends
 from multisched.backends import B, Backend
+from multisched.backends.base import nonzero_terms
 from multisched.errors import ScheduleError
 from multisched.grid import Grid
 from multisched.notebook import plan_html
@@ -16,7 +17,7 @@ from multisched.printing import repr_text, table_text
 from multisched.solvers import Rows
 from multisched.table.begin import begun, resumed
 from multisched.table.kernel import mix
-from multisched.table.packed import Builder, Layout, Weights, gather, nonzero_terms, whole_numbers, with_end
+from multisched.table.packed import Builder, Layout, Weights, gather, whole_numbers, with_end
 from multisched.table.state import State, host_number
 from multisched.table.stepper import Stepper
 from multisched.table.tableau import Tableau
@@ -79,6 +80,7 @@ class Plan(Stepper):
         tables = (self.tableau.weights, self.tableau.x0_weights)
         if self._hosted and len(self) and not math.prod(abs(one).max() for one in tables) < 1e300:
             _ = self.folded  # what is folded later is checked here, where it may overflow
+        _ = self._count, self._memory_count, self._in_use  # which steps read before they ask who is tracing them
         if not self._hosted:
             # Now, since gradients may be recorded here; the first step may be taken where they are not.
             _ = self._packed, self.timesteps
@@ -195,6 +197,7 @@ class Plan(Stepper):
             weights = self._in_use[index]
             if weights is not None:
                 return weights, index + 1
+        self._backend(state.sample)
         number = self._row_number(state)
         if number is not None and self._hosted:
             self._check_float32(backend.compute_dtype(state.sample.dtype))
@@ -207,7 +210,6 @@ class Plan(Stepper):
 
     def warm(self) -> None:
         super().warm()
-        _ = self._count
         for number in range(len(self) if self._hosted else 0):
             self._weights(number)
 
@@ -222,14 +224,15 @@ class Plan(Stepper):
         """The weights of a row as floats, straight from the tableau, which must be NumPy's."""
         found = self._in_use[number]
         if found is None:
-            sums = tuple(map(nonzero_terms, self.folded.weights[number].tolist()))
+            layout, sums = self.layout, tuple(map(nonzero_terms, self.folded.weights[number].tolist()))
             found = self._in_use[number] = Weights(
                 scale=float(self.rows.scale[number, 0]),
                 x0=nonzero_terms(self.tableau.x0_weights[number].tolist()),
                 sums=sums,
-                noisy=any(k >= self.layout.first_noise for register in sums for k in register.operands),
+                noisy=any(k >= layout.first_noise for register in sums for k in register.operands),
                 parameters=tuple(self.noise_parameters[number].tolist()),
                 numbers=self._transform_numbers,
+                quick=layout.plain and layout.masked is None,
             )
         return found
 

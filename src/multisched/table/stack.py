@@ -10,9 +10,10 @@ import numpy as np
 
 from multisched import backends
 from multisched.backends import B
+from multisched.backends.base import Terms
 from multisched.errors import ScheduleError
 from multisched.table.begin import check_fresh
-from multisched.table.packed import Builder, Layout, Terms, countable, with_end
+from multisched.table.packed import Builder, Layout, countable, with_end
 from multisched.table.plan import Plan
 from multisched.table.state import State, check_alike, check_device, host_number
 from multisched.table.stepper import Stepper

@@ -8,9 +8,10 @@ import numpy as np
 
 from multisched import backends
 from multisched.backends import B, Backend
+from multisched.backends.base import Terms
 from multisched.errors import ScheduleError
-from multisched.table.kernel import advance, compiled, deviation, estimate, following, scaled
-from multisched.table.packed import Layout, Terms, Weights, gather
+from multisched.table.kernel import advance, chained_by_x0, compiled, deviation, estimate, following, scaled
+from multisched.table.packed import Layout, Weights, gather
 from multisched.table.state import State, check_all, check_donated, check_out, draws_of
 from multisched.values import FLOAT32, Value
 
@@ -167,6 +168,7 @@ class Stepper(Value, ABC):
 
     def _weights_at(self, backend: Backend[Any], state: State[Any]) -> tuple[Weights, Any]:
         """The weights of the row where a state is, and the index of the next row."""
+        self._backend(state.sample)
         number = self._row_number(state)
         if number is not None:
             coefficients = self._table_beside(backend, state.sample)[number, ...]
@@ -222,12 +224,19 @@ class Stepper(Value, ABC):
                 array library cannot do what is asked for.
         """
         backend = backends.of(state.sample)
-        if backend.compiling():
-            self._backend(state.sample)
         if compile:
             return self._step_compiled(backend, state, output, noise, out)
-        layout, (weights, after) = self.layout, self._weights_at(backend, state)
+        weights, after = self._weights_at(backend, state)
+        layout = self._packed[0]
         draws = draws_of(self.name, layout, state, noise) if weights.noisy else ()
+        if weights.quick and out is None:
+            operands = (state.sample, *state.memory, output, *draws)
+            if layout.folded:
+                found = backend.chained(weights.sums, operands)
+            else:
+                found = chained_by_x0(backend, layout, weights, operands)
+            if found is not None:
+                return State(found[0], found[1:], after)
         check_all(backend, layout, state, output, draws)
         if out is not None:
             check_out(backend, state, out, output, draws)
@@ -237,6 +246,8 @@ class Stepper(Value, ABC):
     def _step_compiled(
         self, backend: Backend[Any], state: State[Any], output: Any, noise: Any, out: State[Any] | None
     ) -> State[Any]:
+        if backend.compiling():
+            self._backend(state.sample)
         number = self._row_number(state)
         noisy = self.layout.noisy if number is None else self.needs_noise(number)
         draws = draws_of(self.name, self.layout, state, noise) if noisy else ()
@@ -285,7 +296,7 @@ class Stepper(Value, ABC):
         backend = self._backend(state.sample)
         weights, _ = self._weights_at(backend, state)
         check_all(backend, layout, state, output, ())
-        factors, operands = weights.sums[0]
+        factors, operands, _ = weights.sums[0]
         still = [k for k in range(len(operands)) if operands[k] < layout.first_noise]
         mean = weights._replace(sums=(Terms(tuple(factors[k] for k in still), tuple(operands[k] for k in still)),))
         variance = sum(factor**2 for factor in factors[len(still) :])
