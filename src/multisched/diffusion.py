@@ -58,6 +58,7 @@ class DiffusionScheduler(Generic[B]):
         self._begun = False
         self._memory: tuple[B, ...] | None = None
         self._first = 0
+        self._looked_at: Any = None
         self._inputs: dict[str, B] = {}
         if device is not None:
             backend.asarray(0.0, "float32", device)  # refuses a device that is not there
@@ -110,6 +111,7 @@ class DiffusionScheduler(Generic[B]):
         self._index = 0
         self._begun = False
         self._memory = None
+        self._looked_at = None
 
     def sigmas(self, device: Any = None) -> B:
         """(steps + 1,) noise levels, float32."""
@@ -133,8 +135,10 @@ class DiffusionScheduler(Generic[B]):
             ScheduleError: if the timestep is not in the schedule, or the schedule has ended.
         """
         self._check_backend(sample)
-        self._refuse_replayed(sample)
         plan, row = self.plan, self._find(timestep)
+        if plan.layout.scale is None and row < len(self._told):
+            return sample
+        self._refuse_replayed(sample)
         return plan.model_input(State(sample, (sample,) * plan._memory_count, row))
 
     def _put(self, values: np.ndarray, device: Any) -> B:
@@ -190,7 +194,7 @@ class DiffusionScheduler(Generic[B]):
         memory = self._memory
         if begins or memory is None:
             memory = self._fresh(plan, sample)
-        if noise is None and index < len(self._told):
+        if noise is None and plan.tableau.draws and index < len(self._told):
             noise = noise_sources.draw_row(self._source, plan, row, sample)
         try:
             after = plan.step(State(sample, memory, row), model_output, noise)
@@ -226,9 +230,12 @@ class DiffusionScheduler(Generic[B]):
 
     def _find(self, timestep: Any) -> int:
         """The row that a timestep begins; the row that is due for an array that is not read."""
+        if timestep is self._looked_at and timestep is not None:
+            return self._index
         _ = self.plan
         wanted = self._value(timestep)
         if wanted is None:
+            self._looked_at = timestep  # `step` is mostly given what `scale_model_input` was
             return self._index
         due, running = self._index, self._index < len(self._told)
         if running and close(self._told[due], wanted):
@@ -246,7 +253,7 @@ class DiffusionScheduler(Generic[B]):
             return number
         if isinstance(timestep, _NUMBERS) or not hasattr(timestep, "shape"):
             raise ScheduleError(f"a step has one timestep, a number or a 0-d array; given {shown(timestep)}.")
-        if backends.of(timestep) is not self.backend or math.prod(timestep.shape) != 1:
+        if backends.of(timestep) is not self.backend or (timestep.shape and math.prod(timestep.shape) != 1):
             raise ScheduleError(
                 f"a step has one timestep, a number or a 0-d array of {self.backend.name}; "
                 f"given shape {tuple(timestep.shape)} of {backends.of(timestep).name}."

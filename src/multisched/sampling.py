@@ -119,9 +119,13 @@ def _loop(
     """The sample at the end, row by row."""
     timesteps = backend.rows(backend.asarray(plan.timesteps, state.sample.dtype, backend.device(state.sample)))
     memory = () if guided is None else guided.guidance.start(state.sample)
-    draws, noisy = None, plan.stochastic
+    draws, noisy, scaled = None, plan.stochastic, plan.layout.scale is not None
+    narrowed = narrow != state.sample.dtype
     for row in _shown(len(plan), plan.name, progress):
-        before, seen, t = state, backend.astype(plan.model_input(state), narrow), timesteps[row]
+        before, t = state, timesteps[row]
+        seen = plan.model_input(state) if scaled else state.sample
+        if narrowed:
+            seen = backend.astype(seen, narrow)
         if guided is None:
             output = model(seen, t)
         else:
