@@ -110,6 +110,7 @@ def _imports(path):
             yield from ((f"{node.module}.{name}" if name else node.module, id(node) in late) for name in names)
 
 
+@pytest.mark.host
 @pytest.mark.parametrize("path", _modules(), ids=lambda path: str(path.relative_to(SOURCE)))
 def test_rooms_import_only_what_lies_below(path):
     room = _room(path.relative_to(SOURCE).parts)
