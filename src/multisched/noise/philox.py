@@ -177,8 +177,7 @@ def _normalized(backend: Backend[Any], bits: Any) -> tuple[Any, Any]:
     if isinstance(bits, np.ndarray):  # NumPy alone can read the exponent of a float32, where the place of that bit is
         shifts = np.minimum(150 - (bits.astype(np.float32).view(np.int32) >> 23), 24)
         return number << shifts, shifts
-    number, shifts, _ = backend.repeat(5, _shift, (number, number ^ number, (number ^ number) + 16))
-    return number, shifts
+    return _shifted(backend, number)
 
 
 def _root(backend: Backend[Any], y: Any) -> Any:
@@ -195,6 +194,12 @@ def _root(backend: Backend[Any], y: Any) -> Any:
         low = s - high
         s = s + (((y - high * high) - 2.0 * high * low) - low * low) / (s + s)
     return s
+
+
+def _shifted(backend: Backend[Any], number: Any) -> tuple[Any, Any]:
+    """Numbers of at most 25 bits, shifted left until the leading bit is the 25th, and by how many bits."""
+    number, shifts, _ = backend.repeat(5, _shift, (number, number ^ number, (number ^ number) + 16))
+    return number, shifts
 
 
 def _shift(state: Words) -> Words:
