@@ -33,6 +33,10 @@ nox.options.default_venv_backend = "virtualenv"
 
 PROJECT = nox.project.load_toml("pyproject.toml")
 CONSTRAINTS = ("--constraint", "constraints.txt")
+# pip would compile every file that it installs, in one process; Python compiles those that are imported, once where it
+# may keep them. Ours are compiled at once all the same: a test may say how long what it calls takes.
+UNCOMPILED = "--no-compile"
+COMPILE_OURS = "import compileall, multisched; compileall.compile_dir(multisched.__path__[0], quiet=2)"
 # Its samplers need what the group "peers" has; the rest of it needs another torch, and much more. No group can say so.
 K_DIFFUSION = "k-diffusion==0.1.1.post1"
 
@@ -77,7 +81,9 @@ def _missing(backend: str, device: str | None) -> str | None:
 
 def _install(session: nox.Session, *groups: str, extras: list[str] | None = None) -> None:
     dependencies = nox.project.dependency_groups(PROJECT, *groups)
-    session.install(*CONSTRAINTS, ".[cli]", *(extras or []), *dependencies)
+    session.install(UNCOMPILED, *CONSTRAINTS, ".[cli]", *(extras or []), *dependencies)
+    session.env["PYTHONDONTWRITEBYTECODE"] = ""
+    session.run("python", "-c", COMPILE_OURS)
 
 
 def _test(session: nox.Session, arguments: list[str], env: dict[str, str] | None = None) -> None:
@@ -168,7 +174,7 @@ def newest(session: nox.Session, backend: str) -> None:
 def peers(session: nox.Session) -> None:
     """Our tables against diffusers' and our runs against k-diffusion's; `-- --write-table` makes the page."""
     _install(session, "test", "peers", extras=[".[torch]"])
-    session.install("--no-deps", K_DIFFUSION)
+    session.install(UNCOMPILED, "--no-deps", K_DIFFUSION)
     figures = session.create_tmp()
     for old in Path(figures).glob("*.json"):
         old.unlink()
@@ -184,7 +190,7 @@ def peers(session: nox.Session) -> None:
 @nox.session
 def lint(session: nox.Session) -> None:
     """Style and formatting, and the workflows."""
-    session.install(*nox.project.dependency_groups(PROJECT, "lint"))
+    session.install(UNCOMPILED, *nox.project.dependency_groups(PROJECT, "lint"))
     session.run("ruff", "check")
     session.run("ruff", "format", "--check")
     session.run("zizmor", "--offline", "--quiet", ".github")
@@ -193,7 +199,7 @@ def lint(session: nox.Session) -> None:
 @nox.session
 def package(session: nox.Session) -> None:
     """The wheel and the sdist as they would be published, and what sp-repo-review says about the repository."""
-    session.install(*nox.project.dependency_groups(PROJECT, "package"))
+    session.install(UNCOMPILED, *nox.project.dependency_groups(PROJECT, "package"))
     made = Path(session.create_tmp())
     for old in made.glob("multisched*"):
         old.unlink()

@@ -1,12 +1,17 @@
 """Runs of our plans, as contestants."""
 
 import inspect
+import math
 import time
 from collections.abc import Callable, Sequence
 from typing import Any
 
+import numpy as np
+
 import multisched as ms
 
+PERIOD = 1 << 20
+"""Numbers after which those of a large array repeat: to draw all of a gigabyte takes longer than the steps with it."""
 LAZY = ("jax", "mlx")  # return before the arrays are computed
 
 
@@ -16,9 +21,10 @@ def names() -> list[str]:
 
 
 def draw(backend: str, shape: tuple[int, ...], seed: int, dtype: str | None = None) -> Any:
-    """Unit normals of a backend, computed."""
+    """Unit normals of a backend, computed; see `PERIOD`."""
     found = ms.backends.get(backend)
-    array = found.asarray(ms.noise.normal(shape, rng=seed, backend=backend), dtype)
+    few = ms.noise.normal((1, min(PERIOD, math.prod(shape))), rng=seed)
+    array = found.asarray(np.resize(few, shape), dtype)
     found.synchronize(array)
     return array
 

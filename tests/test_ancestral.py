@@ -10,6 +10,7 @@ import multisched as ms
 SHAPE = (2, 3, 4, 4)
 
 
+@pytest.mark.host
 def test_ddpm_is_ddim_with_eta_one_and_the_noise_of_the_cut_x0():
     for spacing in ("leading", "trailing", "linspace"):
         ddpm = ms.DDPM(timestep_spacing=spacing).plan(20).tableau.weights
@@ -17,6 +18,7 @@ def test_ddpm_is_ddim_with_eta_one_and_the_noise_of_the_cut_x0():
         np.testing.assert_allclose(ddpm, ddim, atol=1e-7, rtol=0)
 
 
+@pytest.mark.host
 def test_variances_between_the_smaller_and_the_larger():
     """The larger variance is beta, the smaller beta * sigma_next^2 / sigma^2, and the last step adds none."""
     small, large = (ms.DDPM(variance_type=f"fixed_{size}").plan(10) for size in ("small", "large"))
@@ -96,6 +98,7 @@ def test_what_is_known_stays_and_what_is_not_is_ddim(make, backend):
         plan.transition(plan.start(make(noise), original=make(original), mask=make(half)), make(noise))
 
 
+@pytest.mark.host
 @pytest.mark.parametrize("n", [7, 50])
 def test_jumps_back_stay_on_the_path(n):
     """After each row the known image is at the level where the next row begins, with the noise that belongs there."""

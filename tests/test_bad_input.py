@@ -133,6 +133,7 @@ CASES = [
 ]
 
 
+@pytest.mark.host
 @pytest.mark.parametrize(("make_it", "sentence"), CASES, ids=[f"{k}-{case[1]}" for k, case in enumerate(CASES)])
 def test_bad_options_are_refused(make_it, sentence):
     with pytest.raises(ms.ScheduleError, match=sentence) as caught:
@@ -141,6 +142,7 @@ def test_bad_options_are_refused(make_it, sentence):
     assert "\n" not in text and text.endswith(".") and len(text) < 400
 
 
+@pytest.mark.host
 def test_a_schedule_error_is_a_value_error():
     assert issubclass(ms.ScheduleError, ValueError)
 
@@ -224,6 +226,7 @@ def test_bad_sampling_is_refused(make):
         ms.sample(lambda x, t: None, plan, noise)
 
 
+@pytest.mark.host
 def test_extreme_settings_are_refused():
     for make_it, sentence in (
         (

@@ -97,6 +97,7 @@ def test_images_and_their_way_are_those_of_numpy(backend, device, points, name, 
         assert np.abs(one - other).max() < 1e-2 * 2
 
 
+@pytest.mark.host
 @each_scheduler
 def test_frames_begin_with_the_noise_and_end_with_the_images(points, name):
     _, recipe = cli.recipe_of(name)
@@ -106,6 +107,7 @@ def test_frames_begin_with_the_noise_and_end_with_the_images(points, name):
     np.testing.assert_allclose(drawn.frames[-1], drawn.images, rtol=0.01)
 
 
+@pytest.mark.host
 def test_seeds_give_other_images(points):
     first, second = (_draw(cli.Run(ms.FlowMatchEuler(), 4, seed=seed, count=2), points).images for seed in (0, 1))
     assert np.abs(first - second).max() > 0.1
@@ -169,6 +171,7 @@ def test_images_of_ones_own(run, photographs):
     assert middles <= {(255, 0, 0), (0, 0, 0), (0, 0, 255)}
 
 
+@pytest.mark.host
 def test_folder_is_square_rgb_in_the_order_of_names(photographs):
     images = pictures.folder(photographs, 12)
     assert images.shape == (3, 3, 12, 12)
@@ -181,12 +184,14 @@ def test_sample_from_a_configuration(run):
     assert run("--from-config", path, "--count", "2")[1].startswith("euler: 28 steps")
 
 
+@pytest.mark.host
 @pytest.mark.parametrize("name", NOT_DRAWN)
 def test_what_cannot_be_drawn_says_why(refuse, name, tmp_path):
     assert re.search(NOT_DRAWN[name], refuse("--scheduler", name, "--steps", "8", "--out", tmp_path / "grid.png"))
     assert list(tmp_path.iterdir()) == []
 
 
+@pytest.mark.host
 @pytest.mark.parametrize(
     ("arguments", "says"),
     [
@@ -249,6 +254,7 @@ def test_a_sampler_takes_the_path_of_the_scheduler(run):
     assert line.startswith("auto: 6 steps, 6 model calls")
 
 
+@pytest.mark.host
 def test_folders_without_images_are_refused(refuse, tmp_path):
     (tmp_path / "notes.txt").write_text("no image")
     assert "has no images" in refuse("--data", tmp_path)
@@ -256,11 +262,13 @@ def test_folders_without_images_are_refused(refuse, tmp_path):
     assert "broken.png' is not an image that can be read" in refuse("--data", tmp_path)
 
 
+@pytest.mark.host
 def test_without_pillow_it_says_so(refuse, monkeypatch, tmp_path):
     monkeypatch.setitem(sys.modules, "PIL.Image", None)
     assert "Pillow is missing: install multisched-diffusion[cli]." in refuse("--out", tmp_path / "grid.png")
 
 
+@pytest.mark.host
 def test_another_file_is_written_over_only_by_force(refuse, tmp_path):
     out = tmp_path / "grid.png"
     arguments = ("--steps", "2", "--count", "1", "--out", out)
@@ -273,12 +281,14 @@ def test_another_file_is_written_over_only_by_force(refuse, tmp_path):
     assert out.read_bytes() == written != b"mine"
 
 
+@pytest.mark.host
 def test_a_decompression_bomb_is_refused(refuse, photographs, monkeypatch):
     for most in (500, 1000):  # an error from twice the limit on, before that a warning
         monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", most)
         assert "more pixels than Pillow takes for safe" in refuse("--data", photographs)
 
 
+@pytest.mark.host
 def test_bad_folders_sizes_and_options_are_refused(refuse, photographs, tmp_path):
     (tmp_path / "empty").mkdir()
     assert "has no images" in refuse("--data", tmp_path / "empty")
@@ -287,6 +297,7 @@ def test_bad_folders_sizes_and_options_are_refused(refuse, photographs, tmp_path
     assert "--count must be in 1..10000" in refuse("--count", 10**9)
 
 
+@pytest.mark.host
 def test_no_bar_where_there_is_no_terminal(tmp_path, capsys):
     assert cli.main(["sample", "--steps", "2", "--count", "1", "--out", str(tmp_path / "grid.png")]) == 0
     assert capsys.readouterr().err == ""

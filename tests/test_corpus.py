@@ -18,6 +18,7 @@ FOREIGN = {
 }
 
 
+@pytest.mark.host
 @pytest.mark.parametrize("model", CONFIGS)
 def test_configuration_is_read_and_makes_a_plan(model):
     config = CONFIGS[model]
@@ -40,6 +41,7 @@ def _plan(recipe):
     return recipe.plan(4)
 
 
+@pytest.mark.host
 def test_the_list_of_configurations_is_complete():
     """README.md names each file, its class, and how its content is known, and nothing else."""
     rows = re.findall(r"^\| `(.+?)\.json` \| .+? \| `(.+?)` \| (.+?) \|$", (FOLDER / "README.md").read_text(), re.M)

@@ -219,6 +219,7 @@ def test_flow_map_keeps_the_marginals(make, backend):
     assert moved.dtype == x.dtype
 
 
+@pytest.mark.host
 @each_distribution
 def test_distributions_are_values(distribution):
     twin = pickle.loads(pickle.dumps(distribution))
@@ -229,6 +230,7 @@ def test_distributions_are_values(distribution):
         distribution.means = 1.0
 
 
+@pytest.mark.host
 @pytest.mark.parametrize(
     ("made", "says"),
     [

@@ -30,6 +30,7 @@ FACES = {
 }  # the last: tests/peers
 
 
+@pytest.mark.host
 def test_every_example_is_here():
     assert {path.stem for path in EXAMPLES.glob("*.py")} == {*PROMISE, "terrain"}  # tests/terrain.py runs that
 
@@ -41,6 +42,7 @@ def test_an_example(name, backend, monkeypatch, capsys):
     assert PROMISE[name] in capsys.readouterr().out
 
 
+@pytest.mark.host
 def test_every_face_has_an_example():
     found = {path.stem: len(path.read_text().splitlines()) for path in (EXAMPLES / "faces").glob("*.py")}
     assert found.keys() == FACES.keys() and max(found.values()) < 60

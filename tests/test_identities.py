@@ -45,6 +45,7 @@ def test_the_variance_of_a_step_by_its_timesteps(make):
         assert recipe._get_variance(int(t), before) == pytest.approx(std**2, rel=1e-9, abs=1e-15)
 
 
+@pytest.mark.host
 def test_ddim_with_eta_zero_is_euler():
     euler = ms.Scheduler(*ms.DDIM().parts()[:2], "epsilon", ms.solvers.Euler()).plan(30)
     ddim = ms.DDIM(clip_sample=False).plan(30)
@@ -60,6 +61,7 @@ def test_ping_pong_with_the_models_own_noise_is_euler(make, backend):
         np.testing.assert_allclose(backend.to_numpy(ours.sample), backend.to_numpy(theirs.sample), atol=3e-6, rtol=0)
 
 
+@pytest.mark.host
 def test_stochastic_sampling_is_ping_pong():
     stochastic, ping_pong = ms.FlowMatchEuler(shift=3.0, stochastic_sampling=True), ms.FlowMatchPingPong(shift=3.0)
     assert stochastic.plan(9).tableau == ping_pong.plan(9).tableau
@@ -73,11 +75,13 @@ def test_swapped_sampling_is_ping_pong_with_the_sample_and_the_noise_exchanged()
     np.testing.assert_allclose(found, wanted[:, ::-1], atol=1e-14)
 
 
+@pytest.mark.host
 def test_omega_zero_changes_nothing():
     for recipe in (ms.FlowMatchEuler(shift=3.0), ms.FlowMatchHeun()):
         assert dataclasses.replace(recipe, omega=0.0, omega_mean="batch").plan(5) == recipe.plan(5)
 
 
+@pytest.mark.host
 def test_omega_is_ace_steps_logistic():
     from multisched.transforms import MeanShift
 
@@ -87,6 +91,7 @@ def test_omega_is_ace_steps_logistic():
     assert MeanShift(-1e9).scale == pytest.approx(0.9) and MeanShift(1e9).scale == pytest.approx(1.1)
 
 
+@pytest.mark.host
 def test_predictions_mean_what_their_papers_say():
     x0, noise = (values.astype(np.float64) for values in arrays(2))
     for alpha, sigma in ((0.6, 0.8), (0.9, 0.1), (0.3, 0.7)):
@@ -106,6 +111,7 @@ def test_predictions_mean_what_their_papers_say():
             np.testing.assert_allclose(prediction.noise(x, wanted, alpha, sigma), noise, atol=1e-13)
 
 
+@pytest.mark.host
 def test_churn_as_ace_step_writes_it():
     """x_hat = x + s_noise * sqrt(sigma_hat^2 - sigma^2) * z; d1 = (x_hat - D) / sigma_hat, D = x_hat - sigma * v."""
     plan = quirked(ms.FlowMatchHeun(s_churn=3.0, s_noise=1.2, s_tmin=0.3, s_tmax=0.9), "late_churn").plan(5)
@@ -210,6 +216,7 @@ def _samples(solver, schedule, n=20):
     return ms.Scheduler(*schedule, "v_prediction", solver).plan(n).tableau.fold().weights[:, 0]
 
 
+@pytest.mark.host
 @pytest.mark.parametrize("schedule", DPM_SCHEDULES.values(), ids=DPM_SCHEDULES)
 def test_dpm_solver_of_order_one_is_ddim(schedule):
     """Lu et al. 2022 (arXiv 2206.00927, section 4.1; arXiv 2211.01095, section 5): without noise and with all of it."""
@@ -221,6 +228,7 @@ def test_dpm_solver_of_order_one_is_ddim(schedule):
                 np.testing.assert_allclose(found, wanted, rtol=1e-9, atol=1e-13)
 
 
+@pytest.mark.host
 @pytest.mark.parametrize("schedule", DPM_SCHEDULES.values(), ids=DPM_SCHEDULES)
 @pytest.mark.parametrize("algorithm", ["dpmsolver", "dpmsolver++", "sde-dpmsolver", "sde-dpmsolver++"])
 def test_dpm_solver_multistep_is_an_exponential_adams_method(schedule, algorithm):

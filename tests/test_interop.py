@@ -88,11 +88,13 @@ def varied(name):
     return config
 
 
+@pytest.mark.host
 def test_every_class_of_diffusers_that_is_a_table_is_here():
     assert len(CONTINUOUS) == 46
     assert set(PEERS) == {f"{name}Scheduler" for name in CONTINUOUS}
 
 
+@pytest.mark.host
 @each_class
 def test_reading_what_was_written(name):
     """A configuration comes back completed by defaults, and from it the same recipe."""
@@ -111,6 +113,7 @@ def test_reading_what_was_written(name):
         assert ms.to_diffusers(ms.from_diffusers(written)) == written
 
 
+@pytest.mark.host
 @each_class
 def test_the_report_has_every_key_once(name):
     config = {**varied(name), "_diffusers_version": "0.42.1", "no_such_key": 1, **dict.fromkeys(PEERS[name].ignored)}
@@ -126,6 +129,7 @@ def test_the_report_has_every_key_once(name):
     assert all(line in str(report) for line in ("ignored no_such_key", f"{name}\n"))
 
 
+@pytest.mark.host
 @each_class
 def test_a_peer_speaks_of_options_that_there_are(name):
     peer = PEERS[name]
@@ -137,6 +141,7 @@ def test_a_peer_speaks_of_options_that_there_are(name):
     assert all(peer.ignored.values())
 
 
+@pytest.mark.host
 def test_recipes_of_ones_own_are_written_too():
     written = ms.to_diffusers(quirked(ms.FlowMatchEuler(shift=3.0), "double_shift"))
     assert (written["_class_name"], written["shift"]) == ("FlowMatchEulerDiscreteScheduler", 3.0)
@@ -144,6 +149,7 @@ def test_recipes_of_ones_own_are_written_too():
         ms.to_diffusers(ms.Scheduler(*flow(), "flow_prediction", ms.solvers.Euler()))
 
 
+@pytest.mark.host
 def test_files_and_folders_are_read(tmp_path):
     config = {"_class_name": "DDIMScheduler", "clip_sample": False}
     pipeline = tmp_path / "pipeline" / "scheduler"
@@ -161,24 +167,28 @@ def test_files_and_folders_are_read(tmp_path):
         ms.from_diffusers(tmp_path)
 
 
+@pytest.mark.host
 def test_the_flax_classes_are_the_same():
     assert ms.from_diffusers({"_class_name": "FlaxDDIMScheduler"}) == ms.from_diffusers(
         {"_class_name": "DDIMScheduler"}
     )
 
 
+@pytest.mark.host
 @pytest.mark.parametrize("name", TOKENS)
 def test_schedulers_of_tokens_are_refused_by_name(name):
     with pytest.raises(ms.ScheduleError, match=f"{name}Scheduler samples discrete tokens"):
         ms.from_diffusers({"_class_name": f"{name}Scheduler"})
 
 
+@pytest.mark.host
 def test_an_unknown_class_is_refused_with_those_that_are_known():
     for config in ({"_class_name": "NopeScheduler"}, {"shift": 1.0}):
         with pytest.raises(ms.ScheduleError, match=r"_class_name 'Nope.*' is not known; it must|names no class; add"):
             ms.from_diffusers(config)
 
 
+@pytest.mark.host
 @pytest.mark.parametrize(
     ("config", "says"),
     [
@@ -202,6 +212,7 @@ COSMOS = {
 }
 
 
+@pytest.mark.host
 def test_levels_above_1_are_those_of_an_exploding_path():
     """Karras et al. 2022, eq. 5, with rho = 7; each step is sample + (sigma_next - sigma) * output."""
     plan = ms.from_diffusers(COSMOS).plan(4)
@@ -213,6 +224,7 @@ def test_levels_above_1_are_those_of_an_exploding_path():
     assert plan.grid.init_noise_sigma == pytest.approx(80)
 
 
+@pytest.mark.host
 @pytest.mark.parametrize("kind", ["karras", "exponential", "beta"])
 def test_hidden_ends_count_in_every_class_that_reads_them(kind):
     """DPMSolverSDE's and LMS's form of Karras's sigmas does not."""
@@ -227,6 +239,7 @@ def test_hidden_ends_count_in_every_class_that_reads_them(kind):
         assert np.array_equal(found.sigmas, plain.sigmas) == blind, name
 
 
+@pytest.mark.host
 def test_what_another_class_had_by_default_is_not_read():
     config = {"_class_name": "DDIMScheduler", "beta_end": 0.3, "_use_default_values": ["beta_end"]}
     recipe = ms.from_diffusers(config)
@@ -234,6 +247,7 @@ def test_what_another_class_had_by_default_is_not_read():
     assert "beta_end" in recipe.report.defaulted
 
 
+@pytest.mark.host
 def test_a_report_cannot_be_written_to_and_pickles():
     report = ms.from_diffusers({"_class_name": "DDIMScheduler", "rescale_zero_terminal_snr": True}).report
     with pytest.raises(TypeError):
@@ -242,6 +256,7 @@ def test_a_report_cannot_be_written_to_and_pickles():
     assert "did you mean rescale_betas_zero_snr?" in report.ignored["rescale_zero_terminal_snr"]
 
 
+@pytest.mark.host
 @pytest.mark.parametrize(
     ("config", "says"),
     [
@@ -263,6 +278,7 @@ def test_what_is_no_configuration_gets_a_sentence(config, says):
     assert len(str(caught.value)) < 400
 
 
+@pytest.mark.host
 def test_files_that_are_no_configuration_get_a_sentence(tmp_path):
     for content in (b"\xff\xfe", b"[" * 100_000, b" " * (17 * 2**20), b"[1]", b"{"):
         (tmp_path / "scheduler_config.json").write_bytes(content)
@@ -271,6 +287,7 @@ def test_files_that_are_no_configuration_get_a_sentence(tmp_path):
         assert len(str(caught.value)) < 400
 
 
+@pytest.mark.host
 def test_objects_and_hydra_targets_are_read():
     class DDIMScheduler:
         config: typing.ClassVar = {"clip_sample": False, "_class_name": "EulerDiscreteScheduler"}
@@ -452,6 +469,7 @@ def test_the_class_that_is_meant_is_named(name, meant):
         ms.from_diffusers({"_class_name": name})
 
 
+@pytest.mark.host
 @pytest.mark.parametrize("name", [name for name, peer in PEERS.items() if any(q.name == "told" for q in peer.quirks)])
 def test_a_part_of_a_run_has_the_timesteps_of_the_whole(name):
     recipe = ms.from_diffusers({"_class_name": name})

@@ -98,6 +98,7 @@ def test_bfloat16_stays(mx):
     assert scheduler.timesteps.tolist() == list(range(8))
 
 
+@pytest.mark.host
 def test_names_are_hinted_at():
     with pytest.raises(AttributeError, match="did you mean 'DPMpp2M'"):
         _ = ours.DPMpp2m

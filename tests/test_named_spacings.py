@@ -277,9 +277,10 @@ def test_every_name_has_a_formula_here():
 
 @pytest.mark.host
 @pytest.mark.parametrize("name", ["simple", "ddim_uniform", "beta", "beta57", "smoothstep"])
-@pytest.mark.parametrize("case", ["euler", "flow-3", "flux-1.15"])
+@pytest.mark.parametrize("case", ["euler", "flux-1.15"])
 def test_places_of_the_table_for_every_number_of_steps(name, case):
-    """A quantile that falls half way between two places is rounded as there: the two programs agree in each."""
+    """A quantile that falls half way between two places is rounded as there: the two programs agree in each. The places
+    hang on the number of levels alone, which is 1,000 or 10,000."""
     recipe, model, arguments, ratios = CASES[case]
     for n in range(1, 400):
         plan = recipe.plan(n, spacing=name, **arguments)

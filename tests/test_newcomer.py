@@ -103,6 +103,7 @@ def test_the_solver_is_the_papers_loop(name, gamma, backend, make):
     np.testing.assert_allclose(backend.to_numpy(state.sample), expected, rtol=1e-5, atol=1e-6 * size)
 
 
+@pytest.mark.host
 def test_with_gamma_one_the_solver_is_ddim():
     path, spacing, prediction, _ = PATHS["discrete"]
     plans = [

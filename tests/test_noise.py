@@ -12,10 +12,12 @@ def test_normals_are_the_same_on_every_backend(backend, device):
     np.testing.assert_array_equal(backend.to_numpy(found), ms.noise.normal((3, 4, 5), rng=11))
 
 
+@pytest.mark.host
 def test_a_sample_is_the_same_in_every_batch():
     np.testing.assert_array_equal(ms.noise.normal((5, 7), rng=3)[:2], ms.noise.normal((2, 7), rng=3))
 
 
+@pytest.mark.host
 def test_seeds_samples_steps_and_draws_are_apart():
     source = ms.noise.HostNoise
     drawn = [
@@ -31,6 +33,7 @@ def test_seeds_samples_steps_and_draws_are_apart():
     assert abs(every.mean()) < 0.03 and abs(every.std() - 1) < 0.03
 
 
+@pytest.mark.host
 def test_a_numpy_generator_serves_as_seed():
     one, other = (ms.noise.normal((2, 3), rng=np.random.default_rng(5)) for _ in range(2))
     np.testing.assert_array_equal(one, other)

@@ -218,6 +218,7 @@ def test_the_flow_of_a_gaussian(recipe, make, backend):
     np.testing.assert_allclose(found, wanted, atol=0.02 if plan.order == 1 else 1e-3)
 
 
+@pytest.mark.host
 def test_moments_of_stochastic_steps():
     """DDIM's noise at any eta, and ping-pong's, keep the marginals: with the exact posterior of x0 the next sample
     has variance alpha_next^2 std^2 + sigma_next^2 when x0 is drawn from it.

@@ -11,6 +11,7 @@ from multisched.paths import Circle, Cosine, LinearVP, TrigFlow, straight
 from multisched.spacings.trained import timesteps
 
 
+@pytest.mark.host
 @pytest.mark.parametrize("spacing", ["leading", "trailing", "linspace"])
 @pytest.mark.parametrize("total", [1000, 37, 1])
 def test_spacings_fall_strictly_and_hold_n_timesteps_for_every_n(spacing, total):
@@ -22,6 +23,7 @@ def test_spacings_fall_strictly_and_hold_n_timesteps_for_every_n(spacing, total)
     assert np.all(chosen == np.arange(total)[::-1])
 
 
+@pytest.mark.host
 def test_spacings_as_published():
     """The rows of Lin et al. 2023, table 2, for T = 1000 and 10 steps, counted from 0."""
     assert list(timesteps("leading", 10, 1000)) == [900, 800, 700, 600, 500, 400, 300, 200, 100, 0]
@@ -30,12 +32,14 @@ def test_spacings_as_published():
     assert list(timesteps("leading", 2, 1000, offset=1)) == [501, 1]
 
 
+@pytest.mark.host
 def test_each_step_ends_where_the_next_begins():
     for recipe in (ms.DDIM(timestep_spacing="linspace"), ms.DDIM(timestep_spacing="trailing"), ms.FlowMatchEuler()):
         for n in (1, 3, 61, 333):
             assert recipe.plan(n).grid.chained
 
 
+@pytest.mark.host
 def test_the_stride_rule_aims_at_t_minus_the_stride():
     plan = quirked(ms.DDIM(timestep_spacing="linspace"), "stride").plan(10)
     level = ms.DDIM().parts().path.alphas_cumprod
@@ -46,6 +50,7 @@ def test_the_stride_rule_aims_at_t_minus_the_stride():
     np.testing.assert_array_equal(same.grid.next_alphas, ms.DDIM().plan(10).grid.next_alphas)
 
 
+@pytest.mark.host
 def test_the_shift_is_applied_once():
     plan = ms.FlowMatchEuler(shift=3.0).plan(1000)
     even = np.arange(1000, 0, -1) / 1000
@@ -54,6 +59,7 @@ def test_the_shift_is_applied_once():
     assert plan.sigmas[-1] == 0
 
 
+@pytest.mark.host
 def test_the_double_shift_of_other_libraries_can_be_had():
     for n in (5, 60):
         sigmas = quirked(ms.FlowMatchEuler(shift=3.0), "double_shift").plan(n).sigmas
@@ -62,6 +68,7 @@ def test_the_double_shift_of_other_libraries_can_be_had():
     assert ms.FlowMatchEuler(shift=3.0).plan(5).sigmas[-2] == pytest.approx(0.0029940119760)
 
 
+@pytest.mark.host
 @pytest.mark.parametrize("factor", [0.01, 0.1, 0.37, 0.9, 1.5, 3.0, 12.0])
 def test_a_shift_keeps_pure_noise_and_clean_samples(factor):
     assert straight.shift(1.0, factor) == 1.0 and straight.shift(0.0, factor) == 0.0
@@ -76,6 +83,7 @@ def test_a_spare_step_has_its_share_of_the_others():
     np.testing.assert_allclose(found.timesteps, 1000 * (1 - found.sigmas), rtol=1e-12)
 
 
+@pytest.mark.host
 def test_shifts_compose():
     sigmas = np.linspace(0.01, 1, 50)
     np.testing.assert_allclose(
@@ -83,6 +91,7 @@ def test_shifts_compose():
     )
 
 
+@pytest.mark.host
 def test_dynamic_shifts():
     plan = ms.FlowMatchEuler(use_dynamic_shifting=True).plan(20, mu=1.15)
     even = np.linspace(1, 0.001, 20)
@@ -91,6 +100,7 @@ def test_dynamic_shifts():
     np.testing.assert_allclose(linear.sigmas[:-1], 1.15 / (1.15 + (1 / even - 1)), rtol=1e-12)
 
 
+@pytest.mark.host
 @pytest.mark.parametrize("n", [1, 2, 30])
 def test_terminal_stretch(n):
     sigmas = ms.FlowMatchEuler(shift=2.0, shift_terminal=0.1).plan(n).sigmas
@@ -99,6 +109,7 @@ def test_terminal_stretch(n):
         assert sigmas[-2] == pytest.approx(0.1)
 
 
+@pytest.mark.host
 @pytest.mark.parametrize(
     "recipe",
     [
@@ -163,6 +174,7 @@ def test_levels_may_be_arrays_of_any_backend(make):
     assert ms.DDIM().plan(timesteps=make([900, 10])) == ms.DDIM().plan(timesteps=[900, 10])
 
 
+@pytest.mark.host
 def test_timesteps_fed_back_reproduce_the_plan():
     plan = ms.DDIM(timestep_spacing="trailing").plan(13)
     assert ms.DDIM(timestep_spacing="trailing").plan(timesteps=plan.timesteps) == plan
@@ -172,6 +184,7 @@ def test_timesteps_fed_back_reproduce_the_plan():
     assert ms.FlowMatchEuler(shift=3.0).plan(timesteps=flow_plan.timesteps, sigmas=flow_plan.sigmas[:-1]) == flow_plan
 
 
+@pytest.mark.host
 def test_given_sigmas_between_timesteps_are_met():
     plan = ms.DDIM().plan(sigmas=[0.95, 0.5, 0.1])
     np.testing.assert_allclose(plan.alphas[:-1] ** 2 + plan.sigmas[:-1] ** 2, 1, rtol=1e-15)
@@ -181,6 +194,7 @@ def test_given_sigmas_between_timesteps_are_met():
     assert np.all(table[below] <= plan.sigmas[:-1]) and np.all(plan.sigmas[:-1] <= table[above])
 
 
+@pytest.mark.host
 @pytest.mark.parametrize("recipe", [ms.FlowMatchEuler(shift=3.0), ms.FlowMatchHeun(), ms.DDIM()])
 def test_partial_runs_are_parts_of_the_whole(recipe):
     whole = recipe.plan(20)
@@ -196,12 +210,14 @@ def test_partial_runs_are_parts_of_the_whole(recipe):
         np.testing.assert_array_equal(plan.sigmas, whole.sigmas[20 - int(20 * strength) :])
 
 
+@pytest.mark.host
 def test_churn_does_not_depend_on_where_a_partial_run_begins():
     recipe = ms.FlowMatchHeun(s_churn=3.0)
     whole, part = recipe.plan(10), recipe.plan(10, start=4)
     np.testing.assert_array_equal(whole.tableau.weights[8:], part.tableau.weights)
 
 
+@pytest.mark.host
 def test_zero_terminal_snr():
     betas = np.linspace(1e-4, 0.02, 1000)
     rescaled = ms.rescale_zero_terminal_snr(betas)
@@ -215,6 +231,7 @@ def test_zero_terminal_snr():
     assert plan.alphas[0] == 0 and plan.sigmas[0] == 1
 
 
+@pytest.mark.host
 def test_betas_for_alpha_bar_give_alpha_bar_back():
     betas = ms.betas_for_alpha_bar(1000)
     t = np.arange(1, 1001) / 1000
@@ -226,6 +243,7 @@ def test_betas_for_alpha_bar_give_alpha_bar_back():
     assert np.all(ms.betas_for_alpha_bar(50, alpha_transform_type="laplace") > 0)
 
 
+@pytest.mark.host
 def test_beta_schedules():
     level = ms.DDIM(beta_schedule="scaled_linear", beta_start=0.00085, beta_end=0.012).parts().path.alphas_cumprod
     betas = np.linspace(0.00085**0.5, 0.012**0.5, 1000) ** 2

@@ -1,6 +1,7 @@
 """Whatever options are accepted make a sound plan."""
 
 import numpy as np
+import pytest
 from hypothesis import given, reject, settings, strategies as st
 
 import multisched as ms
@@ -38,6 +39,7 @@ def _sound(plan, n):
     assert np.all((plan.alphas >= 0) & (plan.sigmas >= 0))
 
 
+@pytest.mark.host
 @settings(max_examples=150, deadline=None)
 @given(options=FLOW, n=STEPS, kind=st.sampled_from([ms.FlowMatchEuler, ms.FlowMatchHeun, ms.FlowMatchPingPong]))
 def test_flow_matching(options, n, kind):
@@ -47,6 +49,7 @@ def test_flow_matching(options, n, kind):
     np.testing.assert_array_equal(again.sigmas, plan.sigmas)
 
 
+@pytest.mark.host
 @settings(max_examples=150, deadline=None)
 @given(options=VP, n=STEPS)
 def test_variance_preserving(options, n):

@@ -14,6 +14,7 @@ from multisched.spacings.trained import SPACINGS, linear_quadratic, timesteps
 ENDS = [(14.6, 0.03), (80.0, 0.002), (1.5, 0.4), (0.9, 0.2)]
 
 
+@pytest.mark.host
 @pytest.mark.parametrize("kind", ratios.KINDS)
 @pytest.mark.parametrize(("top", "bottom"), ENDS)
 def test_ratios_fall_strictly_from_end_to_end(kind, top, bottom):
@@ -24,6 +25,7 @@ def test_ratios_fall_strictly_from_end_to_end(kind, top, bottom):
         assert n == 1 or chosen[-1] == pytest.approx(bottom, rel=1e-9)
 
 
+@pytest.mark.host
 @pytest.mark.parametrize(("top", "bottom"), ENDS)
 def test_ratios_by_their_closed_forms(top, bottom):
     """Karras et al. 2022, eq. 5, and the others, one level at a time."""
@@ -50,6 +52,7 @@ def test_ratios_by_their_closed_forms(top, bottom):
     assert set(wanted) == set(ratios.KINDS) - {"beta"}
 
 
+@pytest.mark.host
 def test_ratios_that_are_others_in_disguise():
     wanted = ratios.exponential(14.6, 0.03, 30)
     for kind in ("lu", "polyexponential"):
@@ -59,6 +62,7 @@ def test_ratios_that_are_others_in_disguise():
     np.testing.assert_allclose(ratios.karras(14.6, 0.03, 30, 1e6), wanted, rtol=1e-4)
 
 
+@pytest.mark.host
 def testbeta_quantiles_are_scipys():
     stats = pytest.importorskip("scipy.stats")
     share = np.concatenate([np.linspace(0, 1, 201), [1e-9, 1e-6, 1 - 1e-6, 1 - 1e-9]])
@@ -69,6 +73,7 @@ def testbeta_quantiles_are_scipys():
         np.testing.assert_allclose(ratios.beta_quantile(share, a, b), stats.beta.ppf(share, a, b), atol=1e-12)
 
 
+@pytest.mark.host
 def test_ratios_are_refused_in_a_sentence():
     with pytest.raises(ms.ScheduleError, match=r"sigma_schedule must be one of 'karras'.*; given 'cubic'\."):
         ratios.between("cubic", 2.0, 1.0, 3)
@@ -81,6 +86,7 @@ def test_ratios_are_refused_in_a_sentence():
     assert ratios.one_kind(exponential_sigmas=True, karras_sigmas=False) == "exponential"
 
 
+@pytest.mark.host
 @pytest.mark.parametrize("spacing", ["simple", "sgm_uniform", "ddim_uniform"])
 @pytest.mark.parametrize("total", [1000, 37])
 def test_spacings_one_timestep_at_a_time(spacing, total):
@@ -99,6 +105,7 @@ def test_spacings_one_timestep_at_a_time(spacing, total):
     np.testing.assert_allclose(timesteps("sgm_uniform", 4, 1000, whole=False), [999, 749.25, 499.5, 249.75])
 
 
+@pytest.mark.host
 def test_spacings_that_are_others_in_disguise():
     np.testing.assert_array_equal(timesteps("ddim_uniform", 30, 1000), timesteps("leading", 30, 1000, offset=1))
     np.testing.assert_array_equal(timesteps("simple", 40, 1000), timesteps("trailing", 40, 1000))
@@ -109,6 +116,7 @@ def test_spacings_that_are_others_in_disguise():
         timesteps("even", 3, 1000)
 
 
+@pytest.mark.host
 @pytest.mark.parametrize("spacing", SPACINGS)
 def test_spacings_serve_any_recipe(spacing):
     for recipe in (ms.DDIM(timestep_spacing=spacing), ms.PNDM(timestep_spacing=spacing)):
@@ -120,6 +128,7 @@ def test_spacings_serve_any_recipe(spacing):
     )
 
 
+@pytest.mark.host
 def test_linear_quadratic():
     """The eight steps are those that LTX-Video's distilled checkpoints publish."""
     published = [1.0, 0.99375, 0.9875, 0.98125, 0.975, 0.909375, 0.725, 0.421875]
@@ -136,6 +145,7 @@ def test_linear_quadratic():
         ms.FlowMatchEuler().plan(4, spacing="cubic")
 
 
+@pytest.mark.host
 def test_align_your_steps():
     """The timesteps and noise levels of Sabour et al. 2024, appendix B."""
     timesteps_of = {
@@ -166,6 +176,7 @@ def test_align_your_steps():
             align_your_steps(model, n)
 
 
+@pytest.mark.host
 def test_beta_schedules_one_at_a_time():
     start, end, total = 1e-4, 0.02, 7
     logistic = [1 / (1 + math.exp(6 - 2 * i)) for i in range(total)]

@@ -12,6 +12,7 @@ STEPS = (*range(1, 64), *range(64, 1001, 37), 250, 500, 999, 1000)
 PREDICTIONS = ("epsilon", "sample", "v_prediction")
 
 
+@pytest.mark.host
 def test_every_row_of_every_plan_lands_on_the_path():
     """Given x = alpha * x0 + sigma * noise and the exact output, each row gives alpha_next * x0 + sigma_next * noise.
 

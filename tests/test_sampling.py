@@ -91,6 +91,7 @@ def test_a_run_in_two_parts_is_the_whole_run(make, backend):
         np.testing.assert_array_equal(backend.to_numpy(parts), backend.to_numpy(whole))
 
 
+@pytest.mark.host
 def test_sampling_on_any_array_api_library():
     """Dask computes nothing on its way through: its arrays stay graphs until asked."""
     import dask.array as dask

@@ -24,6 +24,7 @@ def test_blurred_data_are_a_mixture(backend, make):
         np.testing.assert_allclose(backend.to_numpy(found), backend.to_numpy(wanted), atol=2e-5)
 
 
+@pytest.mark.host
 def test_the_digits_are_those_of_scikit_learn(points):
     load = pytest.importorskip("sklearn.datasets").load_digits()
     assert points.shape == (1797, 1, 8, 8) and points.dtype == np.float32
@@ -32,6 +33,7 @@ def test_the_digits_are_those_of_scikit_learn(points):
     assert (points.min(), points.max()) == (-1, 1)
 
 
+@pytest.mark.host
 def test_nearest_distance(points):
     assert nearest_distance(points[:3], points) == 0
     assert nearest_distance(points[:1] + np.float32(0.01), points[:1]) == pytest.approx(0.01, rel=1e-4)

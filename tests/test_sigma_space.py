@@ -22,6 +22,7 @@ SOLVERS = [
 ]
 
 
+@pytest.mark.host
 def test_euler_ancestral_is_ddim_with_eta_one_in_other_units():
     """x / alpha of DDIM is the sample of Euler's ancestral steps: alpha * a, alpha_next * b and so on."""
     ddim = ms.DDIM(eta=1.0, clip_sample=False, prediction_type="v_prediction").plan(20)
@@ -33,6 +34,7 @@ def test_euler_ancestral_is_ddim_with_eta_one_in_other_units():
     np.testing.assert_allclose(ddim.tableau.fold().weights[:, 0], wanted, rtol=1e-9, atol=1e-12)
 
 
+@pytest.mark.host
 @pytest.mark.parametrize("solver", SOLVERS, ids=str)
 def test_a_run_is_the_same_in_any_space(solver):
     """Levels of one sigma / alpha are one run, on x0 + k * noise as on the sphere and on the straight line."""
@@ -52,6 +54,7 @@ def test_a_run_is_the_same_in_any_space(solver):
     np.testing.assert_allclose(ends[1:], [ends[0], ends[0]], rtol=1e-9)
 
 
+@pytest.mark.host
 @pytest.mark.parametrize("held", ["noise", "x0"])
 def test_the_midpoint_as_published(held):
     """DPM-Solver-2 (Lu et al. 2022, arXiv 2206.00927, algorithm 1) and DPM-Solver++(2S) (arXiv 2211.01095, algorithm
@@ -72,6 +75,7 @@ def test_the_midpoint_as_published(held):
     np.testing.assert_allclose(plan.step(state, second).sample, wanted, rtol=1e-9)
 
 
+@pytest.mark.host
 def test_the_midpoint_is_asked_for_where_lam_is_halfway():
     plan = ms.KDPM2(prediction_type="v_prediction").plan(5)
     first, second = plan.rows.start.lam[1::2, 0], plan.rows.next.lam[1::2, 0]
@@ -96,6 +100,7 @@ def test_noise_drawn_anew_at_the_end_of_a_midpoint_step():
     np.testing.assert_allclose(np.hypot(kept, drawn), end.sigma, rtol=1e-10)
 
 
+@pytest.mark.host
 def test_no_middle_where_lam_is_infinite():
     """From pure noise, and to the clean sample, a step is one call."""
     for solver in (ms.solvers.Midpoint(), ms.solvers.Midpoint("x0", eta=1.0, noisy_middle=True)):
@@ -109,11 +114,13 @@ def test_no_middle_where_lam_is_infinite():
         )
 
 
+@pytest.mark.host
 def test_karras_sigmas_are_told_as_whole_timesteps_but_for_the_middle():
     times = ms.KDPM2(use_karras_sigmas=True).plan(7).timesteps
     assert np.all(times[::2] == np.round(times[::2])) and np.any(times[1::2] != np.round(times[1::2]))
 
 
+@pytest.mark.host
 @pytest.mark.parametrize(("s_churn", "n", "gamma"), [(2.0, 8, 0.25), (9.0, 8, math.sqrt(2) - 1), (0.3, 1, 0.3)])
 def test_churn_after_the_call_as_diffusers_has_it(s_churn, n, gamma):
     """x_hat and sigma_hat of Karras et al. 2022, algorithm 2, with the noise that the model names kept in the step."""
@@ -127,6 +134,7 @@ def test_churn_after_the_call_as_diffusers_has_it(s_churn, n, gamma):
         np.testing.assert_allclose(plan.step(ms.State(x, (), row), output, z).sample, wanted, rtol=1e-12, atol=1e-12)
 
 
+@pytest.mark.host
 def test_late_churn_of_an_edm_network_is_the_preconditioning_at_the_raised_level():
     """x0 = c_skip(sigma_hat) * x_hat + c_out(sigma_hat) * F (table 1)."""
     plan = quirked(ms.EDMEuler(s_churn=2.0), "late_churn").plan(8)
@@ -139,6 +147,7 @@ def test_late_churn_of_an_edm_network_is_the_preconditioning_at_the_raised_level
     np.testing.assert_allclose(plan.step(ms.State(x, (), 3), output, z).sample, wanted, rtol=1e-12)
 
 
+@pytest.mark.host
 def test_continuous_timesteps_are_a_quarter_of_the_logarithm():
     for more in ({}, {"use_karras_sigmas": True}, {"interpolation_type": "log_linear"}):
         discrete, continuous = (ms.Euler(timestep_type=kind, **more) for kind in ("discrete", "continuous"))
@@ -152,6 +161,7 @@ def test_continuous_timesteps_are_a_quarter_of_the_logarithm():
         ms.paths.Discrete(timestep_type="continuous")
 
 
+@pytest.mark.host
 def test_log_linear_sigmas_and_those_of_diffusers():
     """By default from end to end of the training schedule, each told with its own timestep; diffusers has one level
     more, tells other timesteps, and asks for that level too where timesteps are continuous."""
@@ -167,6 +177,7 @@ def test_log_linear_sigmas_and_those_of_diffusers():
     assert len(longer) == 7 and longer.sigmas[:-1] == pytest.approx(theirs.sigmas) and longer.sigmas[-1] == 0
 
 
+@pytest.mark.host
 def test_the_end_of_a_list_of_sigmas():
     levels = [10.0, 3.0, 0.5]
     assert ms.Euler().plan(sigmas=levels).sigmas.tolist() == [10.0, 3.0, 0.5, 0.0]
@@ -174,6 +185,7 @@ def test_the_end_of_a_list_of_sigmas():
     assert ms.Euler().plan(sigmas=[*levels, 0.0]) == quirked(ms.Euler(), "sigmas_end").plan(sigmas=[*levels, 0.0])
 
 
+@pytest.mark.host
 def test_edm_grids_ours_and_those_of_diffusers():
     config = {"_class_name": "EDMEulerScheduler", "final_sigmas_type": "sigma_min"}
     ours, theirs = ms.EDMEuler(final_sigmas_type="sigma_min"), ms.from_diffusers(config)
@@ -197,6 +209,7 @@ CONFIGS = [
 ]
 
 
+@pytest.mark.host
 @pytest.mark.parametrize("config", CONFIGS, ids=range(len(CONFIGS)))
 def test_configurations_go_round(config):
     recipe = ms.from_diffusers(config)
@@ -205,6 +218,7 @@ def test_configurations_go_round(config):
     assert written.items() >= config.items() and ms.from_diffusers(written) == recipe
 
 
+@pytest.mark.host
 def test_what_a_configuration_says_in_other_words():
     config = {"_class_name": "EulerDiscreteScheduler", "prediction_type": "original_sample"}
     assert ms.from_diffusers(config).prediction_type == "sample"
@@ -214,6 +228,7 @@ def test_what_a_configuration_says_in_other_words():
     assert "drawn from the seed" in seeded.report.ignored["noise_sampler_seed"]
 
 
+@pytest.mark.host
 @pytest.mark.parametrize(
     ("make", "sentence"),
     [

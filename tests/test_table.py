@@ -11,6 +11,7 @@ from multisched.table.tableau import tabulate
 PREDICTIONS = ("epsilon", "sample", "v_prediction", "flow_prediction")
 
 
+@pytest.mark.host
 @pytest.mark.parametrize("prediction", PREDICTIONS)
 @pytest.mark.parametrize("recipe", RECIPES.values(), ids=RECIPES.keys())
 def test_the_table_is_the_formula_run_on_arrays(recipe, prediction):
@@ -55,6 +56,7 @@ def test_no_register_is_read_before_it_is_written(recipe):
         assert not np.any(reached[0])
 
 
+@pytest.mark.host
 def test_euler_on_a_flow_is_one_sum_of_two_arrays():
     folded = ms.FlowMatchEuler(shift=3.0).plan(28).tableau.fold()
     assert folded.operands == ("sample", "output")
@@ -64,6 +66,7 @@ def test_euler_on_a_flow_is_one_sum_of_two_arrays():
     )
 
 
+@pytest.mark.host
 def test_structural_zeros_ones_and_copies_are_exact():
     weights = ms.FlowMatchHeun(shift=3.0).plan(10).tableau.fold().weights
     first, second = weights[0::2], weights[1::2]
@@ -71,11 +74,13 @@ def test_structural_zeros_ones_and_copies_are_exact():
     assert np.all(second[:, 0, :3] == [0, 1, 0.5]) and np.all(second[:, 1] == [0, 1, 0, 0])
 
 
+@pytest.mark.host
 def test_folding_twice_is_folding_once():
     folded = ms.DDIM(eta=0.5).plan(5).tableau.fold()
     assert folded.folded and folded.fold() is folded
 
 
+@pytest.mark.host
 def test_a_table_is_validated():
     table = ms.FlowMatchEuler().plan(3).tableau
     with pytest.raises(ms.ScheduleError, match="weights"):
@@ -86,6 +91,7 @@ def test_a_table_is_validated():
         ms.Tableau(table.weights, table.x0_weights, ("other",), table.operands)
 
 
+@pytest.mark.host
 def test_a_plan_prints_as_a_table():
     text = str(ms.FlowMatchHeun(shift=3.0).plan(3))
     assert "3 steps, 5 model calls, order 2, deterministic" in text
@@ -94,6 +100,7 @@ def test_a_plan_prints_as_a_table():
     assert str(ms.DDIM().plan(2).tableau).count("x0") == 2
 
 
+@pytest.mark.host
 def test_plans_and_recipes_are_immutable_hashable_and_read_only():
     recipe = ms.DDIM(trained_betas=np.linspace(1e-4, 0.02, 1000))
     plan = recipe.plan(5)
@@ -111,6 +118,7 @@ def test_plans_and_recipes_are_immutable_hashable_and_read_only():
             array.flags.writeable = True
 
 
+@pytest.mark.host
 def test_options_are_kept_as_plain_numbers():
     single = ms.FlowMatchEuler(shift=np.float32(3), num_train_timesteps=np.int64(1000), invert_sigmas=np.bool_(True))
     plain = ms.FlowMatchEuler(shift=3.0, invert_sigmas=True)
@@ -118,6 +126,7 @@ def test_options_are_kept_as_plain_numbers():
     assert type(single.shift) is float and type(single.num_train_timesteps) is int
 
 
+@pytest.mark.host
 def test_a_plan_survives_pickling_and_copying():
     import copy
     import pickle

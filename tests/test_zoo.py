@@ -67,6 +67,7 @@ def grids():
     return made
 
 
+@pytest.mark.host
 def test_every_solver_is_here():
     assert set(SOLVER_KINDS) == set(map(type, SOLVERS))
 

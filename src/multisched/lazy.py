@@ -28,7 +28,7 @@ def attached(
 
     def find(name: str) -> Any:
         if name not in homes:
-            raise AttributeError(f"module {package!r} has no attribute {name!r}{_meant(name, public)}")
+            raise AttributeError(f"module {package!r} has no attribute {name!r}{_meant(package, name, public)}")
         module = importlib.import_module(f"{package}.{homes[name]}")
         found = getattr(module, name) if places[homes[name]] else module
         setattr(sys.modules[package], name, found)
@@ -37,7 +37,14 @@ def attached(
     return find, lambda: [*public], public
 
 
-def _meant(name: str, names: list[str]) -> str:
+def _meant(package: str, name: str, names: list[str]) -> str:
+    from importlib.util import find_spec
+
+    # `from multisched import checks` asks for the attribute before it imports the module; a search for a word that is
+    # spelled alike would take longer than the module.
+    if name.isidentifier() and find_spec(f"{package}.{name}"):
+        return ""
+
     from multisched.values import hint
 
     return hint(name if name.startswith("_") else name.removesuffix("Scheduler").replace("Discrete", ""), names)

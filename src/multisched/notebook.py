@@ -1,7 +1,6 @@
 """Plans, recipes and reports as HTML, for notebooks: text and lines in the colour of the page, light or dark."""
 
 from dataclasses import MISSING, Field, fields, is_dataclass
-from html import escape
 from math import isfinite, log
 from typing import Any
 
@@ -35,7 +34,7 @@ def plan_html(plan: Any) -> str:
     columns = {"row": NUMBER, "timestep": NUMBER, "alpha": NUMBER, "sigma": NUMBER, "what it does": LEFT}
     head = "".join(f"<th {style}>{name}</th>" for name, style in columns.items())
     table = f"{TABLE}<thead><tr>{head}</tr></thead><tbody>{''.join(rows)}{end}{_cell('', LEFT)}</tr></tbody></table>"
-    return f"<div {BOX}><div><b>{escape(line_text(plan))}</b></div>{_levels(plan)}{table}</div>"
+    return f"<div {BOX}><div><b>{_escaped(line_text(plan))}</b></div>{_levels(plan)}{table}</div>"
 
 
 def _levels(plan: Any) -> str:
@@ -87,7 +86,7 @@ def recipe_html(recipe: Any, parts: Any, settings: tuple[str, ...]) -> str:
     listed = "".join(_row(one.name, repr(getattr(recipe, one.name)), _changed(recipe, one)) for one in options)
     quirks = "".join(_row(f"quirk {quirk.name}", quirk.says, style=LEFT) for quirk in recipe.quirks)
     all_options = _folded(f"{len(options)} options", listed) if options else ""
-    return f"<div {BOX}><div><b>{escape(options_text(recipe))}</b></div>{_table(rows + quirks)}{all_options}</div>"
+    return f"<div {BOX}><div><b>{_escaped(options_text(recipe))}</b></div>{_table(rows + quirks)}{all_options}</div>"
 
 
 def report_html(report: Any) -> str:
@@ -99,7 +98,7 @@ def report_html(report: Any) -> str:
         *(_row("", sentence, "accepted", LEFT) for sentence in report.accepted),
     ]
     defaulted = "".join(_row(key, repr(value)) for key, value in report.defaulted.items())
-    title = f"<div><b>{escape(report.class_name)}</b></div>"
+    title = f"<div><b>{_escaped(report.class_name)}</b></div>"
     left = _folded(f"{len(report.defaulted)} keys that are not given, with the values taken", defaulted)
     return f"<div {BOX}>{title}{_table(''.join(rows))}{left if defaulted else ''}</div>"
 
@@ -125,12 +124,12 @@ def _changed(value: Any, field: Field[Any]) -> str:
 
 
 def _cell(words: Any, style: str) -> str:
-    return f"<td {style}>{escape(str(words))}</td>"
+    return f"<td {style}>{_escaped(str(words))}</td>"
 
 
 def _row(name: str, words: str, note: str = "", style: str = WORDS) -> str:
-    last = f"<td {LEFT}><small>{escape(note)}</small></td>"
-    return f"<tr><th {LEFT}>{escape(name)}</th>{_cell(words, style)}{last}</tr>"
+    last = f"<td {LEFT}><small>{_escaped(note)}</small></td>"
+    return f"<tr><th {LEFT}>{_escaped(name)}</th>{_cell(words, style)}{last}</tr>"
 
 
 def _table(rows: str) -> str:
@@ -138,4 +137,10 @@ def _table(rows: str) -> str:
 
 
 def _folded(summary: str, rows: str) -> str:
-    return f"<details><summary>{escape(summary)}</summary>{_table(rows)}</details>"
+    return f"<details><summary>{_escaped(summary)}</summary>{_table(rows)}</details>"
+
+
+def _escaped(text: str) -> str:
+    from html import escape  # it brings every name of a character, and most runs show no page
+
+    return escape(text)

@@ -3,7 +3,6 @@
 import os
 import sys
 from collections.abc import Callable, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from contextvars import copy_context
 from functools import cached_property
 from itertools import combinations, pairwise, product
@@ -196,6 +195,8 @@ def _in_blocks(
     fill = _fused(into, flat) or _by_pieces(into, flat, wide, BLOCK if parts < 2 else 4 * BLOCK)
     if into and parts > 1:
         ends = [size * k // parts for k in range(parts + 1)]
+        from concurrent.futures import ThreadPoolExecutor  # which brings logging, and most steps need none
+
         with ThreadPoolExecutor(parts) as pool:
             # Each in a copy of the caller's context, which holds what NumPy is to do about an overflow.
             jobs = [pool.submit(copy_context().run, fill, first, last) for first, last in pairwise(ends)]

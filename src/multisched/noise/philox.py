@@ -148,8 +148,9 @@ def normals(backend: Backend[Any], words: Words) -> Any:
     a = x * 0.75
     cosine = (r - r * q) * (1.0 - backend.astype((turn >> 21) & 2, float32))
     sine = r * a + r * b
-    swap = (turn & (1 << 23)) != 0
-    pairs = (xp.where(swap, sine, cosine), xp.where(swap, cosine, sine))
+    swap = backend.astype((turn >> 23) & 1, float32)
+    keep = 1.0 - swap
+    pairs = (cosine * keep + sine * swap, cosine * swap + sine * keep)  # one product is 0, the other is exact
     return xp.reshape(xp.stack(pairs, axis=-1), (w0.shape[0], -1))
 
 
@@ -158,19 +159,25 @@ def _radius(backend: Backend[Any], bits: Any) -> Any:
 
     2 bits + 1 is shifted left until its leading bit is the 25th, K shifts; p = m - 1 of sqrt(1/2) <= m < sqrt(2).
     """
-    xp = backend.xp
-    number = bits * 2 + 1
-    number, shifts, _ = backend.repeat(5, _shift, (number, number ^ number, (number ^ number) + 16))
-    low = number < _ROOT_HALF
-    p = xp.where(low, (number - (1 << 24)) * 2, number - (1 << 25))
-    shifts = xp.where(low, shifts + 1, shifts)
+    number, shifts = _normalized(backend, bits)
+    low = (number - _ROOT_HALF) >> 31  # a word of ones where the number is below; a choice by `where` takes longer
     float32 = backend.dtype("float32")
-    p, shifts = backend.astype(p, float32) * 2.0**-25, backend.astype(shifts, float32)
+    p = backend.astype(number + (number & low) - (1 << 25), float32) * 2.0**-25
+    shifts = backend.astype(shifts - low, float32)
 
     t = p / (p + 2.0)
     z = t * t
     log = t * -4.0 * (((z * (1 / 9) + 1 / 7) * z + 1 / 5) * z + 1 / 3) * z + t * -4.0
     return _root(backend, shifts * _LOG4_HIGH + (shifts * _LOG4_LOW + log))
+
+
+def _normalized(backend: Backend[Any], bits: Any) -> tuple[Any, Any]:
+    """2 bits + 1, shifted left until its leading bit is the 25th, and by how many bits; `bits` are at most 24."""
+    number = bits * 2 + 1
+    if isinstance(bits, np.ndarray):  # NumPy alone can read the exponent of a float32, where the place of that bit is
+        shifts = np.minimum(150 - (bits.astype(np.float32).view(np.int32) >> 23), 24)
+        return number << shifts, shifts
+    return _shifted(backend, number)
 
 
 def _root(backend: Backend[Any], y: Any) -> Any:
@@ -187,6 +194,12 @@ def _root(backend: Backend[Any], y: Any) -> Any:
         low = s - high
         s = s + (((y - high * high) - 2.0 * high * low) - low * low) / (s + s)
     return s
+
+
+def _shifted(backend: Backend[Any], number: Any) -> tuple[Any, Any]:
+    """Numbers of at most 25 bits, shifted left until the leading bit is the 25th, and by how many bits."""
+    number, shifts, _ = backend.repeat(5, _shift, (number, number ^ number, (number ^ number) + 16))
+    return number, shifts
 
 
 def _shift(state: Words) -> Words:

@@ -2,7 +2,6 @@
 
 import math
 from dataclasses import dataclass
-from statistics import NormalDist
 from typing import Any, ClassVar
 
 import numpy as np
@@ -133,6 +132,8 @@ class LogitNormal(Link):
             raise ScheduleError(f"mean must be a finite number; given {self.mean!r}.")
 
     def __call__(self, path: Path, asked: Asked, made: Any) -> Points:
+        from statistics import NormalDist  # with what it brings it takes longer than any module of a plan
+
         n = checks.steps(asked.n)
         z = np.array([math.inf, *(-NormalDist().inv_cdf(i / n) for i in range(1, n))])
         with np.errstate(over="ignore"):
