@@ -6,18 +6,16 @@ the configuration, saving and loading, signatures, timesteps, sigmas, the forwar
 
 import functools
 import inspect
-import sys
 from dataclasses import fields
-from typing import Any
+from operator import attrgetter
+from typing import Any, get_args, get_type_hints
 
 import diffusers
 from diffusers.schedulers import deprecated, scheduling_consistency_decoder
-from diffusers.schedulers.scheduling_utils import SchedulerOutput
 from diffusers.utils import BaseOutput
-from torch.compiler import is_compiling as compiling
 
 from multisched.interop.diffusers import PEERS
-from multisched.interop.diffusers.manners import AWAY, CUTS, GIVEN, QUICK, UNLIKE
+from multisched.interop.diffusers.manners import AWAY, GIVEN, UNLIKE
 from multisched.interop.diffusers.steps import Steps
 
 
@@ -39,7 +37,8 @@ def face_of(name: str) -> type:
         own["set_begin_index"] = _set_begin_index(theirs)
     if not hasattr(theirs, "_init_step_index"):
         own["_init_step_index"] = getattr(theirs, "_step_index_for", Steps._first_index)
-    own["_cuts"] = name.startswith(CUTS)
+    if name == "PNDMScheduler":
+        own["_step_index"] = property(attrgetter("counter"), _set_counter)
     own["__doc__"] = f"diffusers' {name}, whose steps are rows of our plans."
     own["__new__"] = _as_theirs
     if name not in UNLIKE:
@@ -58,6 +57,10 @@ def _as_theirs(kind: Any, *_: Any, **__: Any) -> Any:
     return made
 
 
+def _set_counter(self: Any, row: int) -> None:
+    self.counter = row
+
+
 def _first_of_two(self: Any) -> bool:
     """Whether the next call is the first of its step."""
     stages = self._run.plan.stages if self._running() else ()
@@ -70,11 +73,7 @@ def _set_timesteps(theirs: Any) -> Any:
     @functools.wraps(theirs.set_timesteps)
     def set_timesteps(self: Any, *args: Any, **kwargs: Any) -> None:
         theirs.set_timesteps(self, *args, **kwargs)
-        bound = signature.bind(self, *args, **kwargs).arguments
-        more = bound.pop("kwargs", {})
-        bound.pop("self")
-        bound.pop("device", None)
-        self._running(**bound, **more)
+        self._running(signature.bind(self, *args, **kwargs).arguments)
 
     return set_timesteps
 
@@ -83,7 +82,8 @@ def _set_begin_index(theirs: Any) -> Any:
     @functools.wraps(theirs.set_begin_index)
     def set_begin_index(self: Any, begin_index: int = 0) -> None:
         theirs.set_begin_index(self, begin_index)
-        self._begins_at(begin_index)
+        if self._run is not None:
+            self._run.begin(begin_index, self._run.traced)
 
     return set_begin_index
 
@@ -94,9 +94,6 @@ def _stepping(theirs: Any) -> Any:
 
     @functools.wraps(theirs.step)
     def step(self: Any, *args: Any, **kwargs: Any) -> Any:
-        run = self._run
-        if run is not None and run.quick and len(args) == 3 and kwargs.keys() <= QUICK and not compiling():
-            return self._quick(run, *args, **kwargs)
         if len(args) > 3 or not plain:
             bound = signature.bind(self, *args, **kwargs)
             bound.apply_defaults()
@@ -110,8 +107,5 @@ def _stepping(theirs: Any) -> Any:
 
 def _output_of(theirs: Any) -> type[BaseOutput]:
     """The class of what a step returns."""
-    said = str(inspect.signature(theirs.step).return_annotation)
-    for name, found in vars(sys.modules[theirs.__module__]).items():
-        if isinstance(found, type) and issubclass(found, BaseOutput) and found is not BaseOutput and name in said:
-            return found
-    return SchedulerOutput
+    kinds = get_args(get_type_hints(theirs.step)["return"])
+    return next(one for one in kinds if isinstance(one, type) and issubclass(one, BaseOutput))
