@@ -15,7 +15,7 @@ from diffusers.schedulers import deprecated, scheduling_consistency_decoder
 from diffusers.utils import BaseOutput
 
 from multisched.interop.diffusers import PEERS
-from multisched.interop.diffusers.manners import AWAY, GIVEN, UNLIKE
+from multisched.interop.diffusers.manners import GIVEN, UNLIKE
 from multisched.interop.diffusers.steps import Steps
 
 
@@ -43,8 +43,6 @@ def face_of(name: str) -> type:
     own["__new__"] = _as_theirs
     if name not in UNLIKE:
         own |= {"set_timesteps": _set_timesteps(theirs), "step": _stepping(theirs)}
-        takes = inspect.signature(theirs.step).parameters
-        own["_away"] = {one: takes[one].default for one in AWAY if one in takes}
         own["_output"] = _output_of(theirs)
         own["_names"] = tuple(one.name for one in fields(own["_output"]) if one.name in GIVEN)
     return type(name, (Steps, theirs), own)
@@ -98,9 +96,8 @@ def _stepping(theirs: Any) -> Any:
             bound = signature.bind(self, *args, **kwargs)
             bound.apply_defaults()
             args, kwargs = (), {name: value for name, value in bound.arguments.items() if name != "self"}
-        if self._left(args, kwargs):
-            return theirs.step(self, *args, **kwargs)
-        return self._step(*args, **kwargs)
+        found = self._step(*args, **kwargs)
+        return theirs.step(self, *args, **kwargs) if found is NotImplemented else found
 
     return step
 

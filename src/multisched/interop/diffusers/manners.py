@@ -67,10 +67,10 @@ PARTS = {"PiflowScheduler": parts}
 """Classes that are given several outputs in one."""
 UNLIKE = _classes("HeliosDMD KarrasVe RFD4Proteina ScoreSdeVe ScoreSdeVp")
 """Classes whose step is not of one output at one timestep; it stays diffusers' own."""
-AWAY = ("order", "per_token_timesteps", "r_timestep")
-"""Arguments of a step that change its order, or lead to levels that are not of the schedule; the step is then
-diffusers' own, as is that of a run of PNDM that begins in mid-schedule, where diffusers asks the model beside the
-levels of the sample."""
+AWAY = {"order": 4, "per_token_timesteps": None, "r_timestep": None}
+"""Arguments of a step, with their defaults, that change its order, or lead to levels that are not of the schedule; the
+step is then diffusers' own, as is that of a run of PNDM that begins in mid-schedule, where diffusers asks the model
+beside the levels of the sample. Only from one timestep for all samples to another is r_timestep ours."""
 ONE_ORDER = (
     "{}.step takes one order= for a whole run; given {} after steps of order {}. "
     "Give it from the first step on, or call set_timesteps again."

@@ -85,8 +85,7 @@ def with_options(recipe: Recipe, **options: Any) -> Recipe:
     return replace(recipe, **{name: value for name, value in options.items() if name in known})
 
 
-def moves(args: tuple[Any, ...], kwargs: dict[str, Any]) -> bool:
-    """Whether a step leads from one timestep for all samples to another."""
-    t, r = args[1] if len(args) > 1 else kwargs["timestep"], kwargs["r_timestep"]
+def moves(t: Any, r: Any) -> bool:
+    """Whether a step from t to r leads from one timestep for all samples to another."""
     single = all(one.ndim == 0 for one in (t, r) if isinstance(one, torch.Tensor))
     return single and float(t) != float(r)

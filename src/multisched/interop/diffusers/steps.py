@@ -30,14 +30,13 @@ class Steps:
     _theirs: type
     _output: type[BaseOutput]
     _names: tuple[str, ...]
-    _away: dict[str, Any]
     _run: Any = None
     """A `Run`; None before `set_timesteps`."""
     _refused: bool = False
     _read: tuple[Any, ...] = (None, None, None)
     num_inference_steps: Any
     _begin_index: Any
-    _step_index: Any
+    _step_index: Any = None
     if TYPE_CHECKING:
 
         def __getattr__(self, name: str) -> Any: ...
@@ -102,22 +101,19 @@ class Steps:
                 warnings.warn(f"{self._peer} takes diffusers' own steps, since it has no plan: {error}", UserWarning, 3)
         return not self._refused
 
-    def _left(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> bool:
+    def _left(self, timestep: Any, options: dict[str, Any]) -> bool:
         """Whether a step is left to diffusers."""
         if self._run is None and not self._running():
             return True
         run = self._run
-        for name, usual in self._away.items():
-            given = kwargs.get(name, usual)
-            if given is not usual and (name != "r_timestep" or not moves(args, kwargs)):
+        for name, usual in manners.AWAY.items():
+            given = options.get(name, usual)
+            if given is not usual and (name != "r_timestep" or not moves(timestep, given)):
                 if run.memory:
-                    raise ScheduleError(
-                        manners.ONE_ORDER.format(self._peer, kwargs.get("order"), self._away.get("order"))
-                    )
+                    raise ScheduleError(manners.ONE_ORDER.format(self._peer, given, usual))
                 run.left = name == "order"
                 return True
         if self._peer == "PNDMScheduler" and self.counter == 0 and not compiling():
-            timestep = args[1] if len(args) > 1 else kwargs["timestep"]
             run.left = bool(timestep != self.timesteps[0])
         return run.left
 
@@ -131,6 +127,10 @@ class Steps:
         variance_noise: torch.Tensor | None = None,
         **options: Any,
     ) -> Any:
+        """What a step returns; NotImplemented if it is left to diffusers."""
+        run = self._run
+        if (run is None or run.memory is None or options) and self._left(timestep, options):
+            return NotImplemented
         if self._peer in manners.NO_INTEGERS and manners.is_whole(timestep):
             raise ValueError(
                 f"{self._peer}.step takes one of scheduler.timesteps; given the integer {int(timestep)}, which looks "
@@ -150,7 +150,7 @@ class Steps:
             noise = drawing.draws(self, plan, row, model_output, generator, variance_noise)
         after = plan.step(state, model_output, noise)
         run.memory = after.memory
-        if self._peer not in manners.BY_TIME:
+        if self._step_index is not None:
             self._step_index += 1
         if run.shows:
             run.shown = history.show(self, run.shows, plan, after)
