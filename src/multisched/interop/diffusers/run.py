@@ -27,6 +27,7 @@ class Run:
         reads: what the plan is given of a model's output, a function of that and the sample; None for all of it.
         traced: the run as steps inside torch.compile go through it.
         looked: whether the timestep says the row there.
+        plain: whether a step within a run neither looks up its row nor shows anything.
         shows: the attributes of the scheduler that show its history.
         shown: what they had after the last step.
         alone: plans of a single row.
@@ -43,6 +44,7 @@ class Run:
     reads: Any = None
     traced: Any = None
     looked: bool = False
+    plain: bool = False
     shows: frozenset[str] = frozenset()
     shown: tuple[Any, ...] = ()
     alone: dict[Any, Plan] = field(default_factory=dict)

@@ -36,7 +36,7 @@ class Steps:
     _read: tuple[Any, ...] = (None, None, None)
     num_inference_steps: Any
     _begin_index: Any
-    _step_index: Any = None
+    _step_index: Any
     if TYPE_CHECKING:
 
         def __getattr__(self, name: str) -> Any: ...
@@ -85,6 +85,7 @@ class Steps:
         run.reads = manners.without_variance if learned else manners.PARTS.get(self._peer)
         run.looked = self._peer in manners.BY_TIME or (run.memory == () and not any(plan.stages))
         run.shows = manners.HISTORY & self.__dict__.keys()
+        run.plain = not (self._peer in manners.BY_TIME or run.shows)
         run.begin(0, self._run and self._run.traced)
         return run
 
@@ -143,14 +144,17 @@ class Steps:
             model_output = run.reads(model_output, sample)
         if compiling():
             return self._traced(run, model_output, timestep, sample, return_dict, variance_noise, options)
-        plan, row = self._place(run, timestep, options)
-        state = State(sample, self._remembered(run, plan, sample, options), row)
-        noise = None
+        if options or run.memory is None or not run.plain or self._step_index is None:
+            plan, row = self._place(run, timestep, options)
+            memory = self._remembered(run, plan, sample, options)
+        else:
+            plan, row, memory = run.variants.running(run.recipe, run.first), self._step_index - run.first, run.memory
+        state, noise = State(sample, memory, row), None
         if plan.noise_draws:
             noise = drawing.draws(self, plan, row, model_output, generator, variance_noise)
         after = plan.step(state, model_output, noise)
         run.memory = after.memory
-        if self._step_index is not None:
+        if self._peer not in manners.BY_TIME:
             self._step_index += 1
         if run.shows:
             run.shown = history.show(self, run.shows, plan, after)
