@@ -56,6 +56,7 @@ def _as_theirs(kind: Any, *_: Any, **__: Any) -> Any:
 
 
 def _set_counter(self: Any, row: int) -> None:
+    """PNDM's counter is the row of its next step."""
     self.counter = row
 
 

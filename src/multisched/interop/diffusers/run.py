@@ -21,13 +21,14 @@ class Run:
     Attributes:
         recipe, variants: its recipe and plans.
         plan: the one that was set.
+        times: the timesteps of its rows, a tensor; the scheduler's own where it has as many.
         first: the row that the run began at.
         memory: the solver's registers; None before the first step.
         left: whether its steps are left to diffusers.
         reads: what the plan is given of a model's output, a function of that and the sample; None for all of it.
         traced: the run as steps inside torch.compile go through it.
         looked: whether the timestep says the row there.
-        plain: whether a step within a run neither looks up its row nor shows anything.
+        plain: whether a step of a run that has begun neither looks up its row nor shows anything.
         shows: the attributes of the scheduler that show its history.
         shown: what they had after the last step.
         alone: plans of a single row.

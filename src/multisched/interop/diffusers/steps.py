@@ -73,6 +73,7 @@ class Steps:
             self._run.below = self._run_of(recipe, self.config.num_train_timesteps, {})
 
     def _run_of(self, recipe: Recipe, n: int | None, lists: dict[str, Any]) -> Run:
+        """A run of n steps, or over the lists where there are any."""
         n = None if lists.keys() - {"mu"} else n
         plan = plan_of(recipe, n, lists)
         plan.warm()
