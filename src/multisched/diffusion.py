@@ -182,8 +182,8 @@ class DiffusionScheduler(Generic[B]):
         self._check_backend(sample)
         index = self._find(timestep)
         begins = index != self._index or self._memory is None
-        first = self._first_from(index) if begins else self._first
         assert self._variants is not None  # made with the schedule, which `_find` has asked for
+        first = self._variants.first(index) if begins else self._first
         changed = omega is not None or options
         recipe = with_options(self.recipe, omega=omega, **options) if changed else self.recipe
         plan = self._variants.running(recipe, first)
@@ -220,13 +220,6 @@ class DiffusionScheduler(Generic[B]):
         """They may be stepped by what keeps its state in Python."""
         if self.backend.replayed(*arrays):
             raise ScheduleError(_TRACED)
-
-    def _first_from(self, index: int) -> int:
-        """The row that counts as the first of a run that begins at a row: a solver that looks back has nothing there
-        to look back to. 0 where that makes no difference."""
-        plan = self.plan
-        alone = index in (0, len(self._told)) or len(plan.tableau.registers) == 1 + len(plan.inputs)
-        return 0 if alone else index
 
     def _find(self, timestep: Any) -> int:
         """The row that a timestep begins; the row that is due for an array that is not read."""

@@ -95,6 +95,13 @@ class Variants:
             self._kept[key] = made
         return self._kept[key]
 
+    def first(self, row: int) -> int:
+        """The row that counts as the first of a run that begins at a row: a solver that looks back has nothing there
+        to look back to. 0 where that makes no difference."""
+        plan = self._plan
+        alone = row in (0, len(plan)) or len(plan.tableau.registers) == 1 + len(plan.inputs)
+        return 0 if alone else row
+
     def _made(self, recipe: "Recipe", first: int) -> Plan:
         plan = self._plan
         whole = plan if recipe == self._recipe else recipe.plan(self._steps, **self._arguments)

@@ -12,7 +12,7 @@ pytest.importorskip("diffusers")
 from faces import NAMES, OPTIONS, SET, STEPS, called, far, model  # noqa: E402
 
 from multisched.interop import diffusers as ours  # noqa: E402
-from multisched.interop.diffusers import drawing  # noqa: E402
+from multisched.interop.diffusers import drawing, manners  # noqa: E402
 
 LONG = {**STEPS, "CMStochasticIterativeScheduler": 40, "RePaintScheduler": 10}  # at most, or without jumps
 
@@ -28,7 +28,7 @@ def test_fifty_compiled_steps_are_one_graph_and_so_is_the_next_run(name, monkeyp
     counter = CompileCounter()
     # Inside torch.compile all noise is torch's own.
     monkeypatch.setattr(drawing, "_brownian", lambda *given: torch.randn_like(given[3]))
-    monkeypatch.setattr(kind, "_looks_back", lambda *given: False)  # no second draw that is thrown away
+    monkeypatch.setattr(manners, "TWICE", ())  # no second draw that is thrown away
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # of diffusers
         eager, traced = (kind(**OPTIONS.get(name, {})) for _ in range(2))

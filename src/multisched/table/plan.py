@@ -110,7 +110,7 @@ class Plan(Stepper):
         """(steps + 1,) float64, read-only: weight of the clean sample at the same points."""
         return self.grid.alphas  # type: ignore[no-any-return]
 
-    @property
+    @cached_property
     def noise_draws(self) -> int:
         """Noise draws of a row that adds noise; 0 for a deterministic solver."""
         return self.tableau.draws
@@ -210,6 +210,7 @@ class Plan(Stepper):
 
     def warm(self) -> None:
         super().warm()
+        _ = self.noise_draws
         for number in range(len(self) if self._hosted else 0):
             self._weights(number)
 

@@ -65,7 +65,7 @@ class RecipeScheduler(Steps, SchedulerMixin, ConfigMixin):  # type: ignore[misc]
     """
 
     _peer = "RecipeScheduler"
-    _output, _names, _cuts = SchedulerOutput, ("prev_sample",), False
+    _output, _names = SchedulerOutput, ("prev_sample",)
     _compatibles: list[str] = []  # noqa: RUF012  (what diffusers calls it)
     _like: Mapping[str, Any] = {}
     _saved_as: Mapping[str, Any] | None = None
@@ -133,7 +133,7 @@ class RecipeScheduler(Steps, SchedulerMixin, ConfigMixin):  # type: ignore[misc]
     def set_begin_index(self, begin_index: int = 0) -> None:
         """Begin the run at a row, for image to image."""
         self._begin_index = begin_index
-        self._begins_at(begin_index)
+        self._run.begin(begin_index, self._run.traced)
 
     def set_timesteps(
         self,
@@ -163,7 +163,7 @@ class RecipeScheduler(Steps, SchedulerMixin, ConfigMixin):  # type: ignore[misc]
         recipe = self._make(20 if steps is None else int(steps))
         if mu is not None and any(isinstance(one, DynamicShift) for one in recipe.parts().spacing.links):
             lists["mu"] = mu
-        self._run = self._run_of(recipe, None if lists.keys() - {"mu"} else num_inference_steps, lists)
+        self._run = self._run_of(recipe, num_inference_steps, lists)
         plan = self._run.plan
         self.timesteps = torch.tensor(plan.timesteps, dtype=torch.float32, device=device)
         self.sigmas = torch.tensor([*plan.rows.sigma[:, 0], plan.sigmas[-1]], dtype=torch.float32)

@@ -11,7 +11,7 @@ from multisched.table.plan import Plan
 
 
 def draws(
-    scheduler: Any, plan: Plan, row: int, output: torch.Tensor, generator: Any, given: torch.Tensor | None, times: int
+    scheduler: Any, plan: Plan, row: int, output: torch.Tensor, generator: Any, given: torch.Tensor | None
 ) -> tuple[torch.Tensor, ...] | None:
     """The draws of a row: from the generator as diffusers draws them, so that it moves on alike."""
     needed = plan.needs_noise(row)
@@ -25,7 +25,8 @@ def draws(
         return (_brownian(scheduler, plan, row, output, generator),)
     dtype = torch.float32 if scheduler._peer in manners.FLOAT32_NOISE else output.dtype
     make = torch.randn if generator is None else functools.partial(randn_tensor, generator=generator)
-    for _ in range(times):
+    twice = scheduler._peer in manners.TWICE and plan.tableau.weights[row, 0, 1]
+    for _ in range(2 if twice else 1):
         draw = make(output.shape, device=output.device, dtype=dtype)
     return (draw,) * plan.noise_draws if needed else None
 
@@ -46,9 +47,8 @@ def _tree(scheduler: Any, output: torch.Tensor, generator: Any) -> Any:
     from diffusers.schedulers.scheduling_dpmsolver_sde import BrownianTreeNoiseSampler
 
     if scheduler._peer in manners.COSINE:
-        several = isinstance(generator, list)
-        seeds = [one.initial_seed() for one in (generator if several else [generator] if generator else [])]
-        seed = seeds if several else seeds[0] if seeds else None
+        one = generator.initial_seed() if isinstance(generator, torch.Generator) else None
+        seed = [each.initial_seed() for each in generator] if isinstance(generator, list) else one
         return BrownianTreeNoiseSampler(output, scheduler.config.sigma_min, scheduler.config.sigma_max, seed)
     low, high = scheduler.sigmas[scheduler.sigmas > 0].min().item(), scheduler.sigmas.max().item()
     return BrownianTreeNoiseSampler(output, low, high, scheduler.noise_sampler_seed)

@@ -6,18 +6,16 @@ the configuration, saving and loading, signatures, timesteps, sigmas, the forwar
 
 import functools
 import inspect
-import sys
 from dataclasses import fields
-from typing import Any
+from operator import attrgetter
+from typing import Any, get_args, get_type_hints
 
 import diffusers
 from diffusers.schedulers import deprecated, scheduling_consistency_decoder
-from diffusers.schedulers.scheduling_utils import SchedulerOutput
 from diffusers.utils import BaseOutput
-from torch.compiler import is_compiling as compiling
 
 from multisched.interop.diffusers import PEERS
-from multisched.interop.diffusers.manners import AWAY, CUTS, GIVEN, QUICK, UNLIKE
+from multisched.interop.diffusers.manners import GIVEN, UNLIKE
 from multisched.interop.diffusers.steps import Steps
 
 
@@ -39,13 +37,12 @@ def face_of(name: str) -> type:
         own["set_begin_index"] = _set_begin_index(theirs)
     if not hasattr(theirs, "_init_step_index"):
         own["_init_step_index"] = getattr(theirs, "_step_index_for", Steps._first_index)
-    own["_cuts"] = name.startswith(CUTS)
+    if name == "PNDMScheduler":
+        own["_step_index"] = property(attrgetter("counter"), _set_counter)
     own["__doc__"] = f"diffusers' {name}, whose steps are rows of our plans."
     own["__new__"] = _as_theirs
     if name not in UNLIKE:
         own |= {"set_timesteps": _set_timesteps(theirs), "step": _stepping(theirs)}
-        takes = inspect.signature(theirs.step).parameters
-        own["_away"] = {one: takes[one].default for one in AWAY if one in takes}
         own["_output"] = _output_of(theirs)
         own["_names"] = tuple(one.name for one in fields(own["_output"]) if one.name in GIVEN)
     return type(name, (Steps, theirs), own)
@@ -56,6 +53,11 @@ def _as_theirs(kind: Any, *_: Any, **__: Any) -> Any:
     made = object.__new__(kind)
     made.__dict__["__module__"] = kind._theirs.__module__
     return made
+
+
+def _set_counter(self: Any, row: int) -> None:
+    """PNDM's counter is the row of its next step."""
+    self.counter = row
 
 
 def _first_of_two(self: Any) -> bool:
@@ -70,11 +72,7 @@ def _set_timesteps(theirs: Any) -> Any:
     @functools.wraps(theirs.set_timesteps)
     def set_timesteps(self: Any, *args: Any, **kwargs: Any) -> None:
         theirs.set_timesteps(self, *args, **kwargs)
-        bound = signature.bind(self, *args, **kwargs).arguments
-        more = bound.pop("kwargs", {})
-        bound.pop("self")
-        bound.pop("device", None)
-        self._running(**bound, **more)
+        self._running(signature.bind(self, *args, **kwargs).arguments)
 
     return set_timesteps
 
@@ -83,7 +81,8 @@ def _set_begin_index(theirs: Any) -> Any:
     @functools.wraps(theirs.set_begin_index)
     def set_begin_index(self: Any, begin_index: int = 0) -> None:
         theirs.set_begin_index(self, begin_index)
-        self._begins_at(begin_index)
+        if self._run is not None:
+            self._run.begin(begin_index, self._run.traced)
 
     return set_begin_index
 
@@ -94,24 +93,17 @@ def _stepping(theirs: Any) -> Any:
 
     @functools.wraps(theirs.step)
     def step(self: Any, *args: Any, **kwargs: Any) -> Any:
-        run = self._run
-        if run is not None and run.quick and len(args) == 3 and kwargs.keys() <= QUICK and not compiling():
-            return self._quick(run, *args, **kwargs)
         if len(args) > 3 or not plain:
             bound = signature.bind(self, *args, **kwargs)
             bound.apply_defaults()
             args, kwargs = (), {name: value for name, value in bound.arguments.items() if name != "self"}
-        if self._left(args, kwargs):
-            return theirs.step(self, *args, **kwargs)
-        return self._step(*args, **kwargs)
+        found = self._step(*args, **kwargs)
+        return theirs.step(self, *args, **kwargs) if found is NotImplemented else found
 
     return step
 
 
 def _output_of(theirs: Any) -> type[BaseOutput]:
     """The class of what a step returns."""
-    said = str(inspect.signature(theirs.step).return_annotation)
-    for name, found in vars(sys.modules[theirs.__module__]).items():
-        if isinstance(found, type) and issubclass(found, BaseOutput) and found is not BaseOutput and name in said:
-            return found
-    return SchedulerOutput
+    kinds = get_args(get_type_hints(theirs.step)["return"])
+    return next(one for one in kinds if isinstance(one, type) and issubclass(one, BaseOutput))

@@ -18,21 +18,21 @@ def registers(scheduler: Any, plan: Plan, memory: tuple[Any, ...], shown: tuple[
     found = read(scheduler)
     if len(found) == len(shown) and all(a is b for a, b in zip(found, shown, strict=True)):
         return memory
-    return tuple(_register(name, kept, found) for name, kept in zip(plan.tableau.registers[1:], memory, strict=True))
+    *values, last = found
+    changed = dict(zip(_order(plan), reversed(values), strict=False)) | {"anchor": last}
+    names = plan.tableau.registers[1:]
+    return tuple(kept if changed.get(name) is None else changed[name] for name, kept in zip(names, memory, strict=True))
 
 
-def _register(name: str, kept: Any, history: tuple[Any, ...]) -> Any:
-    *values, last = history
-    back = 1 if name in NEWEST else int(name[-1]) if name[-1].isdigit() else 0
-    found = last if name == "anchor" else values[-back] if 0 < back <= len(values) else None
-    return kept if found is None else found
+def _order(plan: Plan) -> list[str]:
+    """The registers that hold the values of earlier calls, the newest first."""
+    return [name for name in plan.tableau.registers[1:] if name in NEWEST or name[-1].isdigit()]
 
 
 def show(scheduler: Any, names: frozenset[str], plan: Plan, after: State[Any]) -> tuple[Any, ...]:
     """Set the attributes of these names to what a step left; the history as `read` finds it then."""
     kept = dict(zip(plan.tableau.registers[1:], after.memory, strict=True))
-    newest = [kept[name] for name in NEWEST if name in kept]
-    values = newest + [one for name, one in kept.items() if name[-1:].isdigit() and name not in NEWEST]
+    values = [kept[name] for name in _order(plan)]
     if "model_outputs" in names:
         depth = len(scheduler.model_outputs)
         scheduler.model_outputs = ([None] * depth + values[::-1])[-depth:]

@@ -2,6 +2,8 @@
 
 from typing import Any
 
+import torch
+
 
 def _classes(names: str) -> frozenset[str]:
     return frozenset(f"{name}Scheduler" for name in names.split())
@@ -36,9 +38,13 @@ NO_INTEGERS = _classes(
 CUTS = ("DEISMultistep", "DPMSolver", "EDMDPMSolver", "SASolver", "UniPC")
 """Classes of these names cut a learned variance off the model's output."""
 LEARNED = ("learned", "learned_range")
-COGVIDEO = "CogVideoXDPMScheduler"
 COSINE = {"CosineDPMSolverMultistepScheduler"}
 BROWNIAN = COSINE | {"DPMSolverSDEScheduler"}
+
+
+def is_whole(timestep: Any) -> bool:
+    """Whether a timestep is an integer."""
+    return isinstance(timestep, int) or (isinstance(timestep, torch.Tensor) and not timestep.is_floating_point())
 
 
 def dtypes(peer: str, sample: Any, output: Any) -> tuple[Any, Any]:
@@ -61,12 +67,10 @@ PARTS = {"PiflowScheduler": parts}
 """Classes that are given several outputs in one."""
 UNLIKE = _classes("HeliosDMD KarrasVe RFD4Proteina ScoreSdeVe ScoreSdeVp")
 """Classes whose step is not of one output at one timestep; it stays diffusers' own."""
-AWAY = ("order", "per_token_timesteps")
-"""Arguments of a step that change its order, or lead to levels that are not of the schedule; the step is then
-diffusers' own, as is that of a run of PNDM that begins in mid-schedule, where diffusers asks the model beside the
-levels of the sample."""
-QUICK = {"return_dict", "generator"}
-"""Arguments that a step by name may have and still be quick."""
+AWAY = {"order": 4, "per_token_timesteps": None, "r_timestep": None}
+"""Arguments of a step, with their defaults, that change its order, or lead to levels that are not of the schedule; the
+step is then diffusers' own, as is that of a run of PNDM that begins in mid-schedule, where diffusers asks the model
+beside the levels of the sample. Only from one timestep for all samples to another is r_timestep ours."""
 ONE_ORDER = (
     "{}.step takes one order= for a whole run; given {} after steps of order {}. "
     "Give it from the first step on, or call set_timesteps again."
@@ -75,12 +79,14 @@ FIXED = {"RePaintScheduler": {"jump_n_sample": 1}}
 """Options of the recipes of classes whose callers jump back themselves."""
 GIVEN = ("prev_sample", "pred_original_sample", "denoised", "pred_noised_sample")
 """What steps return."""
+TWICE = {"CogVideoXDPMScheduler"}
+"""Classes that draw noise twice in rows that look back, and throw the first away."""
 RENAMED = {"stage_index": "stage"}
 """Options of a recipe that have another name as an argument of `set_timesteps`."""
 
 
-NEWEST = ("before", "before_1", "value_before_1", "first")
-"""Registers that hold the value of the last call; those of earlier calls end in 2, 3 and so on."""
+NEWEST = ("before", "first")
+"""Registers that hold the value of the last call, where their names do not end in 1, 2, 3 and so on."""
 INPUTS = {"original": "original_image", "mask": "mask"}
 """Inputs of a plan, and what `step` calls them."""
 HISTORY = frozenset({"model_outputs", "ets", "last_sample", "mid_point_sigma", "lower_order_nums"})

@@ -1,6 +1,5 @@
 """What a scheduler of diffusers keeps of the run that it is in."""
 
-import copy
 import functools
 from dataclasses import dataclass, field, fields, replace
 from typing import Any
@@ -22,42 +21,45 @@ class Run:
     Attributes:
         recipe, variants: its recipe and plans.
         plan: the one that was set.
-        told: its rows by timestep, for classes that look it up.
+        times: the timesteps of its rows, a tensor; the scheduler's own where it has as many.
         first: the row that the run began at.
         memory: the solver's registers; None before the first step.
-        row: the row after the last step, where timesteps are looked up.
-        quick: whether a step has nothing to show or look up.
-        draws: draws of noise of a row.
+        left: whether its steps are left to diffusers.
         reads: what the plan is given of a model's output, a function of that and the sample; None for all of it.
         traced: the run as steps inside torch.compile go through it.
         looked: whether the timestep says the row there.
+        plain: whether a step of a run that has begun neither looks up its row nor shows anything.
         shows: the attributes of the scheduler that show its history.
         shown: what they had after the last step.
         alone: plans of a single row.
-        below: a run from each timestep to the training timestep below it; None for classes that take no such steps.
+        below: a run from each training timestep to the one below it; None for classes that take no such steps.
     """
 
     recipe: Recipe
     variants: Variants
     plan: Plan
-    told: dict[int, int]
     times: Any
     first: int = 0
     memory: tuple[torch.Tensor, ...] | None = None
-    row: int = 0
-    quick: bool = False
-    draws: int = 0
+    left: bool = False
     reads: Any = None
     traced: Any = None
     looked: bool = False
+    plain: bool = False
     shows: frozenset[str] = frozenset()
     shown: tuple[Any, ...] = ()
     alone: dict[Any, Plan] = field(default_factory=dict)
     below: Any = None
 
-    def __deepcopy__(self, memo: dict[int, Any]) -> "Run":
-        kept = {name: copy.deepcopy(getattr(self, name), memo) for name in ("memory", "shown")}
-        return replace(self, **kept, traced=replace(self.traced))
+    @functools.cached_property
+    def told(self) -> dict[int, int]:
+        """The first row of each timestep of the plan."""
+        return {round(t): row for row, t in reversed([*enumerate(self.plan.timesteps)])}
+
+    def begin(self, row: int, before: Traced | None) -> None:
+        """Let compiled steps begin at a row, ready for the graphs of the run `before`."""
+        first = self.variants.first(row)
+        self.traced = Traced(self.variants.running(self.recipe, first), torch.tensor(row - first)).like(before)
 
 
 def listed(config: Any) -> dict[str, Any]:
@@ -79,20 +81,6 @@ def plan_between(recipe: Recipe, plan: Plan, timesteps: Any) -> Plan:
     return recipe.plan_over(Grid(times, alpha, sigma, total=len(times) - (times[-1] < 0)))
 
 
-def rows_of(plan: Plan) -> dict[int, int]:
-    """The first row of each timestep of a plan."""
-    return {round(t): row for row, t in reversed([*enumerate(plan.timesteps)])}
-
-
-def run_below(run: Run, last: Run | None) -> Run:
-    """The run from each timestep of a run to the training timestep below it, ready for the graphs of the last one."""
-    t = np.asarray(run.plan.timesteps)
-    plan = plan_between(run.recipe, run.plan, np.unique([t, t - 1])[::-1])
-    plan.warm()
-    traced = Traced(plan, torch.tensor(0)).like(last.below.traced if last else None)
-    return Run(run.recipe, run.variants, plan, rows_of(plan), torch.tensor(plan.timesteps), traced=traced)
-
-
 @functools.lru_cache(256)
 def with_options(recipe: Recipe, **options: Any) -> Recipe:
     """A recipe with those of these options that it has."""
@@ -100,8 +88,7 @@ def with_options(recipe: Recipe, **options: Any) -> Recipe:
     return replace(recipe, **{name: value for name, value in options.items() if name in known})
 
 
-def moves(args: tuple[Any, ...], kwargs: dict[str, Any]) -> bool:
-    """Whether a step leads from one timestep for all samples to another."""
-    t, r = args[1] if len(args) > 1 else kwargs["timestep"], kwargs["r_timestep"]
+def moves(t: Any, r: Any) -> bool:
+    """Whether a step from t to r leads from one timestep for all samples to another."""
     single = all(one.ndim == 0 for one in (t, r) if isinstance(one, torch.Tensor))
     return single and float(t) != float(r)
