@@ -83,8 +83,9 @@ def of_row(layout: Layout, coefficients: Sequence[float]) -> Layout:
         if sum(weights) == 1.0 and len(live) == 1 and live[0] < len(layout.sums) and as_it_is not in sums:
             sums.append(as_it_is)
             continue
-        # The terms stay as many as in other rows, on which the roundings depend; those of weight 0 take any operand.
-        sums.append(tuple(e if w else e._replace(operand=live[0]) for e, w in zip(register, weights, strict=True)))
+        # As many terms as in other rows, in an order as theirs: the roundings depend on it. Where the weight is 0, the
+        # operand is one that is read anyway.
+        sums.append(tuple(e if w else e._replace(operand=live[-1]) for e, w in zip(register, weights, strict=True)))
     return replace(layout, sums=tuple(sums))
 
 
