@@ -43,7 +43,7 @@ ALLOWED = {
     "table.state": GROUND | {"table.packed"},
     "table.in_turn": {"backends", "table.packed"},
     "table.kernel": GROUND | {"transforms", "table.in_turn", "table.packed", "table.state"},
-    "table.stepper": GROUND | ARITHMETIC,
+    "table.stepper": GROUND | ARITHMETIC | {"table.in_turn"},
     "table.begin": GROUND | ARITHMETIC,
     "table.plan": GROUND
     | POINTS

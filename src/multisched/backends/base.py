@@ -155,6 +155,9 @@ class Backend(Protocol[B]):
     def copies_donated(self, array: B) -> bool:
         """Whether what is compiled for the device of an array copies donated arguments where it has several results."""
 
+    fuses_results: bool
+    """Whether several results are compiled to one loop, so that even there none of them is copied."""
+
     def scan(self, body: Callable[[Any, Any], tuple[Any, Any]], carry: Any, inputs: Any) -> Any:
         """The carry after body(carry, inputs[k]) -> (carry, None) for each k along the first axis, in one graph.
 

@@ -30,6 +30,7 @@ class ArrayAPIBackend(Generic[B]):
 
     mutable = True
     addressed = False
+    fuses_results = False
 
     def __init__(self, name: str, xp: ModuleType, version: str = "unknown") -> None:
         self.name = name

@@ -1,6 +1,7 @@
 """JAX: CPU, GPU and TPU."""
 
 import contextlib
+import os
 from collections.abc import Callable, Sequence
 from functools import lru_cache
 from typing import Any
@@ -12,6 +13,9 @@ import numpy as np
 from multisched.backends.generic import ArrayAPIBackend
 from multisched.errors import ScheduleError
 from multisched.values import shown
+
+FUSING = "xla_cpu_use_multi_output_fusion"
+"""What XLA's flags say where it makes one loop of several results on the CPU."""
 
 
 @lru_cache(maxsize=64)  # one loop per body, or each eager call would be compiled anew
@@ -29,6 +33,7 @@ class JaxBackend(ArrayAPIBackend[jax.Array]):
 
     def __init__(self) -> None:
         super().__init__("jax", jnp, jax.__version__)
+        self.fuses_results = FUSING in os.environ.get("XLA_FLAGS", "")
 
     def register(self, kind: type) -> None:
         with contextlib.suppress(ValueError):  # JAX knows it already
@@ -116,7 +121,8 @@ class JaxBackend(ArrayAPIBackend[jax.Array]):
             return rows
 
     def compile(self, function: Callable[..., Any], donate: tuple[int, ...] = ()) -> Callable[..., Any]:
-        return jax.jit(function, donate_argnums=donate)
+        # What is overwritten need not be read.
+        return jax.jit(function, donate_argnums=donate, keep_unused=bool(donate))
 
     def copies_donated(self, array: jax.Array) -> bool:
         return not self.traced(array) and all(device.platform == "cpu" for device in array.devices())

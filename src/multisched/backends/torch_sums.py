@@ -116,11 +116,16 @@ def in_blocks(
     flat = {k: arrays[k].view(-1) for _, chosen, _ in into for k in chosen}
     # Half precision has more calls to a piece, each of which takes as long as the sums of some thousand elements.
     size = BLOCK if wide is dtype else 4 * BLOCK
-    for first in range(0, arrays[0].numel(), size) if into else ():
-        block = slice(first, first + size)
-        pieces: Any = {k: array[block].to(wide) for k, array in flat.items()}
+    count = arrays[0].numel()
+    size = min(size, count)
+    # Memory of pieces that are widened, and of a wide sum of pieces, is asked for once.
+    room = {k: array.new_empty(size, dtype=wide) for k, array in flat.items() if array.dtype is not wide}
+    total = None if wide is dtype else arrays[0].new_empty(size, dtype=wide)
+    for first in range(0, count, size) if into else ():
+        block, here = slice(first, first + size), slice(min(size, count - first))
+        pieces: Any = {k: room[k][here].copy_(array[block]) if k in room else array[block] for k, array in flat.items()}
         for weights, chosen, result in into:
-            sum_into(weights, chosen, pieces, wide, result[block])
+            sum_into(weights, chosen, pieces, wide, result[block], None if total is None else total[here])
     return found
 
 
@@ -130,9 +135,10 @@ def sum_into(
     arrays: Sequence[torch.Tensor],
     wide: torch.dtype,
     out: torch.Tensor,
+    room: torch.Tensor | None = None,
 ) -> torch.Tensor:
-    """`sum_of`, written to `out`."""
+    """`sum_of`, written to `out`; by way of `room`, of the dtype `wide`, where `out` has another."""
     if not weights:
         return out.zero_()
-    total = sum_of(weights, chosen, arrays, wide, out if out.dtype is wide else None)
+    total = sum_of(weights, chosen, arrays, wide, out if out.dtype is wide else room)
     return out if total is out else out.copy_(total)

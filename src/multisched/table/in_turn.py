@@ -1,11 +1,13 @@
 """A compiled step over the memory of its own state, one register after the other.
 
 Where a compiler lays several results over their operands (XLA on the CPU), it copies those first, and a step of two
-registers takes three times as long as into new arrays. Here each register is a call of its own that overwrites an
-operand which no later register reads: nothing is copied, and no memory is asked for.
+registers takes three times as long as into new arrays. Here each register is a call of its own that overwrites what no
+later register reads: nothing is copied, and little or no memory is asked for. Where the compiler makes one loop of
+several results, one call serves all registers.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from dataclasses import replace
 from functools import lru_cache
 from typing import Any, NamedTuple
 
@@ -13,31 +15,50 @@ from multisched.backends import Backend
 from multisched.backends.base import Terms
 from multisched.table.packed import Entry, Layout
 
+Registers = tuple[tuple[Entry, ...], ...]
+
 
 class Turn(NamedTuple):
-    """A call: the register that it makes, and the operand whose memory that takes; None for new memory."""
+    """A call: the registers that it makes, and the operands whose memory they take. What those lack is new memory."""
 
-    register: int
-    over: int | None
+    registers: tuple[int, ...]
+    over: tuple[int, ...]
 
 
-def turns(sums: tuple[tuple[Entry, ...], ...]) -> tuple[Turn, ...]:
-    """The registers that are computed, in an order in which as many as possible overwrite an operand of theirs. The
-    operands that may be overwritten are the state's, which come first."""
+def turns(sums: Registers, together: bool = False) -> tuple[Turn, ...]:
+    """The calls that make the registers of a step.
+
+    Args:
+        sums: the entries of each register.
+        together: whether one call makes all; else each makes one, in an order in which as many as possible overwrite
+            what is no longer read. What may be overwritten are the operands of the state, which come first.
+    """
     kept = {register[0].operand for register in sums if taken_over(register)}
     left = {k: {entry.operand for entry in register} for k, register in enumerate(sums) if not taken_over(register)}
+    free = set(range(len(sums))) - kept
+    if together:
+        return (Turn(tuple(left), tuple(sorted(free)[: len(left)])),)
     found: list[Turn] = []
     while left:
-        choices = [Turn(k, over) for k in left for over in sorted(_free(k, left, kept, len(sums)))]
-        found.append(choices[0] if choices else Turn(next(iter(left)), None))
-        del left[found[-1].register]
+        turn = _next(left, free)
+        found.append(turn)
+        free.difference_update(turn.over)
+        del left[turn.registers[0]]
     return tuple(found)
 
 
-def _free(k: int, left: dict[int, set[int]], kept: set[int], count: int) -> set[int]:
-    """The operands of register k that neither another register that is left, nor the next state, needs."""
-    needed = kept.union(*(operands for other, operands in left.items() if other != k))
-    return {operand for operand in left[k] if operand < count} - needed
+def _next(left: dict[int, set[int]], free: set[int]) -> Turn:
+    """A register that overwrites an operand of its own, else one that overwrites another's, else one that needs new
+    memory; of the registers that are left, given the operands of each, and those that have not been overwritten."""
+    choices = {}
+    for k, own in left.items():
+        needed = set().union(*(operands for other, operands in left.items() if other != k))
+        choices[k] = sorted(free - needed, key=lambda operand: (operand not in own, operand))
+    for k, own in left.items():
+        if choices[k] and choices[k][0] in own:
+            return Turn((k,), (choices[k][0],))
+    k = next((k for k in left if choices[k]), next(iter(left)))
+    return Turn((k,), tuple(choices[k][:1]))
 
 
 def taken_over(register: tuple[Entry, ...]) -> bool:
@@ -50,31 +71,60 @@ def served(layout: Layout) -> bool:
     return layout.plain and layout.folded and layout.masked is None and len(layout.sums) > 1 and all(layout.sums)
 
 
+def of_row(layout: Layout, coefficients: Sequence[float]) -> Layout:
+    """The layout of one row, whose sums read only operands that have a weight there; if it is `served`."""
+    if not served(layout):
+        return layout
+    sums: list[tuple[Entry, ...]] = []
+    for register in layout.sums:
+        weights = [1.0 if entry.column is None else coefficients[entry.column] for entry in register]
+        live = [entry.operand for entry, weight in zip(register, weights, strict=True) if weight] or [0]
+        as_it_is = (Entry(live[0], None),)
+        # A state's arrays are all different, and none of them is the model's output.
+        if sum(weights) == 1.0 and len(live) == 1 and live[0] < len(layout.sums) and as_it_is not in sums:
+            sums.append(as_it_is)
+            continue
+        # As many terms as in other rows, in an order as theirs: the roundings depend on it. Where the weight is 0, the
+        # operand is one that is read anyway.
+        sums.append(tuple(e if w else e._replace(operand=live[-1]) for e, w in zip(register, weights, strict=True)))
+    return replace(layout, sums=tuple(sums))
+
+
 def in_turn(backend: Backend[Any], layout: Layout) -> Callable[..., Any]:
     """As `kernel.compiled`, for a layout that is `served`: f(coefficients, sample, memory, output, noise) -> registers.
     What of the sample and the memory the registers do not need is overwritten."""
-    order = turns(layout.sums)
+    order = turns(layout.sums, backend.fuses_results)
+    read = [{entry.operand for k in turn.registers for entry in layout.sums[k]} - {*turn.over} for turn in order]
 
     def function(coefficients: Any, sample: Any, memory: tuple[Any, ...], output: Any, noise: tuple[Any, ...]) -> Any:
         operands, dtype = (sample, *memory, output, *noise), sample.dtype
         registers = [operands[register[0].operand] if taken_over(register) else None for register in layout.sums]
-        for turn in order:
-            others = {entry.operand: operands[entry.operand] for entry in layout.sums[turn.register]}
-            over = None if turn.over is None else others.pop(turn.over)
-            registers[turn.register] = _call(backend, layout, turn, dtype)(coefficients, over, others)
+        for turn, others in zip(order, read, strict=True):
+            sums = tuple(layout.sums[k] for k in turn.registers)
+            found = _call(backend, sums, dtype)(
+                coefficients, {k: operands[k] for k in turn.over}, {k: operands[k] for k in others}
+            )
+            for k, one in zip(turn.registers, found, strict=True):
+                registers[k] = one
         return registers
 
     return function
 
 
 @lru_cache(maxsize=256)
-def _call(backend: Backend[Any], layout: Layout, turn: Turn, dtype: Any) -> Callable[..., Any]:
-    """The register of a turn, compiled: f(coefficients, operand to overwrite, other operands by number)."""
+def _call(backend: Backend[Any], sums: Registers, dtype: Any) -> Callable[..., Any]:
+    """Some registers, compiled: f(coefficients, operands to overwrite by number, others by number)."""
 
-    def function(coefficients: Any, over: Any, others: dict[int, Any]) -> Any:
-        weights, chosen, _ = layout.weights_of(backend, coefficients, 0, ending=False).sums[turn.register]
-        arrays = [over if operand == turn.over else others[operand] for operand in chosen]
-        (found,) = backend.weighted_sums((Terms(weights, tuple(range(len(arrays)))),), arrays, dtype)
-        return found
+    def function(coefficients: Any, over: dict[int, Any], others: dict[int, Any]) -> Any:
+        operands = over | others
+        places = {operand: place for place, operand in enumerate(operands)}
+        chosen = [
+            Terms(
+                tuple(1.0 if entry.column is None else coefficients[entry.column] for entry in register),
+                tuple(places[entry.operand] for entry in register),
+            )
+            for register in sums
+        ]
+        return backend.weighted_sums(chosen, tuple(operands.values()), dtype)
 
-    return backend.compile(function, donate=() if turn.over is None else (1,))
+    return backend.compile(function, donate=(1,))

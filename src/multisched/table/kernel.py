@@ -146,13 +146,13 @@ def compiled(
         backend, layout: of the arrays and the table.
         ending: whether samples may have ended.
         donate: whether the sample and the memory may be overwritten.
-        copied: whether the library copies what several results overwrite.
+        copied: whether the library copies what several results overwrite, and no samples may have ended.
 
     Raises:
         ScheduleError: if the library has no compiler.
     """
 
-    if copied and not ending and served(layout):
+    if copied and served(layout):
         return in_turn(backend, layout)
 
     def function(coefficients: Any, sample: Any, memory: tuple[Any, ...], output: Any, noise: tuple[Any, ...]) -> Any:

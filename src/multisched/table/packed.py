@@ -15,7 +15,7 @@ from multisched import backends
 from multisched.backends import Backend
 from multisched.backends.base import Terms
 from multisched.transforms import NoiseTransform, Transform
-from multisched.values import namespace
+from multisched.values import FLOAT32, namespace
 
 
 class Weights(NamedTuple):
@@ -119,6 +119,14 @@ class Layout:
         names = {self.timestep: "the timestep", self.scale: "the scale of the model's input"}
         names |= dict.fromkeys(self.parameters, "a parameter of the noise")
         return names.get(column, "a weight of the estimate of x0")
+
+    def beyond(self, columns: np.ndarray, plan: str) -> str | None:
+        """A clause that names a coefficient beyond float32, in the columns of a plan; None if there is none."""
+        place = np.unravel_index(np.argmax(np.abs(columns)), columns.shape)
+        if abs(columns[place]) <= FLOAT32:
+            return None
+        row, column = map(int, place)
+        return f"{self.named(column)} of row {row} of {plan} is {columns[place]:.4g}"
 
     def weights_of(self, backend: Backend[Any], coefficients: Any, ndim: int, ending: bool) -> Weights:
         """The weights of a row, for samples of `ndim` axes.

@@ -98,11 +98,18 @@ def check_out(backend: Backend[Any], state: State[Any], out: State[Any], output:
     backend.check_out((out.sample, *out.memory), state.sample, (state.sample, *state.memory, output, *noise))
 
 
-def check_donated(state: State[Any], output: Any, noise: tuple[Any, ...]) -> None:
-    """No array of a state that is overwritten is given twice."""
+def donates(state: State[Any], out: State[Any] | None, output: Any, noise: tuple[Any, ...]) -> bool:
+    """Whether a state itself may be overwritten.
+
+    Raises:
+        ScheduleError: if it may, and one of its arrays is given twice.
+    """
+    if out is None or out.sample is not state.sample:
+        return False
     mine = [id(array) for array in (state.sample, *state.memory)]
     if len(set(mine)) < len(mine) or not {id(output), *map(id, noise)}.isdisjoint(mine):
         raise ScheduleError("with out= as the state itself, its arrays, the model's output and the noise must differ.")
+    return True
 
 
 def host_number(state: State[Any], last: int) -> int | None:

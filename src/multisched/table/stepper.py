@@ -4,16 +4,15 @@ from abc import ABC, abstractmethod
 from functools import cached_property
 from typing import Any
 
-import numpy as np
-
 from multisched import backends
 from multisched.backends import B, Backend
 from multisched.backends.base import Terms
 from multisched.errors import ScheduleError
+from multisched.table.in_turn import of_row
 from multisched.table.kernel import advance, chained_by_x0, compiled, deviation, estimate, following, scaled
 from multisched.table.packed import Layout, Weights, gather
-from multisched.table.state import State, check_all, check_donated, check_out, draws_of
-from multisched.values import FLOAT32, Value
+from multisched.table.state import State, check_all, check_out, donates, draws_of
+from multisched.values import Value
 
 
 class Stepper(Value, ABC):
@@ -54,6 +53,11 @@ class Stepper(Value, ABC):
     @cached_property
     def _of_step(self) -> Layout:
         return self.layout.of_step
+
+    @cached_property
+    def _of_rows(self) -> tuple[Layout, ...]:
+        """What a step that overwrites its state needs to know of each row of a table of NumPy's."""
+        return tuple(of_row(self._of_step, row) for row in self._packed[1])
 
     @cached_property
     def _memory_count(self) -> int:
@@ -105,14 +109,8 @@ class Stepper(Value, ABC):
     @cached_property
     def _beyond(self) -> str | None:
         """A clause that names a coefficient beyond float32; None if there is none, or the values are not NumPy's."""
-        if not self._hosted:
-            return None
         layout, columns = self._packed
-        place = np.unravel_index(np.argmax(np.abs(columns)), columns.shape)
-        if abs(columns[place]) <= FLOAT32:
-            return None
-        row, column = map(int, place)
-        return f"{layout.named(column)} of row {row} of {self.name} is {columns[place]:.4g}"
+        return layout.beyond(columns, self.name) if self._hosted else None
 
     def _table_beside(self, backend: Backend[Any], sample: Any) -> Any:
         """The table on the device of the sample, in the dtype of the sums."""
@@ -252,22 +250,22 @@ class Stepper(Value, ABC):
         noisy = self.layout.noisy if number is None else self.needs_noise(number)
         draws = draws_of(self.name, self.layout, state, noise) if noisy else ()
         check_all(backend, self.layout, state, output, draws)
-        sample = state.sample
+        sample, layout, copied = state.sample, self._of_step, False
+        donated = donates(state, out, output, draws)
         if number is None:
             coefficients = gather(backend, self._table_beside(backend, sample), state.index)
             after: Any = following(backend, self.layout, coefficients, state.index)
             coefficients = coefficients[..., : self.layout.end + 1]
         else:
             coefficients, after = self._coefficients(backend, sample, number), number + 1
-            if self.layout.noisy and not draws:
+            copied = donated and backend.copies_donated(sample)
+            if copied and self._hosted:
+                layout = self._of_rows[number]
+            if layout.noisy and not draws:
                 # One graph for all rows: in this one any arrays will do, of weight 0. New ones, as torch traces again
                 # where two arguments are the same array.
                 draws = tuple(-sample for _ in range(self.layout.draws))
-        donated = out is not None and out.sample is sample
-        if donated:
-            check_donated(state, output, draws)
-        copied = donated and backend.copies_donated(sample)
-        function = compiled(backend, self._of_step, number is None, donated, copied)
+        function = compiled(backend, layout, number is None, donated, copied)
         sample, *memory = function(coefficients, sample, state.memory, output, draws)
         return State(sample, tuple(memory), after)
 
