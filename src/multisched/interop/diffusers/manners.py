@@ -2,8 +2,6 @@
 
 from typing import Any
 
-import torch
-
 
 def _classes(names: str) -> frozenset[str]:
     return frozenset(f"{name}Scheduler" for name in names.split())
@@ -40,11 +38,6 @@ CUTS = ("DEISMultistep", "DPMSolver", "EDMDPMSolver", "SASolver", "UniPC")
 LEARNED = ("learned", "learned_range")
 COSINE = {"CosineDPMSolverMultistepScheduler"}
 BROWNIAN = COSINE | {"DPMSolverSDEScheduler"}
-
-
-def is_whole(timestep: Any) -> bool:
-    """Whether a timestep is an integer."""
-    return isinstance(timestep, int) or (isinstance(timestep, torch.Tensor) and not timestep.is_floating_point())
 
 
 def dtypes(peer: str, sample: Any, output: Any) -> tuple[Any, Any]:

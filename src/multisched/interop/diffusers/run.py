@@ -92,3 +92,8 @@ def moves(t: Any, r: Any) -> bool:
     """Whether a step from t to r leads from one timestep for all samples to another."""
     single = all(one.ndim == 0 for one in (t, r) if isinstance(one, torch.Tensor))
     return single and float(t) != float(r)
+
+
+def is_whole(timestep: Any) -> bool:
+    """Whether a timestep is an integer."""
+    return isinstance(timestep, int) or (isinstance(timestep, torch.Tensor) and not timestep.is_floating_point())

@@ -16,7 +16,7 @@ from torch.compiler import is_compiling as compiling
 
 from multisched.errors import ScheduleError
 from multisched.interop.diffusers import drawing, from_diffusers, history, manners
-from multisched.interop.diffusers.run import Run, host, listed, moves, plan_between, with_options
+from multisched.interop.diffusers.run import Run, host, is_whole, listed, moves, plan_between, with_options
 from multisched.schedulers import Recipe
 from multisched.table.plan import Plan
 from multisched.table.state import State
@@ -133,7 +133,7 @@ class Steps:
         run = self._run
         if (run is None or run.memory is None or options) and self._left(timestep, options):
             return NotImplemented
-        if self._peer in manners.NO_INTEGERS and manners.is_whole(timestep):
+        if self._peer in manners.NO_INTEGERS and is_whole(timestep):
             raise ValueError(
                 f"{self._peer}.step takes one of scheduler.timesteps; given the integer {int(timestep)}, which looks "
                 "like the number of the step."
