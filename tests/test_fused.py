@@ -6,16 +6,19 @@ import numpy as np
 import pytest
 
 import multisched as ms
-from multisched.backends import numpy as arrays_of
+from multisched.backends import numpy_sums as arrays_of
+from multisched.backends.base import Terms
 
 pytestmark = pytest.mark.host
 pytest.importorskip("numba", reason="numba is an extra of its own")
 
 SUMS = [
-    ((1.0, -0.3), (0, 1)),
-    ((0.7, 0.3, -0.1, 0.25, 0.9), (4, 1, 2, 3, 0)),
-    ((-0.5,), (2,)),
-    ((1.0,), (3,)),
+    Terms((1.0, -0.3), (0, 1)),
+    Terms((0.7, 0.3, -0.1, 0.25, 0.9), (4, 1, 2, 3, 0)),
+    Terms((0.7, 0.3, -0.1, 0.25), (4, 1, 2, 3)),
+    Terms((-0.7, 1.3, 0.1), (4, 1, 0)),
+    Terms((-0.5,), (2,)),
+    Terms((1.0,), (3,)),
 ]
 
 
@@ -43,16 +46,16 @@ real = arrays_of._fused
 def test_it_is_not_imported_for_small_arrays(monkeypatch):
     """It takes longer to import than it saves."""
     result = np.empty(100, np.float32)
-    into, flat = [(((0.5,), (0,)), result)], [np.ones(100, np.float32)]
-    assert real(into, flat) is not None
+    given = [Terms((0.5,), (0,))], [np.ones(100, np.float32)], [result], None
+    assert real(*given) is not None
     monkeypatch.delitem(sys.modules, "numba")
-    assert real(into, flat) is None
+    assert real(*given) is None
 
 
 @pytest.mark.parametrize("given", ["float16", "mixed", "raising", "empty"])
 def test_what_it_does_not_serve_is_numpys(given):
     result = np.empty(100, np.float16 if given == "float16" else np.float32)
     array = np.ones(100, result.dtype if given != "mixed" else np.float64)
-    sums = ((), ()) if given == "empty" else ((0.5,), (0,))
+    sums = [Terms((), ()) if given == "empty" else Terms((0.5,), (0,))]
     with np.errstate(over="raise" if given == "raising" else "warn"):
-        assert real([(sums, result)], [array]) is None
+        assert real(sums, [array], [result], None) is None

@@ -7,7 +7,7 @@ import pytest
 from zoo import EVERY, arrays, run
 
 import multisched as ms
-from multisched.backends.numpy import BLOCK
+from multisched.backends.numpy_sums import BLOCK
 
 
 def test_a_step_into_the_arrays_of_another_state(make, backend):
@@ -57,10 +57,13 @@ def test_a_jax_state_is_donated(make, backend):
 
 @pytest.mark.parametrize("dtype", ["float32", "float16"])
 @pytest.mark.parametrize("share", [1 << 14, 1 << 30])
-def test_large_arrays_are_summed_in_pieces(share, dtype, make, backend, monkeypatch):
+@pytest.mark.parametrize(
+    "recipe", [ms.UniPCMultistep(solver_order=3), ms.DDIM(clip_sample_range=0.5)], ids=["unipc", "clipped"]
+)
+def test_large_arrays_are_summed_in_pieces(recipe, share, dtype, make, backend, monkeypatch):
     """As small ones are, bit for bit, also where they do not lie in one piece; on NumPy by several threads or one."""
-    monkeypatch.setattr("multisched.backends.numpy.SHARE", share)
-    plan = ms.UniPCMultistep(solver_order=3).plan(6)
+    monkeypatch.setattr("multisched.backends.numpy_sums.SHARE", share)
+    plan = recipe.plan(6)
     shape = (3, (1 << 17) + 7)  # more than a piece of either library
     sample, *memory, output = arrays(len(plan.tableau.registers) + 1, shape, seed=4)
 
@@ -81,7 +84,7 @@ def test_large_arrays_are_summed_in_pieces(share, dtype, make, backend, monkeypa
 
 @pytest.mark.host
 def test_threads_mind_what_the_caller_says_of_overflow(monkeypatch):
-    monkeypatch.setattr("multisched.backends.numpy.SHARE", 1)
+    monkeypatch.setattr("multisched.backends.numpy_sums.SHARE", 1)
     plan, huge = ms.FlowMatchEuler().plan(2), np.full(2 * BLOCK, -3e38, np.float32)
     with np.errstate(over="ignore"):
         assert np.all(np.isinf(plan.step(ms.State(-huge, (), 0), huge).sample))

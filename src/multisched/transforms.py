@@ -149,9 +149,21 @@ class Clip:
         """The limit."""
         return (self.limit,)
 
-    def __call__(self, backend: Backend[Any], array: Any, numbers: tuple[Any, ...] | None = None) -> Any:
+    def bounds(self, numbers: tuple[Any, ...] | None = None) -> tuple[Any, Any]:
+        """The least and the largest value that is left.
+
+        Args:
+            numbers: such as `numbers`, its own by default.
+
+        Example:
+            >>> ms.transforms.Clip(2.0).bounds()
+            (-2.0, 2.0)
+        """
         (limit,) = self.numbers if numbers is None else numbers
-        return backend.clip(array, -limit, limit)
+        return -limit, limit
+
+    def __call__(self, backend: Backend[Any], array: Any, numbers: tuple[Any, ...] | None = None) -> Any:
+        return backend.clip(array, *self.bounds(numbers))
 
 
 @dataclass(frozen=True)

@@ -54,6 +54,21 @@ def nonzero_terms(weights: Sequence[float]) -> Terms:
     return Terms(chosen, numbers, (start, *calls[0], calls[1:]) if calls else (start, start, 1.0, None))
 
 
+class Cut(NamedTuple):
+    """A sum that is cut to bounds, and is then one more array for other sums.
+
+    Attributes:
+        terms: the sum, of the arrays that are given.
+        low, high: the bounds, as `clip` takes them.
+        place: the number that it has among the arrays for the other sums.
+    """
+
+    terms: Terms
+    low: Any
+    high: Any
+    place: int
+
+
 B = TypeVar("B", bound=Array)
 """A backend's array type, as in Burn's `Tensor<B, D>`: known to the type checker, decided at run time by the array."""
 
@@ -119,6 +134,12 @@ class Backend(Protocol[B]):
             dtype: of the results.
             out: arrays to write to, which `check_out` has let pass.
         """
+
+    def cut_sums(
+        self, cut: Cut, sums: Sequence[Terms], arrays: Sequence[B], dtype: Any, out: Sequence[B] | None = None
+    ) -> tuple[B, ...]:
+        """`weighted_sums` of the arrays and of one more, a sum of them that is taken first, and cut to bounds in the
+        compute dtype."""
 
     def chained(self, sums: Sequence[Terms], arrays: Sequence[Any]) -> tuple[B, ...] | None:
         """`weighted_sums` for small steps, most of whose time would go into checks. None where the arrays are not small

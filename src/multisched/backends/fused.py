@@ -19,8 +19,6 @@ from multisched.backends.base import Terms
 PIECE = 1 << 11
 """Elements that stay in a core's own cache while all sums of them are taken."""
 
-Fill = Callable[[int, int], None]
-
 
 @cache
 def _compiled(name: str) -> Any:
@@ -42,14 +40,26 @@ def _compiled(name: str) -> Any:
             stop = min(start + PIECE, last)
             term = 0
             for r in range(sums):
-                out, array, weight = outs[r], arrays[term], weights[term]
-                for i in range(start, stop):
-                    out[i] = array[i] * weight
-                for k in range(term + 1, ends[r]):
-                    array, weight = arrays[k], weights[k]
+                out, x, u = outs[r], arrays[term], weights[term]
+                if ends[r] == term + 1:
                     for i in range(start, stop):
-                        out[i] = out[i] + array[i] * weight
-                term = ends[r]
+                        out[i] = x[i] * u
+                    term += 1
+                    continue
+                y, v = arrays[term + 1], weights[term + 1]
+                for i in range(start, stop):
+                    out[i] = x[i] * u + y[i] * v
+                term += 2
+                while term + 1 < ends[r]:
+                    x, u, y, v = arrays[term], weights[term], arrays[term + 1], weights[term + 1]
+                    for i in range(start, stop):
+                        out[i] = (out[i] + x[i] * u) + y[i] * v
+                    term += 2
+                if term < ends[r]:
+                    x, u = arrays[term], weights[term]
+                    for i in range(start, stop):
+                        out[i] = out[i] + x[i] * u
+                    term += 1
 
     return _CALL(fill.address), fill  # whose code lives as long as it does
 
@@ -57,7 +67,9 @@ def _compiled(name: str) -> Any:
 _CALL = ctypes.CFUNCTYPE(None, *(ctypes.c_void_p,) * 4, *(ctypes.c_int64,) * 3)
 
 
-def filler(sums: Sequence[Terms], arrays: Sequence[np.ndarray], outs: Sequence[np.ndarray]) -> Fill:
+def filler(
+    sums: Sequence[Terms], arrays: Sequence[np.ndarray], outs: Sequence[np.ndarray]
+) -> Callable[[int, int], None]:
     """A function that writes elements first..last-1 of each sum, of at least one term, to its array in `outs`; all
     arrays contiguous and of one dtype.
 

@@ -8,7 +8,7 @@ from typing import Any, Generic
 import numpy as np
 from array_api_compat import device as array_device, to_device
 
-from multisched.backends.base import B, Terms
+from multisched.backends.base import B, Cut, Terms
 from multisched.errors import ScheduleError
 from multisched.values import shown
 
@@ -135,6 +135,13 @@ class ArrayAPIBackend(Generic[B]):
         if len(weights) == 1 and isinstance(weights[0], float) and weights[0] == 1.0:
             return self.astype(arrays[chosen[0]], dtype)
         return self.astype(self.weighted_sum(weights, [self.astype(arrays[k], wide) for k in chosen]), dtype)
+
+    def cut_sums(
+        self, cut: Cut, sums: Sequence[Terms], arrays: Sequence[B], dtype: Any, out: Sequence[B] | None = None
+    ) -> tuple[B, ...]:
+        (total,) = self.weighted_sums((cut.terms,), arrays, self.compute_dtype(dtype))
+        within = self.clip(total, cut.low, cut.high)
+        return self.weighted_sums(sums, (*arrays[: cut.place], within, *arrays[cut.place :]), dtype, out)
 
     def rows(self, array: B) -> Sequence[B]:
         return [array[k, ...] for k in range(array.shape[0])]  # type: ignore[index]

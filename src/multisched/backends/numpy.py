@@ -1,27 +1,19 @@
 """NumPy: the host, and the reference that the other backends are held to."""
 
-import os
-import sys
-from collections.abc import Callable, Sequence
-from contextvars import copy_context
+from collections.abc import Sequence
 from functools import cached_property
-from itertools import combinations, pairwise, product
+from itertools import combinations, product
 from typing import Any
 
 import numpy as np
 from numpy.exceptions import TooHardError
 from numpy.lib.array_utils import byte_bounds
 
-from multisched.backends.base import Terms
+from multisched.backends.base import Cut, Terms
 from multisched.backends.generic import ArrayAPIBackend
+from multisched.backends.numpy_sums import chained, sums_of
 from multisched.errors import ScheduleError, no_out
 from multisched.values import shown
-
-BLOCK = 1 << 15
-"""Elements of a piece of large arrays that all sums are taken of at once, so that each is read from memory once."""
-
-SHARE = 1 << 22
-"""Elements that a core is given at least; and those from which on it pays to import numba for them."""
 
 
 class NumPyBackend(ArrayAPIBackend[np.ndarray]):
@@ -106,15 +98,22 @@ class NumPyBackend(ArrayAPIBackend[np.ndarray]):
             for weight in weights:  # a generator would take as long as a small sum
                 if type(weight) is not float:
                     return self._with_arrays(sums, arrays, dtype, out)
-        like, wide = arrays[0], self.compute_dtype(dtype)
-        if like.size > BLOCK and all(array.flags.c_contiguous for array in (*arrays, *(out or ()))):
-            return _in_blocks(sums, arrays, wide, dtype, out)
-        found = tuple([_sum(weights, chosen, arrays, wide, dtype) for weights, chosen, _ in sums])
-        if out is None:
-            return found
-        for result, one in zip(out, found, strict=True):
-            result[...] = one
-        return tuple(out)
+        return sums_of(sums, arrays, self.compute_dtype(dtype), dtype, out)
+
+    def cut_sums(
+        self,
+        cut: Cut,
+        sums: Sequence[Terms],
+        arrays: Sequence[np.ndarray],
+        dtype: Any,
+        out: Sequence[np.ndarray] | None = None,
+    ) -> tuple[np.ndarray, ...]:
+        weights = (cut.low, cut.high, *cut.terms.weights, *(weight for one in sums for weight in one.weights))
+        if not all(type(weight) is float for weight in weights):
+            return super().cut_sums(cut, sums, arrays, dtype, out)
+        return sums_of(sums, arrays, self.compute_dtype(dtype), dtype, out, cut)
+
+    chained = staticmethod(chained)
 
     def _with_arrays(
         self, sums: Sequence[Terms], arrays: Sequence[np.ndarray], dtype: Any, out: Sequence[np.ndarray] | None
@@ -151,113 +150,6 @@ def _overlap(one: np.ndarray, other: np.ndarray) -> bool:
 def _of_sample(weight: Any, k: int) -> Any:
     """A weight of sample k: that of the sample, or the one that all have."""
     return weight if np.ndim(weight) == 0 else weight[k if weight.shape[0] > 1 else 0]
-
-
-def _sum(
-    weights: tuple[float, ...], chosen: tuple[int, ...], arrays: Sequence[np.ndarray], wide: Any, dtype: Any
-) -> np.ndarray:
-    """One sum, in the dtype `wide`, rounded to `dtype`; a single array of weight 1 is returned as it is."""
-    total: Any = None
-    for weight, k in zip(weights, chosen, strict=True):
-        array = arrays[k]
-        if array.dtype != wide:
-            array = array.astype(wide)
-        term = array if weight == 1.0 else array * weight
-        if total is None:
-            total = term
-        elif term is array or term.ndim == 0:  # of 0-d arrays NumPy makes scalars, which cannot be written to
-            total = total + term
-        else:
-            total = np.add(total, term, out=term)
-    if total is None:
-        return np.zeros_like(arrays[0], dtype=dtype)
-    return np.asarray(total, dtype)
-
-
-def _in_blocks(
-    sums: Sequence[Terms],
-    arrays: Sequence[np.ndarray],
-    wide: Any,
-    dtype: Any,
-    out: Sequence[np.ndarray] | None,
-) -> tuple[np.ndarray, ...]:
-    """The sums, piece by piece in cache, on all cores where the arrays are large. The same to the bit as `_sum`."""
-    copies = [out is None and weights == (1.0,) and arrays[chosen[0]].dtype == dtype for weights, chosen, _ in sums]
-    found = tuple(
-        arrays[chosen[0]] if copy else np.empty(arrays[0].shape, dtype) if out is None else out[k]
-        for k, (copy, (_, chosen, _)) in enumerate(zip(copies, sums, strict=True))
-    )
-    flat = [array.reshape(-1) for array in arrays]
-    into = [(one, result.reshape(-1)) for one, result, copy in zip(sums, found, copies, strict=True) if not copy]
-
-    size = flat[0].size
-    parts = min(os.cpu_count() or 1, size // SHARE)
-    fill = _fused(into, flat) or _by_pieces(into, flat, wide, BLOCK if parts < 2 else 4 * BLOCK)
-    if into and parts > 1:
-        ends = [size * k // parts for k in range(parts + 1)]
-        from concurrent.futures import ThreadPoolExecutor  # which brings logging, and most steps need none
-
-        with ThreadPoolExecutor(parts) as pool:
-            # Each in a copy of the caller's context, which holds what NumPy is to do about an overflow.
-            jobs = [pool.submit(copy_context().run, fill, first, last) for first, last in pairwise(ends)]
-            for job in jobs:
-                job.result()
-    elif into:
-        fill(0, size)
-    return found
-
-
-def _fused(into: Sequence[tuple[Terms, np.ndarray]], flat: Sequence[np.ndarray]) -> Callable[[int, int], None] | None:
-    """What takes some elements of all sums in one compiled pass, which does not warn of an overflow; None where numba
-    is not there, importing it takes longer than it saves on these arrays, or an overflow is to raise."""
-    if not into or (flat[0].size < SHARE and "numba" not in sys.modules):
-        return None
-    sums, outs = zip(*into, strict=True)
-    kinds = {flat[k].dtype for _, chosen, _ in sums for k in chosen} | {outs[0].dtype}
-    served = len(kinds) == 1 and outs[0].dtype.name in ("float32", "float64") and all(weights for weights, *_ in sums)
-    if not served or not {*np.geterr().values()} <= {"warn", "ignore"}:
-        return None
-    try:
-        from multisched.backends.fused import filler
-
-        return filler(sums, flat, outs)
-    except ImportError:
-        return None
-
-
-def _by_pieces(
-    into: Sequence[tuple[Terms, np.ndarray]], flat: Sequence[np.ndarray], wide: Any, piece: int
-) -> Callable[[int, int], None]:
-    """What takes some elements of all sums, so many at a time that they stay in cache. Between pieces threads wait for
-    each other, as Python has one at a time."""
-
-    def fill(first: int, last: int) -> None:
-        scratch = np.empty((1 if into[0][1].dtype == wide else 2, piece), wide)
-        for start in range(first, last, piece):
-            block = slice(start, min(start + piece, last))
-            pieces = [array[block] for array in flat]
-            for one, result in into:
-                _sum_into(*one[:2], pieces, result[block], scratch[:, : block.stop - start])
-
-    return fill
-
-
-def _sum_into(
-    weights: tuple[float, ...],
-    chosen: tuple[int, ...],
-    arrays: Sequence[np.ndarray],
-    out: np.ndarray,
-    scratch: np.ndarray,
-) -> None:
-    """One sum written to `out`, in the dtype of `scratch`: an array of its size, or two where that is not its own."""
-    total, product = (out if len(scratch) == 1 else scratch[0]), scratch[-1]
-    so_far: Any = None
-    for weight, k in zip(weights, chosen, strict=True):
-        term = arrays[k]
-        if weight != 1.0:
-            term = np.multiply(term, weight, out=total if so_far is None else product, dtype=product.dtype)
-        so_far = term if so_far is None else np.add(so_far, term, out=total, dtype=product.dtype)
-    np.copyto(out, 0.0 if so_far is None else so_far, casting="same_kind")
 
 
 BACKEND = NumPyBackend()

@@ -9,11 +9,11 @@ from typing import Any
 
 from multisched import backends
 from multisched.backends import B, Backend
-from multisched.backends.base import Terms
+from multisched.backends.base import Cut, Terms
 from multisched.table.in_turn import in_turn, served
 from multisched.table.packed import Layout, Weights, countable
 from multisched.table.state import State, check_alike
-from multisched.transforms import Transform, apply, split
+from multisched.transforms import Clip, Transform, apply, split
 
 
 def scaled(backend: Backend[B], scale: Any, sample: B) -> B:
@@ -45,18 +45,40 @@ def advance(
     outputs: tuple[Any, ...] = (output,)
     if not layout.plain:
         outputs, noise = _transformed(backend, layout, weights, sample, output, noise)
-    x0 = () if layout.folded else (_x0(backend, layout, weights, sample, outputs),)
-    operands = (sample, *state.memory, *outputs, *x0, *noise)
     if layout.masked is None:
         into = None if out is None else (out.sample, *out.memory)
-        registers = backend.weighted_sums(weights.sums, operands, dtype, into)
+        registers = _sums(backend, layout, weights, state, outputs, noise, dtype, into)
     else:
-        wide, *memory = backend.weighted_sums(weights.sums, operands, backend.compute_dtype(dtype))
+        wide, *memory = _sums(backend, layout, weights, state, outputs, noise, backend.compute_dtype(dtype), None)
         known, mask = (memory[k] for k in layout.masked)
         registers = tuple(backend.astype(one, dtype) for one in (known * mask + wide * (1.0 - mask), *memory))
     if weights.ended is None:
         return registers
     return backend.xp.where(weights.ended, sample, registers[0]), *registers[1:]
+
+
+def _sums(
+    backend: Backend[Any],
+    layout: Layout,
+    weights: Weights,
+    state: State[Any],
+    outputs: tuple[Any, ...],
+    noise: tuple[Any, ...],
+    dtype: Any,
+    out: tuple[Any, ...] | None,
+) -> tuple[Any, ...]:
+    """The sums of a row. An x0 that is only clipped on the way is the backend's: it need not be a whole array."""
+    before = (state.sample, *state.memory, *outputs)
+    if layout.folded:
+        return backend.weighted_sums(weights.sums, (*before, *noise), dtype, out)
+    transforms, (_, choice) = layout.denoised_transforms, weights.choices
+    if isinstance(choice, int) and isinstance(transforms[0], Clip):
+        factors, chosen, _ = weights.x0
+        terms = Terms(factors, tuple([k and k + len(state.memory) for k in chosen]))  # which counts no memory
+        cut = Cut(terms, *transforms[0].bounds(weights.numbers[1][0]), len(before))
+        return backend.cut_sums(cut, weights.sums, (*before, *noise), dtype, out)
+    x0 = _x0(backend, layout, weights, state.sample, outputs)
+    return backend.weighted_sums(weights.sums, (*before, x0, *noise), dtype, out)
 
 
 def chained_by_x0(
