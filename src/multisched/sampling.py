@@ -53,8 +53,8 @@ def sample(
             and noise that a graph cannot draw, as `noise.PhiloxNoise` can, is drawn beforehand); "auto", "scan" where
             the noise is traced by `jax.jit`, `jax.grad` and the like, "compile" on MLX from 65,536 elements on, where
             compiled steps take 0.3 to 0.8 of the time, else "python". On torch compiled steps take half as long from
-            about a million elements on if the solver has several registers, but the first takes seconds: choose
-            "compile" for many runs.
+            about a million elements on if the solver has several registers, but the first takes seconds, as much as
+            hundreds of rows of 8 million elements: choose "compile" for many runs.
         callback: callback(row, state after it, estimate of x0), after each row; not with "scan".
         progress: whether to show a progress bar (needs tqdm, in the extra "cli"); not with "scan".
         x0: clean samples to start from instead of pure noise (image to image).

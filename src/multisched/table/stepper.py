@@ -211,8 +211,8 @@ class Stepper(Value, ABC):
                 where the row adds noise (with an array for index: where any row does), unused elsewhere.
             compile: take the step by a function that the array library has compiled, one for all plans of a layout.
             out: a state that is no longer needed, whose memory may be used again. NumPy and torch write to its arrays,
-                which must not be those of `state`; JAX, with compile=True, takes `state` itself. (Other large
-                arrays are fastest where glibc keeps memory: `MALLOC_MMAP_THRESHOLD_`, `MALLOC_TRIM_THRESHOLD_`.)
+                which must not be those of `state`; JAX, with compile=True, takes `state` itself. (What large arrays
+                of JAX are fastest with on the CPU stands in the documentation, under "Speed".)
 
         Returns:
             A new state, in the dtype of the given one.
