@@ -11,7 +11,7 @@ from numpy.lib.array_utils import byte_bounds
 
 from multisched.backends.base import Cut, Terms
 from multisched.backends.generic import ArrayAPIBackend
-from multisched.backends.numpy_sums import chained, sums_of
+from multisched.backends.numpy_sums import bounds, chained, sums_of
 from multisched.errors import ScheduleError, no_out
 from multisched.values import shown
 
@@ -86,6 +86,8 @@ class NumPyBackend(ArrayAPIBackend[np.ndarray]):
 
     def clip(self, array: np.ndarray, low: Any, high: Any) -> np.ndarray:
         # NumPy's own: that of array-api-compat 1.15 makes a mask and a copy for each bound.
+        if type(low) is float and type(high) is float:
+            low, high = bounds(low, high, array.dtype)
         return np.asarray(array.clip(low, high), array.dtype)
 
     def weighted_sum(self, weights: Sequence[Any], arrays: Sequence[np.ndarray]) -> np.ndarray:

@@ -7,6 +7,7 @@ import os
 import sys
 from collections.abc import Callable, Sequence
 from contextvars import copy_context
+from functools import lru_cache
 from itertools import pairwise
 from typing import Any
 
@@ -67,7 +68,7 @@ def sums_of(
     if arrays[0].size > BLOCK and all(array.flags.c_contiguous for array in (*arrays, *(out or ()))):
         return _in_blocks(sums, arrays, wide, dtype, out, cut)
     if cut is not None:
-        x0 = np.asarray(_sum(*cut.terms[:2], arrays, wide, wide).clip(*_bounds(cut, wide)), wide)
+        x0 = np.asarray(_sum(*cut.terms[:2], arrays, wide, wide).clip(*bounds(cut.low, cut.high, wide)), wide)
         arrays = (*arrays[: cut.place], x0, *arrays[cut.place :])
     found = tuple([_sum(weights, chosen, arrays, wide, dtype) for weights, chosen, _ in sums])
     if out is None:
@@ -98,9 +99,10 @@ def _sum(
     return np.asarray(total, dtype)
 
 
-def _bounds(cut: Cut, dtype: Any) -> tuple[np.ndarray, np.ndarray]:
-    """Its bounds as arrays: NumPy takes longer to clip a small array to two floats."""
-    return np.asarray(cut.low, dtype), np.asarray(cut.high, dtype)
+@lru_cache(maxsize=64)
+def bounds(low: float, high: float, dtype: Any) -> tuple[np.ndarray, np.ndarray]:
+    """Bounds as arrays: NumPy takes longer to clip a small array to two floats."""
+    return np.asarray(low, dtype), np.asarray(high, dtype)
 
 
 def _in_blocks(
@@ -160,7 +162,7 @@ def _by_pieces(
             if cut is not None:
                 within = x0[: block.stop - start]
                 _sum_into(*cut.terms[:2], pieces, within, own[-1:])
-                within.clip(*_bounds(cut, wide), out=within)
+                within.clip(*bounds(cut.low, cut.high, wide), out=within)
                 pieces.insert(cut.place, within)
             for one, result in zip(sums, outs, strict=True):
                 _sum_into(*one[:2], pieces, result[block], own)
