@@ -279,7 +279,7 @@ def onnx(session: nox.Session) -> None:
 @nox.session(default=False)
 def bench(session: nox.Session) -> None:
     """Time and memory of steps and plans, beside diffusers."""
-    _install(session, "bench", "peers", extras=[".[torch,jax,mlx]"])
+    _install(session, "bench", "peers", extras=[".[torch,jax,mlx,numba]"])
     session.run("python", "-m", "benchmarks", *session.posargs)
 
 

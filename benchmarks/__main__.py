@@ -22,7 +22,7 @@ from benchmarks.machine import facts
 from benchmarks.page import Section
 
 NAMES = ("steps", "faces", "large", "plans", "compiled", "memory", "growth")
-PACKAGES = ("multisched-diffusion", "numpy", "torch", "jax", "jaxlib", "mlx", "diffusers", "scipy")
+PACKAGES = ("multisched-diffusion", "numpy", "torch", "jax", "jaxlib", "mlx", "numba", "diffusers", "scipy")
 DEFAULT = Path("benchmarks/results/cpu")
 
 

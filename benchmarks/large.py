@@ -4,8 +4,10 @@ The floor of a backend is a copy by that backend, scaled to the bytes that the s
 """
 
 import os
+import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from importlib.util import find_spec
 from typing import Any
 
 import torch
@@ -14,6 +16,7 @@ import multisched as ms
 from benchmarks import ours
 from benchmarks.page import Section
 from benchmarks.timing import best, rounds, timed
+from multisched.backends import fused
 
 NAME = "large"
 SHAPE, QUICK_SHAPE = (4, 16, 21, 60, 104), (1, 16, 5, 60, 104)
@@ -25,7 +28,9 @@ RECIPES: dict[str, Any] = {
     "UniPC 2": ms.UniPCMultistep(solver_order=2),
     "Heun": ms.Heun(),
     "Euler ancestral": ms.EulerAncestral(),
+    "DDIM, clipped": ms.DDIM(clip_sample=True),
 }
+FUSED = "numpy, numba"
 
 
 def measure(quick: bool) -> Section:
@@ -39,21 +44,31 @@ def measure(quick: bool) -> Section:
         "that only takes over another array moves nothing. The copy is the fastest of several kinds and of many runs;",
         "into memory that is there go copies of NumPy and torch, their eager steps (`out=`) and, given their state,",
         "compiled steps of JAX. 1 is the floor itself.",
-        "torch has one thread where nothing is said; the other backends do as they please.",
+        "torch has one thread where nothing is said; the other backends do as they please. NumPy's copy has one.",
+        f"`{FUSED}` has the extra `numba`, which sums of float32 and float64 use.",
     )
     plans = {name: recipe.plan(STEPS) for name, recipe in RECIPES.items()}
     if reason := ours.no_compiling():
         section.say(f"Compiled steps are left out: {reason}.")
     settings = [(name, None) for name in ours.names()]
     settings += [("torch", os.cpu_count())] if (os.cpu_count() or 1) > 1 else []
+    with_numba = find_spec("numba") is not None
     for dtype in DTYPES:
         rows: dict[str, dict[str, Any]] = {name: {} for name in plans}
         floors: dict[str, float] = {}
-        for backend, threads in settings:
-            for column, found in measure_backend(plans, backend, threads, shape, dtype, reason is None, quick):
-                floors[column] = found.pop("floor")
-                for name, ratio in found.items():
-                    rows[name][column] = ratio
+        columns = (
+            one
+            for backend, threads in settings
+            for one in measure_backend(plans, backend, threads, shape, dtype, reason is None, quick)
+        )
+        with without_numba():
+            found = list(columns)
+        if with_numba and dtype == "float32":
+            found += [(FUSED, row) for _, row in measure_backend(plans, "numpy", None, shape, dtype, False, quick)]
+        for column, row in found:
+            floors[column] = row.pop("floor")
+            for name, ratio in row.items():
+                rows[name][column] = ratio
         report(section, dtype, rows, floors, plans)
     return section
 
@@ -138,6 +153,16 @@ def copies(backend: str, array: Any) -> list[Callable[[], Any]]:
     import mlx.core as mx
 
     return [lambda: -array, lambda: mx.abs(array)]
+
+
+@contextmanager
+def without_numba() -> Iterator[None]:
+    """NumPy's sums as they are where numba is not installed. It has not been imported yet."""
+    before, fused.LARGE = fused.LARGE, sys.maxsize
+    try:
+        yield
+    finally:
+        fused.LARGE = before
 
 
 @contextmanager

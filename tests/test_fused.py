@@ -1,4 +1,4 @@
-"""Large sums by numba have the bits of NumPy's."""
+"""Large sums by numba have the bits of NumPy's, or of torch's."""
 
 import sys
 
@@ -7,7 +7,7 @@ import pytest
 
 import multisched as ms
 from multisched.backends import numpy_sums as arrays_of
-from multisched.backends.base import Terms
+from multisched.backends.base import Cut, Terms, nonzero_terms
 
 pytestmark = pytest.mark.host
 pytest.importorskip("numba", reason="numba is an extra of its own")
@@ -59,3 +59,97 @@ def test_what_it_does_not_serve_is_numpys(given):
     sums = [Terms((), ()) if given == "empty" else Terms((0.5,), (0,))]
     with np.errstate(over="raise" if given == "raising" else "warn"):
         assert real(sums, [array], [result], None) is None
+
+
+def some_sums(rng, count, operands):
+    weights = rng.standard_normal((count, operands)) * (rng.random((count, operands)) < 0.7)
+    weights[:, 1] = 1.0
+    weights[rng.random((count, operands)) < 0.2] = 1.0
+    return [nonzero_terms(row) for row in weights.tolist()]
+
+
+def some_arrays(rng, dtype, operands, size):
+    """With zeros of both signs, whose sums show how a sum begins."""
+    arrays = rng.standard_normal((operands, 2, size))
+    arrays[rng.random(arrays.shape) < 0.3] *= 0.0
+    return [array.astype(dtype) for array in arrays]
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+@pytest.mark.parametrize("seed", range(5))
+def test_a_clipped_sum_on_the_way_has_the_bits_of_numpys(dtype, seed, monkeypatch):
+    backend, rng = ms.backends.get("numpy"), np.random.default_rng(seed)
+    arrays = some_arrays(rng, dtype, 4, (1 << 14) + 7 * (1 + seed))
+    place = int(rng.integers(0, 5))
+    cut, sums = Cut(some_sums(rng, 1, 4)[0], -0.5, 0.75, place), some_sums(rng, 3, 5)
+    filled = []
+    monkeypatch.setattr(arrays_of, "_fused", lambda *given: filled.append(real(*given)) or filled[-1])
+    found = backend.cut_sums(cut, sums, arrays, arrays[0].dtype)
+    assert filled[0] is not None
+    monkeypatch.setattr(arrays_of, "_fused", lambda *given: None)
+    for one, other in zip(found, backend.cut_sums(cut, sums, arrays, arrays[0].dtype), strict=True):
+        assert one.tobytes() == other.tobytes()
+
+
+@pytest.fixture
+def by_torch(monkeypatch):
+    """(tensors, sums, out) -> results by numba, results by torch's own kernels."""
+    torch = pytest.importorskip("torch", reason="torch's own kernels are compared with")
+    from multisched.backends import torch_sums
+
+    fused = torch_sums.in_one_pass
+
+    def both(tensors, sums, out=None):
+        backend, taken = ms.backends.get("torch"), []
+        monkeypatch.setattr(torch_sums, "in_one_pass", lambda *given: taken.append(fused(*given)) or taken[-1])
+        found = [one.clone() for one in backend.weighted_sums(sums, tensors, tensors[0].dtype, out)]
+        monkeypatch.setattr(torch_sums, "in_one_pass", lambda *given: False)
+        return taken, found, backend.weighted_sums(sums, tensors, tensors[0].dtype, out)
+
+    both.torch = torch
+    return both
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+@pytest.mark.parametrize("into", [False, True])
+@pytest.mark.parametrize("seed", range(3))
+def test_tensors_have_the_bits_of_torchs_kernels(by_torch, dtype, into, seed):
+    rng = np.random.default_rng(seed)
+    tensors = [by_torch.torch.from_numpy(array) for array in some_arrays(rng, dtype, 4, (1 << 15) + 7)]
+    out = [by_torch.torch.empty_like(tensors[0]) for _ in range(3)] if into else None
+    version = out[0]._version if into else None
+    taken, found, own = by_torch(tensors, some_sums(rng, 3, 4), out)
+    assert taken == [True]
+    for one, other in zip(found, own, strict=True):
+        assert one.numpy().tobytes() == other.numpy().tobytes()
+    assert not into or out[0]._version > version
+
+
+@pytest.mark.filterwarnings("ignore:.*torch.jit.script:DeprecationWarning")  # by torch's own dual numbers
+@pytest.mark.parametrize("watched", ["make_fx", "forward", "fake", "vmap"])
+def test_torch_computes_what_it_has_to_see(by_torch, watched):
+    torch = by_torch.torch
+    x, sums = torch.randn(3, 1 << 15), [Terms((0.5, 0.25, -1.0), (0, 1, 2))]
+
+    def step(x):
+        return by_torch([x, 2 * x, 3 * x], sums)
+
+    if watched == "make_fx":
+        from torch.fx.experimental.proxy_tensor import make_fx
+
+        taken = []
+        graph = make_fx(lambda x: taken.append(step(x)) or taken[-1][2][0])(x)
+        assert not any(taken[0][0])
+        assert torch.equal(graph(x), step(x)[2][0])
+    elif watched == "forward":
+        with torch.autograd.forward_ad.dual_level():
+            taken, found, _ = step(torch.autograd.forward_ad.make_dual(x, torch.ones_like(x)))
+            assert not any(taken) and torch.autograd.forward_ad.unpack_dual(found[0]).tangent is not None
+    elif watched == "fake":
+        from torch._subclasses.fake_tensor import FakeTensorMode
+
+        with FakeTensorMode() as mode:
+            assert not any(step(mode.from_tensor(x))[0])
+    else:
+        found = torch.func.vmap(lambda x: step(x)[1][0])(torch.stack([x, 2 * x]))
+        assert torch.allclose(found[1], 2 * step(x)[1][0], rtol=1e-5, atol=1e-5)

@@ -4,7 +4,6 @@ All ways have the same bits: each product and each sum is rounded by itself.
 """
 
 import os
-import sys
 from collections.abc import Callable, Sequence
 from contextvars import copy_context
 from functools import lru_cache
@@ -14,15 +13,13 @@ from typing import Any
 import numpy as np
 
 from multisched.backends.base import Cut, Terms
+from multisched.backends.fused import at_hand, filler
 
 BLOCK = 1 << 15
 """Elements of a piece of large arrays that all sums are taken of at once, so that each is read from memory once."""
 
 SHARE = 1 << 21
 """Elements that a core is given at least."""
-
-LARGE = 1 << 22
-"""Elements from which on it pays to import numba for them."""
 
 
 def chained(sums: Sequence[Terms], arrays: Sequence[Any]) -> tuple[np.ndarray, ...] | None:
@@ -118,7 +115,8 @@ def _in_blocks(
     flat, places = [array.reshape(-1) for array in arrays], [result.reshape(-1) for result in into]
     size = arrays[0].size
     if left:
-        _shared(_fused(left, flat, places, cut) or _by_pieces(left, flat, places, wide, cut), size)
+        fill = _fused(left, flat, places, cut) or _by_pieces(left, flat, places, wide, cut)
+        shared(fill, size, os.cpu_count() or 1)
     return tuple(found)
 
 
@@ -126,17 +124,16 @@ def _fused(
     sums: Sequence[Terms], flat: Sequence[np.ndarray], outs: Sequence[np.ndarray], cut: Cut | None
 ) -> Callable[[int, int], None] | None:
     """What takes some elements of all sums in one compiled pass, which does not warn of an overflow; None where numba
-    is not there, importing it takes longer than it saves on these arrays, one is cut, or an overflow is to raise."""
-    if cut is not None or (flat[0].size < LARGE and "numba" not in sys.modules):
+    is not there, importing it takes longer than it saves on these arrays, or an overflow is to raise."""
+    if not at_hand(flat[0].size):
         return None
+    taken = [*sums, *([] if cut is None else [cut.terms])]
     kinds = {array.dtype for array in (*flat, *outs)}
-    served = len(kinds) == 1 and outs[0].dtype.char in "fd" and all(weights for weights, *_ in sums)
+    served = len(kinds) == 1 and outs[0].dtype.char in "fd" and all(one.weights for one in taken)
     if not served or not {*np.geterr().values()} <= {"warn", "ignore"}:
         return None
     try:
-        from multisched.backends.fused import filler
-
-        return filler(sums, flat, outs)
+        return filler(sums, flat, outs, cut)
     except ImportError:
         return None
 
@@ -223,9 +220,9 @@ def _operand(number: int, arrays: Sequence[np.ndarray], cut: Cut | None) -> np.n
     return None if number == cut.place else arrays[number - 1]
 
 
-def _shared(fill: Callable[[int, int], None], size: int) -> None:
-    """Call fill(first, last) for all elements, which the cores share where they are many."""
-    parts = min(os.cpu_count() or 1, size // SHARE)
+def shared(fill: Callable[[int, int], None], size: int, cores: int) -> None:
+    """Call fill(first, last) for all elements, which cores share where they are many."""
+    parts = min(cores, size // SHARE)
     if parts < 2:
         fill(0, size)
         return

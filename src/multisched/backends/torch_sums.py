@@ -7,6 +7,7 @@ from typing import Any
 import torch
 
 from multisched.backends.base import Terms
+from multisched.backends.torch_fused import in_one_pass
 
 BLOCK = 1 << 16
 """Elements of a piece of large arrays on the CPU that all sums are taken of at once, in cache."""
@@ -112,7 +113,10 @@ def in_blocks(
         arrays[chosen[0]] if copy else torch.empty_like(arrays[0], dtype=dtype) if out is None else out[k]
         for k, (copy, (_, chosen, _)) in enumerate(zip(copies, sums, strict=True))
     )
-    into = [(*one[:2], result.view(-1)) for one, result, copy in zip(sums, found, copies, strict=True) if not copy]
+    left = [(one, result) for one, result, copy in zip(sums, found, copies, strict=True) if not copy]
+    if wide is dtype and left and in_one_pass([one for one, _ in left], arrays, [result for _, result in left]):
+        return found
+    into = [(*one[:2], result.view(-1)) for one, result in left]
     flat = {k: arrays[k].view(-1) for _, chosen, _ in into for k in chosen}
     # Half precision has more calls to a piece, each of which takes as long as the sums of some thousand elements.
     size = BLOCK if wide is dtype else 4 * BLOCK
