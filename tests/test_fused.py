@@ -126,7 +126,7 @@ def test_tensors_have_the_bits_of_torchs_kernels(by_torch, dtype, into, seed):
 
 
 @pytest.mark.filterwarnings("ignore:.*torch.jit.script:DeprecationWarning")  # by torch's own dual numbers
-@pytest.mark.parametrize("watched", ["mode", "forward", "fake", "vmap", "grad"])
+@pytest.mark.parametrize("watched", ["mode", "class", "forward", "fake", "vmap", "grad"])
 def test_torch_computes_what_it_has_to_see(by_torch, watched):
     torch, sums = by_torch.torch, [Terms((0.5, 0.25, -1.0), (0, 1, 2))]
     x, wanted = torch.ones(3, 1 << 15), -2.0
@@ -149,6 +149,17 @@ def test_torch_computes_what_it_has_to_see(by_torch, watched):
         with Watching():
             assert step(x)[0, 0] == wanted
         assert torch.ops.aten.add_.Tensor in seen
+    elif watched == "class":
+        called = []
+
+        class Watched(torch.Tensor):
+            @classmethod
+            def __torch_function__(cls, call, types, given=(), named=None):
+                called.append(call)
+                return super().__torch_function__(call, types, given, named or {})
+
+        assert step(x.as_subclass(Watched))[0, 0] == wanted
+        assert torch.Tensor.add_ in called
     elif watched == "forward":
         with torch.autograd.forward_ad.dual_level():
             found = step(torch.autograd.forward_ad.make_dual(x, x))

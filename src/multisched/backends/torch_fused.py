@@ -2,7 +2,6 @@
 
 from collections.abc import Sequence
 from functools import cache
-from typing import Any
 
 import numpy as np
 import torch
@@ -11,8 +10,6 @@ from torch.autograd import forward_ad
 from multisched.backends.base import Terms
 from multisched.backends.fused import at_hand, filler
 from multisched.backends.numpy_sums import shared
-
-_functorch: Any = torch._C._functorch
 
 
 def in_one_pass(sums: Sequence[Terms], arrays: Sequence[torch.Tensor], outs: Sequence[torch.Tensor]) -> bool:
@@ -38,7 +35,6 @@ def _plain(tensors: Sequence[torch.Tensor]) -> bool:
         all(type(one) is torch.Tensor and one.dtype is dtype and one.is_contiguous() for one in tensors)
         and dtype in (torch.float32, torch.float64)
         and torch._C._len_torch_dispatch_stack() == 0
-        and _functorch.peek_interpreter_stack() is None
         and not torch._C._is_tracing()
         and forward_ad._current_level < 0
     )
