@@ -24,7 +24,8 @@ def in_one_pass(sums: Sequence[Terms], arrays: Sequence[torch.Tensor], outs: Seq
         shared(filler(sums, given, results, once=True), outs[0].numel(), torch.get_num_threads())
     except ImportError:
         return False
-    torch.autograd.graph.increment_version(outs)  # as torch's own kernels do
+    # As torch's own kernels do; tensors of inference mode have no version.
+    torch.autograd.graph.increment_version([one for one in outs if not one.is_inference()])
     return True
 
 
