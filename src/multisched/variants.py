@@ -99,8 +99,8 @@ class Variants:
         """The row that counts as the first of a run that begins at a row: a solver that looks back has nothing there
         to look back to. 0 where that makes no difference."""
         plan = self._plan
-        alone = row in (0, len(plan)) or len(plan.tableau.registers) == 1 + len(plan.inputs)
-        return 0 if alone else row
+        # Numbers that the plan keeps: torch.compile may be reading this, which does not take the length of an array.
+        return 0 if row in (0, plan._count) or plan._memory_count == len(plan.inputs) else row
 
     def _made(self, recipe: "Recipe", first: int) -> Plan:
         plan = self._plan
