@@ -139,9 +139,9 @@ class ArrayAPIBackend(Generic[B]):
     def cut_sums(
         self, cut: Cut, sums: Sequence[Terms], arrays: Sequence[B], dtype: Any, out: Sequence[B] | None = None
     ) -> tuple[B, ...]:
-        (total,) = self.weighted_sums((cut.terms,), arrays, self.compute_dtype(dtype))
-        within = self.clip(total, cut.low, cut.high)
-        return self.weighted_sums(sums, (*arrays[: cut.place], within, *arrays[cut.place :]), dtype, out)
+        (one,) = self.weighted_sums((cut.terms,), arrays, self.compute_dtype(dtype))
+        one = self.clip(one, cut.low, cut.high)  # under the same name, so that the sum is not kept
+        return self.weighted_sums(sums, (*arrays[: cut.place], one, *arrays[cut.place :]), dtype, out)
 
     def rows(self, array: B) -> Sequence[B]:
         return [array[k, ...] for k in range(array.shape[0])]  # type: ignore[index]
