@@ -45,8 +45,17 @@ def _compiled(name: str, once: bool) -> Any:
     signature = types.void(pointers, counts, floats, counts, pointers, count, count, floats, count, count)
     add = _fused_add() if once else njit(lambda total, x, weight: total + x * weight)
 
-    # An array is read, and a result is written, at i less its offset: x0, of which there is but a piece, at i - start.
-    @cfunc(signature)  # type: ignore[untyped-decorator]
+    fill = cfunc(signature)(_pass(add))
+    return _CALL(fill.address), fill  # whose code lives as long as it does
+
+
+_CALL = ctypes.CFUNCTYPE(None, *(ctypes.c_void_p,) * 5, *(ctypes.c_int64,) * 2, ctypes.c_void_p, *(ctypes.c_int64,) * 2)
+
+
+def _pass(add: Callable[..., Any]) -> Callable[..., None]:
+    """What is compiled, given total + x * weight. An array is read, and a result is written, at i less its offset: x0,
+    of which there is but a piece, at i - start."""
+
     def fill(
         arrays: Any,
         own: Any,
@@ -85,10 +94,7 @@ def _compiled(name: str, once: bool) -> Any:
                     for i in range(stop - start):
                         out[i] = low if out[i] < low else high if out[i] > high else out[i]
 
-    return _CALL(fill.address), fill  # whose code lives as long as it does
-
-
-_CALL = ctypes.CFUNCTYPE(None, *(ctypes.c_void_p,) * 5, *(ctypes.c_int64,) * 2, ctypes.c_void_p, *(ctypes.c_int64,) * 2)
+    return fill
 
 
 def _fused_add() -> Any:
