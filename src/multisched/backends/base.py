@@ -34,9 +34,9 @@ class Terms(NamedTuple):
     Attributes:
         weights: those that are not zero.
         operands: numbers of the arrays that they belong to.
-        chain: of weights that are floats, the same as calls that each multiply and add: the array to begin with (-1 is
-            zero), the array and the weight of the first call, and those of the others; None in place of the others
-            where the sum is the array to begin with. None where it is not known.
+        chain: the same sum as calls that each multiply and add, if its weights are floats: the array to begin with (-1
+            is zero), the array and the weight of the first call, then the arrays and weights of the other calls. The
+            last is None if the sum is just the array to begin with. None if it was not made.
     """
 
     weights: tuple[Any, ...]

@@ -53,8 +53,8 @@ _CALL = ctypes.CFUNCTYPE(None, *(ctypes.c_void_p,) * 5, *(ctypes.c_int64,) * 2, 
 
 
 def _pass(add: Callable[..., Any]) -> Callable[..., None]:
-    """What is compiled, given total + x * weight. An array is read, and a result is written, at i less its offset: x0,
-    of which there is but a piece, at i - start."""
+    """The function that is compiled, given total + x * weight. An array is read at i less its offset, and a result is
+    written there. The offset is 0, except for x0: it is kept for one piece only, so its offset is `start`."""
 
     def fill(
         arrays: Any,
